@@ -1,0 +1,247 @@
+"""Protocols the core needs from the outside. Adapters implement them; nothing here does any work."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from bot.types import (
+    Accepted,
+    ArticleHit,
+    Conversation,
+    ConversationId,
+    CustomerId,
+    Effect,
+    InboundMessage,
+    InboxId,
+    Lane,
+    Language,
+    Need,
+    Outbound,
+    OutboxId,
+    OutPart,
+    Received,
+    RenderedReply,
+    Understanding,
+)
+
+
+class Clock(Protocol):
+    def now(self) -> datetime:
+        """Aware, UTC."""
+        ...
+
+
+# --- understanding ----------------------------------------------------------------------------------------------
+
+
+class NluEngine(Protocol):
+    name: str
+
+    async def parse(self, text: str, *, now: datetime, timezone: str) -> Understanding:
+        """Never raises for any text. Raises ServiceUnavailable when a remote engine cannot answer in time."""
+        ...
+
+    async def is_ready(self) -> bool: ...
+
+
+class KnowledgeIndex(Protocol):
+    def ask(self, text: str, *, language: Language, top: int = 3) -> tuple[ArticleHit, ...]:
+        """Best first; empty when nothing matches at all. Synchronous: below 1 ms of CPU."""
+        ...
+
+
+# --- store: inbox and turns -------------------------------------------------------------------------------------
+
+
+class Inbox(Protocol):
+    async def accept(self, received: Sequence[Received]) -> list[Accepted]:
+        """All rows are committed when this returns, in the order given; a redelivery is a no-op.
+
+        Raises: StoreUnavailable (nothing of this call was committed), DedupeMismatch (web only: same client id,
+        other content; nothing of this call was committed).
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedMessage:
+    inbox_id: InboxId
+    message: InboundMessage
+    accepted_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A conversation leased to this worker, with its unhandled messages in order of acceptance (at most 10)."""
+
+    conversation: Conversation
+    messages: tuple[ClaimedMessage, ...]
+    lease: str  # opaque token that release and commit check
+
+
+@dataclass(frozen=True, slots=True)
+class OutMessage:
+    """One reply, rendered and cut into parts; each part becomes one message row and one outbox row."""
+
+    parts: tuple[OutPart, ...]
+    language: Language
+    lane: Lane = Lane.REPLY
+    template: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TurnResult:
+    """Everything one turn decided, ready to be committed."""
+
+    inbox_id: InboxId
+    understanding: Understanding | None  # None: nothing to understand (events, edits)
+    effects: tuple[Effect, ...]
+    out: tuple[OutMessage, ...]
+    state: Mapping[str, Any]
+    language: Language
+    duration_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class TurnsCommit:
+    """The turns of one claimed conversation, in order, to be committed in one transaction.
+
+    The store checks lease, version and (for replies) the fence. It writes: inbox rows done, turns, conversation state
+    and version+1 per turn, messages, effects, timeline, outbox rows. `direct` channels' outbox rows are born `sent`
+    with the web sequence number given in the same transaction.
+    """
+
+    claimed: Claimed
+    turns: tuple[TurnResult, ...]
+    direct: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """`ok` False: lease lost or version changed, nothing written; the messages will be claimed again.
+
+    `visible`: web events made visible by this commit (already shaped as on the wire), in sequence order.
+    """
+
+    conversation_id: ConversationId
+    ok: bool
+    has_more: bool = False  # unhandled messages remain
+    out: int = 0  # outbox rows waiting for a sender
+    visible: tuple[Mapping[str, Any], ...] = ()
+    reason: str = ""
+
+
+class TurnStore(Protocol):
+    async def claim(self, worker: str, limit: int) -> list[Claimed]:
+        """Lease up to `limit` conversations with unhandled messages, longest waiting first. Lease: 10 s."""
+        ...
+
+    async def renew(self, leases: Sequence[Claimed]) -> None:
+        """Extend the leases by 10 s; silently skips lost ones (commit will notice)."""
+        ...
+
+    async def release(self, claimed: Claimed, *, retry_at: datetime | None = None) -> None:
+        """Give the conversation back undone; not claimed again before `retry_at`."""
+        ...
+
+    async def park(self, claimed: Claimed, inbox_id: InboxId, reason: str) -> None:
+        """Set one message aside that cannot be handled (kept, shown to staff), and release the conversation."""
+        ...
+
+    async def fetch(self, needs: Sequence[Need], customer_id: CustomerId) -> dict[Need, Any]:
+        """Answers to needs of kind order, case and case_number; a missing row is None."""
+        ...
+
+    async def commit(self, commits: Sequence[TurnsCommit]) -> list[Committed]:
+        """One transaction for all; each conversation succeeds or is left untouched by itself."""
+        ...
+
+
+# --- store: outbox ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SendOutcome:
+    """How a send ended. states: sent, failed, parked, uncertain, retry (not sent, try again at `retry_at`).
+
+    `unreachable`: also mark the recipient's identity unreachable (blocked us).
+    """
+
+    outbox_id: OutboxId
+    state: str
+    vendor_message_id: str = ""
+    retry_at: datetime | None = None
+    reason: str = ""
+    unreachable: bool = False
+
+
+class Outbox(Protocol):
+    async def claim(self, sender: str, limit: int, channels: Sequence[tuple[str, str]] | None = None) -> list[Outbound]:
+        """Mark due heads (first unfinished row of each conversation) `sending` and hand them out.
+
+        In the same transaction: the owner's fence is checked (a bot reply decided before an operator took over becomes
+        `dropped`), and rows left `sending` by a dead sender (lease over) follow the uncertain policy: with an
+        idempotency key they are handed out again with the same key; a reply without one is handed out once more,
+        marked `maybe_repeated`; a broadcast becomes `uncertain` for good. Order: lane (operator, reply, service,
+        broadcast), then age.
+        """
+        ...
+
+    async def finish(self, outcomes: Sequence[SendOutcome]) -> None:
+        """Store how the sends ended. Idempotent: a row already in an end state is left alone."""
+        ...
+
+
+class CursorStore(Protocol):
+    """Durable positions of pull channels (Telegram offset, 微信客服 cursor)."""
+
+    async def get_cursor(self, name: str) -> str: ...
+
+    async def set_cursor(self, name: str, value: str) -> None: ...
+
+
+# --- channels ---------------------------------------------------------------------------------------------------
+
+
+class Encoder(Protocol):
+    def encode(self, channel: str, reply: RenderedReply) -> tuple[OutPart, ...]:
+        """Cut and degrade a reply to what the channel can carry, losing nothing. Pure."""
+        ...
+
+    def is_direct(self, channel: str) -> bool: ...
+
+
+# --- waking each other ------------------------------------------------------------------------------------------
+
+TOPIC_INBOX = "inbox"  # a conversation has unhandled messages
+TOPIC_OUTBOX = "outbox"  # something waits to be sent
+TOPIC_WEB = "web"  # a web conversation has something new to show: payload {"conversation_id", "events"?: [...]}
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    topic: str
+    payload: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Signals(Protocol):
+    """Hints between roles: may be lost, doubled or late; every listener also sweeps (≤ 5 s)."""
+
+    def publish(self, topic: str, payload: Mapping[str, Any] | None = None) -> None:
+        """Never blocks, never raises."""
+        ...
+
+    def subscribe(self, topic: str) -> AsyncIterator[Signal]:
+        """Signals from now on. Close the iterator to unsubscribe."""
+        ...
+
+
+class RateTokens(Protocol):
+    """Shared pacing: at most `per_s` tokens a second (and `burst` at once) for a key, over all processes."""
+
+    async def take(self, key: str, *, per_s: float, burst: int = 1) -> float:
+        """0.0 when a token was taken, else seconds to wait before asking again. Raises ServiceUnavailable."""
+        ...

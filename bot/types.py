@@ -1,0 +1,493 @@
+"""What travels through the spine: frozen values, no behaviour beyond reading themselves.
+
+```
+webhook bytes --verify, decode--> InboundMessage --> inbox row --> ack
+inbox row --> Understanding + Conversation --> Turn --decide--> Decision
+Decision --> OutMessage*, Effect* --> one transaction --> outbox rows --> Outbound --> Receipt
+```
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Literal, NewType
+
+CustomerId = NewType("CustomerId", int)
+ConversationId = NewType("ConversationId", int)
+InboxId = NewType("InboxId", int)
+OutboxId = NewType("OutboxId", int)
+MessageId = NewType("MessageId", int)
+
+Language = Literal["zh", "en"]
+Author = Literal["customer", "bot", "operator", "system"]
+
+# --- inbound ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A user on a channel account. Never holds a display name: names change, identities do not."""
+
+    channel: str
+    account: str
+    external_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Words. May be empty or odd: what the channel delivered, byte for byte."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Button:
+    """A pressed button or quick reply. `value` is what we put on it; `label` what the customer saw."""
+
+    value: str
+    label: str = ""
+    callback_id: str = ""  # vendor's id to acknowledge the press with (Telegram callback query)
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command the channel itself marked as one (Telegram bot_command at offset 0), e.g. start with a payload."""
+
+    name: str
+    argument: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """A file the customer sent. Bytes stay with the vendor until asked for."""
+
+    kind: Literal["image", "voice", "audio", "video", "document", "sticker", "animation"]
+    file_id: str
+    caption: str = ""
+    file_name: str = ""
+    mime: str = ""
+    size: int | None = None  # bytes
+    duration_s: float | None = None
+    transcript: str = ""  # recognised speech where the channel gives it
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    latitude: float
+    longitude: float
+    name: str = ""
+    address: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """A shared contact card. `is_own` only when the channel proves that it is the sender's own number."""
+
+    phone: str
+    name: str = ""
+    is_own: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something happened that is no message: blocked, unblocked, joined, followed … Takes no reply by itself."""
+
+    name: str
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Unsupported:
+    """A kind we do not know yet: stored raw, acknowledged, shown to staff by this name."""
+
+    kind: str
+
+
+Content = Text | Button | Command | Media | Location | Contact | Event | Unsupported
+
+
+@dataclass(frozen=True, slots=True)
+class InboundMessage:
+    """One verified, decoded message: who, what, the channel's id for it, when. Never the raw payload."""
+
+    sender: Identity
+    chat_id: str  # where to answer; equals sender.external_id in one-to-one chats
+    dedupe_key: str  # with channel and account, the inbox key
+    content: Content
+    sent_at: datetime  # aware, UTC, by the channel's clock; never used for ordering
+    topic: str = ""  # forum topic or thread inside the chat
+    vendor_message_id: str = ""
+    edits: str = ""  # vendor_message_id of the message this one replaces
+    reply_to: str = ""  # vendor_message_id of the message it answers
+    sender_name: str = ""
+    language_hint: str = ""  # BCP 47 tag the channel reports, e.g. zh-hans
+    wants_turn: bool = True  # False: recorded only (edits, events, messages for somebody else)
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """What a channel hands to the inbox: the decoded message and the raw bytes it came from.
+
+    `message` is None when the payload was genuine but unreadable: parked under `dedupe_key`.
+    """
+
+    channel: str
+    account: str
+    dedupe_key: str
+    raw: bytes
+    message: InboundMessage | None
+    reason: str = ""  # why it is unreadable
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The inbox row is committed. `is_new` is False for a redelivery (which changed nothing)."""
+
+    inbox_id: InboxId
+    conversation_id: ConversationId | None  # None for parked payloads
+    message_id: MessageId | None
+    seq: int | None  # web sequence number of the inbound message
+    is_new: bool
+
+
+# --- understanding ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredIntent:
+    name: str
+    confidence: float  # 0 to 1
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """A value found in the words; `start`/`end` are code-point offsets into the parsed text."""
+
+    name: str
+    value: str
+    text: str
+    start: int
+    end: int
+    confidence: float = 1.0
+    extractor: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Understanding:
+    """Ranked intents (best first, may be empty), entities in text order, and who understood it."""
+
+    text: str
+    language: Language
+    language_is_sure: bool
+    intents: tuple[ScoredIntent, ...]
+    entities: tuple[Entity, ...]
+    engine: str  # embedded | rasa | none
+    model: str = ""
+    duration_ms: float = 0.0
+    parts: tuple[Understanding, ...] = ()  # several requests in one message, in order; empty for one request
+    note: str = ""  # e.g. "rasa timed out after 1.5 s"
+
+    @property
+    def intent(self) -> ScoredIntent:
+        return self.intents[0] if self.intents else ScoredIntent("", 0.0)
+
+
+# --- the conversation as a turn sees it -------------------------------------------------------------------------
+
+
+class Owner(StrEnum):
+    BOT = "bot"
+    QUEUE = "queue"
+    OPERATOR = "operator"
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    number: str
+    status: str
+    placed_at: datetime | None
+    expected_at: datetime | None
+    items: str
+    amount_minor: int | None  # minor units (分, cents)
+    currency: str
+    carrier: str = ""
+    tracking_number: str = ""
+    store: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A tracked work item (complaint, return …) of the customer."""
+
+    number: str
+    kind: str
+    category: str
+    subject: str  # what it is about, normalised: order number, product or place; "" when unknown
+    severity: int  # 1 low … 4 critical
+    status: str  # received | assigned | in_progress | waiting_customer | solved | confirmed | reopened | withdrawn
+    summary: str
+    opened_at: datetime
+    updated_at: datetime
+    is_open: bool
+    details: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerSnapshot:
+    """A bounded copy of the customer's record: at most 10 orders, 10 cases, the newest first."""
+
+    customer_id: CustomerId
+    name: str = ""
+    phone: str = ""  # E.164, only if verified or given by the customer
+    phone_is_verified: bool = False
+    email: str = ""
+    language: str = ""
+    timezone: str = ""
+    orders: tuple[Order, ...] = ()
+    cases: tuple[Case, ...] = ()
+    consents: Mapping[str, bool] = field(default_factory=dict)  # purpose -> granted now, on this identity's channel
+    open_tasks: tuple[str, ...] = ()  # kinds of open tasks, e.g. callback
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """The conversation as it was when the turn began. `state` is the dialogue's own JSON document."""
+
+    id: ConversationId
+    identity: Identity
+    chat_id: str
+    topic: str
+    language: Language | None
+    owner: Owner
+    fence: int
+    version: int
+    state: Mapping[str, Any]
+    last_message_at: datetime | None
+    customer: CustomerSnapshot
+
+
+@dataclass(frozen=True, slots=True)
+class ArticleHit:
+    article_id: str
+    title: str
+    answer: str
+    language: str
+    score: float  # 0 to 1
+    is_sure: bool  # above the index's own threshold: good enough to answer with
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """Something a decision cannot be made without; fetched outside the transaction, then `decide` runs again.
+
+    kinds: `order` (key: order number; only orders of this customer) -> Order | None;
+    `case` (key: case number; only cases of this customer) -> Case | None;
+    `case_number` (key: case kind) -> str, a fresh number nobody else gets;
+    `articles` (key: query) -> tuple[ArticleHit, ...].
+    """
+
+    kind: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One inbound message and all that `decide` may know. A value: no client, no connection."""
+
+    message: InboundMessage
+    understanding: Understanding
+    conversation: Conversation
+    now: datetime  # aware, UTC
+    timezone: str = "Asia/Shanghai"  # IANA name: customer's, else the account's, else the business's
+    articles: tuple[ArticleHit, ...] = ()
+    facts: Mapping[Need, Any] = field(default_factory=dict)
+
+
+# --- what a turn decides ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyButton:
+    label: str  # finished text in the reply's language
+    value: str  # comes back as Button.value
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Names a response template of the assistant, never finished text; `literal` is for article answers only."""
+
+    template: str
+    args: Mapping[str, str] = field(default_factory=dict)
+    buttons: tuple[ReplyButton, ...] = ()
+    literal: str = ""
+    language: Language | None = None  # None: the decision's language
+
+
+@dataclass(frozen=True, slots=True)
+class OpenCase:
+    """Open a case, or, where the customer has an open one of the same kind, category and subject, update it."""
+
+    number: str
+    kind: str  # complaint | return | exchange | repair | suggestion …
+    category: str
+    subject: str
+    severity: int
+    summary: str
+    details: Mapping[str, str]  # what_happened, order_number, product, store, since, wish, contact …
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateCase:
+    number: str
+    note: str = ""
+    details: Mapping[str, str] = field(default_factory=dict)
+    severity: int | None = None  # None keeps it; a lower value than the stored one is ignored
+    status: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestHandoff:
+    """Ownership goes to the queue; the fence is raised, so replies decided before are dropped."""
+
+    reason: str
+    urgency: int = 2  # 1 low … 4 critical
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseHandoff:
+    """The customer no longer waits for a person: queue -> bot. Ignored when an operator owns it."""
+
+    reason: str = "customer"
+
+
+@dataclass(frozen=True, slots=True)
+class RecordConsent:
+    purpose: str  # news, promotion …
+    granted: bool
+    source: str  # the words or button it came from, e.g. "chat:subscribe_news"
+
+
+@dataclass(frozen=True, slots=True)
+class CreateTask:
+    """Something a person must do, e.g. call back. An open task of the same kind is updated, not doubled."""
+
+    kind: str
+    summary: str
+    due_at: datetime | None = None
+    details: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateCustomer:
+    """Facts the customer told us. Empty string leaves a field as it is."""
+
+    name: str = ""
+    phone: str = ""
+    phone_is_verified: bool = False
+    email: str = ""
+    language: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AddTimeline:
+    """A line in the customer's timeline that no other effect writes, e.g. praise."""
+
+    kind: str
+    summary: str
+
+
+Effect = (
+    OpenCase
+    | UpdateCase
+    | RequestHandoff
+    | ReleaseHandoff
+    | RecordConsent
+    | CreateTask
+    | UpdateCustomer
+    | AddTimeline
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The replies, the effects and the next state. `needs` non-empty: nothing else counts, fetch and ask again."""
+
+    replies: tuple[Reply, ...] = ()
+    effects: tuple[Effect, ...] = ()
+    state: Mapping[str, Any] = field(default_factory=dict)  # JSON-serialisable
+    language: Language = "zh"
+    needs: tuple[Need, ...] = ()
+
+
+# --- outbound ---------------------------------------------------------------------------------------------------
+
+
+class Lane(StrEnum):
+    """Who goes first between conversations. Broadcasts are a lane of their own."""
+
+    OPERATOR = "operator"
+    REPLY = "reply"
+    SERVICE = "service"
+    BROADCAST = "broadcast"
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedReply:
+    """Finished text and buttons, not yet cut to what the channel can carry."""
+
+    text: str
+    buttons: tuple[ReplyButton, ...] = ()
+    image_url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OutPart:
+    """One vendor message: what fits into one send. JSON-safe through its fields."""
+
+    text: str
+    buttons: tuple[ReplyButton, ...] = ()
+    image_url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Outbound:
+    """One part for one recipient on one channel, as the sender sees it."""
+
+    outbox_id: OutboxId
+    conversation_id: ConversationId
+    channel: str
+    account: str
+    chat_id: str
+    topic: str
+    part: OutPart
+    lane: Lane
+    idempotency_key: str
+    attempt: int  # 1 for the first try
+    fence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The vendor took it."""
+
+    vendor_message_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a channel can carry, as data. Lengths are in `length_unit`."""
+
+    channel: str
+    max_text: int
+    length_unit: Literal["utf16", "utf8", "codepoint"]
+    buttons: int  # at most, 0 = none (they become a numbered list)
+    can_edit: bool
+    can_type: bool
+    idempotency_key: bool  # the vendor takes a key, so an uncertain send can be repeated safely
+    direct: bool  # True: visible on commit, no sender needed (web, cli)
+    per_chat_per_s: float | None = None
+    per_account_per_s: float | None = None
+    window_h: float | None = None  # hours after the customer's last message in which replies may leave

@@ -1,0 +1,142 @@
+"""One frozen `Settings` per process, read once from the environment, `.env` and `frontdesk.toml`.
+
+Names are public: `FRONTDESK_` plus the field, `__` for nesting. Accounts are lower-cased from the environment.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+SAMPLE_ASSISTANT = Path(__file__).parent / "assistants" / "shop"
+ACCOUNT_NAME = re.compile(r"^[a-z0-9-]{1,40}$")
+
+
+def _comma_list(value: Any) -> Any:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+CommaList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_list)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class NluSettings(_Section):
+    engine: CommaList = ("embedded",)  # in order; the next one answers when the one before cannot
+    rasa_url: str = "http://127.0.0.1:5005"
+    rasa_token: SecretStr | None = None
+    rasa_timeout_s: float = Field(1.5, gt=0, le=30)
+    minimum_confidence: float = Field(0.4, ge=0, le=1)  # below it a cascade asks the next engine
+    model_dir: Path = Path(".frontdesk/model")
+
+    @field_validator("engine")
+    @classmethod
+    def _known_engines(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = set(value) - {"embedded", "rasa"}
+        if unknown or not value:
+            raise ValueError(f"unknown NLU engine {', '.join(sorted(unknown)) or '(none)'}; use embedded, rasa or both")
+        return value
+
+
+class AccountSettings(_Section):
+    assistant: Path | None = None
+    timezone: str | None = None
+    language: Literal["zh", "en"] | None = None
+
+
+class TelegramSettings(AccountSettings):
+    token: SecretStr
+    secret: SecretStr | None = None  # required for webhook mode: X-Telegram-Bot-Api-Secret-Token
+    mode: Literal["polling", "webhook"] = "polling"
+    api_base_url: str = "https://api.telegram.org"
+    groups: bool = False  # answer in groups; off: group messages are stored and ignored
+    timeout_s: float = Field(10.0, gt=0)
+    per_account_per_s: float = Field(30.0, gt=0)  # Bot API FAQ, broadcasting limits
+    per_chat_per_s: float = Field(1.0, gt=0)
+
+
+class WebSettings(AccountSettings):
+    origins: CommaList = ()  # other sites that may embed the widget, e.g. https://shop.example; own origin always may
+    identity_secret: SecretStr | None = None  # HMAC key shared with the shop's own site for signed-in visitors
+    session_hours: float = Field(24.0 * 30, gt=0)
+    title: str = ""
+
+
+class ChannelsSettings(_Section):
+    telegram: dict[str, TelegramSettings] = Field(default_factory=dict)
+    web: dict[str, WebSettings] = Field(default_factory=dict)
+
+    @field_validator("telegram", "web", mode="before")
+    @classmethod
+    def _account_names(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        accounts = {str(name).lower().replace("_", "-"): section for name, section in value.items()}
+        for name in accounts:
+            if not ACCOUNT_NAME.match(name):
+                raise ValueError(f"account name {name!r} may only hold a-z, 0-9 and -")
+        return accounts
+
+
+def _known_zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (KeyError, ValueError, OSError) as exc:
+        raise ValueError(f"unknown time zone {value!r}; use an IANA name such as Asia/Shanghai") from exc
+    return value
+
+
+class Settings(BaseSettings):
+    """Everything a process may know from outside. A missing section switches its channel off."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="FRONTDESK_",
+        env_nested_delimiter="__",
+        env_file=".env",
+        toml_file="frontdesk.toml",
+        frozen=True,
+        extra="ignore",
+    )
+
+    database_url: SecretStr = SecretStr("sqlite:///frontdesk.db")
+    redis_url: SecretStr | None = None
+    secret_key: Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_comma_list)] = ()  # first signs, all verify
+    assistant: Path = SAMPLE_ASSISTANT
+    timezone: Annotated[str, AfterValidator(_known_zone)] = "Asia/Shanghai"
+    language: Literal["zh", "en"] = "zh"
+    public_url: str = ""
+    host: str = "127.0.0.1"
+    port: int = Field(8080, ge=0, le=65535)
+    max_body_bytes: int = Field(1_000_000, gt=0)
+    log_format: Literal["auto", "json", "console"] = "auto"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    nlu: NluSettings = NluSettings()
+    channels: ChannelsSettings = ChannelsSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, dotenv_settings, TomlConfigSettingsSource(settings_cls)
+
+    def web_accounts(self) -> dict[str, WebSettings]:
+        """Web accounts by name; `default` always exists."""
+        return {"default": WebSettings(), **self.channels.web}
