@@ -167,7 +167,8 @@ class TurnStore(Protocol):
 class SendOutcome:
     """How a send ended. states: sent, failed, parked, uncertain, retry (not sent, try again at `retry_at`).
 
-    `unreachable`: also mark the recipient's identity unreachable (blocked us).
+    `unreachable`: also mark the recipient's identity unreachable (blocked us). `maybe_sent` (with `retry`): the answer
+    was lost, so the next try may repeat the message; the row is marked `maybe_repeated`.
     """
 
     outbox_id: OutboxId
@@ -176,6 +177,7 @@ class SendOutcome:
     retry_at: datetime | None = None
     reason: str = ""
     unreachable: bool = False
+    maybe_sent: bool = False
 
 
 class Outbox(Protocol):
@@ -227,6 +229,16 @@ class Signal:
     payload: Mapping[str, Any] = field(default_factory=dict)
 
 
+class Subscription(Protocol):
+    """Signals of one topic from the moment of subscribing; nothing sent after `subscribe` returned is missed."""
+
+    def __aiter__(self) -> AsyncIterator[Signal]: ...
+
+    async def __anext__(self) -> Signal: ...
+
+    async def aclose(self) -> None: ...
+
+
 class Signals(Protocol):
     """Hints between roles: may be lost, doubled or late; every listener also sweeps (≤ 5 s)."""
 
@@ -234,8 +246,8 @@ class Signals(Protocol):
         """Never blocks, never raises."""
         ...
 
-    def subscribe(self, topic: str) -> AsyncIterator[Signal]:
-        """Signals from now on. Close the iterator to unsubscribe."""
+    def subscribe(self, topic: str) -> Subscription:
+        """Signals from now on. Close the subscription to stop."""
         ...
 
 

@@ -1,0 +1,58 @@
+# Every target sets up what it needs. `make help` lists them.
+.DEFAULT_GOAL := help
+PY := .venv/bin/python
+FAST := tests/unit tests/contract
+
+.PHONY: help run test test-browser test-rasa test-all check bench rasa fmt lock
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: ## install, create the store, train, serve on 127.0.0.1:8080
+	@scripts/setup.sh run
+	@.venv/bin/frontdesk run
+
+test: ## the everyday suite, on real SQLite, PostgreSQL and Redis which it starts by itself
+	@scripts/setup.sh dev
+	@$(PY) -m tests.services ensure
+	@$(PY) -m pytest -n 2 --dist loadgroup -m "not browser and not rasa" $(ARGS)
+
+test-browser: ## the suite in a real Chromium
+	@scripts/setup.sh dev
+	@$(PY) -m tests.browser.chromium
+	@$(PY) -m tests.services ensure
+	@$(PY) -m pytest -m browser tests/browser $(ARGS)
+
+test-rasa: ## the suite against a real Rasa 3.6.21 server (needs Python 3.10)
+	@scripts/setup.sh dev
+	@$(PY) scripts/rasa_env.py ensure
+	@$(PY) -m pytest -m rasa --timeout=900 tests/rasa $(ARGS)
+
+test-all: test test-browser test-rasa ## everything
+
+check: ## format, lint, types, import contract, fast tests
+	@scripts/setup.sh dev
+	@$(PY) -m ruff format --check .
+	@$(PY) -m ruff check .
+	@$(PY) -m mypy
+	@.venv/bin/lint-imports
+	@$(PY) -m pytest -n 2 -m "not slow and not postgres and not redis and not browser and not rasa" $(FAST)
+
+bench: ## measure; writes bench/results.json and docs/benchmarks.md
+	@scripts/setup.sh dev
+	@$(PY) -m bench
+
+rasa: ## install Rasa into its own Python 3.10 environment, train the sample, serve on 127.0.0.1:5005
+	@scripts/setup.sh run
+	@$(PY) scripts/rasa_env.py serve
+
+fmt: ## format
+	@scripts/setup.sh dev
+	@$(PY) -m ruff format .
+	@$(PY) -m ruff check --fix .
+
+lock: ## pin the newest versions that fit pyproject.toml
+	@scripts/setup.sh dev
+	@$(PY) -m pip install --quiet uv
+	@.venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --upgrade pyproject.toml -o requirements/run.lock
+	@.venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --upgrade --extra dev --extra browser pyproject.toml -o requirements/dev.lock

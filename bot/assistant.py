@@ -1,0 +1,118 @@
+"""A loaded assistant: everything `decide` and `render` know about the business, as frozen values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import time
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal
+
+from bot.types import Language
+
+if TYPE_CHECKING:
+    from bot.flows import Flow
+
+SlotType = Literal["text", "bool", "categorical", "float", "any", "list"]
+IntentKind = Literal["question", "request", "answer", "social"]
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateButton:
+    """A button as the assistant's files define it; `value` is already in our form (`intent:…`, `slot:…`, `flow:…`)."""
+
+    label: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Variation:
+    """One wording. `language` None: for every language without wording of its own; `channel` "": for every channel."""
+
+    text: str
+    language: Language | None = None
+    channel: str = ""
+    buttons: tuple[TemplateButton, ...] = ()
+    image: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """`entities` fill it; `values` are those of a categorical slot. A shared slot outlives the flow that filled it."""
+
+    name: str
+    type: SlotType
+    entities: tuple[str, ...] = ()
+    values: tuple[str, ...] = ()
+    is_shared: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """`title` is what a button offering this meaning says; without one it is never offered."""
+
+    name: str
+    title: Mapping[Language, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """Numbers of the dialogue, from `assistant.yml`; scores run 0 to 1."""
+
+    accept: float = 0.45  # from here on the best intent is believed
+    sure: float = 0.7  # from here on it may interrupt a question that is being asked
+    ambiguity_margin: float = 0.08  # two intents this close, the best below `sure`: ask which one
+    article_over_intent: float = 0.6  # an article this good goes before the fixed answer of an intent
+    stale_after_s: float = 1800.0  # a running flow is forgotten after this much silence
+    confirm_cancel_from: int = 3  # this many answers given: cancelling asks first
+    tries: int = 3  # times a question is put before a person is offered
+    remind_queue_every: int = 4  # messages in the queue between two reminders that it is one
+
+
+@dataclass(frozen=True, slots=True)
+class StaffedHours:
+    """When people answer, every day, in the business's zone."""
+
+    opens: time = time(9)
+    closes: time = time(21)
+    timezone: str = "Asia/Shanghai"
+    first_answer_h: float = 4.0  # staffed hours until a complaint is first answered, as promised to customers
+
+
+@dataclass(frozen=True)
+class Assistant:
+    """One assistant, checked. `versions` holds flows by content hash, also older ones that may still be running."""
+
+    name: str
+    languages: tuple[Language, ...]
+    intents: Mapping[str, Intent]
+    entities: frozenset[str]
+    slots: Mapping[str, Slot]
+    responses: Mapping[str, tuple[Variation, ...]]
+    flows: Mapping[str, Flow]
+    versions: Mapping[str, Flow]
+    words: Mapping[str, Mapping[str, Mapping[Language, str]]] = field(default_factory=dict)  # group -> key -> text
+    queue_flows: frozenset[str] = frozenset()  # status flows that may run while the customer waits for a person
+    tuning: Tuning = Tuning()
+    hours: StaffedHours = StaffedHours()
+
+    @property
+    def language(self) -> Language:
+        """The assistant's first language."""
+        return self.languages[0]
+
+    def word(self, group: str, key: str, language: Language, default: str | None = None) -> str:
+        """A word of the business in a language, e.g. an order status; `default` or the key itself when unknown."""
+        wording = self.words.get(group, {}).get(key)
+        if wording is None:
+            return key if default is None else default
+        return wording.get(language) or next(iter(wording.values()), key)
+
+    def remembering(self, earlier: Assistant) -> Assistant:
+        """The same assistant, which also knows the flows of an earlier one, so that running flows can end."""
+        return Assistant(
+            **{
+                **{name: getattr(self, name) for name in self.__dataclass_fields__},
+                "versions": MappingProxyType({**earlier.versions, **self.versions}),
+            }
+        )

@@ -1,0 +1,340 @@
+"""One inbound message -> one turn -> one transaction.
+
+`Engine.handle` thinks (NLU, knowledge, decide, render) and touches no transaction; `Worker` claims conversations,
+lets the engine think about all of them, and commits what was decided. Losing a signal costs at most one sweep.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from time import perf_counter
+from typing import Any, Protocol
+
+from bot.assistant import Assistant
+from bot.dialogue import decide
+from bot.errors import BotError, ServiceError
+from bot.ports import (
+    TOPIC_INBOX,
+    TOPIC_OUTBOX,
+    TOPIC_WEB,
+    Claimed,
+    ClaimedMessage,
+    Clock,
+    Committed,
+    Encoder,
+    KnowledgeIndex,
+    NluEngine,
+    OutMessage,
+    Signals,
+    TurnResult,
+    TurnsCommit,
+    TurnStore,
+)
+from bot.rendering import render
+from bot.types import (
+    Conversation,
+    Decision,
+    Event,
+    Identity,
+    InboundMessage,
+    Language,
+    Media,
+    Need,
+    OutPart,
+    Owner,
+    Text,
+    Turn,
+    Understanding,
+)
+from bot.wakeup import Wakeup
+
+SWEEP_S = 2.0  # upper bound for what a lost signal costs; design.md promises ≤ 5 s
+RENEW_S = 3.0  # leases last 10 s
+TYPING_AFTER_S = 0.4  # a customer notices a wait from here on; shorter turns never flicker
+ROUNDS = 4  # the first decide and at most three rounds of needs
+FAILURE_PAUSE_S = 1.0
+
+APOLOGY: Mapping[Language, str] = {
+    "zh": "抱歉，我这边出了点问题，没能处理您的这条消息。请您换个说法再试一次，或回复“人工”由同事为您处理。",
+    "en": "I am sorry, something went wrong on my side and I could not handle that message. "
+    'Please try again in other words, or write "a person" and a colleague will take over.',
+}
+
+
+class DecisionLoop(BotError):
+    """A flow kept asking for more without deciding."""
+
+
+@dataclass(frozen=True, slots=True)
+class AssistantRuntime:
+    """What answers on one account: the assistant, what understands for it, and what it knows."""
+
+    assistant: Assistant
+    nlu: NluEngine
+    knowledge: KnowledgeIndex
+    timezone: str
+    language: Language
+
+
+class RuntimeSource(Protocol):
+    def runtime_for(self, identity: Identity) -> AssistantRuntime: ...
+
+
+class TurnObserver(Protocol):
+    """Where the engine reports facts; implementations log and count, and never raise."""
+
+    def turn_handled(self, conversation: Conversation, turn: TurnResult) -> None: ...
+
+    def turn_failed(self, conversation: Conversation, message: ClaimedMessage, error: Exception) -> None: ...
+
+    def commit_refused(self, committed: Committed) -> None: ...
+
+    def store_failed(self, error: Exception) -> None: ...
+
+
+class Engine:
+    """Thinks about claimed messages; no state of its own."""
+
+    def __init__(self, store: TurnStore, runtimes: RuntimeSource, encoder: Encoder, clock: Clock) -> None:
+        self._store, self._runtimes, self._encoder, self._clock = store, runtimes, encoder, clock
+
+    async def handle(self, claimed: Claimed, observer: TurnObserver) -> TurnsCommit:
+        """Everything decided for the claimed messages, ready to commit.
+
+        Turns without effects are decided one after the other; a turn with effects ends the batch, because the next
+        one must see the customer's record as those effects leave it.
+        """
+        conversation = claimed.conversation
+        runtime = self._runtimes.runtime_for(conversation.identity)
+        turns: list[TurnResult] = []
+        for claimed_message in claimed.messages:
+            try:
+                turn = await self._turn(conversation, claimed_message, runtime)
+            except ServiceError:
+                raise  # the store or a needed service is away: the message waits, it is not to blame
+            except Exception as error:  # noqa: BLE001 - one message must never stop its conversation
+                observer.turn_failed(conversation, claimed_message, error)
+                turn = self._apology(conversation, claimed_message, runtime)
+            turns.append(turn)
+            if turn.effects:
+                break
+            conversation = replace(
+                conversation,
+                state=turn.state,
+                language=turn.language,
+                version=conversation.version + 1,
+                last_message_at=claimed_message.accepted_at,
+            )
+        direct = self._encoder.is_direct(claimed.conversation.identity.channel)
+        return TurnsCommit(claimed=claimed, turns=tuple(turns), direct=direct)
+
+    async def _turn(
+        self, conversation: Conversation, claimed_message: ClaimedMessage, runtime: AssistantRuntime
+    ) -> TurnResult:
+        started = perf_counter()
+        now = self._clock.now()
+        message = claimed_message.message
+        timezone = conversation.customer.timezone or runtime.timezone
+        fallback_language: Language = conversation.language or hinted_language(message) or runtime.language
+        if conversation.language is None:
+            conversation = replace(conversation, language=fallback_language)
+        words = words_of(message)
+        if words is None:
+            understanding = nothing_said(fallback_language)
+            articles = ()
+        else:
+            understanding = await runtime.nlu.parse(words, now=now, timezone=timezone)
+            language = understanding.language if understanding.language_is_sure else fallback_language
+            articles = runtime.knowledge.ask(words, language=language, top=3)
+        turn = Turn(
+            message=message,
+            understanding=understanding,
+            conversation=conversation,
+            now=now,
+            timezone=timezone,
+            articles=articles,
+        )
+        decision = await self._decide(turn, runtime)
+        return TurnResult(
+            inbox_id=claimed_message.inbox_id,
+            understanding=understanding if words is not None else None,
+            effects=decision.effects,
+            out=self._render(decision, conversation, claimed_message, runtime),
+            state=decision.state,
+            language=decision.language,
+            duration_ms=(perf_counter() - started) * 1000,
+        )
+
+    async def _decide(self, turn: Turn, runtime: AssistantRuntime) -> Decision:
+        facts: dict[Need, Any] = {}
+        for _ in range(ROUNDS):
+            decision = decide(turn, runtime.assistant)
+            if not decision.needs:
+                return decision
+            missing = [need for need in decision.needs if need not in facts]
+            if not missing:
+                break
+            for need in (need for need in missing if need.kind == "articles"):
+                facts[need] = runtime.knowledge.ask(need.key, language=decision.language, top=3)
+            stored = [need for need in missing if need.kind != "articles"]
+            if stored:
+                facts.update(await self._store.fetch(stored, turn.conversation.customer.customer_id))
+            turn = replace(turn, facts=dict(facts))
+        raise DecisionLoop(f"still needs {[need.kind for need in decision.needs]} after {ROUNDS} rounds")
+
+    def _render(
+        self,
+        decision: Decision,
+        conversation: Conversation,
+        claimed_message: ClaimedMessage,
+        runtime: AssistantRuntime,
+    ) -> tuple[OutMessage, ...]:
+        channel = conversation.identity.channel
+        out = []
+        for index, reply in enumerate(decision.replies):
+            language = reply.language or decision.language
+            rendered = render(reply, language, channel, runtime.assistant, seed=claimed_message.inbox_id + index)
+            parts = self._encoder.encode(channel, rendered)
+            out.append(OutMessage(parts=parts, language=language, template=reply.template))
+        return tuple(out)
+
+    def _apology(
+        self, conversation: Conversation, claimed_message: ClaimedMessage, runtime: AssistantRuntime
+    ) -> TurnResult:
+        """The state stays as it was: what broke must not also forget."""
+        language = conversation.language or hinted_language(claimed_message.message) or runtime.language
+        apology = OutMessage(parts=(OutPart(text=APOLOGY[language]),), language=language, template="apology")
+        is_silent = isinstance(claimed_message.message.content, Event) or conversation.owner is Owner.OPERATOR
+        return TurnResult(
+            inbox_id=claimed_message.inbox_id,
+            understanding=None,
+            effects=(),
+            out=() if is_silent else (apology,),
+            state=conversation.state,
+            language=language,
+            duration_ms=0.0,
+        )
+
+
+class Worker:
+    """Claims, thinks, commits, wakes the next in line; any number may run against one store."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        store: TurnStore,
+        signals: Signals,
+        observer: TurnObserver,
+        clock: Clock,
+        *,
+        name: str,
+        batch: int = 32,
+        fault: Callable[[str], None] = lambda point: None,
+    ) -> None:
+        self._engine, self._store, self._signals, self._observer = engine, store, signals, observer
+        self._clock, self._name, self._batch, self._fault = clock, name, batch, fault
+        self._stopping = False
+
+    async def run(self) -> None:
+        """Work until `stop`; survives a store that is away."""
+        with Wakeup(self._signals, TOPIC_INBOX) as wakeup:
+            while not self._stopping:
+                try:
+                    handled = await self.run_once()
+                except ServiceError as error:
+                    self._observer.store_failed(error)
+                    handled = 0
+                    await asyncio.sleep(FAILURE_PAUSE_S)
+                if not handled and not self._stopping:
+                    await wakeup.wait(SWEEP_S)
+
+    def stop(self) -> None:
+        """Finish what is claimed, then end `run`."""
+        self._stopping = True
+        self._signals.publish(TOPIC_INBOX)
+
+    async def run_once(self) -> int:
+        """Handle one batch of conversations; returns how many were claimed."""
+        claims = await self._store.claim(self._name, self._batch)
+        if not claims:
+            return 0
+        typing = asyncio.get_running_loop().call_later(TYPING_AFTER_S, self._show_typing, claims)
+        renewal = asyncio.create_task(self._renew(claims))
+        try:
+            self._fault("turn.thinking")
+            if len(claims) == 1:
+                commits = [await self._think(claims[0])]
+            else:
+                commits = list(await asyncio.gather(*(self._think(claimed) for claimed in claims)))
+            ready = [commit for commit in commits if commit is not None]
+            if ready:
+                await self._commit(ready)
+        finally:
+            typing.cancel()
+            renewal.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await renewal
+        return len(claims)
+
+    async def _think(self, claimed: Claimed) -> TurnsCommit | None:
+        try:
+            return await self._engine.handle(claimed, self._observer)
+        except ServiceError as error:
+            self._observer.store_failed(error)
+            retry_at = self._clock.now() + timedelta(seconds=FAILURE_PAUSE_S)
+            await self._store.release(claimed, retry_at=retry_at)
+            return None
+
+    async def _commit(self, commits: Sequence[TurnsCommit]) -> None:
+        committed = await self._store.commit(commits)
+        for commit, outcome in zip(commits, committed, strict=True):
+            if not outcome.ok:
+                self._observer.commit_refused(outcome)
+                continue
+            if outcome.visible:
+                self._signals.publish(
+                    TOPIC_WEB, {"conversation_id": outcome.conversation_id, "events": outcome.visible}
+                )
+            if outcome.out:
+                self._signals.publish(TOPIC_OUTBOX)
+            for turn in commit.turns:
+                self._observer.turn_handled(commit.claimed.conversation, turn)
+
+    async def _renew(self, claims: Sequence[Claimed]) -> None:
+        while True:
+            await asyncio.sleep(RENEW_S)
+            try:
+                await self._store.renew(claims)
+            except ServiceError as error:
+                self._observer.store_failed(error)  # a lost lease shows at commit, which then writes nothing
+
+    def _show_typing(self, claims: Sequence[Claimed]) -> None:
+        for claimed in claims:
+            self._signals.publish(TOPIC_WEB, {"conversation_id": claimed.conversation.id, "type": "typing"})
+
+
+def words_of(message: InboundMessage) -> str | None:
+    """The words NLU should see; None when nothing was said (a button, a place, an event)."""
+    match message.content:
+        case Text(text=text):
+            return text
+        case Media(caption=caption, transcript=transcript):
+            return transcript or caption or None
+        case _:
+            return None
+
+
+def hinted_language(message: InboundMessage) -> Language | None:
+    """Language the channel reports for its user (BCP 47 tag), if we speak it."""
+    primary = message.language_hint.lower().split("-")[0].split("_")[0]
+    if primary == "zh":
+        return "zh"
+    return "en" if primary else None
+
+
+def nothing_said(language: Language) -> Understanding:
+    return Understanding(text="", language=language, language_is_sure=False, intents=(), entities=(), engine="none")

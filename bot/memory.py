@@ -1,0 +1,167 @@
+"""What a dialogue remembers between turns: a JSON document with a version number, read without trust.
+
+Anything unreadable (an older or newer form, a corrupted row) is an empty memory, never an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from bot.flows import SlotValue
+
+VERSION = 1
+MAX_FRAMES = 5  # flows interrupted by flows; the oldest is dropped beyond
+MAX_LATER = 3  # requests of one message waiting for their turn
+MAX_OFFERED = 20
+MAX_MEDIA = 10
+MAX_TEXT = 2000  # characters of one remembered value; the message itself is stored in full elsewhere
+
+
+@dataclass
+class Frame:
+    """A running flow. `asked` is the slot whose question is open; `given` the slots the customer gave in this flow."""
+
+    flow: str
+    version: str
+    step: str
+    slots: dict[str, SlotValue] = field(default_factory=dict)
+    given: list[str] = field(default_factory=list)
+    asked: str = ""
+    tries: int = 0
+    is_called: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "flow": self.flow, "version": self.version, "step": self.step, "slots": dict(self.slots),
+            "given": list(self.given), "asked": self.asked, "tries": self.tries, "called": self.is_called,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Offered:
+    """A button the customer saw last; `number` is its place in the last list, 0 when it was in an earlier one."""
+
+    label: str
+    value: str
+    number: int
+
+
+@dataclass
+class Memory:
+    """`question` is one of the dialogue's own (cancel, resume, person); `shared` slots outlive their flow."""
+
+    stack: list[Frame] = field(default_factory=list)
+    frozen: list[Frame] = field(default_factory=list)  # flows put aside while a person is awaited
+    shared: dict[str, SlotValue] = field(default_factory=dict)
+    offered: list[Offered] = field(default_factory=list)
+    question: str = ""
+    held: SlotValue = None  # the value that came for a stale flow, while we ask whether to resume it
+    later: list[dict[str, Any]] = field(default_factory=list)
+    fallbacks: int = 0
+    queued: int = 0  # messages since the customer began to wait for a person
+    media: list[dict[str, str]] = field(default_factory=list)
+    start: str = ""  # payload of the link the customer came through
+    at: datetime | None = None
+
+    @property
+    def top(self) -> Frame | None:
+        return self.stack[-1] if self.stack else None
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "v": VERSION,
+            "stack": [frame.to_json() for frame in self.stack],
+            "frozen": [frame.to_json() for frame in self.frozen],
+            "shared": dict(self.shared),
+            "offered": [[offer.label, offer.value, offer.number] for offer in self.offered],
+            "question": self.question,
+            "held": self.held,
+            "later": list(self.later),
+            "fallbacks": self.fallbacks,
+            "queued": self.queued,
+            "media": list(self.media),
+            "start": self.start,
+            "at": self.at.isoformat() if self.at else "",
+        }
+
+
+def recall(document: Any) -> Memory:
+    """The memory in a stored document; an empty one when it cannot be read as this version."""
+    if not isinstance(document, Mapping) or document.get("v") != VERSION:
+        return Memory()
+    later = [item for item in _list(document.get("later")) if isinstance(item, Mapping)]
+    media = [item for item in _list(document.get("media")) if isinstance(item, Mapping)]
+    return Memory(
+        stack=_frames(document.get("stack")),
+        frozen=_frames(document.get("frozen")),
+        shared=_slots(document.get("shared")),
+        offered=[offer for offer in map(_offered, _list(document.get("offered"))) if offer][:MAX_OFFERED],
+        question=_text(document.get("question")),
+        held=_value(document.get("held")),
+        later=[dict(item) for item in later][:MAX_LATER],
+        fallbacks=_count(document.get("fallbacks")),
+        queued=_count(document.get("queued")),
+        media=[{str(key): str(value) for key, value in item.items()} for item in media][-MAX_MEDIA:],
+        start=_text(document.get("start"))[:MAX_TEXT],
+        at=_moment(document.get("at")),
+    )
+
+
+def _list(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple) else []
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _count(value: Any) -> int:
+    return min(value, 1_000_000) if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+
+
+def _value(value: Any) -> SlotValue:
+    return value if isinstance(value, str | bool | int | float) else None
+
+
+def _slots(value: Any) -> dict[str, SlotValue]:
+    if not isinstance(value, Mapping):
+        return {}
+    return {str(name): _value(item) for name, item in value.items()}
+
+
+def _frames(value: Any) -> list[Frame]:
+    found = []
+    for item in _list(value)[-MAX_FRAMES:]:
+        if isinstance(item, Mapping) and _text(item.get("flow")) and _text(item.get("step")):
+            found.append(
+                Frame(
+                    flow=_text(item.get("flow")),
+                    version=_text(item.get("version")),
+                    step=_text(item.get("step")),
+                    slots=_slots(item.get("slots")),
+                    given=[name for name in _list(item.get("given")) if isinstance(name, str)],
+                    asked=_text(item.get("asked")),
+                    tries=_count(item.get("tries")),
+                    is_called=item.get("called") is True,
+                )
+            )
+    return found
+
+
+def _offered(value: Any) -> Offered | None:
+    match _list(value):
+        case [str(label), str(chosen), int(number)]:
+            return Offered(label, chosen, number)
+        case _:
+            return None
+
+
+def _moment(value: Any) -> datetime | None:
+    try:
+        found = datetime.fromisoformat(_text(value))
+    except ValueError:
+        return None
+    return found.astimezone(UTC) if found.tzinfo else None

@@ -1,0 +1,150 @@
+"""Values in a customer's words: order and case numbers, phones, yes and no; brought to one form or left as they are."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from datetime import date
+
+from bot.business_time import find_date
+
+ORDER_NUMBER = re.compile(r"(?<![\w-])(?:SO-?)?\d{4,8}(?![\w-])", re.IGNORECASE | re.ASCII)
+CASE_NUMBER = re.compile(r"(?<![A-Za-z0-9])C-?(\d{3,8})(?:-(\d))?(?![A-Za-z0-9])", re.IGNORECASE | re.ASCII)
+PHONE = re.compile(r"\+?\d[\d\s().-]{5,20}\d", re.ASCII)
+_ORDER_LABEL = re.compile(r"(?:订单号?|单号|order\s*(?:number|no\.?|#)?)\s*(?:是|为|is|:|#)?\s*$", re.IGNORECASE)
+_YES = {
+    "是", "是的", "对", "对的", "嗯", "嗯嗯", "好", "好的", "可以", "行", "没错", "要", "需要", "确认", "确定", "当然",
+    "yes", "y", "yeah", "yep", "sure", "ok", "okay", "right", "correct", "please", "yes please", "of course",
+}  # fmt: skip
+_NO = {
+    "不", "不是", "不对", "不用", "不要", "不需要", "否", "没有", "算了", "不了", "不用了",
+    "no", "n", "nope", "nah", "not really", "no thanks", "no thank you",
+}  # fmt: skip
+_YES_MARKS, _NO_MARKS = "👍👌✅🆗", "👎❌🙅"
+_STOP_WORDS = {
+    "退订", "td", "取消订阅", "退订消息", "不要再发了", "别再发了", "unsubscribe", "stop", "stopall", "stop all",
+    "opt out", "optout",
+}  # fmt: skip
+
+
+def plain(words: str) -> str:
+    """Lower-case words in compatibility form without surrounding blanks, punctuation or invisible characters."""
+    words = "".join(
+        " " if character.isspace() else character
+        for character in unicodedata.normalize("NFKC", words)
+        if character.isspace() or unicodedata.category(character)[0] != "C"
+    )
+    return words.casefold().strip(" .,;:!?…。，、；：！？~～\"'“”‘’()（）")
+
+
+def has_words(words: str) -> bool:
+    """Whether there is any letter or digit, of any script."""
+    return any(unicodedata.category(character)[0] in "LN" for character in words)
+
+
+def yes_or_no(words: str) -> bool | None:
+    """True for a bare yes (also 👍), False for a bare no, None for anything else."""
+    said = plain(words)
+    if said in _YES:
+        return True
+    if said in _NO:
+        return False
+    if not has_words(words):
+        is_yes = any(mark in words for mark in _YES_MARKS)
+        is_no = any(mark in words for mark in _NO_MARKS)
+        return is_yes if is_yes != is_no else None
+    return None
+
+
+def is_stop_word(words: str) -> bool:
+    """Whether the whole message asks to be sent nothing more, in the words people and networks use for it."""
+    return plain(words) in _STOP_WORDS
+
+
+def order_number(words: str) -> str | None:
+    """The last order number in the words in upper case (`2391`, `SO-20391`); None when there is none.
+
+    Case numbers, telephone numbers and years are not order numbers.
+    """
+    words = CASE_NUMBER.sub(" ", unicodedata.normalize("NFKC", words))
+    found = [match for match in ORDER_NUMBER.finditer(words) if not _is_date_part(words, match)]
+    if not found:
+        return None
+    labelled = [match for match in found if _ORDER_LABEL.search(words[: match.start()])]
+    number = (labelled or found)[-1].group().upper()
+    return re.sub(r"^SO-?", "SO-", number)
+
+
+def _is_date_part(words: str, match: re.Match[str]) -> bool:
+    return words[match.end() : match.end() + 1] in ("年", "元", "块") and match.group().isdigit()
+
+
+def same_order(left: str, right: str) -> bool:
+    """Whether two spellings (with or without `SO-`) name one order."""
+    return _bare(left) == _bare(right) != ""
+
+
+def _bare(number: str) -> str:
+    return re.sub(r"^SO-?", "", number.strip().upper())
+
+
+def order_spellings(number: str) -> tuple[str, ...]:
+    """The spellings under which an order may be stored, the customer's own first."""
+    bare = _bare(number)
+    return (bare, f"SO-{bare}") if not number.upper().startswith("SO") else (f"SO-{bare}", bare)
+
+
+def case_number(words: str) -> str | None:
+    """A case number as we write it, `C-1024` or `C-1024-7`; None when there is none."""
+    match = CASE_NUMBER.search(unicodedata.normalize("NFKC", words))
+    if not match:
+        return None
+    return f"C-{match[1]}" + (f"-{match[2]}" if match[2] else "")
+
+
+def same_case(asked: str, stored: str) -> bool:
+    """Whether the asked number, with or without its check digit, is the stored one."""
+    return stored.upper() == asked.upper() or stored.upper().rpartition("-")[0] == asked.upper()
+
+
+def phone(words: str) -> str | None:
+    """The telephone number in the words as E.164, read as a Chinese one without a country code; None when none.
+
+    Mobile 1[3-9] and nine digits, land line with area code 0xx(x) and 7 or 8 digits: the national numbering plan.
+    """
+    for match in PHONE.finditer(unicodedata.normalize("NFKC", words)):
+        digits = re.sub(r"\D", "", match.group())
+        if match.group().startswith("+") and 8 <= len(digits) <= 15:
+            return f"+{digits}"
+        if re.fullmatch(r"(?:0086|86)?1[3-9]\d{9}", digits):
+            return f"+86{digits[-11:]}"
+        if re.fullmatch(r"0\d{2,3}[2-9]\d{6,7}", digits) and 10 <= len(digits) <= 12:
+            return f"+86{digits[1:]}"
+        if digits.startswith("00") and 10 <= len(digits) <= 17:
+            return f"+{digits[2:]}"
+    return None
+
+
+def normal(entity: str, words: str, today: date) -> str:
+    """The value of an entity in its one form; the words themselves when they have none (rejections judge them)."""
+    found: str | None = None
+    if entity == "order_number":
+        found = order_number(words)
+    elif entity == "phone":
+        found = phone(words)
+    elif entity == "date":
+        day = find_date(words, today)
+        found = day.isoformat() if day else None
+    return found or words.strip()
+
+
+def in_words(entity: str, words: str, today: date) -> str | None:
+    """The value of an entity found by its shape alone, without NLU; None for entities that have no shape."""
+    if entity == "order_number":
+        return order_number(words)
+    if entity == "phone":
+        return phone(words)
+    if entity == "date":
+        day = find_date(words, today)
+        return day.isoformat() if day else None
+    return None

@@ -1,0 +1,277 @@
+"""The outbox worker: claim, pace, send, store how it ended. Conversations run side by side, each in its own order."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+
+from bot.errors import Misconfigured, RateLimited, ServiceError
+from bot.ports import TOPIC_OUTBOX, Clock, Outbox, RateTokens, SendOutcome, Signals, Subscription
+from bot.types import Outbound
+from channels.base import ChannelAdapter
+from channels.delivery_policy import DeliveryPolicy, outcome_of
+
+log = structlog.get_logger()
+
+Account = tuple[str, str]  # channel, account
+
+
+@dataclass(frozen=True, slots=True)
+class AccountHealth:
+    """`reason` is empty while the account sends."""
+
+    is_ok: bool
+    reason: str = ""
+
+
+class _MustWait(Exception):
+    """Rate tokens, or the account's pause, take longer than a claimed row may wait."""
+
+    def __init__(self, wait_s: float) -> None:
+        self.wait_s = wait_s
+
+
+class Sender:
+    """Sends what the outbox holds for these accounts until cancelled."""
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        adapters: Mapping[Account, ChannelAdapter],
+        signals: Signals,
+        tokens: RateTokens,
+        clock: Clock,
+        *,
+        name: str = "sender",
+        policy: DeliveryPolicy | None = None,
+        fault: Callable[[str], None] = lambda point: None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        monotonic: Callable[[], float] = time.monotonic,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        """`name` tells senders apart in the outbox's leases; `fault` is called at the named points of a send."""
+        self._outbox, self._adapters, self._signals = outbox, dict(adapters), signals
+        self._tokens, self._clock, self._name = tokens, clock, name
+        self._policy = policy or DeliveryPolicy()
+        self._fault, self._sleep, self._monotonic, self._jitter = fault, sleep, monotonic, jitter
+        self._paused_until: dict[Account, float] = {}  # monotonic
+        self._health: dict[Account, AccountHealth] = {account: AccountHealth(True) for account in adapters}
+        self._turns: dict[Account, asyncio.Lock] = {account: asyncio.Lock() for account in adapters}
+        self._under_way: set[asyncio.Task[None]] = set()
+        self._outcomes: list[SendOutcome] = []  # not stored yet; never dropped
+        self._ended = asyncio.Event()  # an outcome waits to be stored
+        self._wake = asyncio.Event()  # the outbox may have something
+        self._next_due = float("inf")  # monotonic: earliest retry we know of
+
+    def health(self) -> Mapping[Account, AccountHealth]:
+        return dict(self._health)
+
+    async def run(self) -> None:
+        """Returns by cancellation only; what was under way is waited for (bounded) and its outcome stored."""
+        subscription = self._signals.subscribe(TOPIC_OUTBOX)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._listen(subscription))
+                group.create_task(self._store_outcomes())
+                group.create_task(self._claim_forever())
+        finally:
+            await subscription.aclose()
+            await self._drain()
+
+    async def run_once(self) -> int:
+        """How many rows were due: each was tried once and how it ended is stored. Raises: StoreUnavailable."""
+        count = await self._start_due()
+        await asyncio.gather(*self._under_way)
+        await self._flush()
+        return count
+
+    # --- claiming -------------------------------------------------------------------------------------------------
+
+    async def _claim_forever(self) -> None:
+        failures = 0
+        while True:
+            try:
+                started = 0 if self._outcomes and failures else await self._start_due()
+            except ServiceError as exc:
+                failures += 1
+                log.error("outbox_not_readable", error=type(exc).__name__)
+                await self._sleep(self._store_backoff_s(failures))
+                continue
+            failures = 0
+            if not started:
+                await self._wait_for_work()
+
+    async def _start_due(self) -> int:
+        room = self._policy.concurrency - len(self._under_way)
+        now = self._monotonic()
+        ready = [account for account in self._adapters if self._paused_until.get(account, 0.0) <= now]
+        # Outcomes that could not be stored yet come first: claiming more would only widen what a crash leaves open.
+        if room <= 0 or not ready or len(self._outcomes) >= self._policy.concurrency:
+            return 0
+        self._wake.clear()
+        rows = await self._outbox.claim(self._name, room, ready)
+        if rows:
+            self._fault("outbox.claimed")
+        claimed_at = self._monotonic()
+        for row in rows:
+            task = asyncio.get_running_loop().create_task(self._deliver(row, claimed_at))
+            self._under_way.add(task)
+            task.add_done_callback(self._under_way.discard)
+        return len(rows)
+
+    async def _wait_for_work(self) -> None:
+        now = self._monotonic()
+        resuming = [until for until in self._paused_until.values() if until > now]
+        wait_s = min(self._policy.sweep_s, max(0.0, min([self._next_due, *resuming], default=now) - now))
+        if self._next_due <= now + wait_s:
+            self._next_due = float("inf")
+        try:
+            async with asyncio.timeout(max(wait_s, 0.001)):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+
+    async def _listen(self, subscription: Subscription) -> None:
+        async for _ in subscription:
+            self._wake.set()
+
+    # --- one send -------------------------------------------------------------------------------------------------
+
+    async def _deliver(self, row: Outbound, claimed_at: float) -> None:
+        account = (row.channel, row.account)
+        try:
+            await self._pace(row, claimed_at + self._policy.hold_s)
+            outcome = await self._send(row)
+        except _MustWait as wait:
+            outcome = self._retry(row, wait.wait_s, "paced")
+        except ServiceError as exc:
+            outcome = self._failed(row, exc)
+        except Exception as exc:  # noqa: BLE001 - a bug in one adapter must not leave a row without an outcome
+            log.error("send_crashed", outbox_id=row.outbox_id, error=type(exc).__name__, exc_info=False)
+            outcome = SendOutcome(row.outbox_id, "uncertain", reason=f"internal error {type(exc).__name__}")
+        if outcome.state in {"sent", "failed", "parked"} and not self._health[account].is_ok:
+            self._set_health(account, AccountHealth(True))
+        if outcome.retry_at is not None:
+            wait_s = (outcome.retry_at - self._clock.now()).total_seconds()
+            self._next_due = min(self._next_due, self._monotonic() + max(wait_s, 0.0))
+        self._outcomes.append(outcome)
+        self._ended.set()
+
+    async def _send(self, row: Outbound) -> SendOutcome:
+        adapter = self._adapters[(row.channel, row.account)]
+        began = self._monotonic()
+        self._fault("send.before_call")
+        receipt = await adapter.send(row)
+        self._fault("send.after_call")
+        duration_ms = round((self._monotonic() - began) * 1000, 1)
+        log.info(
+            "message_sent", outbox_id=row.outbox_id, channel=row.channel, attempt=row.attempt, duration_ms=duration_ms
+        )
+        return SendOutcome(row.outbox_id, "sent", vendor_message_id=receipt.vendor_message_id)
+
+    def _failed(self, row: Outbound, error: ServiceError) -> SendOutcome:
+        account = (row.channel, row.account)
+        if isinstance(error, RateLimited):
+            self._pause(account, error.retry_after_s)
+            self._set_health(account, AccountHealth(False, error.reason))
+        elif isinstance(error, Misconfigured):
+            self._pause(account, self._policy.misconfigured_pause_s)
+            self._set_health(account, AccountHealth(False, error.reason))
+        outcome = outcome_of(
+            error,
+            row,
+            has_key=self._adapters[account].capabilities.idempotency_key,
+            now=self._clock.now(),
+            policy=self._policy,
+            jitter=self._jitter,
+        )
+        log.warning(
+            "message_not_sent",
+            outbox_id=row.outbox_id,
+            channel=row.channel,
+            attempt=row.attempt,
+            error=type(error).__name__,
+            state=outcome.state,
+        )
+        return outcome
+
+    def _retry(self, row: Outbound, wait_s: float, reason: str) -> SendOutcome:
+        at = self._clock.now() + timedelta(seconds=wait_s)
+        return SendOutcome(row.outbox_id, "retry", retry_at=at, reason=reason)
+
+    def _pause(self, account: Account, wait_s: float) -> None:
+        until = self._monotonic() + wait_s
+        self._paused_until[account] = max(until, self._paused_until.get(account, 0.0))
+
+    def _set_health(self, account: Account, health: AccountHealth) -> None:
+        if self._health[account].is_ok != health.is_ok:
+            level = log.info if health.is_ok else log.error
+            level("account_health_changed", channel=account[0], account=account[1], reason=health.reason)
+        self._health[account] = health
+
+    # --- pacing ---------------------------------------------------------------------------------------------------
+
+    async def _pace(self, row: Outbound, deadline: float) -> None:
+        """The chat's and the account's token are taken. Raises: _MustWait, ServiceUnavailable (no token source)."""
+        account = (row.channel, row.account)
+        capabilities = self._adapters[account].capabilities
+        if capabilities.per_chat_per_s is not None:
+            key = f"chat:{row.channel}:{row.account}:{row.chat_id}"
+            await self._take(key, capabilities.per_chat_per_s, deadline)
+        async with self._turns[account]:  # first come, first served, instead of everybody asking again at once
+            pause_s = self._paused_until.get(account, 0.0) - self._monotonic()
+            if pause_s > 0:
+                raise _MustWait(pause_s)
+            if capabilities.per_account_per_s is not None:
+                await self._take(f"account:{row.channel}:{row.account}", capabilities.per_account_per_s, deadline)
+
+    async def _take(self, key: str, per_s: float, deadline: float) -> None:
+        while wait_s := await self._tokens.take(key, per_s=per_s):
+            if self._monotonic() + wait_s > deadline:
+                raise _MustWait(wait_s)
+            await self._sleep(wait_s)
+
+    # --- storing how it ended -------------------------------------------------------------------------------------
+
+    async def _store_outcomes(self) -> None:
+        failures = 0
+        while True:
+            await self._ended.wait()
+            self._ended.clear()
+            while self._outcomes:
+                try:
+                    await self._flush()
+                    failures = 0
+                except ServiceError as exc:
+                    failures += 1
+                    log.error("outcomes_not_stored", count=len(self._outcomes), error=type(exc).__name__)
+                    await self._sleep(self._store_backoff_s(failures))
+            self._wake.set()  # the next rows of those conversations may go
+
+    async def _flush(self) -> None:
+        batch = tuple(self._outcomes)
+        if batch:
+            self._fault("outbox.before_finish")
+            await self._outbox.finish(batch)
+            self._fault("outbox.after_finish")
+            del self._outcomes[: len(batch)]
+
+    def _store_backoff_s(self, failures: int) -> float:
+        return min(5.0, 0.1 * 2.0 ** min(failures, 10))
+
+    async def _drain(self) -> None:
+        if self._under_way:
+            await asyncio.wait(self._under_way, timeout=self._policy.drain_s)
+        for task in tuple(self._under_way):
+            task.cancel()
+        try:
+            await self._flush()
+        except ServiceError as exc:
+            # The rows stay `sending`; the outbox's uncertain policy takes them when the lease is over.
+            log.error("outcomes_not_stored", count=len(self._outcomes), error=type(exc).__name__)

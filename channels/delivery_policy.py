@@ -1,0 +1,80 @@
+"""How a failed send goes on: again, set aside, or left uncertain. Pure, so every case can be read and tested here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from bot.errors import (
+    Misconfigured,
+    RateLimited,
+    RecipientUnreachable,
+    SendRefused,
+    ServiceError,
+    ServiceUnavailable,
+)
+from bot.ports import SendOutcome
+from bot.types import Lane, Outbound
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryPolicy:
+    """Numbers of the delivery worker; all of them ours, seconds unless named otherwise."""
+
+    concurrency: int = 32  # sends under way at once, each of another conversation
+    sweep_s: float = 1.0  # a lost wake-up costs at most this
+    hold_s: float = 5.0  # a claimed row waits at most this long for rate tokens; longer would outlive its lease
+    first_backoff_s: float = 1.0
+    longest_backoff_s: float = 300.0
+    max_attempts: int = 30
+    lifetime: timedelta = timedelta(hours=24)
+    repeat_after_s: float = 10.0  # before the one repetition of a reply whose answer was lost
+    misconfigured_pause_s: float = 60.0
+    drain_s: float = 12.0  # a stopping sender waits this long for answers under way
+
+
+def outcome_of(
+    error: ServiceError,
+    outbound: Outbound,
+    *,
+    has_key: bool,
+    now: datetime,
+    policy: DeliveryPolicy,
+    jitter: Callable[[], float],
+) -> SendOutcome:
+    """What becomes of the row after `error`. `has_key`: the vendor recognises a repeated send by its key.
+
+    `jitter` gives 0 to 1. Nothing was sent, for sure, by RateLimited, Misconfigured and a `happened="no"`.
+    """
+    row = outbound.outbox_id
+    if isinstance(error, RecipientUnreachable):
+        return SendOutcome(row, "failed", reason=error.reason, unreachable=True)
+    if isinstance(error, SendRefused):
+        return SendOutcome(row, "parked", reason=error.reason)
+    if isinstance(error, ServiceUnavailable) and error.happened == "unknown" and not has_key:
+        if outbound.lane is Lane.BROADCAST or outbound.maybe_repeated:
+            return SendOutcome(row, "uncertain", reason=error.reason)
+        at = now + timedelta(seconds=policy.repeat_after_s)
+        return SendOutcome(row, "retry", retry_at=at, reason=error.reason, maybe_sent=True)
+    if _is_given_up(error, outbound, now, policy):
+        maybe_arrived = outbound.maybe_repeated or getattr(error, "happened", "no") == "unknown"
+        return SendOutcome(row, "uncertain" if maybe_arrived else "parked", reason=f"given up: {error.reason}")
+    wait_s = _wait_s(error, outbound.attempt, policy, jitter())
+    return SendOutcome(row, "retry", retry_at=now + timedelta(seconds=wait_s), reason=error.reason)
+
+
+def _is_given_up(error: ServiceError, outbound: Outbound, now: datetime, policy: DeliveryPolicy) -> bool:
+    """Being asked to wait is no failure: only its age ends such a row."""
+    if outbound.created_at is not None and now - outbound.created_at >= policy.lifetime:
+        return True
+    return outbound.attempt >= policy.max_attempts and not isinstance(error, RateLimited | Misconfigured)
+
+
+def _wait_s(error: ServiceError, attempt: int, policy: DeliveryPolicy, jitter: float) -> float:
+    if isinstance(error, RateLimited):
+        return error.retry_after_s
+    if isinstance(error, Misconfigured):
+        return policy.misconfigured_pause_s
+    backoff_s = min(policy.longest_backoff_s, policy.first_backoff_s * 2.0 ** min(attempt - 1, 30))
+    return backoff_s * (0.5 + jitter / 2)

@@ -1,0 +1,251 @@
+"""One Telegram bot account: verify, decode, encode, send."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+
+from bot.errors import Misconfigured, SendRefused, ServiceError, SignatureInvalid
+from bot.types import (
+    Button,
+    Capabilities,
+    Outbound,
+    OutPart,
+    Receipt,
+    Received,
+    RenderedReply,
+    ReplyButton,
+)
+from channels.telegram.api import SERVICE, BotApi, ChatMigrated
+from channels.telegram.decode import CHANNEL, Reading, decode_body, decode_update
+from channels.text import is_blank, length, numbered_list, split_text
+from config.settings import TelegramSettings
+
+log = structlog.get_logger()
+
+MAX_TEXT = 4096  # UTF-16 units, Bot API sendMessage
+MAX_CAPTION = 1024  # UTF-16 units, Bot API sendPhoto
+MAX_BUTTONS = 100  # per inline keyboard, enforced by the server
+MAX_CALLBACK_BYTES = 64  # Bot API InlineKeyboardButton.callback_data
+SECRET_HEADER = "x-telegram-bot-api-secret-token"  # noqa: S105 - a header's name
+# Named so that a kind Telegram adds later does not arrive unasked, and reactions (off by default) stay off.
+ALLOWED_UPDATES = ("message", "edited_message", "callback_query", "my_chat_member", "channel_post", "business_message")
+COMMAND_TEXTS = {  # shown in Telegram's menu; "" is every language without its own
+    "zh": {"start": "开始对话", "help": "我能做什么"},
+    "": {"start": "Start the conversation", "help": "What I can do"},
+}
+WIDE_LABEL = 16  # UTF-16 units; longer labels get a row of their own to stay readable on a phone
+MAX_PRESSES_IN_FLIGHT = 100
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class TelegramAdapter:
+    """Implements ChannelAdapter for one bot."""
+
+    channel = CHANNEL
+
+    def __init__(self, account: str, settings: TelegramSettings, *, now: Callable[[], datetime] = utc_now) -> None:
+        """Raises: Misconfigured when the token or address cannot work, or a webhook account has no secret."""
+        if settings.mode == "webhook" and settings.secret is None:
+            raise Misconfigured(SERVICE, f"account {account!r} uses a webhook but has no SECRET")
+        self.account = account
+        self.settings = settings
+        self.api = BotApi(settings.api_base_url, settings.token.get_secret_value(), timeout_s=settings.timeout_s)
+        self.capabilities = Capabilities(
+            channel=CHANNEL,
+            max_text=MAX_TEXT,
+            length_unit="utf16",
+            buttons=MAX_BUTTONS,
+            can_edit=True,
+            can_type=True,
+            idempotency_key=False,
+            direct=False,
+            per_chat_per_s=settings.per_chat_per_s,
+            per_account_per_s=settings.per_account_per_s,
+        )
+        self._reading = Reading(account, settings.groups, now)
+        self._presses: set[asyncio.Task[None]] = set()
+
+    # --- in -------------------------------------------------------------------------------------------------------
+
+    def verify_webhook(self, headers: Mapping[str, str]) -> None:
+        """The request carries this account's secret. Raises: SignatureInvalid."""
+        secret = self.settings.secret
+        given = headers.get(SECRET_HEADER, "")
+        # As bytes, because compare_digest refuses strings that are not ASCII.
+        if secret is None or not hmac.compare_digest(
+            given.encode("utf-8", "surrogateescape"), secret.get_secret_value().encode()
+        ):
+            raise SignatureInvalid("the webhook secret is missing or wrong")
+
+    def decode(self, body: bytes) -> Sequence[Received]:
+        """One webhook body; unreadable ones become a Received without a message. Never raises."""
+        return (decode_body(body, self._reading),)
+
+    def decode_update(self, update: Any, raw: bytes) -> Received:
+        """One already parsed update of a polled batch. Never raises."""
+        return decode_update(update, raw, self._reading)
+
+    def knows_itself_as(self, username: str) -> None:
+        """From now on `/start@somebody_else` is taken as said to somebody else."""
+        self._reading = replace(self._reading, username=username)
+
+    # --- out ------------------------------------------------------------------------------------------------------
+
+    def encode(self, reply: RenderedReply) -> tuple[OutPart, ...]:
+        """Parts of at most 4096 UTF-16 units, the buttons below the last one, the picture with the first.
+
+        Buttons Telegram cannot carry (a value over 64 bytes, no label) turn the whole keyboard into a numbered list.
+        A reply with nothing visible in it has no parts.
+        """
+        text, buttons = reply.text, reply.buttons
+        if len(buttons) > MAX_BUTTONS or not all(map(_is_pressable, buttons)):
+            text, buttons = numbered_list(text, buttons), ()
+        if is_blank(text):
+            text = "…" if buttons and not reply.image_url else ""
+        if reply.image_url and length(text, "utf16") <= MAX_CAPTION:
+            return (OutPart(text, buttons, reply.image_url),)
+        # Telegram trims what it shows and refuses what is blank then.
+        words = [part for part in split_text(text, MAX_TEXT, "utf16") if not is_blank(part)]
+        parts = [OutPart(part) for part in words]
+        if buttons and parts:
+            parts[-1] = replace(parts[-1], buttons=buttons)
+        return (OutPart("", (), reply.image_url), *parts) if reply.image_url else tuple(parts)
+
+    async def send(self, outbound: Outbound) -> Receipt:
+        """One message left. Raises what ChannelAdapter.send says."""
+        try:
+            return await self._send(outbound, outbound.chat_id)
+        except ChatMigrated as moved:
+            log.info("telegram_chat_migrated", account=self.account, outbox_id=outbound.outbox_id)
+            return await self._send(outbound, str(moved.chat_id))
+
+    async def _send(self, outbound: Outbound, chat_id: str) -> Receipt:
+        params = _addressed(chat_id, outbound.topic)
+        part = outbound.part
+        if part.buttons:
+            params["reply_markup"] = {"inline_keyboard": keyboard(part.buttons)}
+        if not part.image_url:
+            return _receipt(await self.api.call("sendMessage", {**params, "text": _encodable(part.text)}))
+        photo = {**params, "photo": _encodable(part.image_url)}
+        if part.text:
+            photo["caption"] = _encodable(part.text)
+        try:
+            return _receipt(await self.api.call("sendPhoto", photo))
+        except ChatMigrated:
+            raise
+        except SendRefused as refused:
+            # Telegram could not fetch or show the picture: the words and the address still reach the customer.
+            log.warning("telegram_photo_refused", outbox_id=outbound.outbox_id, reason=refused.reason)
+            text = f"{part.text}\n{part.image_url}".strip()
+            return _receipt(await self.api.call("sendMessage", {**params, "text": _encodable(text)}))
+
+    def acknowledge_press(self, received: Received) -> None:
+        """The pressed button's spinner stops soon; best effort, never waits, never raises."""
+        message = received.message
+        if message is None or not isinstance(message.content, Button) or not message.content.callback_id:
+            return
+        if len(self._presses) >= MAX_PRESSES_IN_FLIGHT:
+            return
+        task = asyncio.get_running_loop().create_task(
+            self._best_effort("answerCallbackQuery", {"callback_query_id": message.content.callback_id})
+        )
+        self._presses.add(task)
+        task.add_done_callback(self._presses.discard)
+
+    async def send_typing(self, chat_id: str, topic: str = "") -> None:
+        """The customer sees "typing…" for 5 s; best effort, never raises a ServiceError."""
+        await self._best_effort("sendChatAction", {**_addressed(chat_id, topic), "action": "typing"})
+
+    async def publish_commands(self) -> None:
+        """Telegram's menu offers our commands in the user's language; best effort."""
+        for language, texts in COMMAND_TEXTS.items():
+            commands = [{"command": name, "description": text} for name, text in texts.items()]
+            await self._best_effort("setMyCommands", {"commands": commands, "language_code": language})
+
+    async def set_webhook(self, public_url: str) -> None:
+        """Telegram delivers updates to this account's route below `public_url` from now on.
+
+        Raises: Misconfigured when the account has no secret, and what ChannelAdapter.send says.
+        """
+        if self.settings.secret is None:
+            raise Misconfigured(SERVICE, f"account {self.account!r} has no SECRET for its webhook")
+        me = await self.api.call("getMe", {})
+        if isinstance(me, dict) and isinstance(me.get("username"), str):
+            self.knows_itself_as(me["username"])
+        await self.api.call(
+            "setWebhook",
+            {
+                "url": f"{public_url.rstrip('/')}/channels/telegram/{self.account}",
+                "secret_token": self.settings.secret.get_secret_value(),
+                "allowed_updates": list(ALLOWED_UPDATES),
+                "drop_pending_updates": False,
+            },
+        )
+        await self.publish_commands()
+
+    async def _best_effort(self, method: str, params: Mapping[str, Any]) -> None:
+        try:
+            await self.api.call(method, params)
+        except ServiceError as exc:
+            log.info("telegram_courtesy_failed", account=self.account, method=method, error=type(exc).__name__)
+
+    async def close(self) -> None:
+        for task in tuple(self._presses):
+            task.cancel()
+        await asyncio.gather(*self._presses, return_exceptions=True)
+        await self.api.close()
+
+
+def keyboard(buttons: Sequence[ReplyButton]) -> list[list[dict[str, str]]]:
+    """Inline keyboard rows: two short labels side by side, a long one alone."""
+    rows: list[list[dict[str, str]]] = []
+    pair_open = False
+    for button in buttons:
+        cell = {"text": _encodable(button.label), "callback_data": button.value}
+        is_short = length(button.label, "utf16") <= WIDE_LABEL
+        if is_short and pair_open:
+            rows[-1].append(cell)
+            pair_open = False
+        else:
+            rows.append([cell])
+            pair_open = is_short
+    return rows
+
+
+def _is_pressable(button: ReplyButton) -> bool:
+    try:
+        size = len(button.value.encode("utf-8"))
+    except UnicodeEncodeError:
+        return False
+    return 1 <= size <= MAX_CALLBACK_BYTES and not is_blank(button.label)
+
+
+def _addressed(chat_id: str, topic: str) -> dict[str, Any]:
+    """Raises: SendRefused for a chat or topic that is no Telegram id."""
+    try:
+        params: dict[str, Any] = {"chat_id": int(chat_id)}
+        if topic:
+            params["message_thread_id"] = int(topic)
+    except ValueError:
+        raise SendRefused(SERVICE, "the chat or topic is no Telegram id") from None
+    return params
+
+
+def _receipt(message: Any) -> Receipt:
+    found = message.get("message_id") if isinstance(message, dict) else None
+    return Receipt(str(found) if found is not None else "")
+
+
+def _encodable(text: str) -> str:
+    """`text` with halves of surrogate pairs shown as U+FFFD: they are no characters and JSON cannot carry them."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

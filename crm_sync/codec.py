@@ -1,0 +1,189 @@
+"""Messages as JSON documents and back, and as the events a web visitor sees. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from datetime import datetime
+from typing import Any, Final
+
+from bot.types import (
+    Button,
+    Command,
+    Contact,
+    Content,
+    Event,
+    Identity,
+    InboundMessage,
+    Location,
+    Media,
+    OutPart,
+    ReplyButton,
+    Text,
+    Unsupported,
+)
+
+_CLASSES: Final[dict[str, type[Content]]] = {
+    "text": Text,
+    "button": Button,
+    "command": Command,
+    "media": Media,
+    "location": Location,
+    "contact": Contact,
+    "event": Event,
+    "unsupported": Unsupported,
+}
+_KINDS: Final = {cls: kind for kind, cls in _CLASSES.items()}
+_FIELDS: Final = {cls: tuple(field.name for field in fields(cls)) for cls in _KINDS}
+
+# The conversation says who wrote it and where; the columns of the inbox row say when.
+_KEPT: Final = (
+    "dedupe_key",
+    "vendor_message_id",
+    "edits",
+    "reply_to",
+    "sender_name",
+    "language_hint",
+)
+
+
+def kind_of(content: Content) -> str:
+    """text, button, command, media, location, contact, event or unsupported."""
+    return _KINDS[type(content)]
+
+
+def dump_content(content: Content) -> dict[str, Any]:
+    """The content's fields with its kind beside them, except empty ones."""
+    kind = _KINDS[type(content)]
+    document: dict[str, Any] = {} if kind in {"media", "unsupported"} else {"kind": kind}
+    for name in _FIELDS[type(content)]:
+        value = getattr(content, name)
+        if value not in ("", None):
+            document[name] = dict(value) if isinstance(value, Mapping) else value
+    # Media and Unsupported have a `kind` of their own, so ours steps aside.
+    return {"kind": kind, "of": document} if kind in {"media", "unsupported"} else document
+
+
+def load_content(document: Mapping[str, Any]) -> Content:
+    """The content given to `dump_content`.
+
+    Raises: KeyError for a kind that this code does not know (the store was checked to be no newer than the code).
+    """
+    kind = document["kind"]
+    if kind == "text":
+        return Text(document.get("text", ""))
+    cls = _CLASSES[kind]
+    given = document["of"] if kind in {"media", "unsupported"} else document
+    values = {name: given[name] for name in _FIELDS[cls] if name in given}
+    required = {"value", "name", "phone", "file_id"} & set(_FIELDS[cls])
+    return cls(**{name: "" for name in required if name not in values and not _has_default(cls, name)}, **values)
+
+
+def _has_default(cls: type[Content], name: str) -> bool:
+    return {"Contact": {"name"}, "Location": {"name"}}.get(cls.__name__, set()) >= {name}
+
+
+def dump_message(message: InboundMessage, content: Mapping[str, Any]) -> dict[str, Any]:
+    """What the inbox keeps of a decoded message beside its columns."""
+    document: dict[str, Any] = {"content": content}
+    for name in _KEPT:
+        value = getattr(message, name)
+        if value:
+            document[name] = value
+    return document
+
+
+def load_message(
+    document: Mapping[str, Any], *, sender: Identity, chat_id: str, topic: str, sent_at: datetime, wants_turn: bool
+) -> InboundMessage:
+    """The message given to `dump_message`."""
+    kept = {name: document[name] for name in _KEPT if name in document}
+    kept.setdefault("dedupe_key", "")
+    return InboundMessage(
+        sender=sender,
+        chat_id=chat_id,
+        topic=topic,
+        content=load_content(document["content"]),
+        sent_at=sent_at,
+        wants_turn=wants_turn,
+        **kept,
+    )
+
+
+def words_in(content: Content) -> str:
+    """What a reader sees of the content as text; empty for what has no words."""
+    match content:
+        case Text(text=text):
+            return text
+        case Button(value=value, label=label):
+            return label or value
+        case Command(name=name, argument=argument):
+            return f"/{name} {argument}".rstrip()
+        case Media(caption=caption, transcript=transcript):
+            return caption or transcript
+        case Location(name=name, address=address):
+            return " ".join(part for part in (name, address) if part)
+        case Contact(phone=phone, name=name):
+            return " ".join(part for part in (name, phone) if part)
+        case _:
+            return ""
+
+
+def dump_buttons(buttons: Sequence[ReplyButton]) -> list[dict[str, str]]:
+    """Buttons as on the wire."""
+    return [{"label": button.label, "value": button.value} for button in buttons]
+
+
+def dump_part(part: OutPart) -> dict[str, Any] | None:
+    """What a part says beyond its text; None when that is all."""
+    document: dict[str, Any] = {}
+    if part.buttons:
+        document["buttons"] = dump_buttons(part.buttons)
+    if part.image_url:
+        document["image_url"] = part.image_url
+    return document or None
+
+
+def load_part(text: str, content: Mapping[str, Any] | None) -> OutPart:
+    """The part whose text and `dump_part` are given."""
+    if not content:
+        return OutPart(text)
+    buttons = tuple(ReplyButton(button["label"], button["value"]) for button in content.get("buttons", ()))
+    return OutPart(text, buttons, content.get("image_url", ""))
+
+
+def iso(moment: datetime) -> str:
+    """ISO 8601 in UTC with milliseconds and a Z."""
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
+
+
+def wire_event(
+    *,
+    seq: int,
+    message_id: int,
+    direction: str,
+    author: str,
+    kind: str,
+    text: str,
+    content: Mapping[str, Any] | None,
+    at: datetime,
+    replaces_seq: int | None = None,
+) -> dict[str, Any]:
+    """One message as a web visitor receives it. `replaces` is the sequence number of the event it takes the place of."""
+    content = content or {}
+    event: dict[str, Any] = {
+        "seq": seq,
+        "id": message_id,
+        "direction": direction,
+        "author": author,
+        "text": text,
+        "buttons": content.get("buttons", []),
+        "at": iso(at),
+    }
+    if kind != "text":
+        event["kind"] = kind
+    if content.get("image_url"):
+        event["image_url"] = content["image_url"]
+    if replaces_seq is not None:
+        event["replaces"] = replaces_seq
+    return event

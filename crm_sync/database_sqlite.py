@@ -1,0 +1,205 @@
+"""SQLite: one thread owns the file and commits whatever has queued in one go, so that many units share one fsync."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import sqlite3
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import structlog
+from sqlalchemy import URL, Connection, NullPool, create_engine
+from sqlalchemy.exc import DBAPIError
+
+from bot.errors import StoreUnavailable
+from crm_sync.database import Database, T, Unit, sqlite_path
+
+log = structlog.get_logger(__name__)
+
+BUSY_TIMEOUT_S: Final = 5.0  # how long we wait for another process's write, e.g. a command line import
+MAX_BATCH: Final = 512
+_WHY: Final = {
+    sqlite3.SQLITE_BUSY: "another process keeps the store locked",
+    sqlite3.SQLITE_LOCKED: "another process keeps the store locked",
+    sqlite3.SQLITE_FULL: "the disk is full",
+    sqlite3.SQLITE_READONLY: "the store file is read-only",
+    sqlite3.SQLITE_IOERR: "the disk reports an error",
+    sqlite3.SQLITE_CANTOPEN: "the store file cannot be opened",
+    sqlite3.SQLITE_CORRUPT: "the store file is damaged",
+    sqlite3.SQLITE_NOTADB: "the file is not an SQLite store",
+    sqlite3.SQLITE_NOMEM: "out of memory",
+}
+
+
+@dataclass(slots=True, eq=False)
+class _Job:
+    unit: Unit[Any]
+    read: bool
+    loop: asyncio.AbstractEventLoop
+    future: asyncio.Future[Any]
+    value: Any = None
+    error: BaseException | None = field(default=None)
+
+
+def explain(error: BaseException) -> StoreUnavailable | None:
+    """The error as StoreUnavailable when the store itself could not do its work, else None."""
+    origin = error.orig if isinstance(error, DBAPIError) else error
+    if not isinstance(origin, sqlite3.Error):
+        return None
+    code = getattr(origin, "sqlite_errorcode", None)
+    reason = _WHY.get(code & 0xFF) if code is not None else None  # the low byte is the primary code
+    return StoreUnavailable("store", reason) if reason else None
+
+
+def connect(url: URL, *, check_thread: bool = True) -> Connection:
+    """A connection that begins no transaction by itself, durable on every commit.
+
+    Raises: StoreUnavailable.
+    """
+    arguments = {"timeout": BUSY_TIMEOUT_S, "check_same_thread": check_thread}
+    engine = create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT", connect_args=arguments)
+    try:
+        connection = engine.connect()
+        try:
+            for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "cache_size=-16000"):
+                connection.exec_driver_sql(f"PRAGMA {pragma}").close()
+        except BaseException:
+            connection.close()
+            raise
+    except DBAPIError as exc:
+        raise explain(exc) or StoreUnavailable("store", "the store file cannot be opened") from exc
+    return connection
+
+
+class SqliteDatabase(Database):
+    """The store in one file, written by one thread of this process."""
+
+    dialect = "sqlite"
+
+    def __init__(self, url: URL) -> None:
+        self._url = url
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._serve, name="frontdesk-store", daemon=True)
+        self._opened: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
+        self._is_closed = False
+
+    @classmethod
+    async def connect(cls, url: URL) -> SqliteDatabase:
+        """The file is open and the thread serves it.
+
+        Raises: StoreUnavailable.
+        """
+        database = cls(url)
+        database._thread.start()
+        error = await asyncio.to_thread(database._opened.get)
+        if error is not None:
+            database._is_closed = True
+            raise error
+        return database
+
+    async def run(self, unit: Unit[T], *, read: bool = False) -> T:
+        if self._is_closed:
+            raise StoreUnavailable("store", "the store is closed")
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._jobs.put(_Job(unit, read, loop, future))
+        return await future
+
+    async def close(self) -> None:
+        if not self._is_closed:
+            self._is_closed = True
+            self._jobs.put(None)
+        if self._thread.is_alive():
+            await asyncio.to_thread(self._thread.join)
+
+    # --- everything below runs in the thread ------------------------------------------------------------------------
+
+    def _serve(self) -> None:
+        try:
+            connection = connect(self._url)
+        except BaseException as exc:  # noqa: BLE001 - handed to whoever waits in connect()
+            self._opened.put(exc)
+            return
+        self._opened.put(None)
+        log.debug("store_opened", file=sqlite_path(self._url).name)
+        is_open = True
+        while is_open:
+            batch: list[_Job] = []
+            job = self._jobs.get()
+            while job is not None:
+                batch.append(job)
+                if len(batch) == MAX_BATCH:
+                    break
+                try:
+                    job = self._jobs.get_nowait()
+                except queue.Empty:
+                    break
+            else:
+                is_open = False
+            if batch:
+                _run_batch(connection, batch)
+                _deliver(batch)
+        connection.close()
+        connection.engine.dispose()
+
+
+def _run_batch(connection: Connection, batch: Sequence[_Job]) -> None:
+    raw: sqlite3.Connection = connection.connection.dbapi_connection  # type: ignore[assignment]  # always pysqlite
+    try:
+        raw.execute("BEGIN" if all(job.read for job in batch) else "BEGIN IMMEDIATE")
+        for job in batch:
+            # One unit alone, or one that writes nothing, needs no savepoint: its failure leaves nothing to take back.
+            _run_one(connection, raw, job, savepoint=len(batch) > 1 and not job.read)
+            if not raw.in_transaction:  # the engine itself gave up the whole transaction (disk full, I/O error)
+                raise job.error or StoreUnavailable("store", "the transaction was lost")
+        if len(batch) == 1 and batch[0].error is not None:
+            raw.execute("ROLLBACK")
+            return
+        raw.execute("COMMIT")
+    except BaseException as exc:  # noqa: BLE001 - every waiting caller must learn of it
+        unavailable = explain(exc) or (exc if isinstance(exc, StoreUnavailable) else None)
+        failure = unavailable or StoreUnavailable("store", type(exc).__name__)
+        if unavailable is None:
+            log.error("store_commit_failed", error=type(exc).__name__)
+        if raw.in_transaction:
+            raw.rollback()
+        for job in batch:
+            job.error = job.error if job.error is not None and explain(job.error) is None else failure
+
+
+def _run_one(connection: Connection, raw: sqlite3.Connection, job: _Job, *, savepoint: bool) -> None:
+    if savepoint:
+        raw.execute("SAVEPOINT unit")
+    try:
+        job.value = job.unit(connection)
+    except BaseException as exc:  # noqa: BLE001 - belongs to the caller of this unit only
+        job.error = explain(exc) or exc
+        if savepoint and raw.in_transaction:
+            raw.execute("ROLLBACK TO unit")
+    if savepoint and raw.in_transaction:
+        raw.execute("RELEASE unit")
+
+
+def _deliver(batch: Sequence[_Job]) -> None:
+    """Every future is resolved with one call into each event loop."""
+    loops: dict[asyncio.AbstractEventLoop, list[_Job]] = {}
+    for job in batch:
+        loops.setdefault(job.loop, []).append(job)
+    for loop, jobs in loops.items():
+        try:
+            loop.call_soon_threadsafe(_resolve, jobs)
+        except RuntimeError:  # the loop was closed while its work was being committed: nobody is waiting any more
+            log.warning("store_answers_undelivered", units=len(jobs))
+
+
+def _resolve(jobs: Sequence[_Job]) -> None:
+    for job in jobs:
+        if job.future.cancelled():
+            continue
+        if job.error is not None:
+            job.future.set_exception(job.error)
+        else:
+            job.future.set_result(job.value)

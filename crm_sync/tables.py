@@ -1,0 +1,389 @@
+"""Every table of the store, defined once; `migrations` writes the same out step by step.
+
+Text that comes from outside is `Words`; natural keys from outside are looked up by their digest (`digest_key`).
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    Boolean,
+    CheckConstraint,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+from crm_sync.columns import Document, Id, UtcDateTime, Words
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+    }
+)
+
+
+def _where(condition: str) -> dict[str, object]:
+    return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
+
+
+# --- who ----------------------------------------------------------------------------------------------------------
+
+customers = Table(
+    "customers",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("name", Words, nullable=False, server_default=""),
+    Column("phone", Words, nullable=False, server_default=""),  # E.164 where it could be normalised
+    Column("phone_is_verified", Boolean, nullable=False, server_default=text("false")),
+    Column("email", Words, nullable=False, server_default=""),
+    Column("language", Text, nullable=False, server_default=""),
+    Column("timezone", Text, nullable=False, server_default=""),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("erased_at", UtcDateTime),
+    Index("ix_customers_phone", "phone", **_where("phone <> ''")),
+)
+
+identities = Table(
+    "identities",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("key", Text, nullable=False, unique=True),  # digest of channel, account, external_id
+    Column("customer_id", Id, ForeignKey("customers.id"), nullable=False, index=True),
+    Column("channel", Text, nullable=False),
+    Column("account", Text, nullable=False),
+    Column("external_id", Words, nullable=False),
+    Column("display_name", Words, nullable=False, server_default=""),
+    Column("language_hint", Words, nullable=False, server_default=""),
+    Column("unreachable_at", UtcDateTime),
+    Column("unreachable_reason", Words, nullable=False, server_default=""),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+conversations = Table(
+    "conversations",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("key", Text, nullable=False, unique=True),  # digest of channel, account, chat, topic, external_id
+    Column("identity_id", Id, ForeignKey("identities.id"), nullable=False, index=True),
+    Column("customer_id", Id, ForeignKey("customers.id"), nullable=False, index=True),
+    Column("channel", Text, nullable=False),
+    Column("account", Text, nullable=False),
+    Column("chat_id", Words, nullable=False),
+    Column("topic", Words, nullable=False, server_default=""),
+    Column("language", Text),
+    Column("status", Text, nullable=False, server_default="open"),  # open | snoozed | closed
+    Column("owner", Text, nullable=False, server_default="bot"),  # bot | queue | operator
+    Column("fence", Integer, nullable=False, server_default="0"),
+    Column("version", Integer, nullable=False, server_default="0"),
+    Column("state", Document, nullable=False, server_default="{}"),
+    Column("web_seq", Integer, nullable=False, server_default="0"),
+    Column("customer_read_seq", Integer, nullable=False, server_default="0"),
+    Column("dirty_since", UtcDateTime),  # oldest unhandled message; null when nothing waits
+    Column("lease_owner", Text),
+    Column("lease_until", UtcDateTime),
+    Column("retry_at", UtcDateTime),
+    Column("last_inbound_at", UtcDateTime),
+    Column("last_message_at", UtcDateTime),
+    Column("created_at", UtcDateTime, nullable=False),
+    CheckConstraint("owner IN ('bot', 'queue', 'operator')", name="owner"),
+    Index("ix_conversations_dirty", "dirty_since", **_where("dirty_since IS NOT NULL")),
+)
+
+# --- what was said --------------------------------------------------------------------------------------------------
+
+inbox = Table(
+    "inbox",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("dedupe", Text, nullable=False, unique=True),  # digest of channel, account, dedupe key
+    Column("channel", Text, nullable=False),
+    Column("account", Text, nullable=False),
+    Column("conversation_id", Id, ForeignKey("conversations.id")),  # null: parked, nobody known to have written it
+    Column("message_id", Id),
+    Column("state", Text, nullable=False),  # pending | done | parked
+    Column("kind", Text, nullable=False),
+    Column("wants_turn", Boolean, nullable=False),
+    Column("message", Document),  # the decoded message, see codec.py; null: unreadable
+    Column("raw", LargeBinary, nullable=False),  # zlib
+    Column("digest", Text, nullable=False),  # of the content, to tell a repeat from a different message
+    Column("reason", Words, nullable=False, server_default=""),
+    Column("sent_at", UtcDateTime),
+    Column("received_at", UtcDateTime, nullable=False),
+    Column("done_at", UtcDateTime),
+    CheckConstraint("state IN ('pending', 'done', 'parked')", name="state"),
+    Index("ix_inbox_pending", "conversation_id", "id", **_where("state = 'pending'")),
+)
+
+messages = Table(
+    "messages",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("conversation_id", Id, ForeignKey("conversations.id"), nullable=False),
+    Column("direction", Text, nullable=False),  # in | out
+    Column("author", Text, nullable=False),  # customer | bot | operator | system
+    Column("kind", Text, nullable=False),
+    Column("text", Words, nullable=False),
+    Column("content", Document),  # what the text alone does not say: buttons, image, file, place …
+    Column("language", Text),
+    Column("template", Text, nullable=False, server_default=""),
+    Column("seq", Integer),  # web sequence; null where the channel has none
+    Column("inbox_id", Id, ForeignKey("inbox.id")),  # in: where it came from; out: what it answers
+    Column("vendor_message_id", Words, nullable=False, server_default=""),
+    Column("replaces", Id, ForeignKey("messages.id")),  # an edit: its `content.was` keeps the words before
+    Column("at", UtcDateTime, nullable=False),
+    Column("edited_at", UtcDateTime),
+    UniqueConstraint("conversation_id", "seq", name="uq_messages_conversation_id_seq"),
+    Index("ix_messages_vendor", "conversation_id", "vendor_message_id", **_where("vendor_message_id <> ''")),
+)
+
+turns = Table(
+    "turns",
+    metadata,
+    Column("inbox_id", Id, ForeignKey("inbox.id"), primary_key=True, autoincrement=False),
+    Column("conversation_id", Id, ForeignKey("conversations.id"), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("intent", Text, nullable=False, server_default=""),
+    Column("confidence", Float),
+    Column("engine", Text, nullable=False, server_default=""),
+    Column("model", Text, nullable=False, server_default=""),
+    Column("understanding", Document),
+    Column("duration_ms", Float, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    UniqueConstraint("conversation_id", "version", name="uq_turns_conversation_id_version"),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("conversation_id", Id, ForeignKey("conversations.id"), nullable=False),
+    Column("message_id", Id, ForeignKey("messages.id"), nullable=False, unique=True),  # the words are there
+    Column("lane", Integer, nullable=False),  # rank: 0 operator, 1 reply, 2 service, 3 broadcast
+    Column("channel", Text, nullable=False),
+    Column("account", Text, nullable=False),
+    Column("chat_id", Words, nullable=False),
+    Column("topic", Words, nullable=False, server_default=""),
+    Column("state", Text, nullable=False),
+    Column("fence", Integer, nullable=False),
+    Column("idempotency_key", Text, unique=True),  # null: nothing to send (direct channels)
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("maybe_repeated", Boolean, nullable=False, server_default=text("false")),
+    Column("not_before", UtcDateTime),
+    Column("lease_owner", Text),
+    Column("lease_until", UtcDateTime),
+    Column("vendor_message_id", Words, nullable=False, server_default=""),
+    Column("reason", Words, nullable=False, server_default=""),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("sent_at", UtcDateTime),
+    Column("delivered_at", UtcDateTime),
+    Column("read_at", UtcDateTime),
+    CheckConstraint(
+        "state IN ('pending', 'sending', 'sent', 'failed', 'uncertain', 'parked', 'dropped')",
+        name="state",
+    ),
+    Index("ix_outbox_due", "lane", "id", **_where("state IN ('pending', 'sending')")),
+    Index("ix_outbox_unfinished", "conversation_id", "id", **_where("state IN ('pending', 'sending')")),
+)
+
+# --- what is known and promised -------------------------------------------------------------------------------------
+
+cases = Table(
+    "cases",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("number", Text, nullable=False, unique=True),
+    Column("customer_id", Id, ForeignKey("customers.id"), nullable=False),
+    Column("conversation_id", Id, ForeignKey("conversations.id")),
+    Column("kind", Text, nullable=False),
+    Column("category", Words, nullable=False),
+    Column("subject", Words, nullable=False),
+    Column("severity", Integer, nullable=False),  # 1 low … 4 critical
+    Column("status", Text, nullable=False),
+    Column("summary", Words, nullable=False),
+    Column("details", Document, nullable=False),
+    Column("is_open", Boolean, nullable=False),
+    Column("opened_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    Index("ix_cases_customer", "customer_id", "updated_at"),
+    Index(
+        "uq_cases_open",
+        "customer_id",
+        "kind",
+        "category",
+        "subject",
+        unique=True,
+        **_where("is_open"),
+    ),
+)
+
+case_events = Table(
+    "case_events",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("case_id", Id, ForeignKey("cases.id"), nullable=False, index=True),
+    Column("kind", Text, nullable=False),  # opened | updated | status
+    Column("author", Text, nullable=False),
+    Column("note", Words, nullable=False, server_default=""),
+    Column("changes", Document, nullable=False, server_default="{}"),
+    Column("at", UtcDateTime, nullable=False),
+)
+
+orders = Table(
+    "orders",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("number", Words, nullable=False, unique=True),
+    Column("customer_id", Id, ForeignKey("customers.id"), index=True),
+    Column("phone", Words, nullable=False, server_default=""),
+    Column("status", Words, nullable=False),
+    Column("placed_at", UtcDateTime),
+    Column("expected_at", UtcDateTime),
+    Column("items", Words, nullable=False, server_default=""),
+    Column("amount_minor", Id),
+    Column("currency", Text, nullable=False, server_default=""),
+    Column("carrier", Words, nullable=False, server_default=""),
+    Column("tracking_number", Words, nullable=False, server_default=""),
+    Column("store", Words, nullable=False, server_default=""),
+    Column("updated_at", UtcDateTime, nullable=False),
+    Index("ix_orders_phone", "phone", **_where("phone <> ''")),
+)
+
+consents = Table(
+    "consents",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("customer_id", Id, ForeignKey("customers.id"), nullable=False),
+    Column("identity_id", Id, ForeignKey("identities.id"), index=True),
+    Column("purpose", Text, nullable=False),
+    Column("channel", Text, nullable=False),
+    Column("source", Words, nullable=False),
+    Column("granted", Boolean, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("until", UtcDateTime),  # null: in force
+    Index("ix_consents_customer", "customer_id", "channel", "purpose"),
+)
+
+timeline = Table(
+    "timeline",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("customer_id", Id, ForeignKey("customers.id"), nullable=False, index=True),
+    Column("conversation_id", Id, ForeignKey("conversations.id")),
+    Column("kind", Text, nullable=False),
+    Column("summary", Words, nullable=False),
+    Column("reference", Words, nullable=False, server_default=""),  # case number, purpose …
+    Column("author", Text, nullable=False, server_default="bot"),
+    Column("at", UtcDateTime, nullable=False),
+)
+
+tasks = Table(
+    "tasks",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("customer_id", Id, ForeignKey("customers.id"), nullable=False),
+    Column("conversation_id", Id, ForeignKey("conversations.id")),
+    Column("kind", Text, nullable=False),
+    Column("summary", Words, nullable=False),
+    Column("details", Document, nullable=False, server_default="{}"),
+    Column("is_open", Boolean, nullable=False, server_default=text("true")),
+    Column("due_at", UtcDateTime),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    Index("uq_tasks_open", "customer_id", "kind", unique=True, **_where("is_open")),
+    Index("ix_tasks_customer", "customer_id"),
+)
+
+handoffs = Table(
+    "handoffs",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("conversation_id", Id, ForeignKey("conversations.id"), nullable=False, index=True),
+    Column("reason", Words, nullable=False),
+    Column("urgency", Integer, nullable=False),  # 1 low … 4 critical
+    Column("fence", Integer, nullable=False),
+    Column("requested_at", UtcDateTime, nullable=False),
+    Column("ended_at", UtcDateTime),
+    Column("ended_by", Words, nullable=False, server_default=""),
+)
+
+# --- the deployment -------------------------------------------------------------------------------------------------
+
+staff_users = Table(
+    "staff_users",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("role", Text, nullable=False),
+    Column("password_hash", Text, nullable=False),  # argon2id
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("password_changed_at", UtcDateTime, nullable=False),
+    Column("disabled_at", UtcDateTime),
+)
+
+models = Table(
+    "models",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("payload", LargeBinary, nullable=False),
+    Column("training_hash", Text, nullable=False, server_default=""),  # of the files it was trained from
+    Column("manifest", Document, nullable=False, server_default="{}"),
+    Column("created_at", UtcDateTime, nullable=False),
+    UniqueConstraint("name", "version", name="uq_models_name_version"),
+)
+
+active_models = Table(
+    "active_models",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("version", Text, nullable=False),
+    Column("activated_at", UtcDateTime, nullable=False),
+)
+
+articles = Table(  # edited ones only: files seed, edits in the store win
+    "articles",
+    metadata,
+    Column("assistant", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("language", Text, primary_key=True),
+    Column("title", Words, nullable=False),
+    Column("answer", Words, nullable=False),
+    Column("questions", Document, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+)
+
+cursors = Table(
+    "cursors",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", Words, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+)
+
+rate_buckets = Table(
+    "rate_buckets",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("tokens", Float, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+)
+
+counters = Table(  # case numbers, and the epoch that tells processes of a new model or article
+    "counters",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", Id, nullable=False),
+)

@@ -1,0 +1,220 @@
+"""The composition root: settings in, adapters built, roles out. Adapters are listed here by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import structlog
+
+from bot.engine import Engine, Worker
+from bot.errors import Misconfigured
+from bot.ports import TOPIC_INBOX, Inbox, RateTokens
+from bot.types import Accepted, OutPart, Received, RenderedReply
+from channels.base import ChannelAdapter
+from channels.delivery import Sender
+from channels.pacing import LocalRateTokens
+from channels.web import WebAdapter, WebHub
+from config.settings import Settings
+from crm_sync.store import SqlStore
+from frontdesk.clock import SystemClock
+from frontdesk.command_line_channel import CommandLineAdapter
+from frontdesk.faults import no_fault
+from frontdesk.observing import ACCEPTED, LoggingObserver
+from frontdesk.pacing import RedisRateTokens, StoreRateTokens
+from frontdesk.runtimes import Runtimes
+from frontdesk.secret_key import load_secret_keys, sqlite_path
+from frontdesk.serving import HttpServer, end, supervise
+from frontdesk.signals import LocalSignals, RedisSignals
+from frontdesk.single_process import hold_store
+
+log = structlog.get_logger()
+
+Role = Literal["web", "worker", "sender", "scheduler", "console"]
+ALL_ROLES: tuple[Role, ...] = ("web", "worker", "sender", "scheduler", "console")
+
+
+class Encoders:
+    """Implements `bot.ports.Encoder` over one adapter of each channel; encoding does not depend on the account."""
+
+    def __init__(self, adapters: Sequence[ChannelAdapter]) -> None:
+        self._adapters = {adapter.channel: adapter for adapter in adapters}
+
+    def encode(self, channel: str, reply: RenderedReply) -> tuple[OutPart, ...]:
+        return self._adapters[channel].encode(reply)
+
+    def is_direct(self, channel: str) -> bool:
+        return self._adapters[channel].capabilities.direct
+
+
+class NotifyingInbox:
+    """The inbox the channels see: stores, counts, wakes the worker; and the points where a fault run kills us."""
+
+    def __init__(self, store: SqlStore, signals: LocalSignals, fault: Callable[[str], None]) -> None:
+        self._store, self._signals, self._fault = store, signals, fault
+
+    async def accept(self, received: Sequence[Received]) -> list[Accepted]:
+        accepted = await self._store.accept(received)
+        if any(row.is_new for row in accepted):
+            self._signals.publish(TOPIC_INBOX)
+        for item, row in zip(received, accepted, strict=True):
+            if row.is_new:
+                ACCEPTED.labels(item.channel).inc()
+        if received:
+            self._fault("web.before_ack" if received[0].channel == "web" else "telegram.before_confirm")
+        return accepted
+
+
+@dataclass
+class App:
+    """Every object of one process, built once from its settings; `close` gives all of it back."""
+
+    settings: Settings
+    store: SqlStore
+    signals: LocalSignals
+    runtimes: Runtimes
+    inbox: Inbox
+    adapters: Mapping[tuple[str, str], ChannelAdapter]
+    worker: Worker
+    sender: Sender
+    hub: WebHub
+    secret_keys: tuple[bytes, ...]
+    admin_password: str | None
+    rate_tokens: RateTokens
+    _lock: object | None = None
+    _tasks: list[asyncio.Task[None]] = field(default_factory=list)
+
+    @classmethod
+    async def open(
+        cls,
+        settings: Settings,
+        *,
+        roles: Sequence[Role] = ALL_ROLES,
+        fault: Callable[[str], None] = no_fault,
+        exclusive: bool = True,
+    ) -> App:
+        """Everything ready to start.
+
+        `exclusive` holds the SQLite store for this process (`frontdesk run`); a one-shot command leaves it out and
+        works beside a running desk. Raises: Misconfigured, StoreIncompatible, StoreUnavailable, AssistantInvalid.
+        """
+        path = sqlite_path(settings)
+        if path is not None and set(roles) != set(ALL_ROLES):
+            raise Misconfigured(
+                "--roles", "one process runs all roles on SQLite; use PostgreSQL (FRONTDESK_DATABASE_URL) to split them"
+            )
+        keys = load_secret_keys(settings)
+        lock = hold_store(path) if path is not None and exclusive else None
+        store = await SqlStore.open(
+            settings.database_url.get_secret_value(),
+            fault=fault,
+            migrate=path is not None,
+            release_leases=path is not None and exclusive,
+        )
+        signals: LocalSignals
+        tokens: RateTokens
+        if settings.redis_url is not None:
+            redis_signals = RedisSignals(settings.redis_url.get_secret_value())
+            redis_signals.start()
+            signals = redis_signals
+            tokens = RedisRateTokens(settings.redis_url.get_secret_value(), StoreRateTokens(store))
+        else:
+            signals = LocalSignals()
+            tokens = LocalRateTokens() if path is not None else StoreRateTokens(store)
+        runtimes = Runtimes(settings, store)
+        await runtimes.load()
+        adapters = build_adapters(settings)
+        encoders = Encoders(list(adapters.values()))
+        clock = SystemClock()
+        observer = LoggingObserver()
+        name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+        engine = Engine(store, runtimes, encoders, clock)
+        worker = Worker(engine, store, signals, observer, clock, name=name, fault=fault)
+        sender = Sender(
+            outbox=store.outbox, adapters=adapters, tokens=tokens, signals=signals, clock=clock, name=name, fault=fault
+        )
+        return cls(
+            settings=settings,
+            store=store,
+            signals=signals,
+            runtimes=runtimes,
+            inbox=NotifyingInbox(store, signals, fault),
+            adapters=adapters,
+            worker=worker,
+            sender=sender,
+            hub=WebHub(store, signals),
+            secret_keys=keys,
+            admin_password=await store.ensure_admin() if "web" in roles else None,
+            rate_tokens=tokens,
+            _lock=lock,
+        )
+
+    async def serve(self, roles: Sequence[Role], http: HttpServer | None) -> None:
+        """Start the roles and return; `stop` ends them."""
+        start = self._start
+        start("models", self.runtimes.watch)
+        if http is not None:
+            start("web-hub", self.hub.run)
+            start("web", http.run)
+        if "web" in roles:
+            for poller in build_pollers(self.settings, self.adapters, self.inbox, self.store):
+                start(f"telegram-{poller.account}", poller.run)
+        if "worker" in roles:
+            # A remote engine keeps a batch waiting on the network; more loops keep other conversations moving.
+            for _ in range(4 if "rasa" in self.settings.nlu.engine else 1):
+                start("worker", self.worker.run)
+        if "sender" in roles:
+            start("sender", self.sender.run)
+        if "scheduler" in roles:
+            start("scheduler", self._housekeeping)
+
+    async def stop(self, http: HttpServer | None = None) -> None:
+        """Let turns and sends in hand finish, end the streams, close everything."""
+        self.worker.stop()
+        self.sender.stop()
+        await self.hub.close()
+        if http is not None:
+            http.stop()
+        finishing = [task for task in self._tasks if task.get_name() in {"worker", "sender", "web"}]
+        for task in self._tasks:
+            if task not in finishing:
+                task.cancel()
+        await end(finishing)
+        await end(self._tasks, within_s=1)
+        await self.close()
+
+    async def close(self) -> None:
+        for adapter in self.adapters.values():
+            await adapter.close()
+        for resource in (self.signals, self.rate_tokens):
+            if isinstance(resource, RedisSignals | RedisRateTokens):
+                await resource.close()
+        await self.store.close()
+
+    def _start(self, role: str, work: Callable[[], object]) -> None:
+        self._tasks.append(asyncio.create_task(supervise(role, work), name=role))  # type: ignore[arg-type]
+
+    async def _housekeeping(self) -> None:
+        """Once an hour: what has outlived its retention goes."""
+        while True:
+            removed = await self.store.prune_raw(days=self.settings.raw_retention_days)
+            log.info("raw_payloads_pruned", count=removed)
+            await asyncio.sleep(3600)
+
+
+def build_adapters(settings: Settings) -> dict[tuple[str, str], ChannelAdapter]:
+    """One adapter for each configured account. A channel without a section is off."""
+    adapters: dict[tuple[str, str], ChannelAdapter] = {("cli", "default"): CommandLineAdapter()}
+    for account in settings.web_accounts():
+        adapters[("web", account)] = WebAdapter(account)
+    if settings.channels.telegram:
+        from channels.telegram import TelegramAdapter  # its library costs memory that other deployments keep
+
+        for account, section in settings.channels.telegram.items():
+            adapters[("telegram", account)] = TelegramAdapter(account, section)
+    return adapters

@@ -1,0 +1,68 @@
+"""`frontdesk`: every command exits 0 on success, 2 on wrong usage, 1 on failure, with one plain sentence on stderr."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import click
+import typer
+from pydantic import ValidationError
+from pydantic_settings import SettingsError
+
+from bot.errors import BotError
+from frontdesk.commands import assistant, desk, knowledge, nlu, records
+
+app = typer.Typer(
+    name="frontdesk",
+    help="Self-hosted customer-engagement bot.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+) -> None:
+    """Self-hosted customer-engagement bot."""
+
+
+desk.register(app)
+app.add_typer(nlu.app, name="nlu")
+app.add_typer(knowledge.app, name="knowledge")
+app.add_typer(assistant.app, name="assistant")
+app.add_typer(records.db_app, name="db")
+app.add_typer(records.import_app, name="import")
+app.add_typer(records.customer_app, name="customer")
+app.add_typer(records.user_app, name="user")
+
+
+def main() -> None:
+    """Entry point; turns what we raise on purpose into one sentence and exit code 1."""
+    debug = "--debug" in sys.argv
+    try:
+        code = app(standalone_mode=False)
+    except click.UsageError as error:
+        error.show()
+        raise SystemExit(2) from None
+    except (click.Abort, KeyboardInterrupt):
+        raise SystemExit(130) from None
+    except (BotError, ValidationError, SettingsError, OSError, ValueError) as error:
+        if debug:
+            raise
+        sys.stderr.write(f"frontdesk: {sentence(error)}\n")
+        raise SystemExit(1) from None
+    raise SystemExit(code if isinstance(code, int) else 0)
+
+
+def sentence(error: Exception) -> str:
+    """What went wrong and where, without values: a setting's value may be a secret."""
+    if isinstance(error, ValidationError):
+        first = error.errors(include_input=False, include_url=False)[0]
+        name = "FRONTDESK_" + "__".join(str(part).upper() for part in first["loc"])
+        return f"{name}: {first['msg']}"
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    return str(error) or type(error).__name__

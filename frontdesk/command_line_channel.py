@@ -1,0 +1,39 @@
+"""The channel behind `frontdesk say`: direct like the web, with no wire at all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bot.errors import MessageUnsupported, SendRefused
+from bot.types import Capabilities, Outbound, OutPart, Receipt, Received, RenderedReply
+
+CLI_CAPABILITIES = Capabilities(
+    channel="cli",
+    max_text=1_000_000,
+    length_unit="codepoint",
+    buttons=20,
+    can_edit=False,
+    can_type=False,
+    idempotency_key=True,
+    direct=True,
+)
+
+
+class CommandLineAdapter:
+    """Implements `channels.base.ChannelAdapter`; `frontdesk say` builds its messages itself."""
+
+    channel = "cli"
+    account = "default"
+    capabilities = CLI_CAPABILITIES
+
+    def decode(self, body: bytes) -> Sequence[Received]:
+        raise MessageUnsupported("the command line has no webhook")
+
+    def encode(self, reply: RenderedReply) -> tuple[OutPart, ...]:
+        return (OutPart(text=reply.text, buttons=reply.buttons, image_url=reply.image_url),)
+
+    async def send(self, outbound: Outbound) -> Receipt:
+        raise SendRefused("cli", "replies are read from the store")
+
+    async def close(self) -> None:
+        """Nothing is open."""

@@ -1,0 +1,75 @@
+"""`frontdesk knowledge`: import articles, ask, measure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bot.types import Language
+from config.settings import Settings
+from crm_sync.store import SqlStore
+from frontdesk.commands.output import print_json, print_table, say
+from frontdesk.commands.records import with_store
+from frontdesk.runtimes import merged_articles, model_name
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
+
+app = typer.Typer(help="Articles.", no_args_is_help=True)
+
+
+@app.command("import")
+def import_(path: Annotated[Path, typer.Argument(help="Folder or .md, .csv or .jsonl file.")]) -> None:
+    """Put articles into the store; the same id and language is replaced. A running desk follows within a second."""
+    from nlu.knowledge import load_articles
+
+    articles = load_articles(path)
+    name = model_name(Settings().assistant)
+
+    async def work(store: SqlStore) -> int:
+        return await store.put_articles(name, articles)
+
+    say(f"{with_store(work)} of {len(articles)} articles are new or changed.")
+
+
+@app.command("ask")
+def ask(
+    text: str,
+    top: Annotated[int, typer.Option(help="How many answers.")] = 3,
+    json_: JsonFlag = False,
+) -> None:
+    """Ranked answers with scores."""
+    from nlu.knowledge import ArticleIndex
+    from nlu.language import detect
+
+    settings = Settings()
+
+    async def work(store: SqlStore) -> Any:
+        return await merged_articles(store, settings.assistant)
+
+    detected = detect(text)
+    language: Language = detected.language if detected.is_sure else settings.language
+    hits = ArticleIndex(with_store(work)).ask(text, language=language, top=top)
+    if json_:
+        print_json(hits)
+    else:
+        print_table("Answers", ("score", "id", "title"), ((f"{h.score:.2f}", h.article_id, h.title) for h in hits))
+        if hits:
+            say(hits[0].answer if hits[0].is_sure else "No answer is sure enough to be given by itself.")
+
+
+@app.command("test")
+def test(
+    articles: Annotated[Path, typer.Option("--articles", help="Articles, as for import.")],
+    questions: Annotated[Path, typer.Option("--questions", help="CSV: question,article,language.")],
+    json_: JsonFlag = False,
+) -> None:
+    """recall@1, recall@5 and MRR of a set of questions."""
+    from nlu.knowledge import evaluate_articles
+
+    report = evaluate_articles(articles, questions)
+    if json_:
+        print_json(report)
+    else:
+        print_table("Knowledge test", ("measure", "value"), report.items())

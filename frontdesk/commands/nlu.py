@@ -1,0 +1,109 @@
+"""`frontdesk nlu`: train, parse and test the embedded engine."""
+
+from __future__ import annotations
+
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from time import perf_counter
+from typing import Annotated
+
+import typer
+import uvloop
+
+from bot.errors import InputError
+from config.logging import configure_logging
+from config.settings import Settings
+from frontdesk.commands.output import print_json, print_table, say
+from frontdesk.runtimes import train_in_subprocess
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
+
+app = typer.Typer(help="Understanding.", no_args_is_help=True)
+
+
+@app.command("train")
+def train(
+    data: Annotated[Path | None, typer.Option(help="Rasa YAML file or folder, or text,intent CSV.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the model.")] = None,
+) -> None:
+    """Train and save a versioned model folder."""
+    from nlu.embedded.model import save_model, train_model
+    from nlu.training_data import load_training_data
+
+    settings = Settings()
+    data = data or settings.assistant / "data"
+    out = out or settings.nlu.model_dir
+    started = perf_counter()
+    training = load_training_data(data)
+    model = train_model(training)
+    folder = save_model(model, out)
+    size_mb = sum(file.stat().st_size for file in folder.iterdir()) / 1e6
+    say(
+        f"{perf_counter() - started:.1f} s, {len(training.examples)} examples, "
+        f"{len(model.intents)} intents, {size_mb:.1f} MB: {folder}"
+    )
+
+
+@app.command("parse")
+def parse(
+    text: str,
+    model: Annotated[Path | None, typer.Option(help="Model folder; without it, the assistant's own.")] = None,
+    json_: JsonFlag = False,
+) -> None:
+    """What the embedded engine understands, in the shape of Rasa's POST /model/parse."""
+    from nlu.compound import CompoundEngine
+    from nlu.embedded.engine import EmbeddedEngine
+    from nlu.embedded.model import load_model, unpack
+    from nlu.evaluation import parse_json
+
+    settings = Settings()
+    configure_logging(settings.log_format, "warning")
+    loaded = load_model(model) if model else unpack(_own_model(settings))
+    engine = CompoundEngine(EmbeddedEngine(loaded))
+    understanding = uvloop.run(engine.parse(text, now=datetime.now(UTC), timezone=settings.timezone))
+    parsed = parse_json(understanding)
+    if json_:
+        print_json(parsed)
+        return
+    print_table("Intents", ("intent", "confidence"), ((s.name, f"{s.confidence:.3f}") for s in understanding.intents[:5]))
+    if understanding.entities:
+        print_table(
+            "Entities",
+            ("entity", "value", "text", "extractor"),
+            ((e.name, e.value, e.text, e.extractor) for e in understanding.entities),
+        )
+
+
+@app.command("test")
+def test(
+    train_on: Annotated[Path, typer.Option("--train", help="CSV or YAML to train on.")],
+    test_on: Annotated[Path, typer.Option("--test", help="CSV or YAML to test on.")],
+    seed: Annotated[int, typer.Option(help="Seed of the training.")] = 0,
+    json_: JsonFlag = False,
+) -> None:
+    """Train on one file, test on another."""
+    from nlu.evaluation import train_and_test
+
+    report = train_and_test(train_on, test_on, seed=seed)
+    if json_:
+        print_json(report)
+    else:
+        print_table("NLU test", ("measure", "value"), report.items())
+
+
+def _own_model(settings: Settings) -> bytes:
+    """The model of the configured assistant, from the cache folder or freshly trained."""
+    from frontdesk.runtimes import training_hash
+
+    if not (settings.assistant / "data").is_dir():
+        raise InputError(f"{settings.assistant}: holds no data folder to train on")
+    cached = settings.nlu.model_dir / f"{training_hash(settings.assistant)[:16]}.zip"
+    if cached.is_file():
+        return cached.read_bytes()
+    _, packed = train_in_subprocess(settings.assistant)
+    cached.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=cached.parent, delete=False) as half:
+        half.write(packed)
+    Path(half.name).replace(cached)
+    return packed

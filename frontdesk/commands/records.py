@@ -1,0 +1,191 @@
+"""`db`, `import`, `customer`, `user`: the store from the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+import uvloop
+
+from bot.errors import CustomerNotFound
+from bot.types import CustomerId
+from config.logging import configure_logging
+from config.settings import Settings
+from crm_sync.customers import customer_record, erase_customer, export_customer, find_customers
+from crm_sync.imports import import_orders
+from crm_sync.staff import ROLES, add_user, disable_user, list_users, reset_password
+from crm_sync.store import SqlStore
+from frontdesk.commands.output import print_json, print_table, say
+from frontdesk.secret_key import sqlite_path
+
+T = TypeVar("T")
+JsonFlag = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
+
+db_app = typer.Typer(help="The store.", no_args_is_help=True)
+import_app = typer.Typer(help="Bring data in.", no_args_is_help=True)
+customer_app = typer.Typer(help="Customer records.", no_args_is_help=True)
+user_app = typer.Typer(help="Staff accounts.", no_args_is_help=True)
+
+
+def with_store(work: Callable[[SqlStore], Awaitable[T]], *, migrate: bool | None = None) -> T:
+    """`work` on the configured store; an SQLite store is created and migrated when needed."""
+    settings = Settings()
+    configure_logging(settings.log_format, "warning")
+
+    async def run() -> T:
+        store = await SqlStore.open(
+            settings.database_url.get_secret_value(),
+            migrate=sqlite_path(settings) is not None if migrate is None else migrate,
+            release_leases=False,
+        )
+        try:
+            return await work(store)
+        finally:
+            await store.close()
+
+    return uvloop.run(run())
+
+
+@db_app.command("upgrade")
+def db_upgrade() -> None:
+    """Bring the store to this version's schema."""
+
+    async def current(store: SqlStore) -> bool:
+        return await store.is_current()
+
+    with_store(current, migrate=True)
+    say("The store is up to date.")
+
+
+@import_app.command("orders")
+def import_orders_command(file: Path, json_: JsonFlag = False) -> None:
+    """Import orders from a CSV file; rows already there are updated, wrong rows are reported and left out."""
+
+    async def work(store: SqlStore) -> Any:
+        return await import_orders(store.database, file)
+
+    report = with_store(work)
+    if json_:
+        print_json(report)
+    else:
+        say(f"{report.inserted} added, {report.updated} updated, {report.unchanged} unchanged, {len(report.errors)} wrong")
+        for error in report.errors:
+            say(f"  line {error.line}: {error.reason}")
+    raise typer.Exit(1 if report.errors else 0)
+
+
+@customer_app.command("show")
+def customer_show(
+    key: Annotated[str, typer.Argument(help="Customer id, phone number, or channel/account/external id.")],
+    json_: JsonFlag = False,
+) -> None:
+    """Everything known about a customer: identities, messages, complaints, orders, consents, timeline."""
+
+    async def work(store: SqlStore) -> Any:
+        return await customer_record(store.database, await _one_customer(store, key))
+
+    record = with_store(work)
+    if json_:
+        print_json(record)
+        return
+    profile = record["customer"]
+    say(f"Customer {profile['id']}  {profile.get('name') or '(no name yet)'}  {profile.get('phone') or ''}")
+    for section, rows in record.items():
+        if section == "customer" or not rows:
+            continue
+        columns = tuple(dict.fromkeys(name for row in rows for name, value in row.items() if value not in (None, "", {}, [])))
+        print_table(section, columns, ([row.get(column) for column in columns] for row in rows))
+
+
+@customer_app.command("export")
+def customer_export(key: Annotated[str, typer.Argument(help="As for show.")]) -> None:
+    """One JSON document with every row that names the person."""
+
+    async def work(store: SqlStore) -> Any:
+        return await export_customer(store.database, await _one_customer(store, key))
+
+    print_json(with_store(work))
+
+
+@customer_app.command("erase")
+def customer_erase(
+    key: Annotated[str, typer.Argument(help="As for show.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Erase a person from every table; prints a receipt."""
+
+    async def find(store: SqlStore) -> CustomerId:
+        return await _one_customer(store, key)
+
+    customer_id = with_store(find)
+    if not yes:
+        typer.confirm(f"Erase customer {customer_id} from every table? This cannot be undone", abort=True)
+
+    async def work(store: SqlStore) -> Any:
+        return await erase_customer(store.database, customer_id)
+
+    print_json(with_store(work))
+
+
+@user_app.command("add")
+def user_add(
+    name: str,
+    role: Annotated[str, typer.Option(help=f"One of {', '.join(ROLES)}.")] = "operator",
+) -> None:
+    """Add a staff account; prints its generated password once."""
+
+    async def work(store: SqlStore) -> str:
+        return await add_user(store.database, name, role)
+
+    say(f"Password for {name}: {with_store(work)}")
+
+
+@user_app.command("list")
+def user_list(json_: JsonFlag = False) -> None:
+    """Staff accounts, without secrets."""
+
+    async def work(store: SqlStore) -> Any:
+        return await list_users(store.database)
+
+    users = with_store(work)
+    if json_:
+        print_json(users)
+    else:
+        print_table(
+            "Staff",
+            ("name", "role", "created", "disabled"),
+            ((user["name"], user["role"], user["created_at"], user["disabled_at"] or "") for user in users),
+        )
+
+
+@user_app.command("disable")
+def user_disable(name: str) -> None:
+    """The account can no longer sign in; its history stays."""
+
+    async def work(store: SqlStore) -> None:
+        await disable_user(store.database, name)
+
+    with_store(work)
+    say(f"{name} is disabled.")
+
+
+@user_app.command("reset-password")
+def user_reset_password(name: str) -> None:
+    """Give an account a new generated password, printed once."""
+
+    async def work(store: SqlStore) -> str:
+        return await reset_password(store.database, name)
+
+    say(f"Password for {name}: {with_store(work)}")
+
+
+async def _one_customer(store: SqlStore, key: str) -> CustomerId:
+    """Raises: CustomerNotFound, also when the key fits several (then it names them)."""
+    found = await find_customers(store.database, key)
+    if not found:
+        raise CustomerNotFound(f"no customer for {key!r}; use an id, a phone number or channel/account/external-id")
+    if len(found) > 1:
+        raise CustomerNotFound(f"{key!r} fits customers {', '.join(str(item) for item in found)}; use the id")
+    return found[0]

@@ -1,0 +1,127 @@
+"""Is everything this deployment needs there, and if not, what repairs it?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from bot.errors import BotError
+from config.settings import Settings
+from crm_sync.store import SqlStore
+from frontdesk.assistant import load_assistant
+from frontdesk.runtimes import model_name, training_hash
+from frontdesk.secret_key import load_secret_keys
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    check: str
+    is_broken: bool
+    finding: str
+    repair: str = ""
+
+    @property
+    def mark(self) -> str:
+        return "✗" if self.is_broken else "✓"
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"check": self.check, "ok": not self.is_broken, "finding": self.finding, "repair": self.repair}
+
+
+async def examine(settings: Settings) -> list[Finding]:
+    """One finding a check: store, secret key, Redis, assistant, NLU, each channel. Never raises for what it finds."""
+    findings = [_secret_key(settings), *await _store_and_model(settings), _assistant(settings)]
+    if settings.redis_url is not None:
+        findings.append(await _redis(settings.redis_url.get_secret_value()))
+    if "rasa" in settings.nlu.engine:
+        findings.append(await _rasa(settings))
+    for account in settings.web_accounts():
+        findings.append(Finding(f"web/{account}", False, "needs no credentials"))
+    findings.extend(await _telegram(settings))
+    return findings
+
+
+def _secret_key(settings: Settings) -> Finding:
+    try:
+        keys = load_secret_keys(settings)
+    except BotError as error:
+        return Finding("secret key", True, str(error), "set FRONTDESK_SECRET_KEY to 32 random characters or more")
+    return Finding("secret key", False, f"{len(keys)} in use")
+
+
+async def _store_and_model(settings: Settings) -> list[Finding]:
+    try:
+        store = await SqlStore.open(settings.database_url.get_secret_value(), migrate=False, release_leases=False)
+    except BotError as error:
+        return [Finding("store", True, str(error), "check FRONTDESK_DATABASE_URL, then run frontdesk db upgrade")]
+    try:
+        current = await store.is_current()
+        findings = [
+            Finding("store", not current, "up to date" if current else "behind", "" if current else "frontdesk db upgrade")
+        ]
+        if current:
+            findings.append(await _model(settings, store))
+        return findings
+    except BotError as error:
+        return [Finding("store", True, str(error), "check that the database answers")]
+    finally:
+        await store.close()
+
+
+async def _model(settings: Settings, store: SqlStore) -> Finding:
+    active = await store.active_model(model_name(settings.assistant))
+    if active is None:
+        return Finding("nlu model", True, "none yet", "start frontdesk run once, or frontdesk nlu train")
+    if active.training_hash != training_hash(settings.assistant):
+        return Finding("nlu model", True, "older than its training data", "restart frontdesk run")
+    return Finding("nlu model", False, active.version)
+
+
+def _assistant(settings: Settings) -> Finding:
+    try:
+        load_assistant(settings.assistant)
+    except BotError as error:
+        return Finding("assistant", True, str(error), "mend the file, then frontdesk assistant check")
+    return Finding("assistant", False, settings.assistant.name)
+
+
+async def _redis(url: str) -> Finding:
+    client = Redis.from_url(url, socket_connect_timeout=2, socket_timeout=2)
+    try:
+        await client.ping()
+    except (RedisError, OSError) as error:
+        return Finding("redis", True, type(error).__name__, "start Redis or correct FRONTDESK_REDIS_URL; nothing is lost meanwhile")
+    finally:
+        await client.aclose()
+    return Finding("redis", False, "answers")
+
+
+async def _rasa(settings: Settings) -> Finding:
+    from nlu.rasa import RasaEngine
+
+    engine = RasaEngine(settings.nlu)
+    try:
+        ready = await engine.is_ready()
+    finally:
+        await engine.close()
+    return Finding("rasa", not ready, "model loaded" if ready else "no answer", "" if ready else "make rasa, or set FRONTDESK_NLU__RASA_URL")
+
+
+async def _telegram(settings: Settings) -> list[Finding]:
+    findings = []
+    for account, section in settings.channels.telegram.items():
+        from channels.telegram import TelegramAdapter
+
+        adapter = TelegramAdapter(account, section)
+        try:
+            finding = await adapter.examine(public_url=settings.public_url)
+        except BotError as error:
+            findings.append(Finding(f"telegram/{account}", True, str(error), "check token and api_base_url"))
+        else:
+            findings.append(Finding(f"telegram/{account}", bool(finding.problem), finding.summary, finding.problem))
+        finally:
+            await adapter.close()
+    return findings

@@ -1,0 +1,135 @@
+"""The HTTP face of one process: channel routes, health, numbers, a plain console page until the console is built."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Awaitable, Callable
+
+import structlog
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from bot.errors import InputError, NotFound, RateLimited, ServiceError, SignatureInvalid
+from channels.web import web_routes
+from frontdesk.app import App
+
+log = structlog.get_logger()
+
+CONSOLE_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "X-Frame-Options": "DENY",
+}
+CONSOLE_PAGE = """<!doctype html><html lang="zh"><meta charset="utf-8"><title>Frontdesk</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<style>body{{font:14px/1.5 -apple-system,"Segoe UI","PingFang SC","Microsoft YaHei","Noto Sans CJK SC",sans-serif;
+max-width:640px;margin:48px auto;padding:0 16px;color:#1B1F24;background:#FFF}}h1{{font-size:20px}}
+td{{padding:4px 24px 4px 0;border-bottom:1px solid #E4E7EC}}p{{color:#667085}}
+@media(prefers-color-scheme:dark){{body{{color:#E8EAED;background:#14161A}}td{{border-color:#2C3138}}
+p{{color:#98A2B3}}}}</style>
+<h1>Frontdesk · 前台</h1><table>{rows}</table>
+<p>The staff console is not part of this version. Customer records: <code>frontdesk customer show</code>.<br>
+本版本尚无客服工作台；查看客户档案请用 <code>frontdesk customer show</code>。</p></html>"""
+
+
+def build_http(app: App) -> Starlette:
+    """The ASGI application of the `web` role."""
+    routes: list[BaseRoute] = [
+        Route("/healthz", _healthz, methods=["GET"]),
+        Route("/readyz", _readyz(app), methods=["GET"]),
+        Route("/metrics", _metrics, methods=["GET"]),
+        Route("/console", _console(app), methods=["GET"]),
+        *web_routes(
+            accounts=app.settings.web_accounts(),
+            store=app.store,
+            inbox=app.inbox,
+            hub=app.hub,
+            signals=app.signals,
+            secrets=app.secret_keys,
+            max_body_bytes=app.settings.max_body_bytes,
+        ),
+    ]
+    if app.settings.channels.telegram:
+        from channels.telegram import TelegramAdapter, telegram_routes
+
+        telegram = {key[1]: item for key, item in app.adapters.items() if isinstance(item, TelegramAdapter)}
+        routes.extend(telegram_routes(telegram, app.inbox, app.settings.max_body_bytes))
+    return Starlette(
+        routes=routes,
+        exception_handlers={
+            HTTPException: _http_error,
+            InputError: _input_error,
+            NotFound: _not_found,
+            ServiceError: _service_error,
+            Exception: _unexpected,
+        },
+    )
+
+
+async def _healthz(request: Request) -> Response:
+    return JSONResponse({"status": "ok"})
+
+
+def _readyz(app: App) -> Callable[[Request], Awaitable[Response]]:
+    async def readyz(request: Request) -> Response:
+        """Ready means: the store answers, its migrations are current, an assistant is loaded."""
+        checks = {"nlu": app.runtimes.is_ready()}
+        try:
+            checks["migrations"] = await app.store.is_current()
+            checks["store"] = True
+        except ServiceError:
+            checks["store"] = checks["migrations"] = False
+        ready = all(checks.values())
+        return JSONResponse({"ready": ready, **checks}, status_code=200 if ready else 503)
+
+    return readyz
+
+
+async def _metrics(request: Request) -> Response:
+    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+
+def _console(app: App) -> Callable[[Request], Awaitable[Response]]:
+    async def console(request: Request) -> Response:
+        channels = ", ".join(f"{channel}/{account}" for channel, account in sorted(app.adapters))
+        assistants = ", ".join(f"{item.folder.name} ({item.model_version})" for item in app.runtimes.loaded())
+        facts = {"Status · 状态": "ready · 就绪", "Channels · 渠道": channels, "Assistant · 助手": assistants}
+        rows = "".join(f"<tr><td>{html.escape(k)}</td><td>{html.escape(v)}</td></tr>" for k, v in facts.items())
+        return HTMLResponse(CONSOLE_PAGE.format(rows=rows), headers=CONSOLE_HEADERS)
+
+    return console
+
+
+def _refusal(status: int, code: str, message: str, headers: dict[str, str] | None = None) -> Response:
+    return JSONResponse({"error": {"code": code, "message": message}}, status_code=status, headers=headers)
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - Starlette's handler signature is wider than its calls
+    return _refusal(error.status_code, "http_error", str(error.detail), dict(error.headers or {}))
+
+
+async def _input_error(request: Request, error: Exception) -> Response:
+    if isinstance(error, SignatureInvalid):
+        return _refusal(401, "not_verified", "The sender could not be verified.")
+    return _refusal(400, "bad_input", "The request could not be read.")
+
+
+async def _not_found(request: Request, error: Exception) -> Response:
+    return _refusal(404, "not_found", "There is nothing here.")
+
+
+async def _service_error(request: Request, error: Exception) -> Response:
+    retry_after_s = error.retry_after_s if isinstance(error, RateLimited) else 2
+    log.error("request_not_served", path=request.url.path, error=type(error).__name__)
+    return _refusal(503, "unavailable", "Please try again shortly.", {"Retry-After": str(int(retry_after_s) or 1)})
+
+
+async def _unexpected(request: Request, error: Exception) -> Response:
+    log.error("request_crashed", path=request.url.path, error=type(error).__name__, exc_info=error)
+    return _refusal(500, "internal", "Something went wrong on our side.")

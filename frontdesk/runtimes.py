@@ -1,0 +1,179 @@
+"""Which assistant answers where: folders loaded once, models taken from the store and followed when they change."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import structlog
+
+from bot.assistant import Assistant
+from bot.engine import AssistantRuntime
+from bot.errors import AssistantInvalid, ServiceError
+from bot.ports import KnowledgeIndex, NluEngine
+from bot.types import Identity
+from config.settings import Settings
+from crm_sync.store import SqlStore
+from frontdesk.assistant import load_assistant
+from frontdesk.observing import MODEL_LOADED
+from nlu.cascade import build_engine
+from nlu.embedded.engine import EmbeddedEngine
+from nlu.embedded.model import FORMAT_VERSION, unpack
+from nlu.knowledge import Article, ArticleIndex, load_articles
+
+log = structlog.get_logger()
+
+WATCH_S = 0.25  # how often the epoch row is read; design.md promises a new model within 1 s
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedAssistant:
+    folder: Path
+    assistant: Assistant
+    nlu: NluEngine
+    knowledge: KnowledgeIndex
+    model_version: str
+
+
+class Runtimes:
+    """Implements `bot.engine.RuntimeSource`."""
+
+    def __init__(self, settings: Settings, store: SqlStore) -> None:
+        self._settings, self._store = settings, store
+        self._loaded: dict[Path, LoadedAssistant] = {}
+        self._by_account: dict[tuple[str, str], AssistantRuntime] = {}
+        self._default: AssistantRuntime | None = None
+        self._epoch = -1
+
+    async def load(self) -> None:
+        """Every assistant an account names is loaded and its model active.
+
+        Trains (in a process of its own) where the store has no model for the folder's present content.
+        Raises: AssistantInvalid with file, line and reason; ServiceError when training fails.
+        """
+        self._epoch = await self._store.model_epoch()
+        for folder in {self._settings.assistant, *(section[2] for section in self._sections())}:
+            await self._load_one(folder)
+        self._bind()
+
+    def is_ready(self) -> bool:
+        return self._default is not None
+
+    def runtime_for(self, identity: Identity) -> AssistantRuntime:
+        runtime = self._by_account.get((identity.channel, identity.account), self._default)
+        if runtime is None:
+            raise ServiceError("nlu", "no assistant is loaded")
+        return runtime
+
+    def loaded(self) -> Iterable[LoadedAssistant]:
+        return self._loaded.values()
+
+    async def watch(self) -> None:
+        """Follow model and article changes made by any process; the old ones serve until the new are loaded."""
+        while True:
+            await asyncio.sleep(WATCH_S)
+            try:
+                epoch = await self._store.model_epoch()
+                if epoch == self._epoch:
+                    continue
+                for folder in list(self._loaded):
+                    await self._load_one(folder, train=False)
+            except (ServiceError, AssistantInvalid) as error:
+                log.warning("model_not_followed", error=type(error).__name__)
+                continue
+            self._epoch = epoch
+            self._bind()
+
+    async def _load_one(self, folder: Path, *, train: bool = True) -> None:
+        assistant = load_assistant(folder)
+        name = model_name(folder)
+        active = await self._store.active_model(name)
+        if train and (active is None or active.training_hash != training_hash(folder)):
+            log.info("model_training_started", assistant=name)
+            version, packed = await asyncio.to_thread(train_in_subprocess, folder)
+            await self._store.put_model(name, version, packed, training_hash=training_hash(folder), activate=True)
+            active = await self._store.active_model(name)
+        if active is None:
+            raise ServiceError("nlu", f"no model for {name}")
+        before = self._loaded.get(folder)
+        nlu = before.nlu if before else None
+        if nlu is None or before is None or before.model_version != active.version:
+            embedded = EmbeddedEngine(unpack(active.packed))
+            nlu = build_engine(self._settings.nlu, embedded)
+            MODEL_LOADED.set(1)
+        articles = await merged_articles(self._store, folder)
+        self._loaded[folder] = LoadedAssistant(folder, assistant, nlu, ArticleIndex(articles), active.version)
+        log.info("assistant_loaded", assistant=name, model=active.version, articles=len(articles))
+
+    def _sections(self) -> Iterable[tuple[str, str, Path, str | None, Literal["zh", "en"] | None]]:
+        channels = {"web": self._settings.web_accounts(), "telegram": self._settings.channels.telegram}
+        for channel, accounts in channels.items():
+            for account, section in accounts.items():
+                folder = section.assistant or self._settings.assistant
+                yield channel, account, folder, section.timezone, section.language
+
+    def _bind(self) -> None:
+        def runtime(folder: Path) -> AssistantRuntime:
+            loaded = self._loaded[folder]
+            return AssistantRuntime(
+                assistant=loaded.assistant,
+                nlu=loaded.nlu,
+                knowledge=loaded.knowledge,
+                timezone=self._settings.timezone,
+                language=self._settings.language,
+            )
+
+        self._default = runtime(self._settings.assistant)
+        self._by_account = {
+            (channel, account): replace(
+                runtime(folder),
+                timezone=timezone or self._settings.timezone,
+                language=language or self._settings.language,
+            )
+            for channel, account, folder, timezone, language in self._sections()
+        }
+
+
+async def merged_articles(store: SqlStore, folder: Path) -> list[Article]:
+    """The folder's articles; those edited in the store win."""
+    seeded = load_articles(folder / "knowledge") if (folder / "knowledge").is_dir() else ()
+    edited = await store.articles(model_name(folder))
+    return list({(article.id, article.language): article for article in (*seeded, *edited)}.values())
+
+
+def model_name(folder: Path) -> str:
+    return folder.resolve().name
+
+
+def training_hash(folder: Path) -> str:
+    """Changes when anything the model is made from changes: the training files and the model format."""
+    digest = hashlib.sha256(str(FORMAT_VERSION).encode())
+    for path in sorted((folder / "data").glob("*.yml")):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def train_in_subprocess(folder: Path) -> tuple[str, bytes]:
+    """(version, packed model). A process of its own, so that scikit-learn never enters the serving one.
+
+    Raises: AssistantInvalid with what the training said.
+    """
+    with tempfile.TemporaryDirectory(prefix="frontdesk-train-") as out:
+        done = subprocess.run(  # noqa: S603 - our own interpreter and module
+            [sys.executable, "-m", "frontdesk.training", str(folder / "data"), out],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise AssistantInvalid(f"training failed: {done.stderr.strip() or 'no message'}", file=folder.name)
+        report = json.loads(done.stdout)
+        return report["version"], Path(report["packed"]).read_bytes()

@@ -1,0 +1,28 @@
+"""`python -m frontdesk.training DATA OUT`: train in a process of its own, so that a serving one stays small."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from bot.errors import BotError
+from nlu.embedded.model import pack, train_model
+from nlu.training_data import load_training_data
+
+
+def main(data: str, out: str) -> int:
+    """Writes OUT/model.zip and prints {"version", "packed"}; on failure one sentence on stderr."""
+    try:
+        model = train_model(load_training_data(Path(data)))
+    except BotError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    packed = Path(out) / "model.zip"
+    packed.write_bytes(pack(model))
+    sys.stdout.write(json.dumps({"version": model.version, "packed": str(packed)}))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(*sys.argv[1:3]))

@@ -1,0 +1,135 @@
+"""Engines in order: the first that answers and is sure; otherwise the best of what came.
+
+In: any text. Out: always an `Understanding`; its `engine` says who understood and its `note` why the ones before did
+not. Nothing is raised: when no engine answers, `engine` is "none" and there are no intents.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Protocol, runtime_checkable
+
+import structlog
+
+from bot.errors import ServiceError
+from bot.ports import NluEngine
+from bot.types import Entity, Understanding
+from config.settings import NluSettings
+from nlu.language import detect
+from nlu.rasa import RasaEngine, without_overlaps
+
+log = structlog.get_logger(__name__)
+
+# text, now (aware), IANA time zone -> entities in text order
+Recognise = Callable[[str, datetime, str], Sequence[Entity]]
+
+
+@runtime_checkable
+class Closeable(Protocol):
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """One engine of a cascade. `recognise` adds what the engine itself does not find (phone, date, amount …)."""
+
+    engine: NluEngine
+    recognise: Recognise | None = None
+
+
+class Cascade:
+    """Asks its engines in order.
+
+    An answer whose best intent reaches `minimum_confidence` ends the search. When all are unsure, the answer with
+    the highest confidence wins, the earlier engine on a tie: their scales differ, but below the minimum neither is
+    acted upon without asking the customer. An engine keeps its own time limit, as `NluEngine` demands.
+    """
+
+    name = "cascade"
+
+    def __init__(self, rungs: Sequence[Rung], *, minimum_confidence: float) -> None:
+        self._rungs = tuple(rungs)
+        self._minimum = minimum_confidence
+
+    async def parse(self, text: str, *, now: datetime, timezone: str) -> Understanding:
+        """Never raises."""
+        started = time.monotonic()
+        best: Understanding | None = None
+        reasons: list[str] = []
+        for rung in self._rungs:
+            answer = await _ask(rung, text, now, timezone)
+            if isinstance(answer, str):
+                reasons.append(answer)
+                continue
+            if best is None or answer.intent.confidence > best.intent.confidence:
+                best = answer
+            if answer.intent.confidence >= self._minimum:
+                break
+            reasons.append(f"{rung.engine.name} unsure ({answer.intent.confidence:.2f})")
+        elapsed_ms = (time.monotonic() - started) * 1000
+        if best is None:
+            return replace(_nothing(text), note="; ".join(reasons), duration_ms=elapsed_ms)
+        return replace(best, note="; ".join(filter(None, [best.note, *reasons])), duration_ms=elapsed_ms)
+
+    async def is_ready(self) -> bool:
+        """At least one engine can answer."""
+        for rung in self._rungs:
+            if await rung.engine.is_ready():
+                return True
+        return False
+
+    async def close(self) -> None:
+        """Connections of the engines are closed."""
+        for rung in self._rungs:
+            if isinstance(rung.engine, Closeable):
+                await rung.engine.close()
+
+
+async def _ask(rung: Rung, text: str, now: datetime, timezone: str) -> Understanding | str:
+    """The engine's answer, or why there is none."""
+    try:
+        answer = await rung.engine.parse(text, now=now, timezone=timezone)
+    except ServiceError as failure:
+        return f"{failure.service} {failure.reason}".strip()
+    except Exception as exc:  # noqa: BLE001 - a fault in one engine must not leave the customer without an answer
+        log.error("nlu_engine_broke", engine=rung.engine.name, error=type(exc).__name__)
+        return f"{rung.engine.name} broke ({type(exc).__name__})"
+    if rung.recognise is None:
+        return answer
+    return replace(answer, entities=with_recognised(answer.entities, rung.recognise(text, now, timezone)))
+
+
+def with_recognised(found: Sequence[Entity], recognised: Sequence[Entity]) -> tuple[Entity, ...]:
+    """Both in text order. Where they overlap the recogniser wins: its values are normalised (+86…, 2026-11-03)."""
+    others = [e for e in found if all(e.end <= r.start or r.end <= e.start for r in recognised)]
+    return without_overlaps([*recognised, *others])
+
+
+def _nothing(text: str) -> Understanding:
+    language = detect(text)
+    return Understanding(
+        text=text,
+        language=language.language,
+        language_is_sure=language.is_sure,
+        intents=(),
+        entities=(),
+        engine="none",
+    )
+
+
+def build_engine(settings: NluSettings, embedded: NluEngine) -> NluEngine:
+    """The engine the settings name: `embedded` itself when nothing else is named, otherwise a `Cascade`.
+
+    Raises: Misconfigured for an address of Rasa that cannot be one.
+    """
+    if settings.engine == ("embedded",):
+        return embedded
+    rungs = [Rung(embedded) if name == "embedded" else _rasa_rung(settings) for name in settings.engine]
+    return Cascade(rungs, minimum_confidence=settings.minimum_confidence)
+
+
+def _rasa_rung(settings: NluSettings) -> Rung:
+    return Rung(RasaEngine(settings.rasa_url, token=settings.rasa_token, timeout_s=settings.rasa_timeout_s))
