@@ -17,10 +17,14 @@ _YES = {
     "yes", "y", "yeah", "yep", "sure", "ok", "okay", "right", "correct", "please", "yes please", "of course",
 }  # fmt: skip
 _NO = {
-    "不", "不是", "不对", "不用", "不要", "不需要", "否", "没有", "算了", "不了", "不用了",
+    "不", "不是", "不对", "不用", "不要", "不需要", "否", "没有", "不了", "不用了",
     "no", "n", "nope", "nah", "not really", "no thanks", "no thank you",
 }  # fmt: skip
 _YES_MARKS, _NO_MARKS = "👍👌✅🆗", "👎❌🙅"
+_CANCEL_WORDS = {
+    "取消", "算了", "退出", "停", "停止", "不办了", "不弄了", "不用弄了", "先不弄了", "cancel", "stop", "quit", "exit",
+    "never mind", "nevermind", "forget it", "/cancel", "/stop",
+}  # fmt: skip
 _STOP_WORDS = {
     "退订", "td", "取消订阅", "退订消息", "不要再发了", "别再发了", "unsubscribe", "stop", "stopall", "stop all",
     "opt out", "optout",
@@ -61,13 +65,19 @@ def is_stop_word(words: str) -> bool:
     return plain(words) in _STOP_WORDS
 
 
+def is_cancel_word(words: str) -> bool:
+    """Whether the whole message is a word for dropping what is being done."""
+    return plain(words) in _CANCEL_WORDS
+
+
 def order_number(words: str) -> str | None:
     """The last order number in the words in upper case (`2391`, `SO-20391`); None when there is none.
 
     Case numbers, telephone numbers and years are not order numbers.
     """
     words = CASE_NUMBER.sub(" ", unicodedata.normalize("NFKC", words))
-    found = [match for match in ORDER_NUMBER.finditer(words) if not _is_date_part(words, match)]
+    words = PHONE.sub(lambda match: " " if sum(map(str.isdigit, match.group())) >= 9 else match.group(), words)
+    found = [match for match in ORDER_NUMBER.finditer(words) if not _is_amount_or_year(words, match)]
     if not found:
         return None
     labelled = [match for match in found if _ORDER_LABEL.search(words[: match.start()])]
@@ -75,8 +85,9 @@ def order_number(words: str) -> str | None:
     return re.sub(r"^SO-?", "SO-", number)
 
 
-def _is_date_part(words: str, match: re.Match[str]) -> bool:
-    return words[match.end() : match.end() + 1] in ("年", "元", "块") and match.group().isdigit()
+def _is_amount_or_year(words: str, match: re.Match[str]) -> bool:
+    before, after = words[max(0, match.start() - 1) : match.start()], words[match.end() : match.end() + 5].strip().lower()
+    return before in ("¥", "￥", "$", "€") or after.startswith(("年", "元", "块", "yuan", "cny", "rmb"))
 
 
 def same_order(left: str, right: str) -> bool:

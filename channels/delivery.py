@@ -65,6 +65,7 @@ class Sender:
         self._turns: dict[Account, asyncio.Lock] = {account: asyncio.Lock() for account in adapters}
         self._under_way: set[asyncio.Task[None]] = set()
         self._outcomes: list[SendOutcome] = []  # not stored yet; never dropped
+        self._store_failures = 0  # in a row, while storing outcomes
         self._ended = asyncio.Event()  # an outcome waits to be stored
         self._wake = asyncio.Event()  # the outbox may have something
         self._next_due = float("inf")  # monotonic: earliest retry we know of
@@ -97,7 +98,7 @@ class Sender:
         failures = 0
         while True:
             try:
-                started = 0 if self._outcomes and failures else await self._start_due()
+                started = await self._start_due()
             except ServiceError as exc:
                 failures += 1
                 log.error("outbox_not_readable", error=type(exc).__name__)
@@ -108,13 +109,13 @@ class Sender:
                 await self._wait_for_work()
 
     async def _start_due(self) -> int:
+        self._wake.clear()
         room = self._policy.concurrency - len(self._under_way)
         now = self._monotonic()
         ready = [account for account in self._adapters if self._paused_until.get(account, 0.0) <= now]
-        # Outcomes that could not be stored yet come first: claiming more would only widen what a crash leaves open.
-        if room <= 0 or not ready or len(self._outcomes) >= self._policy.concurrency:
+        # Outcomes that could not be stored come first: claiming more would only widen what a crash leaves open.
+        if room <= 0 or not ready or self._store_failures:
             return 0
-        self._wake.clear()
         rows = await self._outbox.claim(self._name, room, ready)
         if rows:
             self._fault("outbox.claimed")
@@ -240,18 +241,17 @@ class Sender:
     # --- storing how it ended -------------------------------------------------------------------------------------
 
     async def _store_outcomes(self) -> None:
-        failures = 0
         while True:
             await self._ended.wait()
             self._ended.clear()
             while self._outcomes:
                 try:
                     await self._flush()
-                    failures = 0
+                    self._store_failures = 0
                 except ServiceError as exc:
-                    failures += 1
+                    self._store_failures += 1
                     log.error("outcomes_not_stored", count=len(self._outcomes), error=type(exc).__name__)
-                    await self._sleep(self._store_backoff_s(failures))
+                    await self._sleep(self._store_backoff_s(self._store_failures))
             self._wake.set()  # the next rows of those conversations may go
 
     async def _flush(self) -> None:

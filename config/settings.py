@@ -121,6 +121,7 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = Field(8080, ge=0, le=65535)
     max_body_bytes: int = Field(1_000_000, gt=0)
+    raw_retention_days: int = Field(30, ge=1)  # raw vendor payloads beside the decoded messages
     log_format: Literal["auto", "json", "console"] = "auto"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     nlu: NluSettings = NluSettings()

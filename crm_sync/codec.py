@@ -34,7 +34,11 @@ _CLASSES: Final[dict[str, type[Content]]] = {
     "unsupported": Unsupported,
 }
 _KINDS: Final = {cls: kind for kind, cls in _CLASSES.items()}
-_FIELDS: Final = {cls: tuple(field.name for field in fields(cls)) for cls in _KINDS}
+# Attribute, key in the document, default. Media and Unsupported have a `kind` of their own, which is kept under `of`.
+_FIELDS: Final = {
+    cls: tuple((field.name, "of" if field.name == "kind" else field.name, field.default) for field in fields(cls))
+    for cls in _KINDS
+}
 
 # The conversation says who wrote it and where; the columns of the inbox row say when.
 _KEPT: Final = (
@@ -53,15 +57,13 @@ def kind_of(content: Content) -> str:
 
 
 def dump_content(content: Content) -> dict[str, Any]:
-    """The content's fields with its kind beside them, except empty ones."""
-    kind = _KINDS[type(content)]
-    document: dict[str, Any] = {} if kind in {"media", "unsupported"} else {"kind": kind}
-    for name in _FIELDS[type(content)]:
+    """The content's kind and those of its fields that differ from their default."""
+    document: dict[str, Any] = {"kind": _KINDS[type(content)]}
+    for name, key, default in _FIELDS[type(content)]:
         value = getattr(content, name)
-        if value not in ("", None):
-            document[name] = dict(value) if isinstance(value, Mapping) else value
-    # Media and Unsupported have a `kind` of their own, so ours steps aside.
-    return {"kind": kind, "of": document} if kind in {"media", "unsupported"} else document
+        if value != default:
+            document[key] = dict(value) if isinstance(value, Mapping) else value
+    return document
 
 
 def load_content(document: Mapping[str, Any]) -> Content:
@@ -69,18 +71,8 @@ def load_content(document: Mapping[str, Any]) -> Content:
 
     Raises: KeyError for a kind that this code does not know (the store was checked to be no newer than the code).
     """
-    kind = document["kind"]
-    if kind == "text":
-        return Text(document.get("text", ""))
-    cls = _CLASSES[kind]
-    given = document["of"] if kind in {"media", "unsupported"} else document
-    values = {name: given[name] for name in _FIELDS[cls] if name in given}
-    required = {"value", "name", "phone", "file_id"} & set(_FIELDS[cls])
-    return cls(**{name: "" for name in required if name not in values and not _has_default(cls, name)}, **values)
-
-
-def _has_default(cls: type[Content], name: str) -> bool:
-    return {"Contact": {"name"}, "Location": {"name"}}.get(cls.__name__, set()) >= {name}
+    cls = _CLASSES[document["kind"]]
+    return cls(**{name: document[key] for name, key, _ in _FIELDS[cls] if key in document})
 
 
 def dump_message(message: InboundMessage, content: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,9 +8,10 @@ import secrets
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import structlog
+from crm_sync.store import SqlStore
 
 from bot.engine import Engine, Worker
 from bot.errors import Misconfigured
@@ -21,7 +22,6 @@ from channels.delivery import Sender
 from channels.pacing import LocalRateTokens
 from channels.web import WebAdapter, WebHub
 from config.settings import Settings
-from crm_sync.store import SqlStore
 from frontdesk.clock import SystemClock
 from frontdesk.command_line_channel import CommandLineAdapter
 from frontdesk.faults import no_fault
@@ -32,6 +32,9 @@ from frontdesk.secret_key import load_secret_keys, sqlite_path
 from frontdesk.serving import HttpServer, end, supervise
 from frontdesk.signals import LocalSignals, RedisSignals
 from frontdesk.single_process import hold_store
+
+if TYPE_CHECKING:
+    from channels.telegram import TelegramPoller
 
 log = structlog.get_logger()
 
@@ -65,8 +68,8 @@ class NotifyingInbox:
         for item, row in zip(received, accepted, strict=True):
             if row.is_new:
                 ACCEPTED.labels(item.channel).inc()
-        if received:
-            self._fault("web.before_ack" if received[0].channel == "web" else "telegram.before_confirm")
+        if received and received[0].channel == "web":
+            self._fault("web.before_ack")  # the poller has its own point before it confirms
         return accepted
 
 
@@ -86,6 +89,7 @@ class App:
     secret_keys: tuple[bytes, ...]
     admin_password: str | None
     rate_tokens: RateTokens
+    fault: Callable[[str], None] = no_fault
     _lock: object | None = None
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
@@ -151,6 +155,7 @@ class App:
             secret_keys=keys,
             admin_password=await store.ensure_admin() if "web" in roles else None,
             rate_tokens=tokens,
+            fault=fault,
             _lock=lock,
         )
 
@@ -159,10 +164,10 @@ class App:
         start = self._start
         start("models", self.runtimes.watch)
         if http is not None:
-            start("web-hub", self.hub.run)
+            await self.hub.start()
             start("web", http.run)
         if "web" in roles:
-            for poller in build_pollers(self.settings, self.adapters, self.inbox, self.store):
+            for poller in build_pollers(self):
                 start(f"telegram-{poller.account}", poller.run)
         if "worker" in roles:
             # A remote engine keeps a batch waiting on the network; more loops keep other conversations moving.
@@ -218,3 +223,15 @@ def build_adapters(settings: Settings) -> dict[tuple[str, str], ChannelAdapter]:
         for account, section in settings.channels.telegram.items():
             adapters[("telegram", account)] = TelegramAdapter(account, section)
     return adapters
+
+
+def build_pollers(app: App) -> list[TelegramPoller]:
+    """One poller for each Telegram account that polls."""
+    from channels.telegram import TelegramAdapter, TelegramPoller
+
+    pollers = []
+    for account, section in app.settings.channels.telegram.items():
+        adapter = app.adapters[("telegram", account)]
+        if section.mode == "polling" and isinstance(adapter, TelegramAdapter):
+            pollers.append(TelegramPoller(adapter, app.inbox, app.store, fault=app.fault))
+    return pollers

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from crm_sync.store import SqlStore
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from bot.errors import BotError
 from config.settings import Settings
-from crm_sync.store import SqlStore
 from frontdesk.assistant import load_assistant
 from frontdesk.runtimes import model_name, training_hash
 from frontdesk.secret_key import load_secret_keys
@@ -60,7 +60,9 @@ async def _store_and_model(settings: Settings) -> list[Finding]:
     try:
         current = await store.is_current()
         findings = [
-            Finding("store", not current, "up to date" if current else "behind", "" if current else "frontdesk db upgrade")
+            Finding(
+                "store", not current, "up to date" if current else "behind", "" if current else "frontdesk db upgrade"
+            )
         ]
         if current:
             findings.append(await _model(settings, store))
@@ -93,7 +95,9 @@ async def _redis(url: str) -> Finding:
     try:
         await client.ping()
     except (RedisError, OSError) as error:
-        return Finding("redis", True, type(error).__name__, "start Redis or correct FRONTDESK_REDIS_URL; nothing is lost meanwhile")
+        return Finding(
+            "redis", True, type(error).__name__, "start Redis or correct FRONTDESK_REDIS_URL; nothing is lost meanwhile"
+        )
     finally:
         await client.aclose()
     return Finding("redis", False, "answers")
@@ -107,7 +111,12 @@ async def _rasa(settings: Settings) -> Finding:
         ready = await engine.is_ready()
     finally:
         await engine.close()
-    return Finding("rasa", not ready, "model loaded" if ready else "no answer", "" if ready else "make rasa, or set FRONTDESK_NLU__RASA_URL")
+    return Finding(
+        "rasa",
+        not ready,
+        "model loaded" if ready else "no answer",
+        "" if ready else "make rasa, or set FRONTDESK_NLU__RASA_URL",
+    )
 
 
 async def _telegram(settings: Settings) -> list[Finding]:

@@ -17,7 +17,9 @@ from frontdesk.saying import say_with
 async def replay_files(settings: Settings, files: Sequence[Path]) -> Summary:
     """Every conversation starts with a customer nobody has met; the configured store is not touched."""
     with tempfile.TemporaryDirectory(prefix="frontdesk-replay-") as folder:
-        own = settings.model_copy(update={"database_url": SecretStr(f"sqlite:///{folder}/replay.db"), "redis_url": None})
+        own = settings.model_copy(
+            update={"database_url": SecretStr(f"sqlite:///{folder}/replay.db"), "redis_url": None}
+        )
         app = await App.open(own)
         try:
             return await replay_transcripts(files, lambda user, text: say_with(app, user, text))

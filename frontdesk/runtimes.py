@@ -14,6 +14,9 @@ from pathlib import Path
 from typing import Literal
 
 import structlog
+from crm_sync.store import SqlStore
+from nlu.embedded.engine import EmbeddedEngine
+from nlu.knowledge import Article, ArticleIndex, load_articles
 
 from bot.assistant import Assistant
 from bot.engine import AssistantRuntime
@@ -21,13 +24,10 @@ from bot.errors import AssistantInvalid, ServiceError
 from bot.ports import KnowledgeIndex, NluEngine
 from bot.types import Identity
 from config.settings import Settings
-from crm_sync.store import SqlStore
 from frontdesk.assistant import load_assistant
 from frontdesk.observing import MODEL_LOADED
 from nlu.cascade import build_engine
-from nlu.embedded.engine import EmbeddedEngine
 from nlu.embedded.model import FORMAT_VERSION, unpack
-from nlu.knowledge import Article, ArticleIndex, load_articles
 
 log = structlog.get_logger()
 

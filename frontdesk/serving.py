@@ -54,6 +54,9 @@ async def supervise(role: str, work: Callable[[], Awaitable[None]]) -> None:
             return
         except asyncio.CancelledError:
             raise
+        except Misconfigured as error:
+            log.error("role_stopped", role=role, reason=str(error))  # only an operator can mend it; the others go on
+            return
         except Exception:
             ROLE_RESTARTS.labels(role).inc()
             log.exception("role_crashed", role=role)

@@ -121,7 +121,9 @@ class _Builder:
         done = self.open.pop()
         value: Any
         if done.is_table:
-            value = Table(dict(zip(done.keys, done.items, strict=True)), file=self.file, line=done.line, lines=done.keys)
+            value = Table(
+                dict(zip(done.keys, done.items, strict=True)), file=self.file, line=done.line, lines=done.keys
+            )
         else:
             value = Rows(done.items, file=self.file, line=done.line, lines=done.lines)
         if done.anchor:

@@ -62,3 +62,4 @@ class ActionResult:
 
 
 Action = Callable[[ActionContext], ActionResult]
+Actions = Mapping[str, Action]

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from bot.errors import PayloadInvalid, SendRefused
 from bot.types import Capabilities, Outbound, OutPart, Receipt, Received, RenderedReply
+from channels.text import split_text
 from channels.web.tokens import Session
 from channels.web.wire import CHANNEL, Refused, read_content, read_object
 
@@ -45,7 +46,7 @@ class WebAdapter:
     def encode(self, reply: RenderedReply) -> tuple[OutPart, ...]:
         """One part as it is; text beyond the limit and buttons beyond ten go on in further parts. Loses nothing."""
         limit, most = self.capabilities.max_text, self.capabilities.buttons
-        texts = [reply.text[at : at + limit] for at in range(0, len(reply.text), limit)] or [""]
+        texts = split_text(reply.text, limit) or [""]
         buttons = [reply.buttons[at : at + most] for at in range(0, len(reply.buttons), most)] or [()]
         parts = [OutPart(text) for text in texts[:-1]]
         parts.append(OutPart(texts[-1], tuple(buttons[0]), reply.image_url))

@@ -11,18 +11,17 @@ on, it reads from the store again.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from time import monotonic
+from time import monotonic, time
 from typing import Any, Protocol
 
-import orjson
 import structlog
 
 from bot.errors import BotError
-from bot.ports import TOPIC_WEB, Inbox, Signals, Subscription
+from bot.ports import TOPIC_WEB, Signals
 from bot.types import ConversationId, Identity
+from channels.web.wire import dump_event
 
 log = structlog.get_logger()
 
@@ -32,7 +31,7 @@ MAX_STREAMS_PER_USER = 10  # a browser opens at most six connections to one host
 MAX_HINTS = 8  # typing and read signals kept for a reader that is busy
 
 
-class WebStore(Inbox, Protocol):
+class WebStore(Protocol):
     """What the web channel needs of the store beside the inbox."""
 
     async def web_conversation(self, identity: Identity) -> ConversationId:
@@ -48,11 +47,11 @@ class WebStore(Inbox, Protocol):
         ...
 
 
-class TooManyStreams(Exception):  # noqa: N818 - names the situation
+class TooManyStreams(Exception):
     """This visitor has MAX_STREAMS_PER_USER streams open."""
 
 
-class HubClosed(Exception):  # noqa: N818 - names the situation
+class HubClosed(Exception):
     """The process is going down; the client should connect again."""
 
 
@@ -81,11 +80,11 @@ class Frame:
 
 
 def message_frame(event: Mapping[str, Any]) -> Frame:
-    return Frame(orjson.dumps(event), event["seq"])
+    return Frame(dump_event(event), event["seq"])
 
 
 def hint_frame(kind: str, **fields: Any) -> Frame:
-    return Frame(orjson.dumps({"type": kind, **fields}), None, kind)
+    return Frame(dump_event({"type": kind, **fields}), None, kind)
 
 
 class _Room:
@@ -202,7 +201,7 @@ class Stream:
     async def open(self) -> None:
         """Find the place of `after` in the store.
 
-        A client that knows more than the store does (the store was restored or the person erased) is told to start over.
+        A client that knows more than the store does (restored from a backup, person erased) is told to start over.
         """
         after = self.seq
         events = await self._hub.read(self._room, max(after - 1, 0))
@@ -241,7 +240,7 @@ class Stream:
 
 
 class WebHub:
-    """All open streams of this process. `start` once, `close` when the process is asked to stop.
+    """All open streams of this process, served while `run` runs.
 
     Call `close` before the server waits for its connections to end: it is what ends them.
     """
@@ -259,33 +258,34 @@ class WebHub:
         self._sweep_s, self._heartbeat_s, self._tick_s = sweep_s, heartbeat_s, tick_s
         self._rooms: dict[ConversationId, _Room] = {}
         self._users: dict[tuple[str, str], set[Stream]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._subscription: Subscription | None = None
+        self._refills: set[asyncio.Task[None]] = set()
         self._is_closed = False
 
     @property
     def open_streams(self) -> int:
         return sum(len(room.streams) for room in self._rooms.values())
 
-    async def start(self) -> None:
-        # Subscribed here, not in the task, so that nothing published after `start` is missed.
-        self._subscription = self._signals.subscribe(TOPIC_WEB)
-        self._spawn(self._listen(self._subscription))
-        self._spawn(self._tick())
+    async def run(self) -> None:
+        """Serves until cancelled or closed. May be run again after a crash; open streams stay."""
+        subscription = self._signals.subscribe(TOPIC_WEB)
+        ticking = asyncio.get_running_loop().create_task(self._tick())
+        try:
+            async for signal in subscription:
+                self._take(signal.payload)
+        finally:
+            ticking.cancel()
+            await subscription.aclose()
 
     async def close(self) -> None:
-        """Every stream has been told to end and no task is left. Closing twice is fine."""
+        """Every stream has been told to end and new ones are refused. Closing twice is fine."""
         self._is_closed = True
         for room in self._rooms.values():
             for stream in room.streams:
                 stream.end("shutdown")
-        if self._subscription is not None:
-            await self._subscription.aclose()
-            self._subscription = None
-        tasks = list(self._tasks)
-        for task in tasks:
+        refills = list(self._refills)
+        for task in refills:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*refills, return_exceptions=True)
 
     async def open(
         self, conversation_id: ConversationId, user: tuple[str, str], after: int, expires_at: float
@@ -341,6 +341,8 @@ class WebHub:
             return
         kind = payload.get("type")
         if kind in ("typing", "read"):
+            if kind == "typing" and payload.get("author") == "customer":
+                return  # for staff; the customer knows
             fields = {"author": "bot", **{key: payload[key] for key in ("author", "name", "seq") if key in payload}}
             frame = hint_frame(kind, **fields)
             for stream in room.streams:
@@ -360,7 +362,9 @@ class WebHub:
         if room.head is None or room.is_refreshing or self._is_closed:
             return  # without a head, the first stream to catch up starts the refresh
         room.is_refreshing = True
-        self._spawn(self._refill(room))
+        task = asyncio.get_running_loop().create_task(self._refill(room))
+        self._refills.add(task)
+        task.add_done_callback(self._refills.discard)
 
     async def _refill(self, room: _Room) -> None:
         """Read on from `head` until the store has no more; a failing store is asked again at the next sweep."""
@@ -381,16 +385,7 @@ class WebHub:
         finally:
             room.is_refreshing = False
 
-    async def _listen(self, subscription: Subscription) -> None:
-        async for signal in subscription:
-            try:
-                self._take(signal.payload)
-            except (KeyError, TypeError, orjson.JSONEncodeError) as error:
-                log.error("web_signal_unreadable", error=type(error).__name__)
-
     async def _tick(self) -> None:
-        from time import time
-
         while True:
             await asyncio.sleep(self._tick_s)
             now_s, wall_s = monotonic(), time()
@@ -400,8 +395,3 @@ class WebHub:
                     self._refresh(room)
                 for stream in list(room.streams):
                     stream.tick(now_s, wall_s, self._heartbeat_s)
-
-    def _spawn(self, coroutine: Any) -> None:
-        task = asyncio.get_running_loop().create_task(coroutine)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)

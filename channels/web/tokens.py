@@ -39,11 +39,11 @@ def new_visitor() -> str:
 class SessionTokens:
     """Issues with the first key, accepts any of them, so that keys can be rotated without logging visitors out."""
 
-    def __init__(self, keys: Sequence[str]) -> None:
+    def __init__(self, keys: Sequence[bytes]) -> None:
         if not keys or not all(keys):
             raise ValueError("session tokens need at least one non-empty secret key")
         # Derived, so that a token can never be confused with anything else signed by the same secret key.
-        self._keys = [hmac.digest(key.encode(), b"frontdesk web session", "sha256") for key in keys]
+        self._keys = [hmac.digest(key, b"frontdesk web session", "sha256") for key in keys]
         self._verified: dict[str, Session] = {}
 
     def issue(self, session: Session) -> str:
@@ -82,7 +82,7 @@ class SessionTokens:
 
 
 def sign_identity(secret: str, *, account: str, user: str, issued_at: int, name: str = "") -> str:
-    """The hex HMAC-SHA256 a shop's server computes for its logged-in customer (docs/web.md shows it in other languages).
+    """The hex HMAC-SHA256 a shop's server computes for its logged-in customer (see docs/web.md).
 
     Signed are the lines account, user, issued_at (Unix seconds) and, only when given, name; joined by "\\n", UTF-8.
     """

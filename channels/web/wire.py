@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import orjson
 
+from bot.errors import InputError
 from bot.types import Button, Identity, InboundMessage, Received, Text
 from channels.web.tokens import Session
 
@@ -23,18 +23,15 @@ MAX_BUTTON = 256
 MAX_SEQ = 2**53 - 1  # the largest integer a browser keeps exact
 
 _LONE_SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
-_SURROGATES = re.compile("[\ud800-\udfff]")
 _LANGUAGE_TAG = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,4}\Z")
 
 
-@dataclass
-class Refused(Exception):  # noqa: N818 - a refusal is an answer to the caller, not a failure of ours
+class Refused(InputError):
     """A request we answer with this status and `{"error": {"code", "message"}}`; nothing was stored."""
 
-    status: int
-    code: str
-    message: str
-    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+    def __init__(self, status: int, code: str, message: str, headers: Sequence[tuple[bytes, bytes]] = ()) -> None:
+        super().__init__(message)
+        self.status, self.code, self.message, self.headers = status, code, message, headers
 
     def body(self) -> bytes:
         return orjson.dumps({"error": {"code": self.code, "message": self.message}})
@@ -47,7 +44,7 @@ def _invalid(message: str) -> Refused:
 def read_object(body: bytes) -> dict[str, Any]:
     """The JSON object in `body`.
 
-    Lone surrogates in escapes (half an emoji, cut by a careless client) become U+FFFD; the raw bytes are kept beside.
+    Half an emoji, cut by a careless client into an escape like \\ud83d, is kept as it came.
     Raises: Refused 400 for anything that is not JSON in UTF-8, 422 for JSON that is not an object.
     """
     try:
@@ -55,18 +52,25 @@ def read_object(body: bytes) -> dict[str, Any]:
     except orjson.JSONDecodeError as exc:
         if not _LONE_SURROGATE_ESCAPE.search(body):
             raise Refused(400, "invalid_json", "the body is not valid JSON in UTF-8") from exc
-        document = _read_with_surrogates(body)
+        document = _read_leniently(body)
     if not isinstance(document, dict):
         raise _invalid("the body must be a JSON object")
     return document
 
 
-def _read_with_surrogates(body: bytes) -> Any:
+def _read_leniently(body: bytes) -> Any:
     try:
-        document = json.loads(body.decode())
-        return orjson.loads(_SURROGATES.sub("�", json.dumps(document, ensure_ascii=False)))
+        return json.loads(body.decode())
     except (ValueError, RecursionError) as exc:
         raise Refused(400, "invalid_json", "the body is not valid JSON in UTF-8") from exc
+
+
+def dump_event(event: Mapping[str, Any]) -> bytes:
+    """One line of JSON in UTF-8; lone surrogates leave as the escapes they came as."""
+    try:
+        return orjson.dumps(event)
+    except orjson.JSONEncodeError:
+        return json.dumps(event, ensure_ascii=True).encode()
 
 
 def read_message(body: bytes, session: Session, now: datetime) -> Received:

@@ -42,7 +42,9 @@ def run(
     if unknown:
         raise typer.BadParameter(f"unknown role {', '.join(sorted(unknown))}; there are {', '.join(ALL_ROLES)}")
     configure_logging(settings.log_format, settings.log_level)
-    uvloop.run(_run(settings, host or settings.host, settings.port if port is None else port, cast("tuple[Role, ...]", chosen)))
+    uvloop.run(
+        _run(settings, host or settings.host, settings.port if port is None else port, cast("tuple[Role, ...]", chosen))
+    )
 
 
 async def _run(settings: Settings, host: str, port: int, roles: tuple[str, ...]) -> None:
@@ -71,7 +73,9 @@ def _announce(host: str, port: int, admin_password: str | None) -> None:
     say(f"Customer page   http://{shown}:{port}/")
     say(f"Staff console   http://{shown}:{port}/console")
     if admin_password is not None:
-        say(f"Admin password  {admin_password}   (user admin; shown once, change it with: frontdesk user reset-password admin)")
+        say(
+            f"Admin password  {admin_password}   (user admin; shown once; a new one: frontdesk user reset-password admin)"
+        )
     sys.stdout.flush()
 
 
@@ -143,7 +147,9 @@ def replay(files: Annotated[list[Path], typer.Argument(help="YAML transcripts.")
 
 
 def check_invariants(
-    ledger: Annotated[list[Path] | None, typer.Option(help="A channel's own ledger: JSON lines or a JSON list.")] = None,
+    ledger: Annotated[
+        list[Path] | None, typer.Option(help="A channel's own ledger: JSON lines or a JSON list.")
+    ] = None,
     acknowledged: Annotated[
         Path | None, typer.Option(help="JSON lines {channel, account, dedupe_key} of what was acknowledged.")
     ] = None,

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from crm_sync.store import SqlStore
 
 from bot.types import Language
 from config.settings import Settings
-from crm_sync.store import SqlStore
 from frontdesk.commands.output import print_json, print_table, say
 from frontdesk.commands.records import with_store
 from frontdesk.runtimes import merged_articles, model_name
@@ -41,6 +41,7 @@ def ask(
 ) -> None:
     """Ranked answers with scores."""
     from nlu.knowledge import ArticleIndex
+
     from nlu.language import detect
 
     settings = Settings()
@@ -60,7 +61,7 @@ def ask(
 
 
 @app.command("test")
-def test(
+def measure(
     articles: Annotated[Path, typer.Option("--articles", help="Articles, as for import.")],
     questions: Annotated[Path, typer.Option("--questions", help="CSV: question,article,language.")],
     json_: JsonFlag = False,

@@ -54,8 +54,9 @@ def parse(
     """What the embedded engine understands, in the shape of Rasa's POST /model/parse."""
     from nlu.compound import CompoundEngine
     from nlu.embedded.engine import EmbeddedEngine
-    from nlu.embedded.model import load_model, unpack
     from nlu.evaluation import parse_json
+
+    from nlu.embedded.model import load_model, unpack
 
     settings = Settings()
     configure_logging(settings.log_format, "warning")
@@ -66,7 +67,9 @@ def parse(
     if json_:
         print_json(parsed)
         return
-    print_table("Intents", ("intent", "confidence"), ((s.name, f"{s.confidence:.3f}") for s in understanding.intents[:5]))
+    print_table(
+        "Intents", ("intent", "confidence"), ((s.name, f"{s.confidence:.3f}") for s in understanding.intents[:5])
+    )
     if understanding.entities:
         print_table(
             "Entities",
@@ -76,7 +79,7 @@ def parse(
 
 
 @app.command("test")
-def test(
+def measure(
     train_on: Annotated[Path, typer.Option("--train", help="CSV or YAML to train on.")],
     test_on: Annotated[Path, typer.Option("--test", help="CSV or YAML to test on.")],
     seed: Annotated[int, typer.Option(help="Seed of the training.")] = 0,

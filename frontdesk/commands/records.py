@@ -8,15 +8,15 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 import uvloop
+from crm_sync.customers import customer_record, erase_customer, export_customer, find_customers
+from crm_sync.imports import import_orders
+from crm_sync.staff import ROLES, add_user, disable_user, list_users, reset_password
+from crm_sync.store import SqlStore
 
 from bot.errors import CustomerNotFound
 from bot.types import CustomerId
 from config.logging import configure_logging
 from config.settings import Settings
-from crm_sync.customers import customer_record, erase_customer, export_customer, find_customers
-from crm_sync.imports import import_orders
-from crm_sync.staff import ROLES, add_user, disable_user, list_users, reset_password
-from crm_sync.store import SqlStore
 from frontdesk.commands.output import print_json, print_table, say
 from frontdesk.secret_key import sqlite_path
 
@@ -70,7 +70,10 @@ def import_orders_command(file: Path, json_: JsonFlag = False) -> None:
     if json_:
         print_json(report)
     else:
-        say(f"{report.inserted} added, {report.updated} updated, {report.unchanged} unchanged, {len(report.errors)} wrong")
+        say(
+            f"{report.inserted} added, {report.updated} updated, "
+            f"{report.unchanged} unchanged, {len(report.errors)} wrong"
+        )
         for error in report.errors:
             say(f"  line {error.line}: {error.reason}")
     raise typer.Exit(1 if report.errors else 0)
@@ -95,7 +98,9 @@ def customer_show(
     for section, rows in record.items():
         if section == "customer" or not rows:
             continue
-        columns = tuple(dict.fromkeys(name for row in rows for name, value in row.items() if value not in (None, "", {}, [])))
+        columns = tuple(
+            dict.fromkeys(name for row in rows for name, value in row.items() if value not in (None, "", {}, []))
+        )
         print_table(section, columns, ([row.get(column) for column in columns] for row in rows))
 
 

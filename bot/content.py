@@ -1,0 +1,82 @@
+"""Messages that are not words: commands, pictures, places, contacts and kinds we do not know."""
+
+from __future__ import annotations
+
+from bot.at_rest import start_intent
+from bot.memory import MAX_MEDIA, MAX_TEXT
+from bot.talk import Talk
+from bot.types import Command, Contact, Location, Media, Unsupported, UpdateCustomer
+from bot.values import has_words, phone
+
+EVIDENCE_FLOWS = frozenset({"complaint", "return_request", "repair_booking", "exchange_request"})
+
+
+def take_content(talk: Talk) -> bool:
+    """Answer a message that holds no words; False when there are words to go on with."""
+    match talk.turn.message.content:
+        case Command() as command:
+            return take_command(talk, command)
+        case Media() as media:
+            return take_media(talk, media)
+        case Location():
+            talk.say("utter_location_received")
+            return True
+        case Contact() as contact:
+            take_contact(talk, contact)
+            return True
+        case Unsupported():
+            talk.say("utter_unsupported")
+            return True
+        case _:
+            return False
+
+
+def take_command(talk: Talk, command: Command) -> bool:
+    name = command.name.lower()
+    if name == "start":
+        talk.memory.start = command.argument[:MAX_TEXT] or talk.memory.start
+        talk.say("utter_greet")
+        return True
+    if name in ("help", "menu"):
+        talk.say("utter_help")
+        return True
+    if name == "human":
+        return start_intent(talk, "human_handoff")
+    return False
+
+
+def take_media(talk: Talk, media: Media) -> bool:
+    """Keep the file with the conversation; its caption or transcript goes on as words."""
+    if media.kind not in ("sticker", "animation"):
+        kept = {"kind": media.kind, "file_id": media.file_id[:200], "at": talk.turn.now.isoformat()}
+        talk.memory.media = [*talk.memory.media, kept][-MAX_MEDIA:]
+    frame = talk.memory.top
+    if frame and frame.flow in EVIDENCE_FLOWS and media.kind not in ("sticker", "animation"):
+        talk.say("utter_evidence_added")
+        return not has_words(talk.turn.understanding.text)
+    if has_words(talk.turn.understanding.text):
+        return False
+    if media.kind in ("voice", "audio"):
+        talk.say("utter_voice_received")
+    elif media.kind in ("sticker", "animation"):
+        talk.say("utter_no_words_in_flow" if frame else "utter_no_words")
+    else:
+        talk.say("utter_media_received")
+    return True
+
+
+def take_contact(talk: Talk, contact: Contact) -> None:
+    """The customer's own number is theirs for good; somebody else's only answers the question that is open."""
+    number = phone(contact.phone) or phone(f"+{contact.phone.lstrip('+')}")
+    if number is None:
+        talk.say("utter_contact_unreadable")
+        return
+    if contact.is_own:
+        talk.effects.append(UpdateCustomer(phone=number, phone_is_verified=True))
+    frame = talk.memory.top
+    slot = talk.assistant.slots.get(frame.asked) if frame else None
+    if frame and slot and "phone" in slot.entities:
+        talk.set_slot(frame, slot.name, number)
+        talk.run()
+        return
+    talk.say("utter_contact_saved" if contact.is_own else "utter_contact_other", phone=number)

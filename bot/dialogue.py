@@ -1,0 +1,220 @@
+"""decide(turn) -> Decision: the whole conversation logic as one pure function.
+
+Order of questions: who owns the conversation, what kind of thing came, which requests it holds, whether the dialogue
+itself had asked something, whether a flow waits, and only then what a request means on its own.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from bot.actions import ACTIONS
+from bot.assistant import Assistant
+from bot.at_rest import HANDOFF, answer, looks_like_question, respond, start_intent
+from bot.content import take_content
+from bot.hearing import Choice, Request, hear, language_of
+from bot.in_flow import category, continue_flow, drop_flow, rewind, understood_value
+from bot.memory import Memory, recall
+from bot.ownership import while_operator_owns, while_queued
+from bot.talk import Talk
+from bot.types import Decision, Event, Owner, ReplyButton, ScoredIntent, Turn
+from bot.values import yes_or_no
+
+
+def decide(turn: Turn, assistant: Assistant) -> Decision:
+    """What to reply, what to do and what to remember. Pure; the same turn always gives the same decision.
+
+    With `needs` in the decision, fetch them into `turn.facts` and call again.
+    """
+    memory = recall(turn.conversation.state)
+    language = language_of(turn, assistant)
+    if isinstance(turn.message.content, Event) or not turn.message.wants_turn:
+        return Decision(state=memory.to_json(), language=language)
+    talk = Talk(turn, assistant, ACTIONS, memory, language)
+    if turn.conversation.owner is Owner.OPERATOR:
+        return while_operator_owns(talk)
+    wake_up(talk)
+    requests = hear(turn, memory, assistant)
+    talk.message_words = requests[0].words if len(requests) == 1 else turn.understanding.text
+    if turn.conversation.owner is Owner.QUEUE:
+        return while_queued(talk, requests, handle)
+    if take_content(talk):
+        return finish(talk)
+    for request in requests:
+        if talk.needs:
+            break
+        talk.request = request
+        talk.entities = (*talk.entities, *request.entities)
+        handle(talk, request)
+    return finish(talk)
+
+
+def finish(talk: Talk) -> Decision:
+    """The decision, never without a word for a customer the bot is answering."""
+    decision = talk.finish()
+    if decision.needs or decision.replies:
+        return decision
+    talk.say("utter_rephrase")
+    return talk.finish()
+
+
+def wake_up(talk: Talk) -> None:
+    """What the conversation remembers fits the present: put-aside flows return, old ones are marked for `handle`."""
+    memory = talk.memory
+    if talk.turn.conversation.owner is Owner.BOT and memory.frozen and memory.question != "resume":
+        memory.stack = [*memory.frozen, *memory.stack]
+        memory.frozen = []
+    talk.mark_stack()
+
+
+def is_stale(talk: Talk) -> bool:
+    at = talk.memory.at
+    return at is not None and talk.turn.now - at > timedelta(seconds=talk.assistant.tuning.stale_after_s)
+
+
+def handle(talk: Talk, request: Request) -> None:
+    """One request, in the light of what was asked before."""
+    if is_stale(talk):
+        talk.memory.at = None
+        talk.memory.question = "" if talk.memory.question == "cancel" else talk.memory.question
+        if talk.memory.stack and set_aside(talk, request):
+            return
+    question, talk.memory.question = talk.memory.question, ""
+    if question and settle(talk, question, request):
+        return
+    if request.choice:
+        choose(talk, request.choice)
+    elif talk.memory.top:
+        continue_flow(talk, request)
+    else:
+        respond(talk, request)
+
+
+# --- a flow nobody answered for a long time ---------------------------------------------------------------------
+
+
+def set_aside(talk: Talk, request: Request) -> bool:
+    """A stale flow is dropped; True when the message looks like its answer, so we ask whether to go on with it."""
+    memory = talk.memory
+    frame = memory.stack[-1]
+    value = late_answer(talk, request)
+    title = talk.flow_title(frame.flow) if frame.flow in talk.assistant.flows else ""
+    memory.shared = {}
+    if value is None or not title:
+        memory.stack, memory.later = [], []
+        if frame.given:
+            talk.say("utter_flow_expired", flow=title)
+        return False
+    memory.frozen, memory.stack, memory.held, memory.question = memory.stack, [], value, "resume"
+    talk.say("utter_resume", flow=title, value=talk.shown(frame.asked, value))
+    return True
+
+
+def late_answer(talk: Talk, request: Request) -> str | bool | float | None:
+    """The value for the stale question, when the message is just that."""
+    frame = talk.memory.stack[-1]
+    if request.choice:
+        is_for_it = request.choice.kind == "slot" and request.choice.name == frame.asked
+        return request.choice.value if is_for_it else None
+    if looks_like_question(request.words):
+        return None
+    value = understood_value(talk, talk.assistant.slots.get(frame.asked), request)
+    is_value = request.intent.name in ("", "inform", "affirm", "deny")
+    is_weak = request.intent.confidence < talk.assistant.tuning.sure
+    return value if is_value or is_weak else None
+
+
+# --- questions of the dialogue's own ----------------------------------------------------------------------------
+
+
+def agreed(talk: Talk, request: Request) -> bool | None:
+    """True for yes, False for no, None when the message is neither."""
+    if request.choice:
+        return {"affirm": True, "deny": False}.get(request.choice.name) if request.choice.kind == "intent" else None
+    agrees = yes_or_no(request.words)
+    if agrees is None and request.intent.confidence >= talk.assistant.tuning.accept:
+        return {"affirm": True, "deny": False}.get(request.intent.name)
+    return agrees
+
+
+def settle(talk: Talk, question: str, request: Request) -> bool:
+    """Take the answer to our own question; False when the message is about something else, which drops the question."""
+    agrees = agreed(talk, request)
+    memory = talk.memory
+    if question == "resume":
+        stack, held, memory.frozen, memory.held = memory.frozen, memory.held, [], None
+        if agrees:
+            memory.stack = stack
+            talk.set_slot(stack[-1], stack[-1].asked, held) if stack else None
+            talk.say("utter_resumed")
+            talk.run()
+        elif agrees is False:
+            talk.say("utter_dropped")
+        return agrees is not None
+    if agrees is None:
+        return False
+    if question == "cancel" and memory.stack:
+        drop_flow(talk) if agrees else talk.say("utter_continue")
+    elif question == "person":
+        if not agrees:
+            memory.fallbacks = 0
+            talk.say("utter_continue" if memory.stack else "utter_rephrase")
+        elif not start_intent(talk, HANDOFF):
+            talk.say("utter_failure")
+    elif question.startswith("meant:") and agrees:
+        act_on(talk, question.removeprefix("meant:"))
+    elif question.startswith("meant:"):
+        talk.say("utter_rephrase")
+    else:
+        return False
+    return True
+
+
+# --- buttons ----------------------------------------------------------------------------------------------------
+
+
+def choose(talk: Talk, choice: Choice) -> None:
+    """Do what a button says."""
+    if choice.kind == "slot":
+        choose_value(talk, choice)
+    elif choice.kind == "flow" and choice.name in talk.assistant.flows:
+        if all(frame.flow != choice.name for frame in talk.memory.stack):
+            talk.start(choice.name, dict(choice.slots))
+    elif choice.kind == "intent" and choice.name in talk.assistant.intents:
+        act_on(talk, choice.name, dict(choice.slots))
+    else:
+        talk.say("utter_rephrase")
+
+
+def choose_value(talk: Talk, choice: Choice) -> None:
+    frame, slot = talk.memory.top, talk.assistant.slots.get(choice.name)
+    if frame is None or slot is None or (frame.asked != choice.name and choice.name not in frame.given):
+        talk.say("utter_choice_over")
+        return
+    value: str | bool | None = choice.value
+    if slot.type == "bool":
+        value = {"true": True, "false": False}.get(choice.value.lower())
+    elif slot.type == "categorical":
+        value = category(talk, slot, choice.value)
+    if value is None:
+        talk.say("utter_choice_over")
+        return
+    flow = talk.assistant.versions.get(frame.version)
+    if frame.asked != choice.name and flow:
+        rewind(frame, flow, {choice.name})
+    talk.set_slot(frame, choice.name, value)
+    talk.run()
+
+
+def act_on(talk: Talk, intent: str, slots: dict[str, str] | None = None) -> None:
+    """The customer chose this meaning."""
+    request = Request(intents=(ScoredIntent(intent, 1.0),), articles=())
+    if intent in ("affirm", "deny", "cancel") and talk.memory.top:
+        continue_flow(talk, request)
+        return
+    talk.memory.fallbacks = 0
+    if not start_intent(talk, intent, 1.0, slots) and not answer(talk, request, least=0.0):
+        talk.say("utter_rephrase")
+
+
+

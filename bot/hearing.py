@@ -1,0 +1,139 @@
+"""What the customer said or chose, as requests in order: words with their meaning, or a button's value.
+
+A button's value counts only when it comes as a pressed button, or as a typed number or label of the buttons shown last.
+Whatever else is typed, also `/restart` or `/greet{…}`, is only text.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass, field
+
+from bot.assistant import Assistant
+from bot.memory import Memory
+from bot.types import (
+    ArticleHit,
+    Button,
+    Command,
+    Entity,
+    Language,
+    Media,
+    ScoredIntent,
+    Text,
+    Turn,
+    Understanding,
+)
+from bot.values import CASE_NUMBER, plain
+
+_NUMBER = re.compile(r"^(?:选|第|no\.?|number|option)?\s*(\d{1,2})\s*(?:个|项|号)?$", re.IGNORECASE | re.ASCII)
+_ORDINALS = {"第一个": 1, "第二个": 2, "第三个": 3, "第四个": 4, "第五个": 5, "the first": 1, "the second": 2, "the third": 3}
+_CHOICE = re.compile(r"^(intent|flow|slot|say):([A-Za-z_][\w-]{0,63})(?:([?=])(.{0,300}))?$", re.DOTALL)
+_ENGINE_COMMAND = re.compile(r"^\s*/[A-Za-z_]")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A resolved button: start an intent or flow, fill a slot, or say something of the dialogue's own."""
+
+    kind: str  # intent | flow | slot | say
+    name: str
+    value: str = ""
+    slots: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Request:
+    """One thing asked. `words` is what was typed ("" for a choice)."""
+
+    words: str = ""
+    intents: tuple[ScoredIntent, ...] = ()
+    entities: tuple[Entity, ...] = ()
+    choice: Choice | None = None
+    articles: tuple[ArticleHit, ...] | None = field(default=None)  # None: not looked up for these words yet
+
+    @property
+    def intent(self) -> ScoredIntent:
+        return self.intents[0] if self.intents else ScoredIntent("", 0.0)
+
+
+def language_of(turn: Turn, assistant: Assistant) -> Language:
+    """The language to answer in: the words' own when sure, else the conversation's, the device's, the customer's."""
+    words = turn.understanding
+    candidates: list[str] = []
+    if isinstance(turn.message.content, Text | Media) and words.language_is_sure:
+        candidates.append(words.language)
+    hint = turn.message.language_hint.lower()[:2]
+    customer = turn.conversation.customer.language.lower()[:2]
+    candidates += [turn.conversation.language or "", hint, customer]
+    for candidate in candidates:
+        for language in assistant.languages:
+            if language == candidate:
+                return language
+    return assistant.language
+
+
+def hear(turn: Turn, memory: Memory, assistant: Assistant) -> list[Request]:
+    """The requests of a message, at least one for anything a customer can type or press."""
+    content = turn.message.content
+    if isinstance(content, Button):
+        choice = choice_of(content.value)
+        return [Request(choice=choice)] if choice else [Request(words=content.label)]
+    if isinstance(content, Command):
+        return [Request(words=f"/{content.name} {content.argument}".strip())]
+    words = content.text if isinstance(content, Text) else turn.understanding.text
+    if isinstance(content, Text) and (choice := typed_choice(words, memory)):
+        return [Request(choice=choice)]
+    parts = turn.understanding.parts
+    if len(parts) > 1:
+        return [_request(part, assistant, articles=None) for part in parts]
+    return [_request(turn.understanding, assistant, articles=turn.articles, words=words)]
+
+
+def _request(
+    understanding: Understanding,
+    assistant: Assistant,
+    *,
+    articles: tuple[ArticleHit, ...] | None,
+    words: str | None = None,
+) -> Request:
+    words = understanding.text if words is None else words
+    known = tuple(intent for intent in understanding.intents if intent.name in assistant.intents)
+    best = understanding.intent
+    if best.name not in assistant.intents or (understanding.engine == "rasa" and _ENGINE_COMMAND.match(words)):
+        # nlu_fallback and the like: the engine itself does not believe it. Rasa also obeys "/intent": we do not.
+        known = tuple(ScoredIntent(intent.name, 0.0) for intent in known)
+    cases = [match.span() for match in CASE_NUMBER.finditer(words)]
+    entities = tuple(
+        entity
+        for entity in understanding.entities
+        if not any(start < entity.end and entity.start < end for start, end in cases)
+    )
+    return Request(words=words, intents=known, entities=entities, articles=articles)
+
+
+def typed_choice(words: str, memory: Memory) -> Choice | None:
+    """The button a typed number or label means, when buttons were shown last."""
+    said = plain(words)
+    if not memory.offered or not said or len(said) > 200:
+        return None
+    match = _NUMBER.match(said)
+    number = _ORDINALS.get(said) or (int(match[1]) if match else 0)
+    for offer in memory.offered:
+        if (number and offer.number == number) or plain(offer.label) == said:
+            return choice_of(offer.value)
+    return None
+
+
+def choice_of(value: str) -> Choice | None:
+    """A button's value, taken apart; None for a value that is none of ours."""
+    match = _CHOICE.match(unicodedata.normalize("NFC", value))
+    if not match:
+        return None
+    kind, name, mark, rest = match[1], match[2], match[3] or "", match[4] or ""
+    if kind == "slot":
+        return Choice(kind, name, value=rest) if mark == "=" and rest else None
+    if mark == "=":
+        return None
+    pairs = tuple((key, given) for key, sign, given in (part.partition("=") for part in rest.split("&")) if sign and key)
+    return Choice(kind, name, slots=pairs)

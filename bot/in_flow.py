@@ -1,0 +1,259 @@
+"""A message while a flow waits for an answer: the answer, a correction, a digression, or the wish to stop."""
+
+from __future__ import annotations
+
+import re
+
+from bot.assistant import Slot
+from bot.at_rest import (
+    ANSWERS,
+    HANDOFF,
+    SOCIAL,
+    UNSUBSCRIBE,
+    answer,
+    looks_like_question,
+    offer_person,
+    respond_to_signs,
+    start_intent,
+)
+from bot.flows import Flow, SlotValue
+from bot.hearing import Request
+from bot.memory import MAX_TEXT, Frame
+from bot.talk import Talk
+from bot.types import Entity
+from bot.values import has_words, in_words, is_cancel_word, is_stop_word, normal, plain, yes_or_no
+
+SHORT = 30  # characters; a wish to do something else is short, a description is not
+_CORRECTION = re.compile(
+    r"不对|不是|错了|搞错|写错|打错|说错|弄错|应该是|改成|改为|更正|纠正|其实是"
+    r"|\b(?:no|not|wrong|actually|correction|i mean|i meant|should be|instead|make that|typo|mistake)\b",
+    re.IGNORECASE,
+)
+_COMMANDS = frozenset({HANDOFF, UNSUBSCRIBE, "help", "callback_request"})
+
+
+def continue_flow(talk: Talk, request: Request) -> None:
+    """Take the message as the running flow needs it."""
+    frame = talk.memory.stack[-1]
+    slot = talk.assistant.slots.get(frame.asked)
+    if wants_to_stop(talk, slot, request):
+        cancel(talk)
+        return
+    if is_stop_word(request.words) and respond_to_signs(talk, request):
+        return
+    if correct(talk, frame, slot, request):
+        talk.run()
+        return
+    value = understood_value(talk, slot, request)
+    if is_elsewhere(talk, frame, slot, request, value) and digress(talk, request):
+        return
+    if value is None and slot is not None:
+        value = own_words(slot, request)
+    if value is None:
+        not_an_answer(talk, frame, slot, request)
+        return
+    tries = frame.tries
+    talk.set_slot(frame, frame.asked, value)
+    talk.fill_from_entities(frame, request.entities)
+    talk.run()
+    if frame.tries > tries:
+        after_refusal(talk, frame)
+    else:
+        talk.memory.fallbacks = 0
+
+
+def wants_to_stop(talk: Talk, slot: Slot | None, request: Request) -> bool:
+    if is_cancel_word(request.words):
+        return True
+    intent = request.intent
+    is_short = not is_open(slot) or len(plain(request.words)) <= SHORT
+    return intent.name == "cancel" and intent.confidence >= talk.assistant.tuning.sure and is_short
+
+
+def cancel(talk: Talk) -> None:
+    """Drop the flow; when much was entered already, ask first."""
+    frame = talk.memory.stack[-1]
+    if len(frame.given) >= talk.assistant.tuning.confirm_cancel_from:
+        talk.memory.question = "cancel"
+        talk.say("utter_confirm_cancel", flow=talk.flow_title(frame.flow) if frame.flow in talk.assistant.flows else "")
+        return
+    drop_flow(talk)
+
+
+def drop_flow(talk: Talk) -> None:
+    """The flow on top is gone, with those that called it; an interrupted one goes on."""
+    frame = talk.memory.stack.pop()
+    while frame.is_called and talk.memory.stack:
+        frame = talk.memory.stack.pop()
+    title = talk.flow_title(frame.flow) if frame.flow in talk.assistant.flows else ""
+    talk.say("utter_cancelled", flow=title)
+
+
+def is_open(slot: Slot | None) -> bool:
+    """Whether any words answer the question (a description), rather than a value of some kind."""
+    return slot is not None and slot.type in ("text", "any") and not slot.entities
+
+
+def understood_value(talk: Talk, slot: Slot | None, request: Request) -> SlotValue:
+    """The asked value where the words clearly hold one of its kind; None otherwise."""
+    if slot is None:
+        return None
+    if slot.type == "bool":
+        agrees = yes_or_no(request.words)
+        if agrees is None and request.intent.confidence >= talk.assistant.tuning.accept:
+            agrees = {"affirm": True, "deny": False}.get(request.intent.name)
+        return agrees
+    if slot.type == "categorical":
+        return category(talk, slot, request.words)
+    for entity in reversed(request.entities):
+        if entity.name in slot.entities:
+            return normal(entity.name, entity.value or entity.text, talk.today)
+    for kind in slot.entities:
+        found = in_words(kind, request.words, talk.today)
+        if found:
+            return found
+    return None
+
+
+def category(talk: Talk, slot: Slot, words: str) -> str | None:
+    """The one value of a categorical slot that these words name, by value, label or a word for it."""
+    said = plain(words)
+    synonyms = talk.assistant.words.get(f"{slot.name}_words", {})
+    found = []
+    for value in slot.values:
+        label = plain(talk.assistant.word(slot.name, value, talk.language))
+        if said in (label, plain(value)):
+            return value
+        named = [plain(word) for wording in synonyms.get(value, {}).values() for word in wording.split("|")]
+        if any(_holds_word(said, name) for name in (label, *named)):
+            found.append(value)
+    return found[0] if len(found) == 1 else None
+
+
+def _holds_word(said: str, name: str) -> bool:
+    if not name:
+        return False
+    if name.isascii():
+        return re.search(rf"(?<![a-z0-9]){re.escape(name)}(?![a-z0-9])", said) is not None
+    return name in said
+
+
+def own_words(slot: Slot, request: Request) -> SlotValue:
+    """The words as they are, for a slot that takes words; None for a slot that has to be chosen or is not answered."""
+    if slot.type not in ("text", "any") or not has_words(request.words):
+        return None
+    if is_open(slot) and (request.intent.name in ("affirm", "deny") or yes_or_no(request.words) is not None):
+        return None
+    return request.words.strip()[:MAX_TEXT]
+
+
+def not_an_answer(talk: Talk, frame: Frame, slot: Slot | None, request: Request) -> None:
+    """Say why it is none; the question follows again."""
+    if not has_words(request.words) and not request.intent.name:
+        talk.say("utter_no_words_in_flow")
+    elif slot is not None and slot.type == "bool":
+        talk.say("utter_need_yes_or_no")
+    elif slot is not None and slot.type == "categorical":
+        talk.say("utter_need_choice")
+    else:
+        talk.say("utter_need_words")
+    frame.tries += 1
+    after_refusal(talk, frame)
+
+
+def after_refusal(talk: Talk, frame: Frame) -> None:
+    if frame.tries >= talk.assistant.tuning.tries and not talk.needs:
+        frame.tries = 0
+        offer_person(talk, "utter_offer_person_in_flow")
+
+
+# --- corrections ------------------------------------------------------------------------------------------------
+
+
+def correct(talk: Talk, frame: Frame, asked: Slot | None, request: Request) -> bool:
+    """Change values given before ("no, the order number is 10482"); False when nothing is corrected.
+
+    The flow goes back to the corrected question, so that everything that followed from it is decided anew.
+    """
+    is_marked = bool(_CORRECTION.search(request.words))
+    flow = talk.assistant.versions.get(frame.version)
+    if flow is None or (not is_marked and (len(request.words) > SHORT or looks_like_question(request.words))):
+        return False
+    changes = changed_values(talk, frame, request)
+    if not is_marked and asked is not None:
+        taken = {entity.name for entity in values_in(talk, request)} & set(asked.entities)
+        changes = {} if taken else changes
+    if not changes:
+        return False
+    for name, value in changes.items():
+        talk.set_slot(frame, name, value)
+    rewind(frame, flow, set(changes))
+    name, value = next(iter(changes.items()))
+    talk.say("utter_corrected", slot=talk.assistant.word("slot", name, talk.language), value=talk.shown(name, value))
+    return True
+
+
+def values_in(talk: Talk, request: Request) -> tuple[Entity, ...]:
+    """Entities NLU found, and numbers it missed but whose shape tells what they are."""
+    found = list(request.entities)
+    for kind in ("order_number", "phone"):
+        shape = in_words(kind, request.words, talk.today)
+        if shape and all(entity.name != kind for entity in found):
+            found.append(Entity(kind, shape, shape, 0, 0))
+    return tuple(found)
+
+
+def changed_values(talk: Talk, frame: Frame, request: Request) -> dict[str, SlotValue]:
+    changes: dict[str, SlotValue] = {}
+    for entity in values_in(talk, request):
+        value = normal(entity.name, entity.value or entity.text, talk.today)
+        for name, old in talk.slots_of(frame).items():
+            slot = talk.assistant.slots.get(name)
+            is_own = name in frame.slots and frame.slots[name] is not None
+            if slot and is_own and entity.name in slot.entities and str(old).casefold() != value.casefold():
+                changes[name] = value
+    return changes
+
+
+def rewind(frame: Frame, flow: Flow, names: set[str]) -> None:
+    for step in flow.steps.values():
+        if step.id == frame.step:
+            return
+        if step.kind == "collect" and step.target in names:
+            frame.step = step.id
+            return
+
+
+# --- digressions ------------------------------------------------------------------------------------------------
+
+
+def is_elsewhere(talk: Talk, frame: Frame, slot: Slot | None, request: Request, value: SlotValue) -> bool:
+    """Whether the message is about something else than the open question."""
+    intent, words = request.intent, request.words
+    if intent.confidence < talk.assistant.tuning.sure:
+        return value is None and looks_like_question(words)
+    if intent.name in ANSWERS:
+        return False
+    flow = talk.trigger_of(intent.name, intent.confidence)
+    if flow is not None and flow.id == frame.flow:
+        return False
+    is_question, is_short = looks_like_question(words), len(plain(words)) <= SHORT
+    if is_open(slot):
+        return (is_question and len(words) <= 4 * SHORT) or (is_short and intent.name in SOCIAL | _COMMANDS)
+    if value is None:
+        return True
+    is_bare = len(plain(words)) <= len(str(value)) + 10
+    return is_question or (not is_bare and slot is not None and slot.type == "text")
+
+
+def digress(talk: Talk, request: Request) -> bool:
+    """Answer it; the open question follows again. False when there is no answer after all."""
+    tuning, intent = talk.assistant.tuning, request.intent
+    is_sure = intent.confidence >= tuning.sure
+    if is_sure and start_intent(talk, intent.name, intent.confidence):
+        return True
+    if not answer(talk, request, least=tuning.sure):
+        return False
+    if is_sure and intent.name == "goodbye":
+        talk.asks = False
+    return True

@@ -1,0 +1,101 @@
+"""What the bot still does while the conversation belongs to the queue or to an operator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from bot.at_rest import SOCIAL, UNSUBSCRIBE, answer
+from bot.hearing import Request
+from bot.talk import Talk
+from bot.types import (
+    Contact,
+    Decision,
+    RecordConsent,
+    ReleaseHandoff,
+    Text,
+    UpdateCustomer,
+)
+from bot.values import case_number, is_cancel_word, is_stop_word, order_number, phone
+
+Handle = Callable[[Talk, Request], None]
+
+
+def while_operator_owns(talk: Talk) -> Decision:
+    """Silence; only stop words and facts about the customer have an effect, and no flow moves."""
+    content, words = talk.turn.message.content, talk.turn.understanding
+    if isinstance(content, Contact) and content.is_own and (number := phone(content.phone)):
+        talk.effects.append(UpdateCustomer(phone=number, phone_is_verified=True))
+    if isinstance(content, Text):
+        wants_no_news = words.intent.name == UNSUBSCRIBE and words.intent.confidence >= talk.assistant.tuning.sure
+        if is_stop_word(content.text) or wants_no_news:
+            talk.effects.append(RecordConsent("news", granted=False, source=f"chat:{UNSUBSCRIBE}"))
+        if number := phone(content.text):
+            talk.effects.append(UpdateCustomer(phone=number))
+        if order := order_number(content.text):
+            talk.memory.shared["order_number"] = order
+    talk.memory.at = talk.turn.now
+    return Decision((), tuple(talk.effects), talk.memory.to_json(), talk.language)
+
+
+def while_queued(talk: Talk, requests: Sequence[Request], handle: Handle) -> Decision:
+    """Knowledge and status questions are answered; otherwise a rare reminder that a person will come."""
+    content = talk.turn.message.content
+    if isinstance(content, Contact) and content.is_own and (number := phone(content.phone)):
+        talk.effects.append(UpdateCustomer(phone=number, phone_is_verified=True))
+        talk.say("utter_contact_saved", phone=number)
+        return talk.finish()
+    is_answered = False
+    for request in requests:
+        talk.request, talk.entities = request, (*talk.entities, *request.entities)
+        if wants_to_leave(talk, request):
+            leave_queue(talk)
+            return talk.finish()
+        is_answered = answer_waiting(talk, request, handle) or is_answered
+        if talk.needs:
+            return talk.finish()
+    if not is_answered:
+        if talk.memory.queued % max(1, int(talk.assistant.tuning.remind_queue_every)) == 0:
+            talk.say("utter_in_queue")
+        talk.memory.queued += 1
+        talk.asks = False
+    return talk.finish()
+
+
+def wants_to_leave(talk: Talk, request: Request) -> bool:
+    if request.choice:
+        return request.choice.kind == "intent" and request.choice.name == "cancel"
+    is_cancel = request.intent.name == "cancel" and request.intent.confidence >= talk.assistant.tuning.sure
+    return is_cancel or (is_cancel_word(request.words) and not talk.memory.stack)
+
+
+def leave_queue(talk: Talk) -> None:
+    """The bot takes over again, with the flow that was put aside."""
+    talk.effects.append(ReleaseHandoff())
+    talk.say("utter_queue_left")
+    talk.memory.stack, talk.memory.frozen, talk.memory.queued = talk.memory.frozen, [], 0
+
+
+def answer_waiting(talk: Talk, request: Request, handle: Handle) -> bool:
+    """Answer what may be answered now; False when it has to wait for the person."""
+    tuning, allowed = talk.assistant.tuning, talk.assistant.queue_flows
+    name, confidence = request.intent.name, request.intent.confidence
+    if request.choice and request.choice.kind in ("intent", "flow"):
+        name, confidence = request.choice.name, 1.0
+    if is_stop_word(request.words):
+        handle(talk, request)
+        return True
+    if case_number(request.words) or (talk.memory.top and talk.memory.top.flow in allowed):
+        handle(talk, request)
+        return True
+    flow = talk.trigger_of(name, confidence) or talk.assistant.flows.get(name)
+    if flow:
+        if flow.id in allowed or name == UNSUBSCRIBE:
+            handle(talk, request)
+            return True
+        return False
+    if request.choice:
+        question = Request(intents=request.intents, articles=())
+        return name not in SOCIAL and answer(talk, question, least=0.0)
+    if name in SOCIAL and confidence >= tuning.accept:
+        return False
+    return answer(talk, request, least=tuning.sure)

@@ -1,0 +1,313 @@
+"""Telegram's side of the stand-in: bots with their update queues, and customers who can be played."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from channels.simulators.ledger import Ledger
+from channels.text import length
+
+RETENTION_S = 24 * 3600  # Bot API, "Getting updates": not kept longer than 24 hours
+# Bot API, getUpdates.allowed_updates: an empty list means all but these.
+NOT_BY_DEFAULT = frozenset({"chat_member", "message_reaction", "message_reaction_count"})
+FIRST_UPDATE_ID = 700_000_001
+FIRST_CALLBACK_ID = 4_382_000_000_000_000
+
+Fields = dict[str, Any]
+
+
+class Pulse:
+    """Tells everybody who waits that something changed."""
+
+    def __init__(self) -> None:
+        self._waiting: set[asyncio.Future[None]] = set()
+
+    def beat(self) -> None:
+        for future in self._waiting:
+            if not future.done():
+                future.set_result(None)
+        self._waiting.clear()
+
+    async def until(self, is_so: Callable[[], bool], timeout_s: float) -> bool:
+        """True once `is_so()`, False when `timeout_s` passed before."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not is_so():
+                    future = asyncio.get_running_loop().create_future()
+                    self._waiting.add(future)
+                    await future
+        except TimeoutError:
+            return is_so()
+        return True
+
+
+@dataclass(slots=True)
+class Pending:
+    """An update nobody has confirmed yet."""
+
+    update_id: int
+    update: Fields
+    chat_id: int
+    created_at: float  # Unix seconds
+
+
+@dataclass(slots=True)
+class Webhook:
+    url: str
+    secret_token: str = ""
+    max_connections: int = 40
+    last_error_at: float | None = None
+    last_error: str = ""
+
+
+@dataclass(slots=True)
+class Shown:
+    """A message as the customer sees it in the chat."""
+
+    message_id: int
+    by: str  # bot | customer
+    text: str
+    keyboard: list[list[Fields]] = field(default_factory=list)
+    photo: str = ""
+    is_edited: bool = False
+
+    @property
+    def buttons(self) -> list[str]:
+        return [button["text"] for row in self.keyboard for button in row]
+
+    def as_json(self) -> Fields:
+        return {
+            "message_id": self.message_id,
+            "by": self.by,
+            "text": self.text,
+            "keyboard": self.keyboard,
+            "photo": self.photo,
+            "is_edited": self.is_edited,
+        }
+
+
+class SimulatedBot:
+    """One bot account: its token, its queue of updates, its chats."""
+
+    def __init__(self, token: str, username: str, ledger: Ledger, now: Callable[[], float]) -> None:
+        self.token, self.username = token, username
+        self.id = int(token.partition(":")[0])
+        self.ledger, self.now = ledger, now
+        self.pulse = Pulse()
+        self.pending: list[Pending] = []
+        self.allowed: tuple[str, ...] = ()
+        self.webhook: Webhook | None = None
+        self.poll_number = 0  # the getUpdates call that may wait; an older one is told 409
+        self.commands: dict[str, list[Fields]] = {}
+        self.customers: dict[int, Customer] = {}
+        self.open_queries: dict[str, bool] = {}  # callback query id -> answered
+        self.next_update_id = FIRST_UPDATE_ID
+        self._message_ids = itertools.count(1)
+        self._callback_ids = itertools.count(FIRST_CALLBACK_ID)
+
+    def as_user(self) -> Fields:
+        return {"id": self.id, "is_bot": True, "first_name": "Frontdesk", "username": self.username}
+
+    def new_message_id(self) -> int:
+        return next(self._message_ids)
+
+    def new_callback_id(self) -> str:
+        callback_id = str(next(self._callback_ids))
+        self.open_queries[callback_id] = False
+        return callback_id
+
+    def drop_expired(self) -> None:
+        oldest = self.now() - RETENTION_S
+        self.pending = [pending for pending in self.pending if pending.created_at > oldest]
+
+    def push(self, kind: str, body: Any, chat_id: int, **noted: Any) -> int | None:
+        """The new update's id; None when the bot did not ask for this kind."""
+        wanted = kind in self.allowed if self.allowed else kind not in NOT_BY_DEFAULT
+        if not wanted:
+            return None
+        update_id = self.next_update_id
+        self.next_update_id += 1
+        self.pending.append(Pending(update_id, {"update_id": update_id, kind: body}, chat_id, self.now()))
+        self.ledger.add("update", self.now(), bot=self.id, update_id=update_id, what=kind, chat_id=chat_id, **noted)
+        self.pulse.beat()
+        return update_id
+
+    def confirm(self, update_id: int) -> None:
+        for pending in [pending for pending in self.pending if pending.update_id == update_id]:
+            self.pending.remove(pending)
+            self.ledger.add("confirmed", self.now(), bot=self.id, update_id=update_id)
+        self.pulse.beat()
+
+
+class Customer:
+    """A person with a private chat with one bot. Whatever they do becomes an update."""
+
+    def __init__(self, bot: SimulatedBot, user_id: int, name: str, language: str) -> None:
+        self.bot, self.user_id, self.name, self.language = bot, user_id, name, language
+        self.has_started = False
+        self.has_blocked = False
+        self.is_deactivated = False
+        self.chat: list[Shown] = []
+        self.actions: list[str] = []  # "typing" …, as the bot showed them
+
+    def as_user(self) -> Fields:
+        return {"id": self.user_id, "is_bot": False, "first_name": self.name, "language_code": self.language}
+
+    def as_chat(self) -> Fields:
+        return {"id": self.user_id, "first_name": self.name, "type": "private"}
+
+    # --- what the customer does: each returns the update's id (None: the bot does not want such updates) ------------
+
+    def start(self, payload: str = "") -> int | None:
+        """Press Start, or follow a deep link with this payload."""
+        if self.has_blocked:
+            self.unblock()
+        text = f"/start {payload}" if payload else "/start"
+        return self.send_text(text, entities=[{"type": "bot_command", "offset": 0, "length": 6}])
+
+    def send_text(self, text: str, entities: Sequence[Fields] | None = None, **extra: Any) -> int | None:
+        """Entities are found as Telegram's apps do (a command at the start) unless given."""
+        fields: Fields = {"text": text, **extra}
+        found = list(entities) if entities is not None else _commands_in(text)
+        if found:
+            fields["entities"] = found
+        return self._say(text, fields)
+
+    def send_contact(self, phone: str, *, own: bool = True, name: str = "") -> int | None:
+        contact: Fields = {"phone_number": phone, "first_name": name or self.name}
+        if own:
+            contact["user_id"] = self.user_id
+        return self._say("", {"contact": contact})
+
+    def send_location(self, latitude: float, longitude: float) -> int | None:
+        return self._say("", {"location": {"latitude": latitude, "longitude": longitude}})
+
+    def send_photo(self, caption: str = "") -> int | None:
+        sizes = [
+            {"file_id": f"photo-{side}", "file_unique_id": f"u{side}", "width": side, "height": side, "file_size": side}
+            for side in (90, 320, 800)
+        ]
+        return self._say(caption, {"photo": sizes, **({"caption": caption} if caption else {})})
+
+    def send_voice(self, duration_s: int = 3) -> int | None:
+        voice = {"file_id": "voice-1", "file_unique_id": "v1", "duration": duration_s, "mime_type": "audio/ogg"}
+        return self._say("", {"voice": voice})
+
+    def send_document(self, file_name: str = "receipt.pdf") -> int | None:
+        document = {"file_id": "document-1", "file_unique_id": "d1", "file_name": file_name}
+        return self._say("", {"document": document})
+
+    def send_raw(self, kind: str, body: Any) -> int | None:
+        """An update of any kind and shape, for what the stand-in does not know."""
+        return self.bot.push(kind, body, self.user_id)
+
+    def edit(self, message_id: int, text: str) -> int | None:
+        """Change one of the customer's own messages. Raises: LookupError when there is none with this id."""
+        shown = self.message(message_id, by="customer")
+        shown.text, shown.is_edited = text, True
+        body = {**self._envelope(message_id), "edit_date": int(self.bot.now()), "text": text}
+        return self.bot.push("edited_message", body, self.user_id, text=text, message_id=message_id)
+
+    def press(self, label_or_value: str) -> int | None:
+        """Press the newest button with this label or callback data. Raises: LookupError when there is none."""
+        for shown in reversed(self.chat):
+            for button in (button for row in shown.keyboard for button in row):
+                if label_or_value in {button["text"], button.get("callback_data")}:
+                    return self._pressed(shown, button["callback_data"])
+        raise LookupError(f"no button {label_or_value!r} is shown")
+
+    def press_stale(self, value: str) -> int | None:
+        """Press a button of a message Telegram no longer shows to the bot."""
+        return self._query(value, {"chat": self.as_chat(), "message_id": 1, "date": 0})
+
+    def block(self) -> int | None:
+        self.has_blocked = True
+        return self._membership("member", "kicked")
+
+    def unblock(self) -> int | None:
+        self.has_blocked = False
+        return self._membership("kicked", "member")
+
+    # --- what the customer sees -------------------------------------------------------------------------------------
+
+    @property
+    def received(self) -> list[Shown]:
+        """What the bot sent, in order."""
+        return [shown for shown in self.chat if shown.by == "bot"]
+
+    def message(self, message_id: int, by: str) -> Shown:
+        """Raises: LookupError."""
+        for shown in self.chat:
+            if shown.message_id == message_id and shown.by == by:
+                return shown
+        raise LookupError(f"no message {message_id} by the {by}")
+
+    async def wait_for_replies(self, count: int, timeout_s: float = 10.0) -> list[Shown]:
+        """What the bot sent, once there are `count` messages. Raises: TimeoutError."""
+        if not await self.bot.pulse.until(lambda: len(self.received) >= count, timeout_s):
+            raise TimeoutError(f"{len(self.received)} of {count} messages came within {timeout_s} s")
+        return self.received
+
+    def show(self, shown: Shown) -> None:
+        self.chat.append(shown)
+        self.bot.pulse.beat()
+
+    # --- inside -----------------------------------------------------------------------------------------------------
+
+    def _envelope(self, message_id: int) -> Fields:
+        return {
+            "message_id": message_id,
+            "from": self.as_user(),
+            "chat": self.as_chat(),
+            "date": int(self.bot.now()),
+        }
+
+    def _say(self, text: str, fields: Fields) -> int | None:
+        self.has_started = True
+        message_id = self.bot.new_message_id()
+        self.show(Shown(message_id, "customer", text))
+        body = {**self._envelope(message_id), **fields}
+        return self.bot.push("message", body, self.user_id, text=text, message_id=message_id)
+
+    def _pressed(self, shown: Shown, value: str) -> int | None:
+        message = {
+            "message_id": shown.message_id,
+            "from": self.bot.as_user(),
+            "chat": self.as_chat(),
+            "date": int(self.bot.now()),
+            "text": shown.text,
+            "reply_markup": {"inline_keyboard": shown.keyboard},
+        }
+        return self._query(value, message)
+
+    def _query(self, value: str, message: Fields) -> int | None:
+        body = {
+            "id": self.bot.new_callback_id(),
+            "from": self.as_user(),
+            "message": message,
+            "chat_instance": str(self.user_id * 7919),
+            "data": value,
+        }
+        return self.bot.push("callback_query", body, self.user_id, text=value)
+
+    def _membership(self, old: str, new: str) -> int | None:
+        body = {
+            "chat": self.as_chat(),
+            "from": self.as_user(),
+            "date": int(self.bot.now()),
+            "old_chat_member": {"user": self.bot.as_user(), "status": old, "until_date": 0},
+            "new_chat_member": {"user": self.bot.as_user(), "status": new, "until_date": 0},
+        }
+        return self.bot.push("my_chat_member", body, self.user_id, text=new)
+
+
+def _commands_in(text: str) -> list[Fields]:
+    word = text.split(maxsplit=1)[0] if text.startswith("/") and text.split() else ""
+    name = word[1:].partition("@")[0]
+    if not name or not name.replace("_", "").isalnum() or not name.isascii():
+        return []
+    return [{"type": "bot_command", "offset": 0, "length": length(word, "utf16")}]

@@ -1,0 +1,159 @@
+"""Who wrote, and in which conversation: found, or created, for many messages at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, insert, select
+
+from crm_sync.columns import digest_key, key_in
+from crm_sync.rows import new_ids
+from crm_sync.tables import conversations, customers, identities
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a message came from and where its answer goes."""
+
+    channel: str
+    account: str
+    external_id: str
+    chat_id: str
+    topic: str = ""
+
+    def identity_key(self) -> str:
+        """Unique key of the identity."""
+        return identity_key(self.channel, self.account, self.external_id)
+
+    def conversation_key(self) -> str:
+        """Unique key of the conversation."""
+        return digest_key(self.channel, self.account, self.external_id, self.chat_id, self.topic)
+
+
+def identity_key(channel: str, account: str, external_id: str) -> str:
+    """Unique key of the identity."""
+    return digest_key(channel, account, external_id)
+
+
+@dataclass(slots=True)
+class Place:
+    """A conversation, locked by this transaction, and whose it is."""
+
+    conversation_id: int
+    identity_id: int
+    customer_id: int
+    web_seq: int
+    dirty_since: datetime | None
+    display_name: str
+    language_hint: str
+
+
+_PLACES = (
+    select(
+        conversations.c.key,
+        conversations.c.id,
+        conversations.c.identity_id,
+        conversations.c.customer_id,
+        conversations.c.web_seq,
+        conversations.c.dirty_since,
+        identities.c.display_name,
+        identities.c.language_hint,
+    )
+    .join_from(conversations, identities, identities.c.id == conversations.c.identity_id)
+    .where(key_in(conversations.c.key, "keys"))
+    .order_by(conversations.c.id)
+    .with_for_update(of=conversations)
+)
+_IDENTITIES = select(
+    identities.c.key,
+    identities.c.id,
+    identities.c.customer_id,
+    identities.c.display_name,
+    identities.c.language_hint,
+).where(key_in(identities.c.key, "keys"))
+
+
+def find_or_create(conn: Connection, addresses: Iterable[Address], now: datetime) -> dict[Address, Place]:
+    """A locked conversation for every address; customers, identities and conversations are created where missing.
+
+    Two processes may create the same one at once: the second's unique key fails and its unit is run again.
+    """
+    keys = {address.conversation_key(): address for address in set(addresses)}
+    if not keys:
+        return {}
+    places = {
+        keys[row.key]: Place(
+            row.id,
+            row.identity_id,
+            row.customer_id,
+            row.web_seq,
+            row.dirty_since,
+            row.display_name,
+            row.language_hint,
+        )
+        for row in conn.execute(_PLACES, {"keys": list(keys)})
+    }
+    missing = {key: address for key, address in keys.items() if address not in places}
+    if missing:
+        places.update(_create(conn, missing, now))
+    return places
+
+
+def _create(conn: Connection, missing: dict[str, Address], now: datetime) -> dict[Address, Place]:
+    people = _identities(conn, list(missing.values()), now)
+    rows: list[dict[str, Any]] = []
+    places: dict[Address, Place] = {}
+    for conversation_id, (key, address) in zip(new_ids(conn, conversations, len(missing)), missing.items(), strict=True):
+        identity_id, customer_id, name, hint = people[address.identity_key()]
+        rows.append(
+            {
+                "id": conversation_id,
+                "key": key,
+                "identity_id": identity_id,
+                "customer_id": customer_id,
+                "channel": address.channel,
+                "account": address.account,
+                "chat_id": address.chat_id,
+                "topic": address.topic,
+                "created_at": now,
+            }
+        )
+        places[address] = Place(conversation_id, identity_id, customer_id, 0, None, name, hint)
+    conn.execute(insert(conversations), rows)
+    return places
+
+
+def _identities(
+    conn: Connection, addresses: list[Address], now: datetime
+) -> dict[str, tuple[int, int, str, str]]:
+    """Identity key -> identity id, customer id, display name, language hint."""
+    wanted = {address.identity_key(): address for address in addresses}
+    people: dict[str, tuple[int, int, str, str]] = {
+        row.key: (row.id, row.customer_id, row.display_name, row.language_hint)
+        for row in conn.execute(_IDENTITIES, {"keys": list(wanted)})
+    }
+    unknown = {key: address for key, address in wanted.items() if key not in people}
+    if not unknown:
+        return people
+    customer_ids = new_ids(conn, customers, len(unknown))
+    identity_ids = new_ids(conn, identities, len(unknown))
+    conn.execute(insert(customers), [{"id": customer_id, "created_at": now} for customer_id in customer_ids])
+    rows: list[dict[str, Any]] = []
+    for (key, address), customer_id, identity_id in zip(unknown.items(), customer_ids, identity_ids, strict=True):
+        rows.append(
+            {
+                "id": identity_id,
+                "key": key,
+                "customer_id": customer_id,
+                "channel": address.channel,
+                "account": address.account,
+                "external_id": address.external_id,
+                "created_at": now,
+            }
+        )
+        people[key] = (identity_id, customer_id, "", "")
+    conn.execute(insert(identities), rows)
+    return people

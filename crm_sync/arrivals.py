@@ -1,0 +1,96 @@
+"""One received item made ready for the inbox, outside the transaction: digests, JSON, compressed raw bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from bot.types import Content, Received
+from crm_sync.addressing import Address
+from crm_sync.codec import dump_content, dump_message, kind_of, words_in
+from crm_sync.columns import digest_key, dump_json
+
+LONGEST_ADDRESS: Final = 512  # characters of a user, chat or topic id; every channel's own are far shorter
+
+
+@dataclass(slots=True, eq=False)
+class Arrival:
+    """What the transaction needs of a received item. `address` is None when nobody is known to have written it."""
+
+    channel: str
+    account: str
+    dedupe: str
+    digest: str
+    raw: bytes
+    reason: str
+    kind: str
+    address: Address | None = None
+    content: Content | None = None
+    document: dict[str, Any] | None = None
+    text: str = ""
+    extra: dict[str, Any] | None = None
+    vendor_message_id: str = ""
+    edits: str = ""
+    sender_name: str = ""
+    language_hint: str = ""
+    sent_at: datetime | None = None
+    wants_turn: bool = False
+    is_new: bool = False
+
+
+def prepare(received: Received) -> Arrival:
+    """Everything about `received` that needs no database.
+
+    Raises: ValueError for a time without a zone.
+    """
+    message = received.message
+    dedupe = digest_key(received.channel, received.account, received.dedupe_key)
+    raw = zlib.compress(received.raw, 1)
+    if message is None:
+        return _parked(received, dedupe, raw, received.reason or "unreadable")
+    sender = message.sender
+    if max(len(sender.external_id), len(message.chat_id), len(message.topic)) > LONGEST_ADDRESS:
+        return _parked(received, dedupe, raw, "the sender's address is too long")
+    if message.sent_at.tzinfo is None:
+        raise ValueError("sent_at has no time zone")
+    content = dump_content(message.content)
+    kind = kind_of(message.content)
+    return Arrival(
+        channel=received.channel,
+        account=received.account,
+        dedupe=dedupe,
+        digest=_digest(dump_json(content).encode()),
+        raw=raw,
+        reason=received.reason,
+        kind=kind,
+        address=Address(sender.channel, sender.account, sender.external_id, message.chat_id, message.topic),
+        content=message.content,
+        document=dump_message(message, content),
+        text=words_in(message.content),
+        extra=None if kind == "text" else content,
+        vendor_message_id=message.vendor_message_id,
+        edits=message.edits,
+        sender_name=message.sender_name,
+        language_hint=message.language_hint,
+        sent_at=message.sent_at,
+        wants_turn=message.wants_turn,
+    )
+
+
+def _parked(received: Received, dedupe: str, raw: bytes, reason: str) -> Arrival:
+    return Arrival(
+        channel=received.channel,
+        account=received.account,
+        dedupe=dedupe,
+        digest=_digest(received.raw),
+        raw=raw,
+        reason=reason,
+        kind="unreadable",
+    )
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=12).hexdigest()

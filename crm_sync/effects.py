@@ -1,0 +1,286 @@
+"""What a turn decided beyond replying, carried out inside the turn's transaction, one function per effect."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection, and_, insert, select, update
+
+from bot.types import (
+    AddTimeline,
+    CreateTask,
+    Effect,
+    OpenCase,
+    Owner,
+    RecordConsent,
+    ReleaseHandoff,
+    RequestHandoff,
+    UpdateCase,
+    UpdateCustomer,
+)
+from crm_sync.tables import case_events, cases, consents, customers, handoffs, tasks, timeline
+
+CLOSED_STATUSES: Final = frozenset({"confirmed", "withdrawn"})
+
+
+@dataclass(slots=True)
+class Subject:
+    """The conversation an effect is about, as it stands inside the transaction; ownership may change on the way."""
+
+    conversation_id: int
+    customer_id: int
+    identity_id: int
+    channel: str
+    owner: Owner
+    fence: int
+    now: datetime
+
+
+def apply(conn: Connection, effect: Effect, subject: Subject) -> None:
+    """The effect is written, and a line in the customer's timeline says so."""
+    _APPLY[type(effect)](conn, effect, subject)
+
+
+def note(
+    conn: Connection, subject: Subject, kind: str, summary: str, reference: str = "", author: str = "bot"
+) -> None:
+    """The customer's timeline has this line."""
+    conn.execute(
+        insert(timeline),
+        {
+            "customer_id": subject.customer_id,
+            "conversation_id": subject.conversation_id,
+            "kind": kind,
+            "summary": summary,
+            "reference": reference,
+            "author": author,
+            "at": subject.now,
+        },
+    )
+
+
+# --- cases ----------------------------------------------------------------------------------------------------------
+
+
+def _open_case(conn: Connection, effect: OpenCase, subject: Subject) -> None:
+    same = and_(
+        cases.c.customer_id == subject.customer_id,
+        cases.c.kind == effect.kind,
+        cases.c.category == effect.category,
+        cases.c.subject == effect.subject,
+        cases.c.is_open,
+    )
+    existing = conn.execute(select(cases).where(same).with_for_update()).first()
+    if existing is not None:
+        _change_case(conn, existing, subject, effect.summary, effect.details, effect.severity, "")
+        return
+    case_id = conn.execute(
+        insert(cases).values(
+            number=effect.number,
+            customer_id=subject.customer_id,
+            conversation_id=subject.conversation_id,
+            kind=effect.kind,
+            category=effect.category,
+            subject=effect.subject,
+            severity=effect.severity,
+            status="received",
+            summary=effect.summary,
+            details=dict(effect.details),
+            is_open=True,
+            opened_at=subject.now,
+            updated_at=subject.now,
+        )
+    ).inserted_primary_key[0]  # type: ignore[index]  # an insert of one row always has a key
+    _case_event(conn, case_id, "opened", effect.summary, {}, subject)
+    note(conn, subject, f"{effect.kind}_opened", effect.summary, effect.number)
+
+
+def _update_case(conn: Connection, effect: UpdateCase, subject: Subject) -> None:
+    mine = and_(cases.c.number == effect.number, cases.c.customer_id == subject.customer_id)
+    existing = conn.execute(select(cases).where(mine).with_for_update()).first()
+    if existing is not None:  # another customer's case, or none: a number alone gives no right to it
+        _change_case(conn, existing, subject, effect.note, effect.details, effect.severity, effect.status)
+
+
+def _change_case(
+    conn: Connection,
+    case: Any,
+    subject: Subject,
+    words: str,
+    details: Mapping[str, str],
+    severity: int | None,
+    status: str,
+) -> None:
+    """Details are added, severity only rises, a status says whether the case is open."""
+    changes: dict[str, Any] = {key: value for key, value in details.items() if value and case.details.get(key) != value}
+    values: dict[str, Any] = {"updated_at": subject.now}
+    if changes:
+        values["details"] = {**case.details, **changes}
+    if severity is not None and severity > case.severity:
+        values["severity"] = changes["severity"] = severity
+    if status and status != case.status and not _would_double(conn, case, status):
+        values["status"] = changes["status"] = status
+        values["is_open"] = status not in CLOSED_STATUSES
+    conn.execute(update(cases).where(cases.c.id == case.id).values(**values))
+    kind = "status" if "status" in values else "updated"
+    _case_event(conn, case.id, kind, words, changes, subject)
+    note(conn, subject, f"{case.kind}_updated", words or status or case.summary, case.number)
+
+
+def _would_double(conn: Connection, case: Any, status: str) -> bool:
+    """True when reopening `case` would leave two open ones about the same thing; the other one carries on then."""
+    if case.is_open or status in CLOSED_STATUSES:
+        return False
+    same = and_(
+        cases.c.customer_id == case.customer_id,
+        cases.c.kind == case.kind,
+        cases.c.category == case.category,
+        cases.c.subject == case.subject,
+        cases.c.is_open,
+    )
+    return conn.execute(select(cases.c.id).where(same)).first() is not None
+
+
+def _case_event(
+    conn: Connection, case_id: int, kind: str, words: str, changes: Mapping[str, Any], subject: Subject
+) -> None:
+    conn.execute(
+        insert(case_events),
+        {"case_id": case_id, "kind": kind, "author": "bot", "note": words, "changes": changes, "at": subject.now},
+    )
+
+
+# --- ownership ------------------------------------------------------------------------------------------------------
+
+
+def _request_handoff(conn: Connection, effect: RequestHandoff, subject: Subject) -> None:
+    if subject.owner is Owner.OPERATOR:
+        return  # somebody is already there
+    waiting = and_(handoffs.c.conversation_id == subject.conversation_id, handoffs.c.ended_at.is_(None))
+    if subject.owner is Owner.QUEUE:
+        urgency = conn.execute(select(handoffs.c.urgency).where(waiting)).scalar()
+        if urgency is not None and effect.urgency > urgency:
+            conn.execute(update(handoffs).where(waiting).values(urgency=effect.urgency))
+        note(conn, subject, "handoff_requested", effect.reason)
+        return
+    subject.owner = Owner.QUEUE
+    subject.fence += 1
+    conn.execute(
+        insert(handoffs),
+        {
+            "conversation_id": subject.conversation_id,
+            "reason": effect.reason,
+            "urgency": effect.urgency,
+            "fence": subject.fence,
+            "requested_at": subject.now,
+        },
+    )
+    note(conn, subject, "handoff_requested", effect.reason)
+
+
+def _release_handoff(conn: Connection, effect: ReleaseHandoff, subject: Subject) -> None:
+    if subject.owner is not Owner.QUEUE:
+        return
+    subject.owner = Owner.BOT
+    waiting = and_(handoffs.c.conversation_id == subject.conversation_id, handoffs.c.ended_at.is_(None))
+    conn.execute(update(handoffs).where(waiting).values(ended_at=subject.now, ended_by=effect.reason))
+    note(conn, subject, "handoff_released", effect.reason)
+
+
+# --- the customer ---------------------------------------------------------------------------------------------------
+
+
+def _record_consent(conn: Connection, effect: RecordConsent, subject: Subject) -> None:
+    in_force = and_(
+        consents.c.customer_id == subject.customer_id,
+        consents.c.channel == subject.channel,
+        consents.c.purpose == effect.purpose,
+        consents.c.until.is_(None),
+    )
+    conn.execute(update(consents).where(in_force).values(until=subject.now))
+    conn.execute(
+        insert(consents),
+        {
+            "customer_id": subject.customer_id,
+            "identity_id": subject.identity_id,
+            "purpose": effect.purpose,
+            "channel": subject.channel,
+            "source": effect.source,
+            "granted": effect.granted,
+            "at": subject.now,
+        },
+    )
+    note(conn, subject, "consent_granted" if effect.granted else "consent_withdrawn", effect.source, effect.purpose)
+
+
+def _create_task(conn: Connection, effect: CreateTask, subject: Subject) -> None:
+    same = and_(tasks.c.customer_id == subject.customer_id, tasks.c.kind == effect.kind, tasks.c.is_open)
+    existing = conn.execute(select(tasks.c.id, tasks.c.details, tasks.c.due_at).where(same).with_for_update()).first()
+    if existing is None:
+        conn.execute(
+            insert(tasks),
+            {
+                "customer_id": subject.customer_id,
+                "conversation_id": subject.conversation_id,
+                "kind": effect.kind,
+                "summary": effect.summary,
+                "details": dict(effect.details),
+                "is_open": True,
+                "due_at": effect.due_at,
+                "created_at": subject.now,
+                "updated_at": subject.now,
+            },
+        )
+    else:
+        conn.execute(
+            update(tasks)
+            .where(tasks.c.id == existing.id)
+            .values(
+                summary=effect.summary,
+                details={**existing.details, **effect.details},
+                due_at=effect.due_at or existing.due_at,
+                updated_at=subject.now,
+            )
+        )
+    verb = "created" if existing is None else "updated"
+    note(conn, subject, f"task_{verb}", effect.summary, effect.kind)
+
+
+def _update_customer(conn: Connection, effect: UpdateCustomer, subject: Subject) -> None:
+    current = conn.execute(
+        select(customers.c.phone, customers.c.phone_is_verified).where(customers.c.id == subject.customer_id)
+    ).one()
+    changes: dict[str, Any] = {
+        name: getattr(effect, name) for name in ("name", "email", "language") if getattr(effect, name)
+    }
+    if effect.phone:
+        # A number told in passing never displaces a proven one, and proof never wanes by being told again.
+        keeps_proof = current.phone_is_verified and effect.phone == current.phone
+        if effect.phone_is_verified or not current.phone_is_verified or keeps_proof:
+            changes["phone"] = effect.phone
+            changes["phone_is_verified"] = effect.phone_is_verified or keeps_proof
+    if not changes:
+        return
+    conn.execute(update(customers).where(customers.c.id == subject.customer_id).values(**changes))
+    told = ", ".join(sorted(name for name in changes if name != "phone_is_verified"))
+    note(conn, subject, "customer_updated", told)
+
+
+def _add_timeline(conn: Connection, effect: AddTimeline, subject: Subject) -> None:
+    note(conn, subject, effect.kind, effect.summary)
+
+
+_APPLY: Final[dict[type, Callable[[Connection, Any, Subject], None]]] = {
+    OpenCase: _open_case,
+    UpdateCase: _update_case,
+    RequestHandoff: _request_handoff,
+    ReleaseHandoff: _release_handoff,
+    RecordConsent: _record_consent,
+    CreateTask: _create_task,
+    UpdateCustomer: _update_customer,
+    AddTimeline: _add_timeline,
+}
+

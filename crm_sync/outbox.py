@@ -1,0 +1,292 @@
+"""The outbox: what is due to leave, one row at a time per conversation, and how each send ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, Final
+
+import structlog
+from sqlalchemy import Connection, and_, bindparam, exists, or_, select, true, update
+from sqlalchemy.sql.elements import ColumnElement
+
+from bot.ports import Clock, SendOutcome
+from bot.types import ConversationId, Lane, Outbound, OutboxId, Owner
+from crm_sync.codec import load_part
+from crm_sync.columns import id_in
+from crm_sync.committing import LANES
+from crm_sync.database import Database
+from crm_sync.tables import conversations, identities, messages, outbox
+
+log = structlog.get_logger(__name__)
+
+SEND_LEASE: Final = timedelta(seconds=30)  # longer than any channel waits for a vendor's answer
+END_STATES: Final = frozenset({"sent", "failed", "uncertain", "parked", "dropped"})
+_UNFINISHED: Final = ("pending", "sending")
+_LANE_OF: Final = {rank: lane for lane, rank in LANES.items()}
+_BROADCAST: Final = LANES[Lane.BROADCAST]
+
+_now = bindparam("now", type_=outbox.c.created_at.type)
+_before = outbox.alias("before")
+_is_head = ~exists().where(
+    _before.c.conversation_id == outbox.c.conversation_id,
+    _before.c.id < outbox.c.id,
+    _before.c.state.in_(_UNFINISHED),
+)
+_is_due = or_(
+    and_(outbox.c.state == "pending", or_(outbox.c.not_before.is_(None), outbox.c.not_before <= _now)),
+    and_(outbox.c.state == "sending", outbox.c.lease_until <= _now),
+)
+_HEADS = (
+    select(outbox)
+    .where(outbox.c.state.in_(_UNFINISHED), _is_due, _is_head)
+    .order_by(outbox.c.lane, outbox.c.id)
+    .limit(bindparam("limit"))
+    .with_for_update(of=outbox, skip_locked=True)
+)
+# Shared lock: an operator who takes over at this moment waits, or is seen here.
+_OWNERS = (
+    select(conversations.c.id, conversations.c.owner, conversations.c.fence)
+    .where(id_in(conversations.c.id, "ids"))
+    .order_by(conversations.c.id)
+    .with_for_update(read=True)
+)
+_WORDS = select(messages.c.id, messages.c.text, messages.c.content).where(id_in(messages.c.id, "ids"))
+_HAND_OUT = (
+    update(outbox)
+    .where(outbox.c.id == bindparam("b_id"))
+    .values(
+        state="sending",
+        attempts=bindparam("b_attempts"),
+        maybe_repeated=bindparam("b_maybe_repeated"),
+        lease_owner=bindparam("b_sender"),
+        lease_until=bindparam("b_until"),
+        not_before=None,
+    )
+)
+_END = (
+    update(outbox)
+    .where(outbox.c.id == bindparam("b_id"), outbox.c.state.in_(_UNFINISHED))
+    .values(
+        state=bindparam("b_state"),
+        reason=bindparam("b_reason"),
+        vendor_message_id=bindparam("b_vendor_id"),
+        not_before=bindparam("b_not_before", type_=outbox.c.not_before.type),
+        maybe_repeated=bindparam("b_maybe_repeated"),
+        sent_at=bindparam("b_sent_at", type_=outbox.c.sent_at.type),
+        lease_owner=None,
+        lease_until=None,
+    )
+)
+_ANSWERED = (
+    select(
+        outbox.c.id,
+        outbox.c.state,
+        outbox.c.lane,
+        outbox.c.channel,
+        outbox.c.message_id,
+        outbox.c.maybe_repeated,
+        conversations.c.identity_id,
+    )
+    .join_from(outbox, conversations, conversations.c.id == outbox.c.conversation_id)
+    .where(id_in(outbox.c.id, "ids"))
+    .order_by(outbox.c.id)
+    .with_for_update(of=outbox)
+)
+_VENDOR_IDS = (
+    update(messages)
+    .where(messages.c.id == bindparam("b_id"))
+    .values(vendor_message_id=bindparam("b_vendor_id"))
+)
+
+
+class SqlOutbox:
+    """Implements `bot.ports.Outbox`.
+
+    `keyed_channels` are those whose vendor takes an idempotency key, so that an uncertain send can be repeated safely.
+    """
+
+    def __init__(
+        self, database: Database, clock: Clock, fault: Callable[[str], None], keyed_channels: Collection[str] = ()
+    ) -> None:
+        self._database, self._clock, self._fault = database, clock, fault
+        self._keyed = frozenset(keyed_channels)
+
+    async def claim(self, sender: str, limit: int, channels: Sequence[tuple[str, str]] | None = None) -> list[Outbound]:
+        """Due heads are marked `sending` and handed out, by lane and then age.
+
+        Rows left `sending` by a dead sender follow the uncertain policy of `bot.ports.Outbox`.
+        """
+        unit = partial(_claim, sender, limit, channels, self._keyed, self._clock.now())
+        outbound: list[Outbound] = []
+        while len(outbound) < limit:
+            # A dropped or uncertain row ends its turn as head at once; the one behind it is due now, not at next sweep.
+            handed, ended = await self._database.run(unit)
+            outbound += handed
+            if not ended:
+                break
+            unit = partial(_claim, sender, limit - len(outbound), channels, self._keyed, self._clock.now())
+        if outbound:
+            self._fault("outbox.claimed")
+        return outbound
+
+    async def finish(self, outcomes: Sequence[SendOutcome]) -> None:
+        """How the sends ended is stored; a row already in an end state is left alone.
+
+        Raises: ValueError for a state that no send ends in.
+        """
+        unknown = {outcome.state for outcome in outcomes} - {"sent", "failed", "parked", "uncertain", "retry"}
+        if unknown:
+            raise ValueError(f"no send ends as {', '.join(sorted(unknown))}")
+        self._fault("outbox.before_finish")
+        if outcomes:
+            await self._database.run(partial(_finish, list(outcomes), self._keyed, self._clock.now()))
+        self._fault("outbox.after_finish")
+
+
+def _claim(
+    sender: str,
+    limit: int,
+    channels: Sequence[tuple[str, str]] | None,
+    keyed: Collection[str],
+    now: datetime,
+    conn: Connection,
+) -> tuple[list[Outbound], int]:
+    """What to send now, and how many rows came to an end instead."""
+    heads = conn.execute(_HEADS.where(_only(channels)), {"now": now, "limit": limit}).all()
+    if not heads:
+        return [], 0
+    owners = {row.id: row for row in conn.execute(_OWNERS, {"ids": sorted({row.conversation_id for row in heads})})}
+    handed: list[tuple[Any, dict[str, Any]]] = []
+    ended: list[dict[str, Any]] = []
+    for row in heads:
+        fate = _fate(row, owners[row.conversation_id], keyed)
+        if fate is not None:
+            ended.append(_ending(row.id, *fate, maybe_repeated=row.maybe_repeated))
+            continue
+        repeated = row.maybe_repeated or (row.state == "sending" and row.channel not in keyed)
+        handed.append((row, _handing_out(row, sender, repeated=repeated, now=now)))
+    if ended:
+        conn.execute(_END, ended)
+    if not handed:
+        return [], len(ended)
+    conn.execute(_HAND_OUT, [values for _, values in handed])
+    words = {row.id: row for row in conn.execute(_WORDS, {"ids": [row.message_id for row, _ in handed]})}
+    return [_outbound(row, words[row.message_id]) for row, _ in handed], len(ended)
+
+
+def _only(channels: Sequence[tuple[str, str]] | None) -> ColumnElement[bool]:
+    if channels is None:
+        return true()
+    wanted = [and_(outbox.c.channel == channel, outbox.c.account == account) for channel, account in sorted(channels)]
+    return or_(*wanted) if wanted else ~true()
+
+
+def _fate(row: Any, conversation: Any, keyed: Collection[str]) -> tuple[str, str] | None:
+    """(end state, reason) for a row that must not be sent (again); None when it goes out."""
+    if row.state == "sending":
+        # Its sender died between the call and the stored answer: nobody knows whether it left.
+        if row.channel in keyed:
+            return None
+        if row.lane == _BROADCAST or row.maybe_repeated:
+            return "uncertain", "the answer to the send was lost"
+        return None
+    if row.lane == LANES[Lane.REPLY] and (row.fence < conversation.fence or conversation.owner == Owner.OPERATOR):
+        return "dropped", "somebody else answers now"
+    return None
+
+
+def _handing_out(row: Any, sender: str, *, repeated: bool, now: datetime) -> dict[str, Any]:
+    return {
+        "b_id": row.id,
+        "b_attempts": row.attempts + 1,
+        "b_maybe_repeated": repeated,
+        "b_sender": sender,
+        "b_until": now + SEND_LEASE,
+    }
+
+
+def _ending(
+    outbox_id: int,
+    state: str,
+    reason: str,
+    *,
+    maybe_repeated: bool,
+    vendor_id: str = "",
+    not_before: datetime | None = None,
+    sent_at: datetime | None = None,
+) -> dict[str, Any]:
+    return {
+        "b_id": outbox_id,
+        "b_state": state,
+        "b_reason": reason,
+        "b_vendor_id": vendor_id,
+        "b_not_before": not_before,
+        "b_maybe_repeated": maybe_repeated,
+        "b_sent_at": sent_at,
+    }
+
+
+def _outbound(row: Any, words: Any) -> Outbound:
+    return Outbound(
+        outbox_id=OutboxId(row.id),
+        conversation_id=ConversationId(row.conversation_id),
+        channel=row.channel,
+        account=row.account,
+        chat_id=row.chat_id,
+        topic=row.topic,
+        part=load_part(words.text, words.content),
+        lane=_LANE_OF[row.lane],
+        idempotency_key=row.idempotency_key or "",
+        attempt=row.attempts + 1,
+        fence=row.fence,
+    )
+
+
+def _finish(outcomes: Sequence[SendOutcome], keyed: Collection[str], now: datetime, conn: Connection) -> None:
+    rows = {row.id: row for row in conn.execute(_ANSWERED, {"ids": [outcome.outbox_id for outcome in outcomes]})}
+    endings: dict[int, dict[str, Any]] = {}
+    vendor_ids: list[dict[str, Any]] = []
+    unreachable: dict[int, str] = {}
+    for outcome in outcomes:
+        row = rows.get(outcome.outbox_id)
+        if row is None or row.state in END_STATES or row.id in endings:
+            continue
+        endings[row.id] = _ended(outcome, row, keyed, now)
+        if outcome.state == "sent" and outcome.vendor_message_id:
+            vendor_ids.append({"b_id": row.message_id, "b_vendor_id": outcome.vendor_message_id})
+        if outcome.unreachable:
+            unreachable[row.identity_id] = outcome.reason
+    if endings:
+        conn.execute(_END, list(endings.values()))
+    if vendor_ids:
+        conn.execute(_VENDOR_IDS, vendor_ids)
+    for identity_id, reason in sorted(unreachable.items()):
+        conn.execute(
+            update(identities)
+            .where(identities.c.id == identity_id)
+            .values(unreachable_at=now, unreachable_reason=reason)
+        )
+
+
+def _ended(outcome: SendOutcome, row: Any, keyed: Collection[str], now: datetime) -> dict[str, Any]:
+    repeated: bool = row.maybe_repeated
+    if outcome.state == "sent":
+        return _ending(
+            row.id, "sent", "", maybe_repeated=repeated, vendor_id=outcome.vendor_message_id, sent_at=now
+        )
+    if outcome.state == "retry":
+        return _ending(row.id, "pending", outcome.reason, maybe_repeated=repeated, not_before=outcome.retry_at)
+    if outcome.state == "uncertain" and (row.channel in keyed or (row.lane != _BROADCAST and not repeated)):
+        again = repeated or row.channel not in keyed
+        return _ending(row.id, "pending", outcome.reason, maybe_repeated=again, not_before=outcome.retry_at)
+    return _ending(row.id, outcome.state, outcome.reason, maybe_repeated=repeated)
+
+
+def release_dead(conn: Connection, now: datetime) -> int:
+    """Sends in flight count as interrupted from now on; how many there were. Only for a store nobody else works on."""
+    interrupted = outbox.c.state == "sending"
+    return conn.execute(update(outbox).where(interrupted).values(lease_until=now)).rowcount
+
+

@@ -1,0 +1,254 @@
+"""The trained classifier as a value: what it knows, how it scores a text, how it is stored.
+
+In: a text (scoring) or a folder or bytes (loading). Out: one probability per intent, or the stored form: three JSON
+files and one .npz, never a pickle, so that loading a model runs no code. A damaged or foreign model is
+`AssistantInvalid`. Nothing here needs scikit-learn; `train_model` imports it when called.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import math
+import zipfile
+from collections import Counter
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+
+from bot.errors import AssistantInvalid
+from nlu.embedded.features import extract
+from nlu.entities import Lexicon
+from nlu.training_data import OUT_OF_SCOPE, TrainingData
+
+FORMAT = 1
+_KIND = "frontdesk-nlu"
+_MANIFEST, _VOCABULARY, _LEXICON, _WEIGHTS = "manifest.json", "vocabulary.json", "lexicon.json", "weights.npz"
+_FILES = (_VOCABULARY, _LEXICON, _WEIGHTS)
+# No model of ours comes near this; a larger archive is damaged or hostile.
+_MAX_BYTES = 1_000_000_000
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What the model is and where it comes from. `version` names the content: same data and seed, same version."""
+
+    version: str
+    data_hash: str
+    created_at: str  # ISO 8601, UTC
+    seed: int
+    intents: tuple[str, ...]
+    examples: int
+    features: int
+    train_s: float
+    temperature: float  # logits are divided by it
+    reject_below: float  # a best score below this is better answered with a question
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """Vocabularies (feature -> row), inverse document frequencies per row, and one weight row per feature.
+
+    `weights` is (features, intents) float32, `bias` (intents,). Intents are in the order of `manifest.intents`.
+    """
+
+    manifest: Manifest
+    words: dict[str, int]
+    pieces: dict[str, int]
+    idf: tuple[float, ...]
+    unknown_idf: float
+    weights: Floats
+    bias: Floats
+    lexicon: Lexicon
+
+    def probabilities(self, text: str) -> Floats:
+        """Calibrated probability of each intent. What the model never saw pulls towards not knowing."""
+        rows, values = self.vector(text)
+        return softmax(self.logits(rows, values) / np.float32(self.manifest.temperature))
+
+    def logits(self, rows: list[int], values: list[float]) -> Floats:
+        if not rows:
+            return self.bias
+        scored: Floats = np.asarray(values, dtype=np.float32) @ self.weights[rows] + self.bias
+        return scored
+
+    def vector(self, text: str) -> tuple[list[int], list[float]]:
+        """The text as (rows, values); each group of features has length 1 at most."""
+        words, pieces = extract(text)
+        rows: list[int] = []
+        values: list[float] = []
+        for found, vocabulary in ((words, self.words), (pieces, self.pieces)):
+            weigh(found, vocabulary, self.idf, self.unknown_idf, rows, values)
+        return rows, values
+
+    @property
+    def knows_out_of_scope(self) -> bool:
+        return OUT_OF_SCOPE in self.manifest.intents
+
+
+def weigh(
+    found: list[str],
+    vocabulary: dict[str, int],
+    idf: tuple[float, ...],
+    unknown_idf: float,
+    rows: list[int],
+    values: list[float],
+) -> None:
+    """Append one group's rows and TF-IDF values, divided by their length.
+
+    Unknown features count into the length, so a text of mostly unknown words has small values: it says little.
+    """
+    group: list[float] = []
+    squares = 0.0
+    for feature, count in Counter(found).items():
+        tf = 1.0 if count == 1 else 1.0 + math.log(count)
+        row = vocabulary.get(feature)
+        if row is None:
+            value = tf * unknown_idf
+        else:
+            value = tf * idf[row]
+            rows.append(row)
+            group.append(value)
+        squares += value * value
+    if group:
+        scale = 1.0 / math.sqrt(squares)
+        values.extend([value * scale for value in group])
+
+
+def softmax(logits: Floats) -> Floats:
+    """Along the last axis."""
+    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    probabilities: Floats = shifted / shifted.sum(axis=-1, keepdims=True)
+    return probabilities
+
+
+def train_model(data: TrainingData, *, seed: int = 0, created_at: datetime | None = None) -> Model:
+    """A model that knows the intents and entities of `data`. The same data and seed give the same weights.
+
+    Takes seconds to a minute and imports scikit-learn: for a command or a worker thread, not for a serving loop.
+    Raises: AssistantInvalid when there are fewer than two intents.
+    """
+    from nlu.embedded.training import fit
+
+    return fit(data, seed=seed, created_at=created_at)
+
+
+# --- storing -------------------------------------------------------------------------------------------------------
+
+
+def save_model(model: Model, folder: Path | str) -> None:
+    """Write the model into `folder` (created when missing). The manifest comes last: a folder without is unfinished."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in _to_files(model).items():
+        (folder / name).write_bytes(content)
+
+
+def load_model(folder: Path | str) -> Model:
+    """The model in `folder`. Raises: AssistantInvalid when there is none, or it is damaged or of another format."""
+    folder = Path(folder)
+    if not (folder / _MANIFEST).is_file():
+        raise AssistantInvalid(f"no NLU model here ({_MANIFEST} is missing); train one first", file=str(folder))
+    files = {}
+    for name in (_MANIFEST, *_FILES):
+        try:
+            files[name] = (folder / name).read_bytes()
+        except OSError as exc:
+            raise AssistantInvalid(f"{name} of the NLU model cannot be read", file=str(folder)) from exc
+    return _from_files(files, str(folder))
+
+
+def pack(model: Model) -> bytes:
+    """The model as one blob, for the store."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for name, content in _to_files(model).items():
+            archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
+    return buffer.getvalue()
+
+
+def unpack(blob: bytes) -> Model:
+    """The inverse of `pack`. Raises: AssistantInvalid."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(blob)) as archive:
+            if sum(entry.file_size for entry in archive.infolist()) > _MAX_BYTES:
+                raise AssistantInvalid("is too large for an NLU model", file="model blob")
+            files = {name: archive.read(name) for name in (_MANIFEST, *_FILES)}
+    except (zipfile.BadZipFile, KeyError, EOFError, OSError, ValueError, NotImplementedError, RuntimeError) as exc:
+        raise AssistantInvalid("is not a packed NLU model", file="model blob") from exc
+    except Exception as exc:
+        if type(exc).__module__ == "zlib":
+            raise AssistantInvalid("is a damaged NLU model", file="model blob") from exc
+        raise
+    return _from_files(files, "model blob")
+
+
+def _to_files(model: Model) -> dict[str, bytes]:
+    arrays = io.BytesIO()
+    np.savez(
+        arrays,
+        weights=model.weights.astype(np.float16),
+        bias=model.bias,
+        idf=np.asarray(model.idf, dtype=np.float32),
+        unknown_idf=np.float32(model.unknown_idf),
+    )
+    files = {
+        _VOCABULARY: orjson.dumps({"words": list(model.words), "pieces": list(model.pieces)}),
+        _LEXICON: orjson.dumps(model.lexicon.to_json()),
+        _WEIGHTS: arrays.getvalue(),
+    }
+    hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    header = {"kind": _KIND, "format": FORMAT, **asdict(model.manifest), "sha256": hashes}
+    return files | {_MANIFEST: orjson.dumps(header, option=orjson.OPT_INDENT_2)}
+
+
+def _from_files(files: dict[str, bytes], where: str) -> Model:
+    manifest = _read_manifest(files, where)
+    try:
+        vocabulary = orjson.loads(files[_VOCABULARY])
+        lexicon = Lexicon.from_json(orjson.loads(files[_LEXICON]))
+        with np.load(io.BytesIO(files[_WEIGHTS]), allow_pickle=False) as arrays:
+            weights = arrays["weights"].astype(np.float32)
+            bias = arrays["bias"].astype(np.float32)
+            idf = tuple(arrays["idf"].tolist())
+            unknown_idf = float(arrays["unknown_idf"])
+        words, pieces = vocabulary["words"], vocabulary["pieces"]
+    except (ValueError, KeyError, TypeError, OSError, EOFError, zipfile.BadZipFile) as exc:
+        raise AssistantInvalid("is a damaged NLU model; train again", file=where) from exc
+    features, intents = len(words) + len(pieces), len(manifest.intents)
+    if weights.shape != (features, intents) or bias.shape != (intents,) or len(idf) != features:
+        raise AssistantInvalid("is a damaged NLU model: its parts do not fit each other; train again", file=where)
+    return Model(
+        manifest=manifest,
+        words={word: row for row, word in enumerate(words)},
+        pieces={piece: row for row, piece in enumerate(pieces, start=len(words))},
+        idf=idf,
+        unknown_idf=unknown_idf,
+        weights=weights,
+        bias=bias,
+        lexicon=lexicon,
+    )
+
+
+def _read_manifest(files: dict[str, bytes], where: str) -> Manifest:
+    try:
+        header: dict[str, Any] = orjson.loads(files[_MANIFEST])
+        if header["kind"] != _KIND:
+            raise AssistantInvalid("is not an NLU model of Frontdesk", file=where)
+        if header["format"] != FORMAT:
+            reason = f"is an NLU model of format {header['format']}, this version reads {FORMAT}; train again"
+            raise AssistantInvalid(reason, file=where)
+        for name in _FILES:
+            if hashlib.sha256(files[name]).hexdigest() != header["sha256"][name]:
+                raise AssistantInvalid(f"is a damaged NLU model: {name} was changed; train again", file=where)
+        fields = {key: header[key] for key in Manifest.__dataclass_fields__}
+        return Manifest(**{**fields, "intents": tuple(fields["intents"])})
+    except (KeyError, TypeError, ValueError) as exc:
+        raise AssistantInvalid("is not an NLU model of Frontdesk (its manifest cannot be read)", file=where) from exc

@@ -1,0 +1,151 @@
+"""Cascade: who answers, who is asked next, what the note says. Engines are values here, no network."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from pydantic import SecretStr
+
+from bot.errors import Misconfigured, ServiceUnavailable
+from bot.types import Entity, ScoredIntent, Understanding
+from config.settings import NluSettings
+from nlu.cascade import Cascade, Recognise, Rung, build_engine, with_recognised
+
+NOW = datetime(2026, 11, 20, 4, 0, tzinfo=UTC)
+
+
+class Engine:
+    """Gives one intent with one confidence, or raises."""
+
+    def __init__(
+        self, name: str, confidence: float = 0.0, *, error: Exception | None = None, entities: tuple[Entity, ...] = ()
+    ) -> None:
+        self.name = name
+        self.asked = 0
+        self.closed = False
+        self._confidence, self._error, self._entities = confidence, error, entities
+
+    async def parse(self, text: str, *, now: datetime, timezone: str) -> Understanding:
+        self.asked += 1
+        if self._error is not None:
+            raise self._error
+        intents = (ScoredIntent(f"from_{self.name}", self._confidence),) if self._confidence else ()
+        return Understanding(text, "en", True, intents, self._entities, self.name)
+
+    async def is_ready(self) -> bool:
+        return self._error is None
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+def a_cascade(*engines: Engine, recognise: Recognise | None = None) -> Cascade:
+    return Cascade([Rung(engine, recognise) for engine in engines], minimum_confidence=0.4)
+
+
+async def parsed(cascade: Cascade, text: str = "hello there") -> Understanding:
+    return await cascade.parse(text, now=NOW, timezone="Asia/Shanghai")
+
+
+async def test_a_sure_first_engine_is_the_only_one_asked() -> None:
+    rasa, embedded = Engine("rasa", 0.9), Engine("embedded", 0.99)
+    answer = await parsed(a_cascade(rasa, embedded))
+    assert (answer.engine, answer.note, embedded.asked) == ("rasa", "", 0)
+
+
+async def test_exactly_the_minimum_is_sure() -> None:
+    assert (await parsed(a_cascade(Engine("rasa", 0.4), Engine("embedded", 0.9)))).engine == "rasa"
+
+
+async def test_a_failing_engine_is_replaced_and_the_note_says_why() -> None:
+    late = ServiceUnavailable("rasa", "timed out after 1.5 s")
+    answer = await parsed(a_cascade(Engine("rasa", error=late), Engine("embedded", 0.8)))
+    assert (answer.engine, answer.intent.name) == ("embedded", "from_embedded")
+    assert answer.note == "rasa timed out after 1.5 s"
+
+
+async def test_an_unsure_engine_is_replaced_by_a_sure_one() -> None:
+    answer = await parsed(a_cascade(Engine("rasa", 0.31), Engine("embedded", 0.8)))
+    assert (answer.engine, answer.note) == ("embedded", "rasa unsure (0.31)")
+
+
+@pytest.mark.parametrize(
+    ("rasa", "embedded", "winner"), [(0.3, 0.2, "rasa"), (0.2, 0.3, "embedded"), (0.3, 0.3, "rasa")]
+)
+async def test_among_unsure_answers_the_surest_wins_and_the_earlier_on_a_tie(
+    rasa: float, embedded: float, winner: str
+) -> None:
+    answer = await parsed(a_cascade(Engine("rasa", rasa), Engine("embedded", embedded)))
+    assert answer.engine == winner
+    assert answer.note == f"rasa unsure ({rasa:.2f}); embedded unsure ({embedded:.2f})"
+
+
+async def test_an_unsure_answer_is_better_than_a_failing_engine() -> None:
+    down = ServiceUnavailable("rasa", "cannot be reached")
+    answer = await parsed(a_cascade(Engine("embedded", 0.1), Engine("rasa", error=down)))
+    assert (answer.engine, answer.note) == ("embedded", "embedded unsure (0.10); rasa cannot be reached")
+
+
+async def test_when_every_engine_fails_the_message_is_kept_without_intents() -> None:
+    down = ServiceUnavailable("rasa", "cannot be reached")
+    answer = await parsed(
+        a_cascade(Engine("rasa", error=down), Engine("embedded", error=ValueError("secret"))), "你好吗"
+    )
+    assert (answer.engine, answer.intents, answer.language, answer.text) == ("none", (), "zh", "你好吗")
+    assert answer.note == "rasa cannot be reached; embedded broke (ValueError)"
+
+
+async def test_entities_an_engine_does_not_know_are_added_and_normalised_ones_win() -> None:
+    asked: list[tuple[str, datetime, str]] = []
+    own = (
+        Entity("order_number", "13812345678", "13812345678", 0, 11, 0.6),
+        Entity("product", "kettle", "kettle", 12, 18),
+    )
+    phone = Entity("phone", "+8613812345678", "13812345678", 0, 11)
+
+    def recognise(text: str, now: datetime, timezone: str) -> list[Entity]:
+        asked.append((text, now, timezone))
+        return [phone]
+
+    answer = await parsed(a_cascade(Engine("rasa", 0.9, entities=own), recognise=recognise), "13812345678 kettle")
+    assert answer.entities == (phone, own[1])
+    assert asked == [("13812345678 kettle", NOW, "Asia/Shanghai")]
+
+
+def test_touching_entities_do_not_overlap() -> None:
+    amount, product = Entity("amount", "39", "39元", 0, 3), Entity("product", "kettle", "水壶", 3, 5)
+    assert with_recognised([product], [amount]) == (amount, product)
+
+
+async def test_a_cascade_is_ready_while_one_engine_is() -> None:
+    down = Engine("rasa", error=ServiceUnavailable("rasa"))
+    assert await a_cascade(down, Engine("embedded", 0.9)).is_ready()
+    assert not await a_cascade(down).is_ready()
+
+
+async def test_closing_closes_the_engines() -> None:
+    engine = Engine("rasa", 0.9)
+    await a_cascade(engine).close()
+    assert engine.closed
+
+
+def test_embedded_alone_needs_no_cascade() -> None:
+    embedded = Engine("embedded", 0.9)
+    assert build_engine(NluSettings(), embedded) is embedded
+
+
+async def test_rasa_first_falls_back_to_embedded_when_nobody_listens(unused_tcp_port: int) -> None:
+    settings = NluSettings(
+        engine=("rasa", "embedded"), rasa_url=f"http://127.0.0.1:{unused_tcp_port}", rasa_token=SecretStr("t")
+    )
+    engine = build_engine(settings, Engine("embedded", 0.9))
+    assert isinstance(engine, Cascade)
+    answer = await parsed(engine)
+    await engine.close()
+    assert (answer.engine, answer.note) == ("embedded", "rasa cannot be reached")
+
+
+def test_a_wrong_address_stops_the_start() -> None:
+    with pytest.raises(Misconfigured):
+        build_engine(NluSettings(engine=("rasa",), rasa_url="rasa:5005"), Engine("embedded"))
