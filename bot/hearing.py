@@ -80,7 +80,8 @@ def hear(turn: Turn, memory: Memory, assistant: Assistant) -> list[Request]:
         choice = choice_of(content.value)
         return [Request(choice=choice)] if choice else [Request(words=content.label)]
     if isinstance(content, Command):
-        return [Request(words=f"/{content.name} {content.argument}".strip())]
+        is_plain = content.name.lower() in ("cancel", "stop")
+        return [Request(words="cancel" if is_plain else f"/{content.name} {content.argument}".strip())]
     words = content.text if isinstance(content, Text) else turn.understanding.text
     if isinstance(content, Text) and (choice := typed_choice(words, memory)):
         return [Request(choice=choice)]

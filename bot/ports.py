@@ -165,10 +165,10 @@ class TurnStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SendOutcome:
-    """How a send ended. states: sent, failed, parked, uncertain, retry (not sent, try again at `retry_at`).
+    """How a send ended. states: sent, failed, parked, retry (not sent, try again at `retry_at`), uncertain (its answer was
+    lost: the outbox's uncertain policy decides whether it is repeated, not before `retry_at`).
 
-    `unreachable`: also mark the recipient's identity unreachable (blocked us). `maybe_sent` (with `retry`): the answer
-    was lost, so the next try may repeat the message; the row is marked `maybe_repeated`.
+    `unreachable`: also mark the recipient's identity unreachable (blocked us).
     """
 
     outbox_id: OutboxId
@@ -177,7 +177,6 @@ class SendOutcome:
     retry_at: datetime | None = None
     reason: str = ""
     unreachable: bool = False
-    maybe_sent: bool = False
 
 
 class Outbox(Protocol):

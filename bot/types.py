@@ -467,7 +467,6 @@ class Outbound:
     idempotency_key: str
     attempt: int  # 1 for the first try
     fence: int
-    maybe_repeated: bool = False  # an earlier try may have arrived: its answer was lost
     created_at: datetime | None = None  # aware, UTC; None: unknown
 
 

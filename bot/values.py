@@ -23,7 +23,7 @@ _NO = {
 _YES_MARKS, _NO_MARKS = "👍👌✅🆗", "👎❌🙅"
 _CANCEL_WORDS = {
     "取消", "算了", "退出", "停", "停止", "不办了", "不弄了", "不用弄了", "先不弄了", "cancel", "stop", "quit", "exit",
-    "never mind", "nevermind", "forget it", "/cancel", "/stop",
+    "never mind", "nevermind", "forget it",
 }  # fmt: skip
 _STOP_WORDS = {
     "退订", "td", "取消订阅", "退订消息", "不要再发了", "别再发了", "unsubscribe", "stop", "stopall", "stop all",

@@ -15,7 +15,7 @@ from bot.errors import Misconfigured, RateLimited, ServiceError
 from bot.ports import TOPIC_OUTBOX, Clock, Outbox, RateTokens, SendOutcome, Signals, Subscription
 from bot.types import Outbound
 from channels.base import ChannelAdapter
-from channels.delivery_policy import DeliveryPolicy, outcome_of
+from channels.delivery_policy import DeliveryPolicy, outcome_of, uncertain
 
 log = structlog.get_logger()
 
@@ -55,8 +55,12 @@ class Sender:
         monotonic: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        """`name` tells senders apart in the outbox's leases; `fault` is called at the named points of a send."""
-        self._outbox, self._adapters, self._signals = outbox, dict(adapters), signals
+        """`name` tells senders apart in the outbox's leases; `fault` is called before and after each vendor call.
+
+        Accounts of direct channels need no sender and are left alone.
+        """
+        adapters = {account: adapter for account, adapter in adapters.items() if not adapter.capabilities.direct}
+        self._outbox, self._adapters, self._signals = outbox, adapters, signals
         self._tokens, self._clock, self._name = tokens, clock, name
         self._policy = policy or DeliveryPolicy()
         self._fault, self._sleep, self._monotonic, self._jitter = fault, sleep, monotonic, jitter
@@ -67,6 +71,7 @@ class Sender:
         self._outcomes: list[SendOutcome] = []  # not stored yet; never dropped
         self._store_failures = 0  # in a row, while storing outcomes
         self._ended = asyncio.Event()  # an outcome waits to be stored
+        self._stopping = asyncio.Event()
         self._wake = asyncio.Event()  # the outbox may have something
         self._next_due = float("inf")  # monotonic: earliest retry we know of
 
@@ -74,16 +79,22 @@ class Sender:
         return dict(self._health)
 
     async def run(self) -> None:
-        """Returns by cancellation only; what was under way is waited for (bounded) and its outcome stored."""
+        """Until `stop` or cancellation; what is under way is waited for (bounded) and its outcome stored."""
         subscription = self._signals.subscribe(TOPIC_OUTBOX)
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._listen(subscription))
-                group.create_task(self._store_outcomes())
-                group.create_task(self._claim_forever())
+                loops = (self._listen(subscription), self._store_outcomes(), self._claim_forever())
+                tasks = [group.create_task(loop) for loop in loops]
+                await self._stopping.wait()
+                for task in tasks:
+                    task.cancel()
         finally:
             await subscription.aclose()
             await self._drain()
+
+    def stop(self) -> None:
+        """`run` claims nothing more and returns once the sends under way are over."""
+        self._stopping.set()
 
     async def run_once(self) -> int:
         """How many rows were due: each was tried once and how it ended is stored. Raises: StoreUnavailable."""
@@ -117,8 +128,6 @@ class Sender:
         if room <= 0 or not ready or self._store_failures:
             return 0
         rows = await self._outbox.claim(self._name, room, ready)
-        if rows:
-            self._fault("outbox.claimed")
         claimed_at = self._monotonic()
         for row in rows:
             task = asyncio.get_running_loop().create_task(self._deliver(row, claimed_at))
@@ -155,7 +164,8 @@ class Sender:
             outcome = self._failed(row, exc)
         except Exception as exc:  # noqa: BLE001 - a bug in one adapter must not leave a row without an outcome
             log.error("send_crashed", outbox_id=row.outbox_id, error=type(exc).__name__, exc_info=False)
-            outcome = SendOutcome(row.outbox_id, "uncertain", reason=f"internal error {type(exc).__name__}")
+            reason = f"internal error {type(exc).__name__}"
+            outcome = uncertain(row, reason, now=self._clock.now(), policy=self._policy)
         if outcome.state in {"sent", "failed", "parked"} and not self._health[account].is_ok:
             self._set_health(account, AccountHealth(True))
         if outcome.retry_at is not None:
@@ -187,7 +197,6 @@ class Sender:
         outcome = outcome_of(
             error,
             row,
-            has_key=self._adapters[account].capabilities.idempotency_key,
             now=self._clock.now(),
             policy=self._policy,
             jitter=self._jitter,
@@ -257,9 +266,7 @@ class Sender:
     async def _flush(self) -> None:
         batch = tuple(self._outcomes)
         if batch:
-            self._fault("outbox.before_finish")
             await self._outbox.finish(batch)
-            self._fault("outbox.after_finish")
             del self._outcomes[: len(batch)]
 
     def _store_backoff_s(self, failures: int) -> float:

@@ -15,7 +15,7 @@ from bot.errors import (
     ServiceUnavailable,
 )
 from bot.ports import SendOutcome
-from bot.types import Lane, Outbound
+from bot.types import Outbound
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,30 +38,32 @@ def outcome_of(
     error: ServiceError,
     outbound: Outbound,
     *,
-    has_key: bool,
     now: datetime,
     policy: DeliveryPolicy,
     jitter: Callable[[], float],
 ) -> SendOutcome:
-    """What becomes of the row after `error`. `has_key`: the vendor recognises a repeated send by its key.
+    """What becomes of the row after `error`. `jitter` gives 0 to 1.
 
-    `jitter` gives 0 to 1. Nothing was sent, for sure, by RateLimited, Misconfigured and a `happened="no"`.
+    Nothing was sent, for sure, by RateLimited, Misconfigured and a `happened="no"`: those are tried again. Whether an
+    uncertain one is repeated is the outbox's to decide, which knows if it was already.
     """
     row = outbound.outbox_id
     if isinstance(error, RecipientUnreachable):
         return SendOutcome(row, "failed", reason=error.reason, unreachable=True)
     if isinstance(error, SendRefused):
         return SendOutcome(row, "parked", reason=error.reason)
-    if isinstance(error, ServiceUnavailable) and error.happened == "unknown" and not has_key:
-        if outbound.lane is Lane.BROADCAST or outbound.maybe_repeated:
-            return SendOutcome(row, "uncertain", reason=error.reason)
-        at = now + timedelta(seconds=policy.repeat_after_s)
-        return SendOutcome(row, "retry", retry_at=at, reason=error.reason, maybe_sent=True)
+    if isinstance(error, ServiceUnavailable) and error.happened == "unknown":
+        return uncertain(outbound, error.reason, now=now, policy=policy)
     if _is_given_up(error, outbound, now, policy):
-        maybe_arrived = outbound.maybe_repeated or getattr(error, "happened", "no") == "unknown"
-        return SendOutcome(row, "uncertain" if maybe_arrived else "parked", reason=f"given up: {error.reason}")
+        return SendOutcome(row, "parked", reason=f"given up: {error.reason}")
     wait_s = _wait_s(error, outbound.attempt, policy, jitter())
     return SendOutcome(row, "retry", retry_at=now + timedelta(seconds=wait_s), reason=error.reason)
+
+
+def uncertain(outbound: Outbound, reason: str, *, now: datetime, policy: DeliveryPolicy) -> SendOutcome:
+    """Nobody knows whether it left."""
+    at = now + timedelta(seconds=policy.repeat_after_s)
+    return SendOutcome(outbound.outbox_id, "uncertain", retry_at=at, reason=reason)
 
 
 def _is_given_up(error: ServiceError, outbound: Outbound, now: datetime, policy: DeliveryPolicy) -> bool:

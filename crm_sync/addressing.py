@@ -106,7 +106,9 @@ def _create(conn: Connection, missing: dict[str, Address], now: datetime) -> dic
     people = _identities(conn, list(missing.values()), now)
     rows: list[dict[str, Any]] = []
     places: dict[Address, Place] = {}
-    for conversation_id, (key, address) in zip(new_ids(conn, conversations, len(missing)), missing.items(), strict=True):
+    for conversation_id, (key, address) in zip(
+        new_ids(conn, conversations, len(missing)), missing.items(), strict=True
+    ):
         identity_id, customer_id, name, hint = people[address.identity_key()]
         rows.append(
             {
@@ -126,9 +128,7 @@ def _create(conn: Connection, missing: dict[str, Address], now: datetime) -> dic
     return places
 
 
-def _identities(
-    conn: Connection, addresses: list[Address], now: datetime
-) -> dict[str, tuple[int, int, str, str]]:
+def _identities(conn: Connection, addresses: list[Address], now: datetime) -> dict[str, tuple[int, int, str, str]]:
     """Identity key -> identity id, customer id, display name, language hint."""
     wanted = {address.identity_key(): address for address in addresses}
     people: dict[str, tuple[int, int, str, str]] = {

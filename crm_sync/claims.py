@@ -185,9 +185,12 @@ def _claimed(row: Any, customer: CustomerSnapshot, waiting: Sequence[Any], lease
 
 def renew(conn: Connection, leases: Sequence[Claimed], now: datetime) -> None:
     """Leases still held run for another 10 s."""
-    rows = [{"b_id": item.conversation.id, "b_lease": item.lease, "b_until": now + LEASE} for item in leases]
+    rows = [
+        {"b_id": item.conversation.id, "b_lease": item.lease, "b_until": now + LEASE}
+        for item in sorted(leases, key=lambda item: item.conversation.id)
+    ]
     if rows:
-        conn.execute(_RENEW, sorted(rows, key=lambda row: int(row["b_id"])))
+        conn.execute(_RENEW, rows)
 
 
 def release(conn: Connection, claimed: Claimed, retry_at: datetime | None) -> None:

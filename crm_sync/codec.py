@@ -161,7 +161,7 @@ def wire_event(
     at: datetime,
     replaces_seq: int | None = None,
 ) -> dict[str, Any]:
-    """One message as a web visitor receives it. `replaces` is the sequence number of the event it takes the place of."""
+    """One message as a web visitor receives it; `replaces` is the sequence number of the event it stands for now."""
     content = content or {}
     event: dict[str, Any] = {
         "seq": seq,

@@ -161,11 +161,12 @@ def _one_of_postgresql(element: _OneOf, compiler: SQLCompiler, **kw: Any) -> str
 @compiles(_OneOf, "sqlite")
 def _one_of_sqlite(element: _OneOf, compiler: SQLCompiler, **kw: Any) -> str:
     column, listed = element.clauses
-    return f"{compiler.process(column, **kw)} IN (SELECT value FROM json_each({compiler.process(listed, **kw)}))"
+    values = f"SELECT value FROM json_each({compiler.process(listed, **kw)})"  # noqa: S608 - a bound parameter
+    return f"{compiler.process(column, **kw)} IN ({values})"
 
 
 def id_in(column: ColumnElement[Any], parameter: str) -> ColumnElement[bool]:
-    """True where `column` is one of the integers bound to `parameter`; the statement's text never depends on how many."""
+    """True where `column` is one of the integers bound to `parameter`; the statement's text is always the same."""
     return _OneOf(column, bindparam(parameter, type_=_Ids()))
 
 

@@ -119,8 +119,12 @@ def commit_turns(
     work: dict[int, _Work] = {}
     for commit in commits:
         conversation_id = commit.claimed.conversation.id
-        row = locked.get(conversation_id)
-        reason = "handled elsewhere" if conversation_id in leave_out else _why_not(commit, row, twice=conversation_id in work)
+        row: Any = locked.get(conversation_id)
+        reason = (
+            "handled elsewhere"
+            if conversation_id in leave_out
+            else _why_not(commit, row, twice=conversation_id in work)
+        )
         if reason:
             refused[id(commit)] = reason
             continue

@@ -57,7 +57,7 @@ def explain(error: BaseException) -> StoreUnavailable | None:
     """The error as StoreUnavailable when the server could not do its work, else None."""
     if isinstance(error, PoolTimeout):
         return StoreUnavailable("store", "every database connection is busy")
-    if isinstance(error, OSError | asyncio.TimeoutError):
+    if isinstance(error, OSError | TimeoutError):
         return StoreUnavailable("store", "the database server does not answer")
     code = sqlstate(error)
     if code[:2] in _UNAVAILABLE or code in _UNAVAILABLE_CODES:
@@ -99,11 +99,14 @@ class PostgresDatabase(Database):
                     is_committing = True
                     await (connection.rollback() if read else connection.commit())
                     return value
-            except (DBAPIError, OSError, asyncio.TimeoutError, PoolTimeout) as exc:
+            except (DBAPIError, OSError, TimeoutError, PoolTimeout) as exc:
                 if attempt < ATTEMPTS and _may_run_again(exc, is_committing=is_committing):
                     await asyncio.sleep(0.005 * attempt)
                     continue
-                raise explain(exc) or exc from exc
+                unavailable = explain(exc)
+                if unavailable is None:
+                    raise
+                raise unavailable from exc
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     async def close(self) -> None:

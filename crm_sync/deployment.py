@@ -49,5 +49,3 @@ def prune_raw(conn: Connection, before: datetime, limit: int = 5_000) -> int:
     if ids:
         conn.execute(update(inbox).where(inbox.c.id.in_(ids)).values(raw=b""))
     return len(ids)
-
-

@@ -44,9 +44,7 @@ def apply(conn: Connection, effect: Effect, subject: Subject) -> None:
     _APPLY[type(effect)](conn, effect, subject)
 
 
-def note(
-    conn: Connection, subject: Subject, kind: str, summary: str, reference: str = "", author: str = "bot"
-) -> None:
+def note(conn: Connection, subject: Subject, kind: str, summary: str, reference: str = "") -> None:
     """The customer's timeline has this line."""
     conn.execute(
         insert(timeline),
@@ -56,7 +54,7 @@ def note(
             "kind": kind,
             "summary": summary,
             "reference": reference,
-            "author": author,
+            "author": "bot",
             "at": subject.now,
         },
     )
@@ -75,7 +73,8 @@ def _open_case(conn: Connection, effect: OpenCase, subject: Subject) -> None:
     )
     existing = conn.execute(select(cases).where(same).with_for_update()).first()
     if existing is not None:
-        _change_case(conn, existing, subject, effect.summary, effect.details, effect.severity, "")
+        told_again = UpdateCase(effect.number, effect.summary, effect.details, effect.severity)
+        _change_case(conn, existing, subject, told_again)
         return
     case_id = conn.execute(
         insert(cases).values(
@@ -94,7 +93,7 @@ def _open_case(conn: Connection, effect: OpenCase, subject: Subject) -> None:
             updated_at=subject.now,
         )
     ).inserted_primary_key[0]  # type: ignore[index]  # an insert of one row always has a key
-    _case_event(conn, case_id, "opened", effect.summary, {}, subject)
+    _case_event(conn, case_id, subject, "opened", words=effect.summary, changes={})
     note(conn, subject, f"{effect.kind}_opened", effect.summary, effect.number)
 
 
@@ -102,32 +101,31 @@ def _update_case(conn: Connection, effect: UpdateCase, subject: Subject) -> None
     mine = and_(cases.c.number == effect.number, cases.c.customer_id == subject.customer_id)
     existing = conn.execute(select(cases).where(mine).with_for_update()).first()
     if existing is not None:  # another customer's case, or none: a number alone gives no right to it
-        _change_case(conn, existing, subject, effect.note, effect.details, effect.severity, effect.status)
+        _change_case(conn, existing, subject, effect)
 
 
 def _change_case(
     conn: Connection,
     case: Any,
     subject: Subject,
-    words: str,
-    details: Mapping[str, str],
-    severity: int | None,
-    status: str,
+    change: UpdateCase,
 ) -> None:
     """Details are added, severity only rises, a status says whether the case is open."""
-    changes: dict[str, Any] = {key: value for key, value in details.items() if value and case.details.get(key) != value}
+    added = change.details.items()
+    changes: dict[str, Any] = {key: value for key, value in added if value and case.details.get(key) != value}
     values: dict[str, Any] = {"updated_at": subject.now}
     if changes:
         values["details"] = {**case.details, **changes}
-    if severity is not None and severity > case.severity:
-        values["severity"] = changes["severity"] = severity
-    if status and status != case.status and not _would_double(conn, case, status):
-        values["status"] = changes["status"] = status
-        values["is_open"] = status not in CLOSED_STATUSES
+    if change.severity is not None and change.severity > case.severity:
+        values["severity"] = changes["severity"] = change.severity
+    if change.status and change.status != case.status and not _would_double(conn, case, change.status):
+        values["status"] = changes["status"] = change.status
+        values["is_open"] = change.status not in CLOSED_STATUSES
     conn.execute(update(cases).where(cases.c.id == case.id).values(**values))
-    kind = "status" if "status" in values else "updated"
-    _case_event(conn, case.id, kind, words, changes, subject)
-    note(conn, subject, f"{case.kind}_updated", words or status or case.summary, case.number)
+    _case_event(
+        conn, case.id, subject, "status" if "status" in values else "updated", words=change.note, changes=changes
+    )
+    note(conn, subject, f"{case.kind}_updated", change.note or change.status or case.summary, case.number)
 
 
 def _would_double(conn: Connection, case: Any, status: str) -> bool:
@@ -145,7 +143,7 @@ def _would_double(conn: Connection, case: Any, status: str) -> bool:
 
 
 def _case_event(
-    conn: Connection, case_id: int, kind: str, words: str, changes: Mapping[str, Any], subject: Subject
+    conn: Connection, case_id: int, subject: Subject, kind: str, *, words: str, changes: Mapping[str, Any]
 ) -> None:
     conn.execute(
         insert(case_events),
@@ -283,4 +281,3 @@ _APPLY: Final[dict[type, Callable[[Connection, Any, Subject], None]]] = {
     UpdateCustomer: _update_customer,
     AddTimeline: _add_timeline,
 }
-

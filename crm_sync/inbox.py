@@ -236,7 +236,8 @@ def _insert(conn: Connection, plan: _Plan, places: dict[Address, Place], now: da
                 seq = place.web_seq
             if arrival.wants_turn and place.dirty_since is None:
                 place.dirty_since = now
-            row = _message_row(arrival, place, message_id, inbox_id, seq, now)
+            ids = {"id": message_id, "inbox_id": inbox_id, "seq": seq}
+            row = {**_message_row(arrival, place, now), **ids}
             message_rows.append(row)
             if arrival.edits:
                 edits.append((arrival, row))
@@ -283,19 +284,14 @@ def _inbox_row(
     }
 
 
-def _message_row(
-    arrival: Arrival, place: Place, message_id: int, inbox_id: int, seq: int | None, now: datetime
-) -> dict[str, Any]:
+def _message_row(arrival: Arrival, place: Place, now: datetime) -> dict[str, Any]:
     return {
-        "id": message_id,
         "conversation_id": place.conversation_id,
         "direction": "in",
         "author": "customer",
         "kind": arrival.kind,
         "text": arrival.text,
         "content": arrival.extra,
-        "seq": seq,
-        "inbox_id": inbox_id,
         "vendor_message_id": arrival.vendor_message_id,
         "replaces": None,
         "at": now,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final
@@ -95,10 +96,18 @@ _ANSWERED = (
     .with_for_update(of=outbox)
 )
 _VENDOR_IDS = (
-    update(messages)
-    .where(messages.c.id == bindparam("b_id"))
-    .values(vendor_message_id=bindparam("b_vendor_id"))
+    update(messages).where(messages.c.id == bindparam("b_id")).values(vendor_message_id=bindparam("b_vendor_id"))
 )
+
+
+@dataclass(frozen=True, slots=True)
+class _Ask:
+    """Who asks for what to send, and what they can do."""
+
+    sender: str
+    channels: Sequence[tuple[str, str]] | None
+    keyed: frozenset[str]
+    now: datetime
 
 
 class SqlOutbox:
@@ -118,15 +127,14 @@ class SqlOutbox:
 
         Rows left `sending` by a dead sender follow the uncertain policy of `bot.ports.Outbox`.
         """
-        unit = partial(_claim, sender, limit, channels, self._keyed, self._clock.now())
+        ask = _Ask(sender, channels, self._keyed, self._clock.now())
         outbound: list[Outbound] = []
         while len(outbound) < limit:
             # A dropped or uncertain row ends its turn as head at once; the one behind it is due now, not at next sweep.
-            handed, ended = await self._database.run(unit)
+            handed, ended = await self._database.run(partial(_claim, ask=ask, limit=limit - len(outbound)))
             outbound += handed
             if not ended:
                 break
-            unit = partial(_claim, sender, limit - len(outbound), channels, self._keyed, self._clock.now())
         if outbound:
             self._fault("outbox.claimed")
         return outbound
@@ -145,28 +153,21 @@ class SqlOutbox:
         self._fault("outbox.after_finish")
 
 
-def _claim(
-    sender: str,
-    limit: int,
-    channels: Sequence[tuple[str, str]] | None,
-    keyed: Collection[str],
-    now: datetime,
-    conn: Connection,
-) -> tuple[list[Outbound], int]:
+def _claim(conn: Connection, ask: _Ask, limit: int) -> tuple[list[Outbound], int]:
     """What to send now, and how many rows came to an end instead."""
-    heads = conn.execute(_HEADS.where(_only(channels)), {"now": now, "limit": limit}).all()
+    heads = conn.execute(_HEADS.where(_only(ask.channels)), {"now": ask.now, "limit": limit}).all()
     if not heads:
         return [], 0
     owners = {row.id: row for row in conn.execute(_OWNERS, {"ids": sorted({row.conversation_id for row in heads})})}
     handed: list[tuple[Any, dict[str, Any]]] = []
     ended: list[dict[str, Any]] = []
     for row in heads:
-        fate = _fate(row, owners[row.conversation_id], keyed)
+        fate = _fate(row, owners[row.conversation_id], ask.keyed)
         if fate is not None:
             ended.append(_ending(row.id, *fate, maybe_repeated=row.maybe_repeated))
             continue
-        repeated = row.maybe_repeated or (row.state == "sending" and row.channel not in keyed)
-        handed.append((row, _handing_out(row, sender, repeated=repeated, now=now)))
+        repeated = row.maybe_repeated or (row.state == "sending" and row.channel not in ask.keyed)
+        handed.append((row, _handing_out(row, ask.sender, repeated=repeated, now=ask.now)))
     if ended:
         conn.execute(_END, ended)
     if not handed:
@@ -273,9 +274,7 @@ def _finish(outcomes: Sequence[SendOutcome], keyed: Collection[str], now: dateti
 def _ended(outcome: SendOutcome, row: Any, keyed: Collection[str], now: datetime) -> dict[str, Any]:
     repeated: bool = row.maybe_repeated
     if outcome.state == "sent":
-        return _ending(
-            row.id, "sent", "", maybe_repeated=repeated, vendor_id=outcome.vendor_message_id, sent_at=now
-        )
+        return _ending(row.id, "sent", "", maybe_repeated=repeated, vendor_id=outcome.vendor_message_id, sent_at=now)
     if outcome.state == "retry":
         return _ending(row.id, "pending", outcome.reason, maybe_repeated=repeated, not_before=outcome.retry_at)
     if outcome.state == "uncertain" and (row.channel in keyed or (row.lane != _BROADCAST and not repeated)):
@@ -288,5 +287,3 @@ def release_dead(conn: Connection, now: datetime) -> int:
     """Sends in flight count as interrupted from now on; how many there were. Only for a store nobody else works on."""
     interrupted = outbox.c.state == "sending"
     return conn.execute(update(outbox).where(interrupted).values(lease_until=now)).rowcount
-
-

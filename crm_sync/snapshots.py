@@ -20,7 +20,7 @@ ORDER_COLUMNS = (
     orders.c.status,
     orders.c.placed_at,
     orders.c.expected_at,
-    orders.c.items,
+    orders.c["items"],  # `.items` is the collection's own method
     orders.c.amount_minor,
     orders.c.currency,
     orders.c.carrier,
@@ -56,12 +56,14 @@ class CustomerRow:
 
 def order_of(row: Any) -> Order:
     """The order in a row of ORDER_COLUMNS."""
-    return Order(*(row._mapping[column.name] for column in ORDER_COLUMNS))
+    named = row._mapping
+    return Order(*(named[column.name] for column in ORDER_COLUMNS))
 
 
 def case_of(row: Any) -> Case:
     """The case in a row of CASE_COLUMNS."""
-    return Case(*(row._mapping[column.name] for column in CASE_COLUMNS))
+    named = row._mapping
+    return Case(*(named[column.name] for column in CASE_COLUMNS))
 
 
 def owned_orders() -> Select[Any]:
@@ -139,5 +141,3 @@ def snapshots(conn: Connection, people: Sequence[CustomerRow]) -> dict[tuple[Cus
             )
         found[customer_id, person.channel] = snapshot
     return found
-
-

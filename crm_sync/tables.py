@@ -5,6 +5,8 @@ Text that comes from outside is `Words`; natural keys from outside are looked up
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import (
     Boolean,
     CheckConstraint,
@@ -34,7 +36,7 @@ metadata = MetaData(
 )
 
 
-def _where(condition: str) -> dict[str, object]:
+def _where(condition: str) -> dict[str, Any]:
     return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
 
 

@@ -70,9 +70,7 @@ class SqlTurns:
             return committed
         raise StaleState("every conversation of the commit was handled elsewhere")
 
-    def _write(
-        self, commits: Sequence[TurnsCommit], leave_out: frozenset[int], conn: Connection
-    ) -> list[Committed]:
+    def _write(self, commits: Sequence[TurnsCommit], leave_out: frozenset[int], conn: Connection) -> list[Committed]:
         committed = commit_turns(conn, commits, self._clock.now(), leave_out=leave_out)
         self._fault("turn.before_commit")
         return committed

@@ -148,8 +148,8 @@ def recognise(text: str, folded: str, *, now: datetime, language: Language) -> I
     if "@" in folded:
         yield from _emails(text, folded)
     yield from _amounts(text, folded)
-    for start, end, day in find_dates(folded, now.date()):
-        yield _entity("date", day.isoformat(), text, start, end)
+    for start, end, day in find_dates(folded, now.date(), language):
+        yield _entity("date", day.isoformat(), text, (start, end))
 
 
 def _without_overlaps(found: list[Entity]) -> tuple[Entity, ...]:
@@ -172,7 +172,8 @@ def _without_overlaps(found: list[Entity]) -> tuple[Entity, ...]:
     return tuple(sorted(kept, key=lambda e: (e.start, e.end, e.name)))
 
 
-def _entity(name: str, value: str, text: str, start: int, end: int, extractor: str = _RECOGNISER) -> Entity:
+def _entity(name: str, value: str, text: str, span: tuple[int, int], extractor: str = _RECOGNISER) -> Entity:
+    start, end = span
     return Entity(name, value, text[start:end], start, end, 1.0, extractor)
 
 
@@ -188,13 +189,13 @@ def _lookup(text: str, folded: str, lexicon: Lexicon) -> Iterator[Entity]:
             phrase = folded[position:end]
             if phrase in phrases and _is_whole(folded, position, end):
                 for entity, value in phrases[phrase]:
-                    yield _entity(entity, value, text, position, end, _LOOKUP)
+                    yield _entity(entity, value, text, (position, end), _LOOKUP)
                 position = end - 1
                 break
             # "kettles" is a kettle: a plural of a known Latin phrase
             if phrase in phrases and folded[end : end + 1] == "s" and _is_whole(folded, position, end + 1):
                 for entity, value in phrases[phrase]:
-                    yield _entity(entity, value, text, position, end + 1, _LOOKUP)
+                    yield _entity(entity, value, text, (position, end + 1), _LOOKUP)
                 position = end
                 break
         position += 1
@@ -221,7 +222,7 @@ def _match_patterns(text: str, lexicon: Lexicon) -> Iterator[Entity]:
                 value = lexicon.synonyms.get(fold(match.group()), match.group())
                 if entity == "order_number" and (normal := _ORDER.fullmatch(fold(value))):
                     value = _order_value(normal)
-                yield _entity(entity, value, text, start, end, _REGEX)
+                yield _entity(entity, value, text, (start, end), _REGEX)
 
 
 # --- numbers of ours -----------------------------------------------------------------------------------------------
@@ -242,7 +243,7 @@ _YEARS = range(1990, 2100)
 def _case_numbers(text: str, folded: str) -> Iterator[Entity]:
     for match in _CASE.finditer(folded):
         value = f"C-{match[1]}" + (f"-{match[2]}" if match[2] else "")
-        yield _entity("case_number", value, text, *match.span())
+        yield _entity("case_number", value, text, match.span())
 
 
 def _order_numbers(text: str, folded: str) -> Iterator[Entity]:
@@ -254,7 +255,7 @@ def _order_numbers(text: str, folded: str) -> Iterator[Entity]:
                 continue
             if _NOT_AN_ORDER_AFTER.match(folded, match.end()):
                 continue
-        yield _entity("order_number", _order_value(match), text, *match.span())
+        yield _entity("order_number", _order_value(match), text, match.span())
 
 
 def _order_value(match: re.Match[str]) -> str:
@@ -272,7 +273,7 @@ _NOT_DIGIT = re.compile(r"\D")
 
 def _emails(text: str, folded: str) -> Iterator[Entity]:
     for match in _EMAIL.finditer(folded):
-        yield _entity("email", match.group(), text, *match.span())
+        yield _entity("email", match.group(), text, match.span())
 
 
 def _phones(text: str, folded: str) -> Iterator[Entity]:
@@ -283,7 +284,7 @@ def _phones(text: str, folded: str) -> Iterator[Entity]:
         mobile = _CN_MOBILE.fullmatch(digits)
         number = f"+86{mobile[1]}" if mobile else _e164(match.group())
         if number:
-            yield _entity("phone", number, text, *match.span())
+            yield _entity("phone", number, text, match.span())
 
 
 def _e164(written: str) -> str:
@@ -335,7 +336,7 @@ def _amounts(text: str, folded: str) -> Iterator[Entity]:
     for match in _AMOUNT.finditer(folded):
         value = _amount_value(match, folded)
         if value is not None:
-            yield _entity("amount", value, text, *match.span())
+            yield _entity("amount", value, text, match.span())
 
 
 def _amount_value(match: re.Match[str], folded: str) -> str | None:

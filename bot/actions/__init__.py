@@ -1,0 +1,35 @@
+"""Actions a flow may call, by name. One line per action; nothing is found by scanning."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+from bot.actions import complaint, orders, people, service
+from bot.actions.base import Actions
+
+ACTIONS: Actions = MappingProxyType(
+    {
+        "action_order_status": orders.order_status,
+        "action_check_order": orders.check_order,
+        "action_ask_order_number": orders.ask_order_number,
+        "action_refund_status": orders.refund_status,
+        "action_complaint_begin": complaint.begin,
+        "action_ask_subject": complaint.ask_subject,
+        "action_complaint_match": complaint.match,
+        "action_complaint_add": complaint.add_to_case,
+        "action_complaint_open": complaint.open_case,
+        "action_complaint_status": complaint.complaint_status,
+        "action_service_begin": service.begin,
+        "action_return_open": service.open_return,
+        "action_repair_open": service.open_repair,
+        "action_check_staff": people.check_staff,
+        "action_handoff": people.handoff,
+        "action_callback_begin": people.begin_callback,
+        "action_callback": people.callback,
+        "action_subscribe": people.subscribe,
+        "action_unsubscribe": people.unsubscribe,
+        "action_praise": people.praise,
+        "action_suggestion_begin": people.begin_suggestion,
+        "action_suggestion": people.suggestion,
+    }
+)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import date
-from typing import Any
+from datetime import date, datetime, tzinfo
 
 from bot.assistant import Assistant
 from bot.business_time import say_day, say_time, zone
@@ -32,8 +31,13 @@ class ActionContext:
         return self.turn.conversation.customer
 
     @property
+    def zone(self) -> tzinfo:
+        """The customer's zone where known, else the business's."""
+        return zone(self.turn.timezone)
+
+    @property
     def today(self) -> date:
-        return self.turn.now.astimezone(zone(self.turn.timezone)).date()
+        return self.turn.now.astimezone(self.zone).date()
 
     def text(self, slot: str) -> str:
         """A slot as text; "" when it is empty."""
@@ -46,7 +50,7 @@ class ActionContext:
     def day(self, day: date) -> str:
         return say_day(day, self.today, self.language)
 
-    def time(self, moment: Any) -> str:
+    def time(self, moment: datetime) -> str:
         """A moment in the business's zone, as a person would say it."""
         return say_time(moment, self.turn.now, self.assistant.hours.timezone, self.language)
 

@@ -1,8 +1,8 @@
 """A strict stand-in for api.telegram.org on a loopback port, for tests and for newcomers without a bot account.
 
 `async with TelegramSimulator() as sim:` gives `sim.url` (the api_base_url), `sim.token`, `sim.user(42)` to play a
-customer, `sim.faults` to break things and `sim.ledger` with every call. `serve()` runs it as a process of its own, with
-the same controls over HTTP below /_sim/.
+customer, `sim.faults` to break things and `sim.ledger` with every call. `serve_simulator()` runs it as a process of its
+own, with the same controls over HTTP below /_sim/.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 import orjson
+import structlog
 from aiohttp import web
 
 from channels.simulators.faults import Fault, FaultPlan
@@ -22,6 +23,8 @@ from channels.simulators.telegram_control import control_routes
 from channels.simulators.telegram_methods import Limits, Methods, Refused
 from channels.simulators.telegram_webhook import WebhookDelivery
 from channels.simulators.telegram_world import Customer, Fields, SimulatedBot
+
+log = structlog.get_logger()
 
 DEFAULT_TOKEN = "1000001:stand-in-token-for-tests-and-newcomers"  # noqa: S105 - opens nothing but this stand-in
 NOTED: Final[frozenset[str]] = frozenset(
@@ -223,10 +226,11 @@ def _broken(request: web.Request, fault: Fault) -> web.Response:
     return web.Response()
 
 
-async def serve(host: str, port: int, *, token: str = DEFAULT_TOKEN, ledger_file: Path | None = None) -> None:
+async def serve_simulator(host: str, port: int, ledger_file: Path | None = None, *, token: str = DEFAULT_TOKEN) -> None:
     """The stand-in as a process of its own, until cancelled. Raises: OSError when the port is taken."""
     simulator = TelegramSimulator(token, ledger_file=ledger_file)
     await simulator.start(host, port)
+    log.info("telegram_simulator_started", page=f"{simulator.url}/_sim/", api_base_url=simulator.url, bot_token=token)
     try:
         await asyncio.Event().wait()
     finally:

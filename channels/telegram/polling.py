@@ -55,6 +55,7 @@ class TelegramPoller:
     ) -> None:
         """`jitter` gives 0 to 1; `fault` is called at "telegram.before_confirm" (see frontdesk/faults.py)."""
         self.state = PollerState.STARTING
+        self.account = adapter.account
         self._adapter, self._inbox, self._cursors = adapter, inbox, cursors
         self._poll_timeout_s = poll_timeout_s
         self._sleep, self._now, self._jitter, self._fault = sleep, now, jitter, fault

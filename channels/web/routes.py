@@ -167,7 +167,7 @@ class WebChat:
         else:
             session = Session(call.account, new_visitor(), expires_at, "", language)
         answer = {"token": self._tokens.issue(session), "user": session.user, "expires_at": iso(expires_at)}
-        await call.answer(201, orjson.dumps(answer))
+        await call.answer(200, orjson.dumps(answer))
 
     async def post_message(self, call: Call) -> None:
         session = self.session(bearer(call), call.account)

@@ -40,6 +40,8 @@ def zh_number(written: str) -> int | None:
     return total + section + digit
 
 
+# Dates beyond this are not looked for.
+_MAX_CHARS = 4000
 _ZH_DAYS = {"大前": -3, "前": -2, "昨": -1, "今": 0, "明": 1, "后": 2, "大后": 3}
 _EN_DAYS = {
     "the day before yesterday": -2,
@@ -83,6 +85,7 @@ _WEEKDAY = r"(?:mon|tues?|wed(?:nes)?|thu(?:rs?)?|fri|sat(?:ur)?|sun)(?:day)?"
 _COUNT = r"\d{1,3}|a couple of|couple of|a few|an?|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve"
 _DATES = re.compile(
     r"(?<![\d/.-])(?P<y>(?:19|20)\d\d)(?P<sep>[-/.])(?P<m>\d{1,2})(?P=sep)(?P<d>\d{1,2})(?![\d/-]|\.\d)"
+    r"|(?<![\d/.-])(?P<s1>\d{1,2})/(?P<s2>\d{1,2})(?![\d/]|\.\d)"
     r"|(?:(?P<zy>(?:19|20)?\d\d)年)?(?<!\d)(?P<zm>1[0-2]|0?[1-9])月(?:份)?(?P<zd>3[01]|[12]\d|0?[1-9])[日号]?(?!\d)"
     r"|(?:(?P<hm>十[一二]?|[一二三四五六七八九])月)(?P<hd>三十一?|二?十[一二三四五六七八九]?|[一二三四五六七八九])[日号]"
     r"|(?<!\d)(?P<od>3[01]|[12]\d|[1-9])(?:号|日)(?![楼店线柜门院馆])"
@@ -110,26 +113,29 @@ def resolve_date(text: str, now: datetime, language: Language = "zh") -> date | 
     "last Friday" the last one before today. A day without a year is the one nearest to `now`. Imprecise spans
     ("last week", 半个月前) become the day that far from `now`. Pure.
     """
-    for _, _, day in find_dates(fold(text[:_MAX_CHARS]), now.date()):
+    for _, _, day in find_dates(fold(text[:_MAX_CHARS]), now.date(), language):
         return day
     return None
 
 
-def find_dates(folded: str, today: date) -> Iterator[tuple[int, int, date]]:
-    """(start, end, day) of each date in a folded text."""
+def find_dates(folded: str, today: date, language: Language) -> Iterator[tuple[int, int, date]]:
+    """(start, end, day) of each date in a folded text. `language` tells how 11/3 is meant: in Chinese 3 November,
+    in English nothing certain, so only 25/12 and 12/25 are taken there."""
     for match in _DATES.finditer(folded):
         try:
-            day = _day_of(match, folded, today)
-        except (ValueError, OverflowError):  # 30 February, year 10,000
+            day = _day_of(match, folded, today, language)
+        except (ValueError, OverflowError, KeyError):  # 30 February, year 10,000
             continue
         if day is not None:
             yield match.start(), match.end(), day
 
 
-def _day_of(match: re.Match[str], folded: str, today: date) -> date | None:
+def _day_of(match: re.Match[str], folded: str, today: date, language: Language) -> date | None:
     found = {name: value for name, value in match.groupdict().items() if value is not None}
     if "y" in found:
         return date(int(found["y"]), int(found["m"]), int(found["d"]))
+    if "s1" in found:
+        return _slashed(int(found["s1"]), int(found["s2"]), today, language)
     if "zm" in found:
         return _in_year(found.get("zy"), int(found["zm"]), int(found["zd"]), today)
     if "hm" in found:
@@ -223,6 +229,14 @@ def _nearest_month(day: int, today: date) -> date:
     around = [_shifted(first, shift, "month") for shift in (-1, 0, 1)]
     candidates = [month.replace(day=day) for month in around if _exists(month.year, month.month, day)]
     return min(candidates, key=lambda candidate: (abs((candidate - today).days), candidate))
+
+
+def _slashed(first: int, second: int, today: date, language: Language) -> date | None:
+    if (first, second) == (24, 7):
+        return None
+    if language == "zh" or (first <= 12 < second):
+        return _in_year(None, first, second, today)
+    return _in_year(None, second, first, today) if second <= 12 < first else None
 
 
 def _half(unit: str, sign: int, today: date) -> date:

@@ -8,6 +8,7 @@ training and serving share this file, and a change to it needs a new `FORMAT` in
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 from typing import NamedTuple
 
@@ -80,7 +81,7 @@ def extract(text: str) -> Features:
             stem, word_pieces = _word(word[:_MAX_WORD])
             stems.append(stem)
             pieces += word_pieces
-    pairs = [f"{first} {second}" for first, second in zip(stems, stems[1:], strict=False)]
+    pairs = [f"{first} {second}" for first, second in itertools.pairwise(stems)]
     return Features(stems + pairs, pieces)
 
 

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-import math
 import zipfile
-from collections import Counter
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -23,10 +21,11 @@ import orjson
 
 from bot.errors import AssistantInvalid
 from nlu.embedded.features import extract
+from nlu.embedded.vocabulary import Vocabulary
 from nlu.entities import Lexicon
 from nlu.training_data import OUT_OF_SCOPE, TrainingData
 
-FORMAT = 1
+FORMAT_VERSION = 1
 _KIND = "frontdesk-nlu"
 _MANIFEST, _VOCABULARY, _LEXICON, _WEIGHTS = "manifest.json", "vocabulary.json", "lexicon.json", "weights.npz"
 _FILES = (_VOCABULARY, _LEXICON, _WEIGHTS)
@@ -54,23 +53,20 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """Vocabularies (feature -> row), inverse document frequencies per row, and one weight row per feature.
+    """One row of weights per feature of the vocabulary.
 
     `weights` is (features, intents) float32, `bias` (intents,). Intents are in the order of `manifest.intents`.
     """
 
     manifest: Manifest
-    words: dict[str, int]
-    pieces: dict[str, int]
-    idf: tuple[float, ...]
-    unknown_idf: float
+    vocabulary: Vocabulary
     weights: Floats
     bias: Floats
     lexicon: Lexicon
 
     def probabilities(self, text: str) -> Floats:
         """Calibrated probability of each intent. What the model never saw pulls towards not knowing."""
-        rows, values = self.vector(text)
+        rows, values = self.vocabulary.vector(extract(text))
         return softmax(self.logits(rows, values) / np.float32(self.manifest.temperature))
 
     def logits(self, rows: list[int], values: list[float]) -> Floats:
@@ -79,47 +75,17 @@ class Model:
         scored: Floats = np.asarray(values, dtype=np.float32) @ self.weights[rows] + self.bias
         return scored
 
-    def vector(self, text: str) -> tuple[list[int], list[float]]:
-        """The text as (rows, values); each group of features has length 1 at most."""
-        words, pieces = extract(text)
-        rows: list[int] = []
-        values: list[float] = []
-        for found, vocabulary in ((words, self.words), (pieces, self.pieces)):
-            weigh(found, vocabulary, self.idf, self.unknown_idf, rows, values)
-        return rows, values
+    @property
+    def version(self) -> str:
+        return self.manifest.version
+
+    @property
+    def intents(self) -> tuple[str, ...]:
+        return self.manifest.intents
 
     @property
     def knows_out_of_scope(self) -> bool:
         return OUT_OF_SCOPE in self.manifest.intents
-
-
-def weigh(
-    found: list[str],
-    vocabulary: dict[str, int],
-    idf: tuple[float, ...],
-    unknown_idf: float,
-    rows: list[int],
-    values: list[float],
-) -> None:
-    """Append one group's rows and TF-IDF values, divided by their length.
-
-    Unknown features count into the length, so a text of mostly unknown words has small values: it says little.
-    """
-    group: list[float] = []
-    squares = 0.0
-    for feature, count in Counter(found).items():
-        tf = 1.0 if count == 1 else 1.0 + math.log(count)
-        row = vocabulary.get(feature)
-        if row is None:
-            value = tf * unknown_idf
-        else:
-            value = tf * idf[row]
-            rows.append(row)
-            group.append(value)
-        squares += value * value
-    if group:
-        scale = 1.0 / math.sqrt(squares)
-        values.extend([value * scale for value in group])
 
 
 def softmax(logits: Floats) -> Floats:
@@ -143,12 +109,16 @@ def train_model(data: TrainingData, *, seed: int = 0, created_at: datetime | Non
 # --- storing -------------------------------------------------------------------------------------------------------
 
 
-def save_model(model: Model, folder: Path | str) -> None:
-    """Write the model into `folder` (created when missing). The manifest comes last: a folder without is unfinished."""
+def save_model(model: Model, folder: Path | str) -> Path:
+    """Write the model into `folder` (created when missing) and return it.
+
+    The manifest is written last: a folder without one is unfinished.
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in _to_files(model).items():
         (folder / name).write_bytes(content)
+    return folder
 
 
 def load_model(folder: Path | str) -> Model:
@@ -196,16 +166,16 @@ def _to_files(model: Model) -> dict[str, bytes]:
         arrays,
         weights=model.weights.astype(np.float16),
         bias=model.bias,
-        idf=np.asarray(model.idf, dtype=np.float32),
-        unknown_idf=np.float32(model.unknown_idf),
+        idf=np.asarray(model.vocabulary.idf, dtype=np.float32),
+        unknown_idf=np.float32(model.vocabulary.unknown_idf),
     )
     files = {
-        _VOCABULARY: orjson.dumps({"words": list(model.words), "pieces": list(model.pieces)}),
+        _VOCABULARY: orjson.dumps({"words": list(model.vocabulary.words), "pieces": list(model.vocabulary.pieces)}),
         _LEXICON: orjson.dumps(model.lexicon.to_json()),
         _WEIGHTS: arrays.getvalue(),
     }
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-    header = {"kind": _KIND, "format": FORMAT, **asdict(model.manifest), "sha256": hashes}
+    header = {"kind": _KIND, "format": FORMAT_VERSION, **asdict(model.manifest), "sha256": hashes}
     return files | {_MANIFEST: orjson.dumps(header, option=orjson.OPT_INDENT_2)}
 
 
@@ -227,10 +197,12 @@ def _from_files(files: dict[str, bytes], where: str) -> Model:
         raise AssistantInvalid("is a damaged NLU model: its parts do not fit each other; train again", file=where)
     return Model(
         manifest=manifest,
-        words={word: row for row, word in enumerate(words)},
-        pieces={piece: row for row, piece in enumerate(pieces, start=len(words))},
-        idf=idf,
-        unknown_idf=unknown_idf,
+        vocabulary=Vocabulary(
+            words={word: row for row, word in enumerate(words)},
+            pieces={piece: row for row, piece in enumerate(pieces, start=len(words))},
+            idf=idf,
+            unknown_idf=unknown_idf,
+        ),
         weights=weights,
         bias=bias,
         lexicon=lexicon,
@@ -242,8 +214,8 @@ def _read_manifest(files: dict[str, bytes], where: str) -> Manifest:
         header: dict[str, Any] = orjson.loads(files[_MANIFEST])
         if header["kind"] != _KIND:
             raise AssistantInvalid("is not an NLU model of Frontdesk", file=where)
-        if header["format"] != FORMAT:
-            reason = f"is an NLU model of format {header['format']}, this version reads {FORMAT}; train again"
+        if header["format"] != FORMAT_VERSION:
+            reason = f"is an NLU model of format {header['format']}, this version reads {FORMAT_VERSION}; train again"
             raise AssistantInvalid(reason, file=where)
         for name in _FILES:
             if hashlib.sha256(files[name]).hexdigest() != header["sha256"][name]:

@@ -7,9 +7,7 @@ only inside functions.
 from __future__ import annotations
 
 import hashlib
-import math
 import time
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,7 +18,8 @@ import numpy.typing as npt
 
 from bot.errors import AssistantInvalid
 from nlu.embedded.features import Features, extract
-from nlu.embedded.model import FORMAT, Floats, Manifest, Model, softmax, weigh
+from nlu.embedded.model import FORMAT_VERSION, Floats, Manifest, Model, softmax
+from nlu.embedded.vocabulary import Vocabulary, build_vocabulary
 from nlu.entities import build_lexicon
 from nlu.training_data import OUT_OF_SCOPE, TrainingData
 
@@ -32,35 +31,13 @@ _FOLDS = 4
 
 
 @dataclass(frozen=True, slots=True)
-class _Vocabulary:
-    words: dict[str, int]
-    pieces: dict[str, int]
-    idf: tuple[float, ...]
-    unknown_idf: float
-
-    def matrix(self, texts: Sequence[Features]) -> Any:
-        """(texts, features) sparse float32."""
-        from scipy import sparse
-
-        rows: list[int] = []
-        values: list[float] = []
-        ends = [0]
-        for text in texts:
-            for found, vocabulary in ((text.words, self.words), (text.pieces, self.pieces)):
-                weigh(found, vocabulary, self.idf, self.unknown_idf, rows, values)
-            ends.append(len(rows))
-        shape = (len(texts), len(self.idf))
-        return sparse.csr_matrix((np.asarray(values, dtype=np.float32), rows, ends), shape=shape)
-
-
-@dataclass(frozen=True, slots=True)
 class _Fitted:
-    vocabulary: _Vocabulary
+    vocabulary: Vocabulary
     weights: Floats
     bias: Floats
 
     def logits(self, texts: Sequence[Features]) -> Floats:
-        scored: Floats = np.asarray(self.vocabulary.matrix(texts) @ self.weights + self.bias, dtype=np.float32)
+        scored: Floats = np.asarray(_matrix(self.vocabulary, texts) @ self.weights + self.bias, dtype=np.float32)
         return scored
 
 
@@ -75,7 +52,7 @@ def fit(data: TrainingData, *, seed: int, created_at: datetime | None) -> Model:
     labels = np.asarray([intents.index(intent) for _, intent in pairs], dtype=np.int64)
     fitted = _fit(texts, labels, len(intents))
     calibration = _calibrate(texts, labels, intents, seed)
-    version = hashlib.sha256(f"{FORMAT}:{seed}:{data.content_hash()}".encode()).hexdigest()[:12]
+    version = hashlib.sha256(f"{FORMAT_VERSION}:{seed}:{data.content_hash()}".encode()).hexdigest()[:12]
     manifest = Manifest(
         version=version,
         data_hash=data.content_hash(),
@@ -83,17 +60,14 @@ def fit(data: TrainingData, *, seed: int, created_at: datetime | None) -> Model:
         seed=seed,
         intents=intents,
         examples=len(pairs),
-        features=len(fitted.vocabulary.idf),
+        features=len(fitted.vocabulary),
         train_s=round(time.perf_counter() - started, 3),
         temperature=calibration.temperature,
         reject_below=calibration.reject_below,
     )
     return Model(
         manifest=manifest,
-        words=fitted.vocabulary.words,
-        pieces=fitted.vocabulary.pieces,
-        idf=fitted.vocabulary.idf,
-        unknown_idf=fitted.vocabulary.unknown_idf,
+        vocabulary=fitted.vocabulary,
         weights=fitted.weights,
         bias=fitted.bias,
         lexicon=build_lexicon(data),
@@ -104,38 +78,33 @@ def _fit(texts: Sequence[Features], labels: Labels, classes: int) -> _Fitted:
     """Logistic regression over all `classes`; a class without examples gets a bias that keeps it out."""
     from sklearn.linear_model import LogisticRegression
 
-    vocabulary = _vocabulary(texts)
+    vocabulary = build_vocabulary(texts)
     estimator = LogisticRegression(C=_C, max_iter=300, tol=1e-3)
-    estimator.fit(vocabulary.matrix(texts), labels)
+    estimator.fit(_matrix(vocabulary, texts), labels)
     coefficients, intercept = estimator.coef_, estimator.intercept_
     if len(estimator.classes_) == 2:  # one row for the second class; as two rows softmax gives the same
         coefficients = np.vstack([-coefficients / 2, coefficients / 2])
         intercept = np.concatenate([-intercept / 2, intercept / 2])
-    weights = np.zeros((len(vocabulary.idf), classes), dtype=np.float32)
+    weights = np.zeros((len(vocabulary), classes), dtype=np.float32)
     bias = np.full(classes, -50.0, dtype=np.float32)
     weights[:, estimator.classes_] = coefficients.T
     bias[estimator.classes_] = intercept
     return _Fitted(vocabulary, weights, bias)
 
 
-def _vocabulary(texts: Sequence[Features]) -> _Vocabulary:
-    words: Counter[str] = Counter()
-    pieces: Counter[str] = Counter()
+def _matrix(vocabulary: Vocabulary, texts: Sequence[Features]) -> Any:
+    """(texts, features) sparse float32."""
+    from scipy import sparse
+
+    rows: list[int] = []
+    values: list[float] = []
+    ends = [0]
     for text in texts:
-        words.update(set(text.words))
-        pieces.update(set(text.pieces))
-    # Large data sets repeat themselves: what occurs once there is mostly a typing error.
-    least = 2 if len(texts) > 3000 else 1
-    kept_words = sorted(word for word, count in words.items() if count >= least)
-    kept_pieces = sorted(piece for piece, count in pieces.items() if count >= least)
-    counts = [words[word] for word in kept_words] + [pieces[piece] for piece in kept_pieces]
-    total = len(texts) + 1
-    return _Vocabulary(
-        words={word: row for row, word in enumerate(kept_words)},
-        pieces={piece: row for row, piece in enumerate(kept_pieces, start=len(kept_words))},
-        idf=tuple(math.log(total / (count + 1)) + 1 for count in counts),
-        unknown_idf=math.log(total) + 1,
-    )
+        text_rows, text_values = vocabulary.vector(text)
+        rows += text_rows
+        values += text_values
+        ends.append(len(rows))
+    return sparse.csr_matrix((np.asarray(values, dtype=np.float32), rows, ends), shape=(len(texts), len(vocabulary)))
 
 
 # --- calibration ---------------------------------------------------------------------------------------------------
@@ -158,8 +127,8 @@ def _calibrate(texts: Sequence[Features], labels: Labels, intents: tuple[str, ..
         return _Calibration(temperature=1.0, reject_below=0.3)
     logits = np.zeros((len(texts), len(intents)), dtype=np.float32)
     for fold in range(_FOLDS):
-        inside = np.flatnonzero(folds != fold)
-        outside = np.flatnonzero(folds == fold)
+        inside = np.flatnonzero(folds != fold).tolist()
+        outside = np.flatnonzero(folds == fold).tolist()
         fitted = _fit([texts[i] for i in inside], labels[inside], len(intents))
         logits[outside] = fitted.logits([texts[i] for i in outside])
     temperature = _temperature(logits, labels)
@@ -200,13 +169,13 @@ def _threshold(
     holdout = random.random(len(texts)) < 0.2
     for group in left_out:
         is_foreign = np.isin(labels, group)
-        inside = np.flatnonzero(~is_foreign & ~holdout)
+        inside = np.flatnonzero(~is_foreign & ~holdout).tolist()
         if len(np.unique(labels[inside])) < 2:
             return 0.3
         fitted = _fit([texts[i] for i in inside], labels[inside], len(intents))
         for where, scores in ((~is_foreign & holdout, known), (is_foreign & holdout, foreign)):
-            chosen = np.flatnonzero(where)
-            if len(chosen):
+            chosen = np.flatnonzero(where).tolist()
+            if chosen:
                 logits = fitted.logits([texts[i] for i in chosen])
                 scores.append(softmax(logits / np.float32(temperature)).max(axis=1))
     if not known or not foreign:

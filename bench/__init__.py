@@ -1,0 +1,1 @@
+"""`make bench`: what Frontdesk costs, measured beside what one would otherwise use, in one run on one machine."""

@@ -1,0 +1,137 @@
+"""Reaching people: handing over, calling back, praise and ideas passed on, news wanted or not."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+
+from bot.actions.base import ActionContext, ActionResult
+from bot.actions.complaint_reading import severity
+from bot.business_time import after_staffed, find_date, is_staffed, next_staffed, zone
+from bot.types import (
+    AddTimeline,
+    CreateTask,
+    Effect,
+    RecordConsent,
+    Reply,
+    RequestHandoff,
+    UpdateCustomer,
+)
+
+CALL_WITHIN_H = 1.0  # staffed hours until a call-back without a wished time
+_TIME = re.compile(r"(?<!\d)(\d{1,2})\s*(?:[:：点时]|\s?(?=[ap]m))\s*(\d{2}|半)?\s*(am|pm)?", re.IGNORECASE)
+_AFTERNOON = re.compile(r"下午|晚上|傍晚|中午|afternoon|evening|tonight", re.IGNORECASE)
+_MORNING = re.compile(r"上午|早上|morning", re.IGNORECASE)
+
+
+def check_staff(context: ActionContext) -> ActionResult:
+    """Finds out whether people are there now (`is_staffed`) and whether we could call back (`contact`)."""
+    now_there = is_staffed(context.turn.now, context.assistant.hours)
+    urgent = severity(context.words) == 4
+    contact = context.customer.phone or context.text("contact") or None
+    return ActionResult(slots={"is_staffed": now_there or urgent, "contact": contact})
+
+
+def handoff(context: ActionContext) -> ActionResult:
+    """Hands the conversation to the queue and tells when a person will be there."""
+    hours, now = context.assistant.hours, context.turn.now
+    urgency = max(2, severity(context.words))
+    contact = context.text("contact")
+    effects: tuple[Effect, ...] = (RequestHandoff(reason="customer_asked", urgency=urgency),)
+    if contact.startswith("+") and contact != context.customer.phone:
+        effects += (UpdateCustomer(phone=contact),)
+    if is_staffed(now, hours):
+        return ActionResult(replies=(Reply("utter_handoff"),), effects=effects)
+    opening = next_staffed(now, hours)
+    args = {"opens": context.time(opening), "contact": contact}
+    if not contact.startswith("+"):
+        return ActionResult(replies=(Reply("utter_handoff_closed", args),), effects=effects)
+    task = CreateTask("callback", "asked for a person outside staffed hours", opening.astimezone(UTC), {"phone": contact})
+    return ActionResult(replies=(Reply("utter_handoff_closed_call", args),), effects=(*effects, task))
+
+
+def begin_callback(context: ActionContext) -> ActionResult:
+    """Offers the number in the record, so that it need not be typed."""
+    if not context.text("callback_phone") and context.customer.phone:
+        return ActionResult(slots={"callback_phone": context.customer.phone})
+    return ActionResult()
+
+
+def callback(context: ActionContext) -> ActionResult:
+    """Creates the call as a task and tells the time by which it will come."""
+    due = wished_time(context, context.text("preferred_time"))
+    number = context.text("callback_phone")
+    task = CreateTask(
+        "callback",
+        context.text("preferred_time")[:200] or "as soon as possible",
+        due.astimezone(UTC),
+        {"phone": number, "preferred_time": context.text("preferred_time")[:200]},
+    )
+    effects: tuple[Effect, ...] = (task,)
+    if number.startswith("+") and number != context.customer.phone:
+        effects += (UpdateCustomer(phone=number),)
+    args = {"callback_phone": number, "due": context.time(due)}
+    return ActionResult(replies=(Reply("utter_callback_booked", args),), effects=effects)
+
+
+def wished_time(context: ActionContext, words: str) -> datetime:
+    """The end of the wished time inside staffed hours; within one staffed hour where no time is named."""
+    hours, now = context.assistant.hours, context.turn.now
+    local_now = now.astimezone(zone(hours.timezone))
+    day = find_date(words, local_now.date()) or local_now.date()
+    match = _TIME.search(words)
+    hour, minute = None, 0
+    if match:
+        hour, minute = int(match[1]), 30 if match[2] == "半" else int(match[2] or 0)
+        is_late = bool(_AFTERNOON.search(words)) or (match[3] or "").lower() == "pm"
+        hour = hour + 12 if is_late and hour < 12 else hour
+    elif _AFTERNOON.search(words):
+        hour = 15
+    elif _MORNING.search(words):
+        hour = 10
+    elif day > local_now.date():
+        hour = hours.opens.hour
+    earliest = after_staffed(now, hours, timedelta(hours=CALL_WITHIN_H))
+    if hour is None or hour > 23 or minute > 59:
+        return earliest
+    wished = datetime(day.year, day.month, day.day, hour, minute, tzinfo=local_now.tzinfo)
+    if wished > local_now + timedelta(days=60):
+        return earliest
+    return max(earliest, next_staffed(wished, hours)) if wished <= local_now else next_staffed(wished, hours)
+
+
+def subscribe(context: ActionContext) -> ActionResult:
+    """News are wanted from now on, on this channel."""
+    return _consent(context, granted=True)
+
+
+def unsubscribe(context: ActionContext) -> ActionResult:
+    """No news from now on, on this channel."""
+    return _consent(context, granted=False)
+
+
+def _consent(context: ActionContext, *, granted: bool) -> ActionResult:
+    intent = "subscribe_news" if granted else "unsubscribe_news"
+    effect = RecordConsent("news", granted=granted, source=f"chat:{intent}")
+    return ActionResult(replies=(Reply(f"utter_{intent}_done"),), effects=(effect,))
+
+
+def praise(context: ActionContext) -> ActionResult:
+    """The kind words are in the customer's timeline."""
+    return _noted(context, "praise")
+
+
+def suggestion(context: ActionContext) -> ActionResult:
+    """The idea is in the customer's timeline."""
+    return _noted(context, "suggestion")
+
+
+def _noted(context: ActionContext, kind: str) -> ActionResult:
+    words = (context.text("suggestion_text") or context.words or kind)[:500]
+    return ActionResult(replies=(Reply(f"utter_{kind}_noted"),), effects=(AddTimeline(kind, words),))
+
+
+def begin_suggestion(context: ActionContext) -> ActionResult:
+    """An idea already told is not asked for again."""
+    words = context.words.strip()
+    return ActionResult(slots={"suggestion_text": words[:2000]}) if len(words) >= 12 else ActionResult()

@@ -1,0 +1,233 @@
+"""The store as the rest of Frontdesk sees it: every port on one open database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+import structlog
+
+from bot.errors import StoreUnavailable
+from bot.ports import Claimed, Clock, Committed, TurnsCommit
+from bot.types import Accepted, ConversationId, CustomerId, Identity, InboxId, Need, Received
+from crm_sync import claims, deployment, models, outbox, schema, staff, web_reads
+from crm_sync.customers import turn_of
+from crm_sync.database import Database, parse_url, sqlite_path
+from crm_sync.inbox import SqlInbox
+from crm_sync.outbox import SqlOutbox
+from crm_sync.schema import SchemaState
+from crm_sync.turns import SqlTurns
+
+log = structlog.get_logger(__name__)
+
+
+class _SystemClock:
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+
+def _no_fault(point: str) -> None:
+    """Nothing happens."""
+
+
+class SqlStore:
+    """Implements Inbox, TurnStore and CursorStore of `bot.ports`; `outbox` implements Outbox.
+
+    `fault` is called at named points, so that a fault run can kill the process there.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        clock: Clock | None = None,
+        fault: Callable[[str], None] = _no_fault,
+        keyed_channels: Collection[str] = (),
+    ) -> None:
+        self.database = database
+        self._clock = clock or _SystemClock()
+        self.inbox = SqlInbox(database, self._clock, fault)
+        self.turns = SqlTurns(database, self._clock, fault)
+        self.outbox = SqlOutbox(database, self._clock, fault, keyed_channels)
+
+    @classmethod
+    async def open(
+        cls,
+        url: str,
+        *,
+        migrate: bool = True,
+        release_leases: bool = False,
+        clock: Clock | None = None,
+        fault: Callable[[str], None] = _no_fault,
+        keyed_channels: Collection[str] = (),
+    ) -> SqlStore:
+        """The store at `url`, created and brought up to date when `migrate` says so.
+
+        `release_leases` frees what a dead process held; only for a process that works on the store alone (SQLite).
+        `keyed_channels` are the channels whose vendor takes an idempotency key.
+        Raises: StoreIncompatible (newer than this code), StoreUnavailable, Misconfigured.
+        """
+        parsed = parse_url(url)
+        if not migrate and parsed.get_backend_name() == "sqlite" and not sqlite_path(parsed).exists():
+            raise StoreUnavailable("store", "there is no store yet; frontdesk db upgrade creates it")
+        database = await Database.open(url)
+        try:
+            state = await schema.check(database)
+            if migrate and state is not SchemaState.CURRENT:
+                await schema.upgrade(url)
+            store = cls(database, clock=clock, fault=fault, keyed_channels=keyed_channels)
+            if release_leases:
+                await store.release_dead_leases()
+        except BaseException:
+            await database.close()
+            raise
+        return store
+
+    async def close(self) -> None:
+        """Everything handed in is committed and the connections are closed."""
+        await self.database.close()
+
+    async def is_current(self) -> bool:
+        """The store answers and has the schema of this code.
+
+        Raises: StoreUnavailable, StoreIncompatible.
+        """
+        return await schema.check(self.database) is SchemaState.CURRENT
+
+    async def release_dead_leases(self) -> None:
+        """Conversations and sends held by a process that died can be taken up now instead of when the lease ends."""
+        now = self._clock.now()
+        freed = await self.database.run(lambda conn: (claims.release_dead(conn), outbox.release_dead(conn, now)))
+        if any(freed):
+            log.warning("dead_leases_released", conversations=freed[0], sends=freed[1])
+
+    # --- Inbox and TurnStore ----------------------------------------------------------------------------------------
+
+    async def accept(self, received: Sequence[Received]) -> list[Accepted]:
+        """See `bot.ports.Inbox`."""
+        return await self.inbox.accept(received)
+
+    async def claim(self, worker: str, limit: int) -> list[Claimed]:
+        """See `bot.ports.TurnStore`."""
+        return await self.turns.claim(worker, limit)
+
+    async def renew(self, leases: Sequence[Claimed]) -> None:
+        """See `bot.ports.TurnStore`."""
+        await self.turns.renew(leases)
+
+    async def release(self, claimed: Claimed, *, retry_at: datetime | None = None) -> None:
+        """See `bot.ports.TurnStore`."""
+        await self.turns.release(claimed, retry_at=retry_at)
+
+    async def park(self, claimed: Claimed, inbox_id: InboxId, reason: str) -> None:
+        """See `bot.ports.TurnStore`."""
+        await self.turns.park(claimed, inbox_id, reason)
+
+    async def fetch(self, needs: Sequence[Need], customer_id: CustomerId) -> dict[Need, Any]:
+        """See `bot.ports.TurnStore`."""
+        return await self.turns.fetch(needs, customer_id)
+
+    async def commit(self, commits: Sequence[TurnsCommit]) -> list[Committed]:
+        """See `bot.ports.TurnStore`."""
+        return await self.turns.commit(commits)
+
+    async def turn_of(self, inbox_id: InboxId) -> dict[str, Any] | None:
+        """What one message led to: replies, intent, entities, engine; None while it waits for its turn."""
+        return await self.database.run(partial(turn_of, inbox_id=inbox_id), read=True)
+
+    # --- web --------------------------------------------------------------------------------------------------------
+
+    async def web_conversation(self, identity: Identity) -> ConversationId:
+        """The visitor's conversation, created when there is none."""
+        found = await self.database.run(lambda conn: web_reads.find_conversation(conn, identity), read=True)
+        if found is not None:
+            return found
+        now = self._clock.now()
+        return await self.database.run(lambda conn: web_reads.create_conversation(conn, identity, now))
+
+    async def events_after(self, conversation_id: ConversationId, after: int, limit: int) -> list[dict[str, Any]]:
+        """At most `limit` events with a sequence number above `after`, in order, shaped as on the wire."""
+        return await self.database.run(
+            lambda conn: web_reads.events_after(conn, conversation_id, after, limit), read=True
+        )
+
+    async def mark_read(self, conversation_id: ConversationId, seq: int) -> None:
+        """The customer has seen everything up to `seq`; never goes back."""
+        await self.database.run(lambda conn: web_reads.mark_read(conn, conversation_id, seq))
+
+    async def web_seq(self, conversation_id: ConversationId) -> int:
+        """The sequence number of the newest event; 0 when there is none."""
+        return await self.database.run(lambda conn: web_reads.web_seq(conn, conversation_id), read=True)
+
+    # --- models and articles ----------------------------------------------------------------------------------------
+
+    async def put_model(
+        self,
+        name: str,
+        version: str,
+        packed: bytes,
+        *,
+        training_hash: str = "",
+        manifest: Mapping[str, Any] | None = None,
+        activate: bool = False,
+    ) -> None:
+        """The model is stored, and active when `activate` says so."""
+        model, now = models.StoredModel(name, version, packed, training_hash, manifest or {}), self._clock.now()
+
+        def unit(conn: Any) -> None:
+            models.put(conn, model, now)
+            if activate:
+                models.activate(conn, name, version, now)
+
+        await self.database.run(unit)
+
+    async def activate_model(self, name: str, version: str) -> None:
+        """This version is the active one; every process notices within a second. Raises: NotFound."""
+        now = self._clock.now()
+        await self.database.run(lambda conn: models.activate(conn, name, version, now))
+
+    async def active_model(self, name: str) -> models.StoredModel | None:
+        """The active model with its bytes; None before the first activation."""
+        return await self.database.run(lambda conn: models.find_active(conn, name), read=True)
+
+    async def model_epoch(self) -> int:
+        """Moves whenever a model is activated or an article edited; cheap enough to poll."""
+        return await self.database.run(models.epoch, read=True)
+
+    async def articles(self, assistant: str) -> Sequence[models.StoredArticle]:
+        """The assistant's articles as edited in the store."""
+        return await self.database.run(lambda conn: models.edited_articles(conn, assistant), read=True)
+
+    async def put_article(self, assistant: str, article: models.StoredArticle) -> None:
+        """The article says this now; every process notices within a second."""
+        now = self._clock.now()
+        await self.database.run(lambda conn: models.put_article(conn, assistant, article, now))
+
+    # --- the deployment ---------------------------------------------------------------------------------------------
+
+    async def get_cursor(self, name: str) -> str:
+        """The stored position of a pull channel; empty before the first."""
+        return await self.database.run(lambda conn: deployment.get_cursor(conn, name), read=True)
+
+    async def set_cursor(self, name: str, value: str) -> None:
+        """The position is stored."""
+        now = self._clock.now()
+        await self.database.run(lambda conn: deployment.set_cursor(conn, name, value, now))
+
+    async def take_token(self, key: str, *, per_s: float, burst: int = 1) -> float:
+        """0.0 when a token was taken, else seconds to wait; shared by all processes on the store."""
+        now = self._clock.now()
+        return await self.database.run(lambda conn: deployment.take_token(conn, key, per_s, burst, now))
+
+    async def prune_raw(self, *, days: float) -> int:
+        """Raw payloads of messages handled and older than `days` are gone; how many."""
+        before, pruned = self._clock.now() - timedelta(days=days), 0
+        while batch := await self.database.run(lambda conn: deployment.prune_raw(conn, before)):
+            pruned += batch
+        return pruned
+
+    async def ensure_admin(self) -> str | None:
+        """There is a staff account; the generated password when it was created just now, else None."""
+        return await staff.ensure_admin(self.database)

@@ -1,0 +1,151 @@
+"""Several requests in one message: "order 2391 hasn't arrived and I want to complain", 我的订单还没到，另外我要投诉.
+
+In: a text and the understanding of it as a whole. Out: the same understanding, with `parts` filled when at least two
+clauses carry different requests that are each believed. A message without a place to split costs one search.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from bot.ports import NluEngine
+from bot.types import Understanding
+
+# Intents that ask for nothing: a clause of these is politeness or an answer, never a request of its own.
+NOT_REQUESTS = frozenset(
+    {
+        "greet", "goodbye", "thanks", "affirm", "deny", "cancel", "inform", "help", "bot_challenge", "chitchat",
+        "out_of_scope", "nlu_fallback", "",
+    }
+)  # fmt: skip
+# A clause after "also" or 另外 announces itself; a mere comma or full stop needs a surer clause.
+_SURE_ANNOUNCED = 0.5
+_SURE = 0.75
+_MAX_CLAUSES = 6
+_MAX_CHARS = 600  # a longer message is a story; its parts are for a person to tell apart
+
+_ZH_LINK = r"另外|还有就是|还有|而且|顺便问下|顺便问一下|顺便|同时|并且|然后|再就是|以及|此外"
+_EN_LINK = r"and\s+also|and\s+then|and|also|plus|besides|additionally|in\s+addition|furthermore|by\s+the\s+way|btw|but"
+_EN_START = (
+    r"(?:i|i'd|i'm|i've|i'll|id|im|ive|we|we'd|my|can|could|would|will|please|pls|where|when|how|what|what's|which|who|why"
+    r"|is|are|do|does|did|has|have|there|it|your|you|the|somebody|someone|cancel|send|tell|give|call|change|let|also)\b"
+)
+_PLACES = re.compile(
+    # Sentence ends; a full stop only before a blank, so that 3.5, a.com and SO-1.2 stay whole.
+    r"(?P<stop>[。！？；\n]+|[!?;]+(?=\s|$|[\u4e00-\u9fff])|(?<!\d)\.+(?=\s+\S)|(?<=\d)\.(?=\s+\D))"
+    rf"|(?P<zlink>[，,、\s]*(?:{_ZH_LINK})[，,：:\s]*)"
+    r"|(?P<zcomma>，|(?<=[\u4e00-\u9fff]),(?=\s*[\u4e00-\u9fff]))"
+    rf"|(?P<elink>[\s,]+(?:{_EN_LINK})\s*,?\s+(?={_EN_START}))"
+    rf"|(?P<ecomma>,\s+(?={_EN_START}))",
+    re.IGNORECASE,
+)
+_LETTER = re.compile(r"[^\W_]")
+_WORDS = re.compile(r"[\u4e00-\u9fff]|[^\W_]+")
+_LEADING_LINK = re.compile(rf"^\s*(?:(?:{_ZH_LINK})[，,：:\s]*|(?:{_EN_LINK})\s*,?\s+)", re.IGNORECASE)
+
+
+def split_clauses(text: str) -> tuple[str, ...]:
+    """The clauses of `text` in order, without the words that join them; the text alone when there is one.
+
+    Never splits inside a number, an address or a word.
+    """
+    return tuple(clause for clause, _ in _clauses(text))
+
+
+def _clauses(text: str) -> list[tuple[str, bool]]:
+    """(clause, announced): `announced` when a word such as "also" or a sentence end stands before it."""
+    pieces: list[tuple[str, bool]] = []
+    start, announced = 0, False
+    for match in _PLACES.finditer(text):
+        pieces.append((text[start : match.start()], announced))
+        start, announced = match.end(), match.lastgroup in ("zlink", "elink")
+    pieces.append((text[start:], announced))
+    clauses: list[tuple[str, bool]] = []
+    for piece, was_announced in pieces:
+        cleaned = _LEADING_LINK.sub("", piece).strip(" ,，、.。")
+        if _LETTER.search(cleaned):
+            clauses.append((cleaned, was_announced or bool(_LEADING_LINK.match(piece))))
+    return clauses if clauses else [(text, False)]
+
+
+def with_parts(whole: Understanding, understand: Callable[[str], Understanding]) -> Understanding:
+    """`whole` with its `parts`, where there are several requests; `understand` is asked once per clause at most.
+
+    Where only one clause is a request and the whole was taken for politeness ("hello, where is my order"), that
+    clause's ranking becomes the ranking of the whole.
+    """
+    if not may_be_compound(whole.text):
+        return whole
+    clauses = _clauses(whole.text)
+    if not 2 <= len(clauses) <= _MAX_CLAUSES:
+        return whole
+    return _combine(whole, [(understand(clause), announced) for clause, announced in clauses])
+
+
+def may_be_compound(text: str) -> bool:
+    """False for almost every ordinary message: nothing in it could separate two requests."""
+    return 6 <= len(text) <= _MAX_CHARS and _PLACES.search(text) is not None
+
+
+def _combine(whole: Understanding, clauses: Sequence[tuple[Understanding, bool]]) -> Understanding:
+    requests = list(_requests(clauses))
+    if len(requests) >= 2:
+        return replace(whole, parts=tuple(requests))
+    if len(requests) == 1 and whole.intent.name in NOT_REQUESTS and whole.intent.name != "cancel":
+        return replace(whole, intents=requests[0].intents)
+    return whole
+
+
+def _requests(clauses: Sequence[tuple[Understanding, bool]]) -> Iterator[Understanding]:
+    """The believed requests among the clauses, each intent once.
+
+    A clause that asks for nothing ("my number is 13812345678") gives its entities to the request before it.
+    """
+    kept: list[Understanding] = []
+    for clause, announced in clauses:
+        wanted = _SURE_ANNOUNCED if announced else _SURE
+        is_request = (
+            clause.intent.name not in NOT_REQUESTS
+            and clause.intent.confidence >= wanted
+            and len(_WORDS.findall(clause.text)) >= 2
+        )
+        if not kept:
+            if clause.intent.name not in NOT_REQUESTS and clause.intent.confidence >= _SURE_ANNOUNCED:
+                kept.append(clause)
+        elif is_request and all(clause.intent.name != other.intent.name for other in kept):
+            kept.append(clause)
+        else:
+            kept[-1] = _joined(kept[-1], clause)
+    yield from kept
+
+
+def _joined(request: Understanding, clause: Understanding) -> Understanding:
+    """The request with the words and entities of a following clause; offsets count in the joined text."""
+    shift = len(request.text) + 2
+    moved = tuple(replace(e, start=e.start + shift, end=e.end + shift) for e in clause.entities)
+    return replace(request, text=f"{request.text}, {clause.text}", entities=request.entities + moved)
+
+
+class CompoundEngine:
+    """Any engine, with `parts` filled. An engine that fills them itself is left alone."""
+
+    def __init__(self, engine: NluEngine) -> None:
+        self._engine = engine
+        self.name = engine.name
+
+    async def parse(self, text: str, *, now: datetime, timezone: str) -> Understanding:
+        """Raises: ServiceUnavailable when the engine does so for the whole text; a clause's failure leaves it whole."""
+        whole = await self._engine.parse(text, now=now, timezone=timezone)
+        if whole.parts or getattr(self._engine, "splits", False) or not may_be_compound(text):
+            return whole
+        clauses = _clauses(text)
+        if not 2 <= len(clauses) <= _MAX_CLAUSES:
+            return whole
+        parsed = [(await self._engine.parse(c, now=now, timezone=timezone), announced) for c, announced in clauses]
+        return _combine(whole, parsed)
+
+    async def is_ready(self) -> bool:
+        return await self._engine.is_ready()

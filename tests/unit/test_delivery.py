@@ -1,0 +1,284 @@
+"""The delivery worker: order, pacing, pauses, and that no outcome is ever lost."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
+
+import pytest
+
+from bot.errors import (
+    BotError,
+    Misconfigured,
+    RateLimited,
+    RecipientUnreachable,
+    SendRefused,
+    ServiceUnavailable,
+    StoreUnavailable,
+)
+from bot.types import Lane, Outbound
+from channels.delivery import Sender
+from channels.delivery_policy import DeliveryPolicy, outcome_of
+from channels.pacing import LocalRateTokens
+from tests.channel_doubles import START, MemoryOutbox, NoSignals, ScriptedAdapter, SteppedClock, an_outbound
+
+
+class Bench:
+    """A sender over one scripted account, on a clock that only sleeping moves."""
+
+    def __init__(self, rows: Sequence[Outbound], *, per_chat_per_s: float | None = None) -> None:
+        self.clock = SteppedClock()
+        self.outbox = MemoryOutbox(self.clock, rows)
+        self.adapter = ScriptedAdapter(per_chat_per_s=per_chat_per_s)
+        self.points: list[str] = []
+        self.sender = Sender(
+            self.outbox,
+            {("telegram", "main"): self.adapter},
+            NoSignals(),
+            LocalRateTokens(self.clock.monotonic),
+            self.clock,
+            policy=DeliveryPolicy(sweep_s=0.01),
+            fault=self.points.append,
+            sleep=self.clock.sleep,
+            monotonic=self.clock.monotonic,
+            jitter=lambda: 1.0,
+        )
+
+    def states(self) -> dict[int, str]:
+        return {number: outcome.state for number, outcome in self.outbox.ended.items()}
+
+    @property
+    def sent_texts(self) -> list[str]:
+        return [outbound.part.text for outbound in self.adapter.sent]
+
+
+@contextlib.asynccontextmanager
+async def running(sender: Sender) -> AsyncIterator[None]:
+    task = asyncio.create_task(sender.run())
+    try:
+        yield
+    finally:
+        sender.stop()
+        await task
+
+
+async def until(is_so: object, timeout_s: float = 5.0) -> None:
+    assert callable(is_so)
+    async with asyncio.timeout(timeout_s):
+        while not is_so():
+            await asyncio.sleep(0)
+
+
+async def test_one_conversation_is_sent_in_order_although_every_wake_up_is_lost() -> None:
+    bench = Bench([an_outbound(number, text=f"part {number}") for number in (1, 2, 3)])
+
+    async with running(bench.sender):
+        await until(lambda: len(bench.outbox.ended) == 3)
+
+    assert bench.sent_texts == ["part 1", "part 2", "part 3"]
+    assert bench.outbox.ended[1].vendor_message_id == "vendor-1"
+
+
+async def test_the_points_where_a_fault_run_kills_lie_around_the_call() -> None:
+    bench = Bench([an_outbound()])
+
+    await bench.sender.run_once()
+
+    assert bench.points == ["send.before_call", "send.after_call"]
+
+
+async def test_the_next_row_waits_until_the_one_before_it_is_through() -> None:
+    bench = Bench([an_outbound(1, text="first"), an_outbound(2, text="second")])
+    bench.adapter.script = [ServiceUnavailable("telegram", "no connection", happened="no")]
+
+    await bench.sender.run_once()
+    assert await bench.sender.run_once() == 0  # not due yet, and the second row must not overtake
+    bench.clock.elapsed_s += 1.0
+    await bench.sender.run_once()
+    await bench.sender.run_once()
+
+    assert bench.sent_texts == ["first", "second"]
+
+
+async def test_one_blocked_customer_does_not_hold_up_the_others() -> None:
+    bench = Bench([an_outbound(1, chat="41"), an_outbound(2, chat="42")])
+    bench.adapter.script = [RecipientUnreachable("telegram", "bot was blocked by the user")]
+
+    await bench.sender.run_once()
+
+    assert bench.states() == {1: "failed", 2: "sent"}
+    assert bench.outbox.ended[1].unreachable
+
+
+async def test_a_chat_gets_at_most_one_message_a_second() -> None:
+    bench = Bench([an_outbound(number) for number in range(1, 5)], per_chat_per_s=1.0)
+
+    for _ in range(4):
+        await bench.sender.run_once()
+
+    assert len(bench.adapter.sent) == 4
+    assert bench.clock.elapsed_s == pytest.approx(3.0)
+
+
+async def test_a_row_that_would_wait_longer_than_its_lease_is_given_back() -> None:
+    bench = Bench([an_outbound(1), an_outbound(2)], per_chat_per_s=0.1)
+    await bench.sender.run_once()
+
+    await bench.sender.run_once()
+
+    assert bench.states() == {1: "sent"}
+    assert bench.clock.sleeps == []
+    bench.clock.elapsed_s += 10.0
+    await bench.sender.run_once()
+    assert bench.states() == {1: "sent", 2: "sent"}
+
+
+async def test_after_a_429_the_whole_account_rests_as_long_as_it_was_told() -> None:
+    bench = Bench([an_outbound(1, chat="41"), an_outbound(2, chat="42")])
+    bench.adapter.script = [RateLimited("telegram", retry_after_s=17)]
+    await bench.sender.run_once()
+    late = MemoryOutbox(bench.clock, [an_outbound(3, chat="43")])
+
+    bench.sender._outbox = late
+    bench.clock.elapsed_s += 16.9
+    assert await bench.sender.run_once() == 0
+    assert late.claims == 0
+    bench.clock.elapsed_s += 0.2
+    await bench.sender.run_once()
+
+    assert late.ended[3].state == "sent"
+
+
+async def test_a_wrong_token_makes_the_account_unhealthy_until_a_send_goes_well() -> None:
+    bench = Bench([an_outbound()])
+    bench.adapter.script = [Misconfigured("telegram", "the Bot API does not know this token or address")]
+
+    await bench.sender.run_once()
+    assert not bench.sender.health()[("telegram", "main")].is_ok
+    assert bench.states() == {}
+    bench.clock.elapsed_s += 60.0
+    await bench.sender.run_once()
+
+    assert bench.states() == {1: "sent"}
+    assert bench.sender.health()[("telegram", "main")].is_ok
+
+
+async def test_a_lost_answer_is_reported_as_uncertain_not_guessed() -> None:
+    bench = Bench([an_outbound()])
+    bench.adapter.script = [ServiceUnavailable("telegram", "no answer", happened="unknown")]
+
+    await bench.sender.run_once()
+
+    assert bench.states() == {1: "uncertain"}
+
+
+async def test_a_bug_in_an_adapter_leaves_the_row_uncertain_and_the_sender_alive() -> None:
+    bench = Bench([an_outbound(1, chat="41"), an_outbound(2, chat="42")])
+    bench.adapter.script = [KeyError("field")]
+
+    await bench.sender.run_once()
+
+    assert bench.states() == {1: "uncertain", 2: "sent"}
+
+
+async def test_outcomes_are_kept_until_the_store_takes_them() -> None:
+    bench = Bench([an_outbound(1), an_outbound(2)])
+    bench.outbox.finish_failures = 3
+
+    async with running(bench.sender):
+        await until(lambda: len(bench.outbox.ended) == 2)
+
+    assert bench.states() == {1: "sent", 2: "sent"}
+    assert len(bench.adapter.sent) == 2  # storing was repeated, sending was not
+
+
+async def test_a_single_run_says_that_the_store_did_not_take_the_outcome() -> None:
+    bench = Bench([an_outbound()])
+    bench.outbox.finish_failures = 1
+
+    with pytest.raises(StoreUnavailable):
+        await bench.sender.run_once()
+    await bench.sender.run_once()
+
+    assert bench.states() == {1: "sent"}
+    assert len(bench.adapter.sent) == 1
+
+
+async def test_stopping_waits_for_the_answer_of_a_send_under_way() -> None:
+    bench = Bench([an_outbound()])
+    answered = asyncio.Event()
+    send = bench.adapter.send
+
+    class SlowAdapter(ScriptedAdapter):
+        async def send(self, outbound: Outbound) -> object:  # type: ignore[override]  # narrows nothing we use
+            await answered.wait()
+            return await send(outbound)
+
+    bench.sender._adapters[("telegram", "main")] = SlowAdapter()
+    task = asyncio.create_task(bench.sender.run())
+    await until(lambda: "send.before_call" in bench.points)
+
+    bench.sender.stop()
+    await asyncio.sleep(0)
+    answered.set()
+    await task
+
+    assert bench.states() == {1: "sent"}
+
+
+@pytest.mark.parametrize(
+    ("error", "state"),
+    [
+        (SendRefused("telegram", "message is too long"), "parked"),
+        (RecipientUnreachable("telegram", "bot was blocked by the user"), "failed"),
+        (RateLimited("telegram", retry_after_s=3), "retry"),
+        (ServiceUnavailable("telegram", "no connection", happened="no"), "retry"),
+        (ServiceUnavailable("telegram", "no answer", happened="unknown"), "uncertain"),
+        (Misconfigured("telegram", "token"), "retry"),
+    ],
+)
+@pytest.mark.parametrize("lane", [Lane.REPLY, Lane.BROADCAST])
+def test_every_error_has_its_outcome(error: BotError, state: str, lane: Lane) -> None:
+    outcome = outcome_of(error, an_outbound(lane=lane), now=START, policy=DeliveryPolicy(), jitter=lambda: 1.0)
+
+    assert outcome.state == state
+    assert (outcome.retry_at is not None) == (state in {"retry", "uncertain"})
+
+
+def test_backoff_doubles_up_to_its_limit() -> None:
+    error = ServiceUnavailable("telegram", "no connection", happened="no")
+    waits = []
+    for attempt in (1, 2, 3, 20):
+        row = Outbound(**{**fields(an_outbound()), "attempt": attempt})
+        outcome = outcome_of(error, row, now=START, policy=DeliveryPolicy(), jitter=lambda: 1.0)
+        assert outcome.retry_at is not None
+        waits.append((outcome.retry_at - START).total_seconds())
+
+    assert waits == [1.0, 2.0, 4.0, 300.0]
+
+
+def test_after_the_last_attempt_the_row_is_set_aside_for_staff() -> None:
+    error = ServiceUnavailable("telegram", "no connection", happened="no")
+    row = Outbound(**{**fields(an_outbound()), "attempt": 30})
+
+    outcome = outcome_of(error, row, now=START, policy=DeliveryPolicy(), jitter=lambda: 1.0)
+
+    assert (outcome.state, outcome.reason) == ("parked", "given up: no connection")
+
+
+def test_being_asked_to_wait_ends_a_row_only_by_age() -> None:
+    error = RateLimited("telegram", retry_after_s=3)
+    tired = Outbound(**{**fields(an_outbound()), "attempt": 99})
+    old = Outbound(**{**fields(an_outbound()), "created_at": START - timedelta(hours=25)})
+
+    states = [
+        outcome_of(error, row, now=START, policy=DeliveryPolicy(), jitter=lambda: 1.0).state for row in (tired, old)
+    ]
+
+    assert states == ["retry", "parked"]
+
+
+def fields(outbound: Outbound) -> dict[str, object]:
+    return {name: getattr(outbound, name) for name in Outbound.__slots__}

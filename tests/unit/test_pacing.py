@@ -1,0 +1,71 @@
+"""Rate tokens in one process."""
+
+from __future__ import annotations
+
+import pytest
+
+from channels.pacing import LocalRateTokens
+from tests.channel_doubles import SteppedClock
+
+
+async def taken_within(tokens: LocalRateTokens, clock: SteppedClock, seconds: float, *, per_s: float) -> int:
+    count, end = 0, clock.elapsed_s + seconds
+    while clock.elapsed_s < end:
+        wait_s = await tokens.take("account", per_s=per_s)
+        if wait_s == 0:
+            count += 1
+        else:
+            clock.elapsed_s += wait_s
+    return count
+
+
+async def test_thirty_a_second_are_given_and_not_one_more() -> None:
+    clock = SteppedClock()
+
+    assert await taken_within(LocalRateTokens(clock.monotonic), clock, 10, per_s=30) == 300
+
+
+async def test_a_key_does_not_slow_down_another() -> None:
+    tokens = LocalRateTokens(SteppedClock().monotonic)
+
+    assert [await tokens.take(f"chat:{number}", per_s=1) for number in range(3)] == [0.0, 0.0, 0.0]
+
+
+async def test_a_burst_goes_at_once_and_is_then_paid_for() -> None:
+    tokens = LocalRateTokens(SteppedClock().monotonic)
+
+    waits = [await tokens.take("chat", per_s=2, burst=3) for _ in range(4)]
+
+    assert waits == [0.0, 0.0, 0.0, 0.5]
+
+
+async def test_asking_in_vain_costs_nothing() -> None:
+    clock = SteppedClock()
+    tokens = LocalRateTokens(clock.monotonic)
+    await tokens.take("chat", per_s=1)
+
+    for _ in range(5):
+        assert await tokens.take("chat", per_s=1) == pytest.approx(1.0)
+    clock.elapsed_s += 1.0
+
+    assert await tokens.take("chat", per_s=1) == 0.0
+
+
+async def test_idle_keys_are_forgotten_without_forgetting_busy_ones() -> None:
+    clock = SteppedClock()
+    tokens = LocalRateTokens(clock.monotonic)
+    for number in range(10_000):
+        await tokens.take(f"idle:{number}", per_s=1)
+    clock.elapsed_s += 2.0
+    await tokens.take("busy", per_s=0.1)
+
+    await tokens.take("one more", per_s=1)
+
+    assert len(tokens._paid_until) < 10
+    assert await tokens.take("busy", per_s=0.1) > 0
+
+
+@pytest.mark.parametrize(("per_s", "burst"), [(0, 1), (-1, 1), (1, 0)])
+async def test_a_rate_that_never_gives_a_token_is_refused(per_s: float, burst: int) -> None:
+    with pytest.raises(ValueError, match="rate"):
+        await LocalRateTokens().take("chat", per_s=per_s, burst=burst)
