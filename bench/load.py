@@ -52,7 +52,7 @@ async def ingest(job: Job) -> Job:
     statuses: Counter[int] = Counter()
     idle: set[int] = set()
     done = asyncio.Event()
-    until = perf_counter() + job["seconds"]
+    until = 0.0
 
     def send(number: int, exchange: Exchange) -> None:
         sent_at = perf_counter()
@@ -70,6 +70,8 @@ async def ingest(job: Job) -> Job:
 
         exchange.send(next(requests), answered)
 
+    signal_ready(job)
+    until = perf_counter() + job["seconds"]
     began, cpu = perf_counter(), process_time()
     for number, exchange in enumerate(exchanges):
         send(number, exchange)
@@ -111,9 +113,9 @@ class Visitor:
         self._port, self._token = port, token
         self._headers = {"Authorization": f"Bearer {token}"}
         self._numbers = itertools.count()
-        self._asked_at = self._replied_at = 0.0
+        self._asked_at = 0.0
         self._seq: int | None = None
-        self._heard: list[tuple[int, str]] = []
+        self._heard: list[tuple[int, str, float]] = []  # sequence number, words, when
         self._replied: Callable[[float], None] | None = None
 
     async def open(self) -> None:
@@ -130,7 +132,7 @@ class Visitor:
     @property
     def heard(self) -> str:
         """Everything answered to the last message, part by part on lines of their own."""
-        return "\n".join(text for seq, text in self._heard if self._seq is not None and seq > self._seq)
+        return "\n".join(text for seq, text, _ in self._heard if self._seq is not None and seq > self._seq)
 
     def close(self) -> None:
         self._exchange.close()
@@ -145,15 +147,15 @@ class Visitor:
 
     def _event(self, event: dict[str, Any]) -> None:
         if event["direction"] == "out":
-            self._heard.append((event["seq"], event["text"]))
-            if len(self._heard) == 1 or self._replied is not None:
-                self._replied_at = perf_counter()
+            self._heard.append((event["seq"], event["text"], perf_counter()))
             self._check()
 
     def _check(self) -> None:
         # The stream and the acknowledgement are two sockets: either may be read first.
-        if self._seq is not None and self._heard and self._heard[-1][0] > self._seq:
-            self._finish((self._replied_at - self._asked_at) * 1000)
+        for seq, _, heard_at in self._heard:
+            if self._seq is not None and seq > self._seq:
+                self._finish((heard_at - self._asked_at) * 1000)
+                return
 
     def _finish(self, latency_ms: float) -> None:
         replied, self._replied = self._replied, None
@@ -182,7 +184,8 @@ async def turns(job: Job) -> Job:
     def say(number: int, visitor: Visitor) -> None:
         def replied(latency_ms: float) -> None:
             statuses[200 if latency_ms >= 0 else 0] += 1
-            latencies.append(abs(latency_ms))
+            if latency_ms >= 0:
+                latencies.append(latency_ms)
             if perf_counter() < until and latency_ms >= 0:
                 say(number, visitor)
                 return
@@ -212,7 +215,8 @@ async def paced(job: Job) -> Job:
     def say(visitor: Visitor) -> None:
         def replied(latency_ms: float) -> None:
             statuses[200 if latency_ms >= 0 else 0] += 1
-            latencies.append(abs(latency_ms))
+            if latency_ms >= 0:
+                latencies.append(latency_ms)
             free.insert(0, visitor)
 
         visitor.say(next(texts), replied)
@@ -224,7 +228,7 @@ async def paced(job: Job) -> Job:
             sent += 1
         statuses[-1] += sent < due  # nobody was free: the rate was not held
         await asyncio.sleep(0.001)
-    while len(latencies) < sent and perf_counter() - began < job["seconds"] + 30:
+    while statuses[200] + statuses[0] < sent and perf_counter() - began < job["seconds"] + 30:
         await asyncio.sleep(0.01)
     return report(latencies, statuses, perf_counter() - began, process_time() - cpu)
 

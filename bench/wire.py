@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Mapping
+from typing import cast
 
 Answered = Callable[[int, bytes], None]  # status, body
 
@@ -28,8 +29,7 @@ class Exchange(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - what create_connection makes
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # what create_connection makes
 
     def send(self, request: bytes, answered: Answered) -> None:
         """`answered` is called with the answer, or with status 0 when the connection ends first."""
@@ -81,9 +81,8 @@ class EventStream(asyncio.Protocol):
         self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - what create_connection makes
-        self._transport = transport
-        transport.write(self._request)
+        self._transport = cast("asyncio.Transport", transport)  # what create_connection makes
+        self._transport.write(self._request)
 
     def data_received(self, data: bytes) -> None:
         self._wire += data

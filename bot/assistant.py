@@ -93,8 +93,8 @@ class Assistant:
     versions: Mapping[str, Flow]
     words: Mapping[str, Mapping[str, Mapping[Language, str]]] = field(default_factory=dict)  # group -> key -> text
     queue_flows: frozenset[str] = frozenset()  # status flows that may run while the customer waits for a person
-    tuning: Tuning = Tuning()
-    hours: StaffedHours = StaffedHours()
+    tuning: Tuning = field(default_factory=Tuning)
+    hours: StaffedHours = field(default_factory=StaffedHours)
 
     @property
     def language(self) -> Language:

@@ -13,7 +13,12 @@ from bot.values import case_number, has_words, is_stop_word, order_number, phone
 
 SOCIAL = frozenset({"greet", "goodbye", "thanks", "affirm", "deny", "cancel", "help", "bot_challenge", "out_of_scope"})
 ANSWERS = frozenset({"affirm", "deny", "inform", "cancel"})  # meanings that only make sense after a question
-HANDOFF, UNSUBSCRIBE, ORDER_STATUS, COMPLAINT_STATUS = "human_handoff", "unsubscribe_news", "order_status", "complaint_status"
+HANDOFF, UNSUBSCRIBE, ORDER_STATUS, COMPLAINT_STATUS = (
+    "human_handoff",
+    "unsubscribe_news",
+    "order_status",
+    "complaint_status",
+)
 _QUESTION = re.compile(
     r"[?？]\s*$|[吗么呢]\s*$|怎么|怎样|什么时候|多少|多久|几点|哪[里儿个些家]|能不能|可不可以|是不是|有没有|为什么|请问"
     r"|^\s*(?:what|when|where|which|who|why|how|do|does|did|can|could|is|are|will|would|may|should)\b",
@@ -55,7 +60,7 @@ def answer(talk: Talk, request: Request, *, least: float) -> bool:
         if talk.needs:
             return True
     if article and (not is_believed or article.score >= talk.assistant.tuning.article_over_intent):
-        talk.say("utter_article", literal=article.answer, title=article.title)
+        talk.say("utter_article", {"title": article.title}, literal=article.answer)
         return True
     if is_believed:
         talk.say(f"utter_{intent.name}")
@@ -122,8 +127,10 @@ def respond_to_meaning(talk: Talk, request: Request) -> None:
     if is_weak_request and talk.trigger_of(intent.name, intent.confidence) and article_for(talk, request):
         answer(talk, request, least=2.0)
         return
-    if not talk.needs and not start_intent(talk, intent.name, intent.confidence) and not answer(
-        talk, request, least=tuning.accept
+    if (
+        not talk.needs
+        and not start_intent(talk, intent.name, intent.confidence)
+        and not answer(talk, request, least=tuning.accept)
     ):
         fall_back(talk, request)
 
@@ -144,7 +151,7 @@ def bare_value(talk: Talk, request: Request) -> bool:
     number = phone(words)
     if number and (is_informing or len(plain(words)) <= 20 + _BARE_EXTRA):
         talk.effects.append(UpdateCustomer(phone=number))
-        talk.say("utter_phone_noted", phone=number)
+        talk.say("utter_phone_noted", {"phone": number})
         return True
     order = order_number(words)
     if order and (is_informing or len(plain(words)) <= len(order) + _BARE_EXTRA):

@@ -14,7 +14,8 @@ _WEEKDAYS_ZH = "一二三四五六日"
 _WEEKDAYS_EN = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _MONTHS_EN = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _RELATIVE = {
-    "大前天": -3, "前天": -2, "昨天": -1, "昨日": -1, "昨晚": -1, "今天": 0, "今日": 0, "刚才": 0, "今早": 0, "明天": 1, "后天": 2,
+    "大前天": -3, "前天": -2, "昨天": -1, "昨日": -1, "昨晚": -1, "今天": 0, "今日": 0, "刚才": 0, "今早": 0,
+    "明天": 1, "后天": 2,
     "day before yesterday": -2, "yesterday": -1, "last night": -1, "today": 0, "this morning": 0, "just now": 0,
     "day after tomorrow": 2, "tomorrow": 1,
 }  # fmt: skip

@@ -79,4 +79,4 @@ def take_contact(talk: Talk, contact: Contact) -> None:
         talk.set_slot(frame, slot.name, number)
         talk.run()
         return
-    talk.say("utter_contact_saved" if contact.is_own else "utter_contact_other", phone=number)
+    talk.say("utter_contact_saved" if contact.is_own else "utter_contact_other", {"phone": number})

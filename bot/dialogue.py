@@ -14,10 +14,10 @@ from bot.at_rest import HANDOFF, answer, looks_like_question, respond, start_int
 from bot.content import take_content
 from bot.hearing import Choice, Request, hear, language_of
 from bot.in_flow import category, continue_flow, drop_flow, rewind, understood_value
-from bot.memory import Memory, recall
+from bot.memory import recall
 from bot.ownership import while_operator_owns, while_queued
 from bot.talk import Talk
-from bot.types import Decision, Event, Owner, ReplyButton, ScoredIntent, Turn
+from bot.types import Decision, Event, Owner, ScoredIntent, Turn
 from bot.values import yes_or_no
 
 
@@ -98,15 +98,15 @@ def set_aside(talk: Talk, request: Request) -> bool:
     memory = talk.memory
     frame = memory.stack[-1]
     value = late_answer(talk, request)
-    title = talk.flow_title(frame.flow) if frame.flow in talk.assistant.flows else ""
+    title = talk.flow_title(frame.flow)
     memory.shared = {}
-    if value is None or not title:
+    if value is None:
         memory.stack, memory.later = [], []
         if frame.given:
-            talk.say("utter_flow_expired", flow=title)
+            talk.say("utter_flow_expired", {"flow": title})
         return False
     memory.frozen, memory.stack, memory.held, memory.question = memory.stack, [], value, "resume"
-    talk.say("utter_resume", flow=title, value=talk.shown(frame.asked, value))
+    talk.say("utter_resume", {"flow": title, "value": talk.shown(frame.asked, value)})
     return True
 
 
@@ -215,6 +215,3 @@ def act_on(talk: Talk, intent: str, slots: dict[str, str] | None = None) -> None
     talk.memory.fallbacks = 0
     if not start_intent(talk, intent, 1.0, slots) and not answer(talk, request, least=0.0):
         talk.say("utter_rephrase")
-
-
-

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 
 from bot.errors import AssistantInvalid
 from bot.flows import END, Flow, Step
@@ -17,6 +18,7 @@ def check_flows(
     actions: Collection[str],
 ) -> None:
     """Nothing is dangling, unreachable or endless. Raises: AssistantInvalid for the first flow that is."""
+    known = _Known(flows, slots, responses, actions)
     for flow in flows.values():
         for trigger in flow.triggers:
             if trigger.intent not in intents:
@@ -26,10 +28,18 @@ def check_flows(
                 raise _wrong(flow, None, f"flow {flow.id} persists unknown slot {name!r}")
         _check_slots_read(flow, None, flow.condition.names if flow.condition else frozenset(), slots)
         for step in flow.steps.values():
-            _check_step(flow, step, flows, slots, responses, actions)
+            _check_step(flow, step, known)
         _check_reachable(flow)
         _check_loops(flow)
     _check_calls(flows)
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    flows: Collection[str]
+    slots: Collection[str]
+    responses: Collection[str]
+    actions: Collection[str]
 
 
 def _wrong(flow: Flow, step: Step | None, reason: str) -> AssistantInvalid:
@@ -42,33 +52,26 @@ def _check_slots_read(flow: Flow, step: Step | None, names: Collection[str], slo
             raise _wrong(flow, step, f"a condition of flow {flow.id} reads unknown slot {name!r}")
 
 
-def _check_step(
-    flow: Flow,
-    step: Step,
-    flows: Mapping[str, Flow],
-    slots: Collection[str],
-    responses: Collection[str],
-    actions: Collection[str],
-) -> None:
+def _check_step(flow: Flow, step: Step, known: _Known) -> None:
     for branch in step.next:
-        _check_slots_read(flow, step, branch.condition.names if branch.condition else (), slots)
+        _check_slots_read(flow, step, branch.condition.names if branch.condition else (), known.slots)
     for name, _ in step.assignments:
-        if name not in slots:
+        if name not in known.slots:
             raise _wrong(flow, step, f"flow {flow.id} sets unknown slot {name!r}")
     if step.kind == "collect":
-        if step.target not in slots:
+        if step.target not in known.slots:
             raise _wrong(flow, step, f"flow {flow.id} collects unknown slot {step.target!r}")
-        if step.utter not in responses and f"action_ask_{step.target}" not in actions:
+        if step.utter not in known.responses and f"action_ask_{step.target}" not in known.actions:
             raise _wrong(flow, step, f"flow {flow.id} asks with unknown response {step.utter!r}")
         for rejection in step.rejections:
-            _check_slots_read(flow, step, rejection.condition.names, slots)
-            if rejection.utter not in responses:
+            _check_slots_read(flow, step, rejection.condition.names, known.slots)
+            if rejection.utter not in known.responses:
                 raise _wrong(flow, step, f"flow {flow.id} rejects with unknown response {rejection.utter!r}")
     if step.kind == "action":
-        known = responses if step.target.startswith("utter_") else actions
-        if step.target not in known:
+        names = known.responses if step.target.startswith("utter_") else known.actions
+        if step.target not in names:
             raise _wrong(flow, step, f"flow {flow.id} uses unknown action {step.target!r}")
-    if step.kind in ("link", "call") and step.target not in flows:
+    if step.kind in ("link", "call") and step.target not in known.flows:
         raise _wrong(flow, step, f"flow {flow.id} goes to unknown flow {step.target!r}")
 
 

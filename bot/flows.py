@@ -3,7 +3,7 @@
 A published subset of Rasa's flow language (config/flows.schema.json says it as JSON schema). Keys we do not know are
 refused with file and line. Where it differs from Rasa: slots are local to a flow unless shared; `link` and `call` hand
 over the slots of the calling flow; `ask_before_filling` asks even when a remembered (shared) value exists, but not when
-the customer has just given one; a `collect` of a slot with a registered action `action_ask_<slot>` is asked by that action.
+the customer has just given one; a `collect` of a slot with an action `action_ask_<slot>` is asked by that action.
 """
 
 from __future__ import annotations
@@ -149,7 +149,9 @@ def _steps(flow: str, steps: list[Any]) -> list[Step]:
 
 
 def _kind(flow: str, step: dict[str, Any]) -> StepKind:
-    kinds: list[StepKind] = [kind for kind in ("collect", "action", "set_slots", "link", "call", "noop") if kind in step]
+    kinds: list[StepKind] = [
+        kind for kind in ("collect", "action", "set_slots", "link", "call", "noop") if kind in step
+    ]
     if len(kinds) != 1:
         found = " and ".join(kinds) or "none"
         raise invalid(f"a step of flow {flow} needs exactly one of {', '.join(_STEP_KEYS)}; found {found}", step)

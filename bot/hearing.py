@@ -27,7 +27,16 @@ from bot.types import (
 from bot.values import CASE_NUMBER, plain
 
 _NUMBER = re.compile(r"^(?:选|第|no\.?|number|option)?\s*(\d{1,2})\s*(?:个|项|号)?$", re.IGNORECASE | re.ASCII)
-_ORDINALS = {"第一个": 1, "第二个": 2, "第三个": 3, "第四个": 4, "第五个": 5, "the first": 1, "the second": 2, "the third": 3}
+_ORDINALS = {
+    "第一个": 1,
+    "第二个": 2,
+    "第三个": 3,
+    "第四个": 4,
+    "第五个": 5,
+    "the first": 1,
+    "the second": 2,
+    "the third": 3,
+}
 _CHOICE = re.compile(r"^(intent|flow|slot|say):([A-Za-z_][\w-]{0,63})(?:([?=])(.{0,300}))?$", re.DOTALL)
 _ENGINE_COMMAND = re.compile(r"^\s*/[A-Za-z_]")
 
@@ -120,8 +129,8 @@ def typed_choice(words: str, memory: Memory) -> Choice | None:
         return None
     match = _NUMBER.match(said)
     number = _ORDINALS.get(said) or (int(match[1]) if match else 0)
-    for offer in memory.offered:
-        if (number and offer.number == number) or plain(offer.label) == said:
+    for place, offer in enumerate(memory.offered, start=1):
+        if place == number or plain(offer.label) == said:
             return choice_of(offer.value)
     return None
 
@@ -136,5 +145,7 @@ def choice_of(value: str) -> Choice | None:
         return Choice(kind, name, value=rest) if mark == "=" and rest else None
     if mark == "=":
         return None
-    pairs = tuple((key, given) for key, sign, given in (part.partition("=") for part in rest.split("&")) if sign and key)
+    pairs = tuple(
+        (key, given) for key, sign, given in (part.partition("=") for part in rest.split("&")) if sign and key
+    )
     return Choice(kind, name, slots=pairs)

@@ -75,7 +75,7 @@ def cancel(talk: Talk) -> None:
     frame = talk.memory.stack[-1]
     if len(frame.given) >= talk.assistant.tuning.confirm_cancel_from:
         talk.memory.question = "cancel"
-        talk.say("utter_confirm_cancel", flow=talk.flow_title(frame.flow) if frame.flow in talk.assistant.flows else "")
+        talk.say("utter_confirm_cancel", {"flow": talk.flow_title(frame.flow)})
         return
     drop_flow(talk)
 
@@ -85,8 +85,9 @@ def drop_flow(talk: Talk) -> None:
     frame = talk.memory.stack.pop()
     while frame.is_called and talk.memory.stack:
         frame = talk.memory.stack.pop()
-    title = talk.flow_title(frame.flow) if frame.flow in talk.assistant.flows else ""
-    talk.say("utter_cancelled", flow=title)
+    talk.say("utter_cancelled", {"flow": talk.flow_title(frame.flow)})
+    if talk.memory.stack:
+        talk.go_back(frame)
 
 
 def is_open(slot: Slot | None) -> bool:
@@ -187,9 +188,13 @@ def correct(talk: Talk, frame: Frame, asked: Slot | None, request: Request) -> b
         return False
     for name, value in changes.items():
         talk.set_slot(frame, name, value)
+    for entity in values_in(talk, request):  # what the slot was derived from is corrected with it
+        if entity.name in talk.assistant.slots and entity.name not in changes:
+            talk.set_slot(frame, entity.name, normal(entity.name, entity.value or entity.text, talk.today))
     rewind(frame, flow, set(changes))
     name, value = next(iter(changes.items()))
-    talk.say("utter_corrected", slot=talk.assistant.word("slot", name, talk.language), value=talk.shown(name, value))
+    wording = {"slot": talk.assistant.word("slot", name, talk.language), "value": talk.shown(name, value)}
+    talk.say("utter_corrected", wording)
     return True
 
 

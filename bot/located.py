@@ -1,6 +1,6 @@
 """Plain data that remembers the line it was written on, so that an error can say where to look.
 
-A file reader builds `Table` and `Rows` instead of `dict` and `list`; everything that only reads data sees no difference.
+A file reader builds `Table` and `Rows` instead of `dict` and `list`; whoever only reads sees no difference.
 """
 
 from __future__ import annotations

@@ -42,11 +42,10 @@ class Frame:
 
 @dataclass(frozen=True)
 class Offered:
-    """A button the customer saw last; `number` is its place in the last list, 0 when it was in an earlier one."""
+    """A button the customer saw last; its place in the list is the number that may be typed."""
 
     label: str
     value: str
-    number: int
 
 
 @dataclass
@@ -76,7 +75,7 @@ class Memory:
             "stack": [frame.to_json() for frame in self.stack],
             "frozen": [frame.to_json() for frame in self.frozen],
             "shared": dict(self.shared),
-            "offered": [[offer.label, offer.value, offer.number] for offer in self.offered],
+            "offered": [[offer.label, offer.value] for offer in self.offered],
             "question": self.question,
             "held": self.held,
             "later": list(self.later),
@@ -153,8 +152,8 @@ def _frames(value: Any) -> list[Frame]:
 
 def _offered(value: Any) -> Offered | None:
     match _list(value):
-        case [str(label), str(chosen), int(number)]:
-            return Offered(label, chosen, number)
+        case [str(label), str(chosen)]:
+            return Offered(label, chosen)
         case _:
             return None
 

@@ -42,7 +42,7 @@ def while_queued(talk: Talk, requests: Sequence[Request], handle: Handle) -> Dec
     content = talk.turn.message.content
     if isinstance(content, Contact) and content.is_own and (number := phone(content.phone)):
         talk.effects.append(UpdateCustomer(phone=number, phone_is_verified=True))
-        talk.say("utter_contact_saved", phone=number)
+        talk.say("utter_contact_saved", {"phone": number})
         return talk.finish()
     is_answered = False
     for request in requests:

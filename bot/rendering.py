@@ -15,16 +15,14 @@ MAX_ARGUMENT = 4000  # characters of one inserted value: a customer's text never
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
-def render(
-    reply: Reply, language: Language, channel: str, assistant: Assistant, seed: int | str = 0
-) -> RenderedReply:
+def render(reply: Reply, language: Language, channel: str, assistant: Assistant, seed: int | str = 0) -> RenderedReply:
     """The text and buttons a customer sees; the same arguments always give the same wording.
 
     Inserted values are data: braces in them are shown as they are. A placeholder nobody filled becomes empty.
     """
     language = reply.language or language
     variations = fitting(assistant.responses.get(reply.template, ()), language, channel)
-    buttons = reply.buttons or template_buttons(reply.template, language, channel, assistant)
+    buttons = shown_buttons(reply, language, channel, assistant)
     if reply.literal.strip():
         return RenderedReply(text=reply.literal, buttons=buttons)
     if not variations:
@@ -41,7 +39,7 @@ def fill(template: str, args: Mapping[str, str]) -> str:
 
 
 def fitting(variations: Sequence[Variation], language: Language, channel: str) -> tuple[Variation, ...]:
-    """The variations for this language and channel; those made for the channel or the language go before general ones."""
+    """The variations for this language and channel; those made for either go before general ones."""
     for wanted in (language, None):
         spoken = [variation for variation in variations if variation.language == wanted]
         for here in (channel, ""):
@@ -51,9 +49,11 @@ def fitting(variations: Sequence[Variation], language: Language, channel: str) -
     return tuple(variation for variation in variations if variation.channel in ("", channel)) or tuple(variations)
 
 
-def template_buttons(template: str, language: Language, channel: str, assistant: Assistant) -> tuple[ReplyButton, ...]:
-    """Buttons a response carries by itself. They do not depend on which wording is chosen."""
-    for variation in fitting(assistant.responses.get(template, ()), language, channel):
+def shown_buttons(reply: Reply, language: Language, channel: str, assistant: Assistant) -> tuple[ReplyButton, ...]:
+    """The reply's buttons, else those its response carries by itself. They do not depend on which wording is chosen."""
+    if reply.buttons or reply.is_plain:
+        return reply.buttons
+    for variation in fitting(assistant.responses.get(reply.template, ()), reply.language or language, channel):
         if variation.buttons:
             return tuple(ReplyButton(button.label, button.value) for button in variation.buttons)
     return ()

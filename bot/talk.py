@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from bot.actions.base import ActionContext, Actions
@@ -11,8 +12,7 @@ from bot.business_time import is_staffed, say_day, zone
 from bot.flows import END, Flow, SlotValue, Step
 from bot.hearing import Request
 from bot.memory import MAX_FRAMES, MAX_LATER, MAX_OFFERED, Frame, Memory, Offered
-
-from bot.rendering import template_buttons
+from bot.rendering import shown_buttons
 from bot.types import (
     Decision,
     Effect,
@@ -49,8 +49,15 @@ class Talk:
 
     # --- saying -------------------------------------------------------------------------------------------------
 
-    def say(self, template: str, *, buttons: tuple[ReplyButton, ...] = (), literal: str = "", **args: str) -> None:
-        self.replies.append(Reply(template, args=args, buttons=buttons, literal=literal))
+    def say(
+        self,
+        template: str,
+        args: Mapping[str, str] | None = None,
+        *,
+        buttons: tuple[ReplyButton, ...] = (),
+        literal: str = "",
+    ) -> None:
+        self.replies.append(Reply(template, args=args or {}, buttons=buttons, literal=literal))
 
     def has_response(self, template: str) -> bool:
         return template in self.assistant.responses
@@ -61,7 +68,8 @@ class Talk:
         return known.title.get(self.language, "") if known else ""
 
     def flow_title(self, flow: str) -> str:
-        return self.assistant.word("flow", flow, self.language, self.assistant.flows[flow].name)
+        known = self.assistant.flows.get(flow)
+        return self.assistant.word("flow", flow, self.language, known.name if known else flow)
 
     # --- slots --------------------------------------------------------------------------------------------------
 
@@ -87,9 +95,10 @@ class Talk:
                 continue
             if slot.name not in flow.slots and len(slot.entities) > 1:
                 continue  # slots of several kinds are filled only where a flow asks for them
-            for entity in reversed(entities):
-                if entity.name in slot.entities:
-                    self.set_slot(frame, slot.name, normal(entity.name, entity.value or entity.text, self.today))
+            for kind in slot.entities:  # in the order the domain lists them: the first kind is the most telling
+                said = [entity.value or entity.text for entity in entities if entity.name == kind]
+                if said:
+                    self.set_slot(frame, slot.name, normal(kind, said[-1], self.today))
                     break
 
     def shown(self, name: str, value: SlotValue) -> str:
@@ -199,7 +208,7 @@ class Talk:
         return True
 
     def is_filled(self, frame: Frame, step: Step) -> bool:
-        """Whether the collected slot has a value that no rejection refuses; a refused one is cleared, with the reason."""
+        """Whether the slot has a value that no rejection refuses; a refused one is cleared, with the reason."""
         slot = self.assistant.slots.get(step.target)
         if frame.slots.get(step.target) is None and slot and slot.is_shared and not step.ask_before_filling:
             remembered = self.memory.shared.get(step.target)
@@ -210,7 +219,7 @@ class Talk:
         values = self.values(frame)
         for rejection in step.rejections:
             if rejection.condition.holds(values):
-                self.say(rejection.utter, **self.args(frame))
+                self.say(rejection.utter, self.args(frame))
                 self.forget(frame, step.target)
                 frame.asked = step.target
                 frame.tries += 1
@@ -228,7 +237,7 @@ class Talk:
 
     def act(self, frame: Frame, step: Step) -> bool:
         if step.target.startswith("utter_"):
-            self.say(step.target, **self.args(frame))
+            self.say(step.target, self.args(frame))
             return True
         outcome = self.actions[step.target](self.context(frame))
         if outcome.needs:
@@ -251,6 +260,7 @@ class Talk:
             message_words=self.message_words,
             entities=self.entities,
             media=tuple(self.memory.media),
+            own=frozenset(name for name, value in frame.slots.items() if value is not None),
         )
 
     def go(self, frame: Frame, flow: Flow, step: Step) -> bool:
@@ -286,13 +296,22 @@ class Talk:
             step.target for step in flow.steps.values() if step.kind == "collect" and not step.reset_after_flow_ends
         }
         self.memory.shared.update({name: frame.slots[name] for name in kept if frame.slots.get(name) is not None})
-        if not frame.is_called or self.memory.top is None:
+        if self.memory.top is None:
+            return
+        if not frame.is_called:
+            self.go_back(frame)
             return
         caller = self.memory.stack[-1]
         caller.slots.update(frame.slots)
         caller.given += [name for name in frame.given if name not in caller.given]
         if caller.step == END and (calling := self.assistant.versions.get(caller.version)):
             self.end(caller, calling)
+
+    def go_back(self, ended: Frame) -> None:
+        """Name the interrupted flow that goes on, when the interruption took more than this message."""
+        below = self.memory.stack[-1]
+        if any(ended is frame for frame in self.older) and below.flow in self.assistant.flows:
+            self.say("utter_back_to", {"flow": self.flow_title(below.flow)})
 
     # --- the end of the turn ------------------------------------------------------------------------------------
 
@@ -308,7 +327,7 @@ class Talk:
         if self.needs:
             return Decision(needs=tuple(dict.fromkeys(self.needs)), language=self.language)
         self.memory.at = self.turn.now
-        self.remember_buttons()
+        self.settle_buttons()
         return Decision(tuple(self.replies), tuple(self.effects), self.memory.to_json(), self.language)
 
     def start_later(self) -> None:
@@ -336,24 +355,28 @@ class Talk:
             return
         asking = self.actions.get(f"action_ask_{step.target}")
         if asking is None:
-            self.say(step.utter, **self.args(frame))
+            self.say(step.utter, self.args(frame))
             return
         outcome = asking(self.context(frame))
         self.needs += outcome.needs
         self.replies += outcome.replies
 
-    def remember_buttons(self) -> None:
-        """What a typed number or label can choose next time; earlier buttons stay when this turn said nothing."""
-        if not self.replies:
-            return
-        channel = self.turn.conversation.identity.channel
-        groups = [
-            reply.buttons or template_buttons(reply.template, reply.language or self.language, channel, self.assistant)
-            for reply in self.replies
+    def settle_buttons(self) -> None:
+        """One list of buttons per turn, the last one, so that a typed number means one thing; it is remembered.
+
+        Offers ("shall I …?") are made only where nothing else follows. Without replies the earlier buttons stay.
+        """
+        last = len(self.replies) - 1
+        replies = [
+            reply for place, reply in enumerate(self.replies) if place == last or not reply.template.endswith("_offer")
         ]
-        shown = [group for group in groups if group]
-        self.memory.offered = [
-            Offered(button.label, button.value, number if group is shown[-1] else 0)
-            for group in shown
-            for number, button in enumerate(group, start=1)
-        ][-MAX_OFFERED:]
+        channel = self.turn.conversation.identity.channel
+        shown = [shown_buttons(reply, self.language, channel, self.assistant) for reply in replies]
+        chosen = max((place for place, buttons in enumerate(shown) if buttons), default=-1)
+        self.replies = [
+            reply if place == chosen or not buttons else replace(reply, buttons=(), is_plain=True)
+            for place, (reply, buttons) in enumerate(zip(replies, shown, strict=True))
+        ]
+        if replies:
+            buttons = shown[chosen][:MAX_OFFERED] if chosen >= 0 else ()
+            self.memory.offered = [Offered(button.label, button.value) for button in buttons]

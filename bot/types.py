@@ -324,6 +324,7 @@ class Reply:
     buttons: tuple[ReplyButton, ...] = ()
     literal: str = ""
     language: Language | None = None  # None: the decision's language
+    is_plain: bool = False  # True: the template's own buttons are left out (a later reply of the turn has some)
 
 
 @dataclass(frozen=True, slots=True)
@@ -400,14 +401,7 @@ class AddTimeline:
 
 
 Effect = (
-    OpenCase
-    | UpdateCase
-    | RequestHandoff
-    | ReleaseHandoff
-    | RecordConsent
-    | CreateTask
-    | UpdateCustomer
-    | AddTimeline
+    OpenCase | UpdateCase | RequestHandoff | ReleaseHandoff | RecordConsent | CreateTask | UpdateCustomer | AddTimeline
 )
 
 

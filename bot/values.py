@@ -86,7 +86,10 @@ def order_number(words: str) -> str | None:
 
 
 def _is_amount_or_year(words: str, match: re.Match[str]) -> bool:
-    before, after = words[max(0, match.start() - 1) : match.start()], words[match.end() : match.end() + 5].strip().lower()
+    before, after = (
+        words[max(0, match.start() - 1) : match.start()],
+        words[match.end() : match.end() + 5].strip().lower(),
+    )
     return before in ("¥", "￥", "$", "€") or after.startswith(("年", "元", "块", "yuan", "cny", "rmb"))
 
 

@@ -20,7 +20,11 @@ def configure_logging(format_: Literal["auto", "json", "console"], level: str) -
     ]
     if to_console:
         shared.append(structlog.dev.set_exc_info)
-        renderer: structlog.types.Processor = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        renderer: structlog.types.Processor = structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(),
+            # Never the pretty one: it prints local variables, and those hold what customers wrote.
+            exception_formatter=structlog.dev.plain_traceback,
+        )
     else:
         shared.append(structlog.processors.format_exc_info)
         renderer = structlog.processors.JSONRenderer(ensure_ascii=False)

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, select
 
 from crm_sync.columns import digest_key, key_in
 from crm_sync.rows import new_ids
+from crm_sync.statements import Statement, insert_rows
 from crm_sync.tables import conversations, customers, identities
 
 
@@ -51,7 +52,7 @@ class Place:
     language_hint: str
 
 
-_PLACES = (
+_PLACES = Statement(
     select(
         conversations.c.key,
         conversations.c.id,
@@ -67,13 +68,15 @@ _PLACES = (
     .order_by(conversations.c.id)
     .with_for_update(of=conversations)
 )
-_IDENTITIES = select(
-    identities.c.key,
-    identities.c.id,
-    identities.c.customer_id,
-    identities.c.display_name,
-    identities.c.language_hint,
-).where(key_in(identities.c.key, "keys"))
+_IDENTITIES = Statement(
+    select(
+        identities.c.key,
+        identities.c.id,
+        identities.c.customer_id,
+        identities.c.display_name,
+        identities.c.language_hint,
+    ).where(key_in(identities.c.key, "keys"))
+)
 
 
 def find_or_create(conn: Connection, addresses: Iterable[Address], now: datetime) -> dict[Address, Place]:
@@ -94,7 +97,7 @@ def find_or_create(conn: Connection, addresses: Iterable[Address], now: datetime
             row.display_name,
             row.language_hint,
         )
-        for row in conn.execute(_PLACES, {"keys": list(keys)})
+        for row in _PLACES.rows(conn, {"keys": list(keys)})
     }
     missing = {key: address for key, address in keys.items() if address not in places}
     if missing:
@@ -124,7 +127,7 @@ def _create(conn: Connection, missing: dict[str, Address], now: datetime) -> dic
             }
         )
         places[address] = Place(conversation_id, identity_id, customer_id, 0, None, name, hint)
-    conn.execute(insert(conversations), rows)
+    insert_rows(conn, conversations, rows)
     return places
 
 
@@ -133,14 +136,14 @@ def _identities(conn: Connection, addresses: list[Address], now: datetime) -> di
     wanted = {address.identity_key(): address for address in addresses}
     people: dict[str, tuple[int, int, str, str]] = {
         row.key: (row.id, row.customer_id, row.display_name, row.language_hint)
-        for row in conn.execute(_IDENTITIES, {"keys": list(wanted)})
+        for row in _IDENTITIES.rows(conn, {"keys": list(wanted)})
     }
     unknown = {key: address for key, address in wanted.items() if key not in people}
     if not unknown:
         return people
     customer_ids = new_ids(conn, customers, len(unknown))
     identity_ids = new_ids(conn, identities, len(unknown))
-    conn.execute(insert(customers), [{"id": customer_id, "created_at": now} for customer_id in customer_ids])
+    insert_rows(conn, customers, [{"id": customer_id, "created_at": now} for customer_id in customer_ids])
     rows: list[dict[str, Any]] = []
     for (key, address), customer_id, identity_id in zip(unknown.items(), customer_ids, identity_ids, strict=True):
         rows.append(
@@ -155,5 +158,5 @@ def _identities(conn: Connection, addresses: list[Address], now: datetime) -> di
             }
         )
         people[key] = (identity_id, customer_id, "", "")
-    conn.execute(insert(identities), rows)
+    insert_rows(conn, identities, rows)
     return people

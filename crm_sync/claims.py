@@ -13,8 +13,9 @@ from sqlalchemy import Connection, and_, bindparam, exists, func, or_, select, u
 from bot.ports import Claimed, ClaimedMessage
 from bot.types import Conversation, ConversationId, CustomerId, CustomerSnapshot, Identity, InboxId, Owner
 from crm_sync.codec import load_message
-from crm_sync.columns import id_in
+from crm_sync.columns import id_in, is_filled, is_state
 from crm_sync.snapshots import CustomerRow, snapshots
+from crm_sync.statements import Statement
 from crm_sync.tables import cases, consents, conversations, customers, identities, inbox, orders, tasks
 
 LEASE: Final = timedelta(seconds=10)
@@ -22,7 +23,7 @@ MAX_MESSAGES: Final = 10  # per conversation and claim
 
 _now = bindparam("now", type_=conversations.c.dirty_since.type)
 # Most customers have no orders, cases, consents or tasks yet: asking whether they do saves four statements.
-_DUE = (
+_DUE = Statement(
     select(
         conversations.c.id,
         conversations.c.customer_id,
@@ -47,8 +48,7 @@ _DUE = (
             exists().where(orders.c.customer_id == customers.c.id),
             and_(
                 customers.c.phone_is_verified,
-                customers.c.phone != "",
-                exists().where(orders.c.phone == customers.c.phone),
+                exists().where(orders.c.phone == customers.c.phone, is_filled(orders.c.phone)),
             ),
         ).label("has_orders"),
         exists().where(cases.c.customer_id == customers.c.id).label("has_cases"),
@@ -66,7 +66,7 @@ _DUE = (
     .limit(bindparam("limit"))
     .with_for_update(of=conversations, skip_locked=True)
 )
-_LEASE = (
+_LEASE = Statement(
     update(conversations)
     .where(id_in(conversations.c.id, "b_ids"))
     .values(lease_owner=bindparam("b_lease"), lease_until=bindparam("b_until"))
@@ -81,26 +81,26 @@ _numbered = (
         inbox.c.wants_turn,
         func.row_number().over(partition_by=inbox.c.conversation_id, order_by=inbox.c.id).label("place"),
     )
-    .where(id_in(inbox.c.conversation_id, "ids"), inbox.c.state == "pending")
+    .where(id_in(inbox.c.conversation_id, "ids"), is_state(inbox.c.state, "pending"))
     .subquery()
 )
-_PENDING = select(_numbered).where(_numbered.c.place <= MAX_MESSAGES).order_by(_numbered.c.id)
-_NOTHING_WAITS = (
+_PENDING = Statement(select(_numbered).where(_numbered.c.place <= MAX_MESSAGES).order_by(_numbered.c.id))
+_NOTHING_WAITS = Statement(
     update(conversations)
     .where(id_in(conversations.c.id, "b_ids"))
     .values(dirty_since=None, lease_owner=None, lease_until=None, retry_at=None)
 )
-_RENEW = (
+_RENEW = Statement(
     update(conversations)
     .where(conversations.c.id == bindparam("b_id"), conversations.c.lease_owner == bindparam("b_lease"))
     .values(lease_until=bindparam("b_until"))
 )
-_RELEASE = (
+_RELEASE = Statement(
     update(conversations)
     .where(conversations.c.id == bindparam("b_id"), conversations.c.lease_owner == bindparam("b_lease"))
     .values(lease_owner=None, lease_until=None, retry_at=bindparam("b_retry_at"))
 )
-_HOLDS = (
+_HOLDS = Statement(
     select(conversations.c.id)
     .where(conversations.c.id == bindparam("id"), conversations.c.lease_owner == bindparam("lease"))
     .with_for_update()
@@ -109,18 +109,18 @@ _HOLDS = (
 
 def claim(conn: Connection, worker: str, limit: int, now: datetime) -> list[Claimed]:
     """Up to `limit` conversations leased to `worker`, longest waiting first, each with its next messages."""
-    due = conn.execute(_DUE, {"now": now, "limit": limit}).all()
+    due = _DUE.rows(conn, {"now": now, "limit": limit})
     if not due:
         return []
     lease = f"{worker}:{secrets.token_hex(6)}"
     ids = [row.id for row in due]
-    conn.execute(_LEASE, {"b_ids": ids, "b_lease": lease, "b_until": now + LEASE})
+    _LEASE.change(conn, {"b_ids": ids, "b_lease": lease, "b_until": now + LEASE})
     waiting: dict[int, list[Any]] = defaultdict(list)
-    for row in conn.execute(_PENDING, {"ids": ids}):
+    for row in _PENDING.rows(conn, {"ids": ids}):
         waiting[row.conversation_id].append(row)
     idle = [row.id for row in due if row.id not in waiting]
     if idle:
-        conn.execute(_NOTHING_WAITS, {"b_ids": idle})
+        _NOTHING_WAITS.change(conn, {"b_ids": idle})
     people = snapshots(conn, [_customer(row) for row in due if row.id in waiting])
     return [
         _claimed(row, people[CustomerId(row.customer_id), row.channel], waiting[row.id], lease)
@@ -189,25 +189,24 @@ def renew(conn: Connection, leases: Sequence[Claimed], now: datetime) -> None:
         {"b_id": item.conversation.id, "b_lease": item.lease, "b_until": now + LEASE}
         for item in sorted(leases, key=lambda item: item.conversation.id)
     ]
-    if rows:
-        conn.execute(_RENEW, rows)
+    _RENEW.change_each(conn, rows)
 
 
 def release(conn: Connection, claimed: Claimed, retry_at: datetime | None) -> None:
     """The conversation can be claimed again, not before `retry_at`; nothing happens when the lease was lost."""
-    conn.execute(_RELEASE, {"b_id": claimed.conversation.id, "b_lease": claimed.lease, "b_retry_at": retry_at})
+    _RELEASE.change(conn, {"b_id": claimed.conversation.id, "b_lease": claimed.lease, "b_retry_at": retry_at})
 
 
 def park(conn: Connection, claimed: Claimed, inbox_id: InboxId, reason: str, now: datetime) -> None:
     """The message is set aside and the conversation released; nothing happens when the lease was lost."""
-    if conn.execute(_HOLDS, {"id": claimed.conversation.id, "lease": claimed.lease}).first() is None:
+    if not _HOLDS.rows(conn, {"id": claimed.conversation.id, "lease": claimed.lease}):
         return
     conn.execute(
         update(inbox)
         .where(
             inbox.c.id == inbox_id,
             inbox.c.conversation_id == claimed.conversation.id,
-            inbox.c.state == "pending",
+            is_state(inbox.c.state, "pending"),
         )
         .values(state="parked", reason=reason, done_at=now)
     )

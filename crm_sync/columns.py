@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
-from sqlalchemy import BigInteger, Boolean, Connection, Dialect, Integer, Text, bindparam
+from sqlalchemy import BigInteger, Boolean, Connection, Dialect, Integer, Text, bindparam, literal_column
 from sqlalchemy.dialects.postgresql import ARRAY, TIMESTAMP
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -150,6 +150,7 @@ class _OneOf(FunctionElement[bool]):
     name = "one_of"
     type = Boolean()
     inherit_cache = True
+    _is_implicitly_boolean = True  # else SQLite is given "(…) = 1", for which it uses no index
 
 
 @compiles(_OneOf, "postgresql")
@@ -173,6 +174,20 @@ def id_in(column: ColumnElement[Any], parameter: str) -> ColumnElement[bool]:
 def key_in(column: ColumnElement[Any], parameter: str) -> ColumnElement[bool]:
     """True where `column` is one of the plain strings bound to `parameter`."""
     return _OneOf(column, bindparam(parameter, type_=_Keys()))
+
+
+def is_state(column: ColumnElement[Any], *states: str) -> ColumnElement[bool]:
+    """True where `column` is one of these states, written out: a partial index is used for nothing else.
+
+    States are names from this code, never from outside.
+    """
+    named: list[ColumnElement[Any]] = [literal_column(f"'{state}'") for state in states]
+    return column == named[0] if len(named) == 1 else column.in_(named)
+
+
+def is_filled(column: ColumnElement[Any]) -> ColumnElement[bool]:
+    """True where `column` is not empty, written so that a partial index on filled values is used."""
+    return column != literal_column("''")
 
 
 def digest_key(*parts: str) -> str:

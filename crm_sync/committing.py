@@ -8,19 +8,20 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, func, insert, select, update
+from sqlalchemy import Connection, bindparam, func, select, update
 
 from bot.ports import Committed, OutMessage, TurnResult, TurnsCommit
 from bot.types import ConversationId, Lane, Owner
 from crm_sync.codec import dump_part, wire_event
-from crm_sync.columns import id_in
+from crm_sync.columns import id_in, is_state
 from crm_sync.effects import Subject, apply
 from crm_sync.rows import new_ids
+from crm_sync.statements import Statement, insert_rows
 from crm_sync.tables import conversations, inbox, messages, outbox, turns
 
 LANES: Final = {Lane.OPERATOR: 0, Lane.REPLY: 1, Lane.SERVICE: 2, Lane.BROADCAST: 3}
 
-_LOCK = (
+_LOCK = Statement(
     select(
         conversations.c.id,
         conversations.c.identity_id,
@@ -39,19 +40,19 @@ _LOCK = (
     .order_by(conversations.c.id)
     .with_for_update()
 )
-_DONE = (
+_DONE = Statement(
     update(inbox)
-    .where(id_in(inbox.c.id, "b_ids"), inbox.c.state == "pending")
+    .where(id_in(inbox.c.id, "b_ids"), is_state(inbox.c.state, "pending"))
     .values(state="done", done_at=bindparam("b_now", type_=inbox.c.done_at.type))
     .returning(inbox.c.id)
 )
 # Asked after the conversations are locked: whatever is accepted from here on waits for us and marks them again.
-_REST = (
+_REST = Statement(
     select(inbox.c.conversation_id, func.min(inbox.c.received_at).label("since"))
-    .where(id_in(inbox.c.conversation_id, "ids"), inbox.c.state == "pending")
+    .where(id_in(inbox.c.conversation_id, "ids"), is_state(inbox.c.state, "pending"))
     .group_by(inbox.c.conversation_id)
 )
-_SETTLE = (
+_SETTLE = Statement(
     update(conversations)
     .where(conversations.c.id == bindparam("b_id"))
     .values(
@@ -113,7 +114,7 @@ def commit_turns(
     """
     locked = {
         row.id: row
-        for row in conn.execute(_LOCK, {"ids": sorted({int(item.claimed.conversation.id) for item in commits})})
+        for row in _LOCK.rows(conn, {"ids": sorted({int(item.claimed.conversation.id) for item in commits})})
     }
     refused: dict[int, str] = {}
     work: dict[int, _Work] = {}
@@ -171,13 +172,12 @@ def _write(conn: Connection, work: Sequence[_Work], now: datetime) -> None:
             row["fence"] = item.subject.fence
         writing.outbox.extend(item.outbox)
     for table, rows in ((turns, writing.turns), (messages, writing.messages), (outbox, writing.outbox)):
-        if rows:
-            conn.execute(insert(table), rows)
+        insert_rows(conn, table, rows)
 
 
 def _mark_done(conn: Connection, results: Sequence[tuple[_Work, TurnResult]], now: datetime) -> None:
     ids = [turn.inbox_id for _, turn in results]
-    done = set(conn.execute(_DONE, {"b_ids": ids, "b_now": now}).scalars()) if ids else set()
+    done = {row.id for row in _DONE.rows(conn, {"b_ids": ids, "b_now": now})} if ids else set()
     if len(done) < len(ids):
         raise HandledElsewhere({int(item.row.id) for item, turn in results if turn.inbox_id not in done})
 
@@ -268,8 +268,8 @@ def _outbox_row(writing: _Writing, item: _Work, message: OutMessage, message_id:
 def _rest(conn: Connection, work: Sequence[_Work], now: datetime) -> dict[int, datetime]:
     """The conversations' own rows are written; conversation -> since when more of its messages wait."""
     ids = [int(item.row.id) for item in work]
-    rest: dict[int, datetime] = {row.conversation_id: row.since for row in conn.execute(_REST, {"ids": ids})}
-    conn.execute(_SETTLE, [_settled(item, rest.get(item.row.id), now) for item in work])
+    rest: dict[int, datetime] = {row.conversation_id: row.since for row in _REST.rows(conn, {"ids": ids})}
+    _SETTLE.change_each(conn, [_settled(item, rest.get(item.row.id), now) for item in work])
     return rest
 
 

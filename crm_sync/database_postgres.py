@@ -6,7 +6,7 @@ import asyncio
 from typing import Any, Final
 
 import structlog
-from sqlalchemy import URL
+from sqlalchemy import URL, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -26,6 +26,7 @@ _CONFLICTS: Final = frozenset({"40001", "40P01", "23505"})
 # Classes of PostgreSQL, appendix A: 08 connection, 53 resources (53100 disk full), 57 operator intervention, 58 I/O.
 _UNAVAILABLE: Final = ("08", "53", "57", "58")
 _UNAVAILABLE_CODES: Final = frozenset({"25006", "55P03"})  # read-only (a standby), lock timeout
+_NOT_DURABLE: Final = text("SET LOCAL synchronous_commit = off")
 _SERVER_SETTINGS: Final = {
     "application_name": "frontdesk",
     "jit": "off",  # our statements are short; compiling them costs more than running them
@@ -90,11 +91,13 @@ class PostgresDatabase(Database):
             await engine.dispose()
             raise explain(exc) or StoreUnavailable("store", f"cannot connect ({sqlstate(exc) or exc!r})") from exc
 
-    async def run(self, unit: Unit[T], *, read: bool = False) -> T:
+    async def run(self, unit: Unit[T], *, read: bool = False, durable: bool = True) -> T:
         for attempt in range(1, ATTEMPTS + 1):
             is_committing = False
             try:
                 async with self._engine.connect() as connection:
+                    if not durable:
+                        await connection.execute(_NOT_DURABLE)
                     value = await connection.run_sync(unit)
                     is_committing = True
                     await (connection.rollback() if read else connection.commit())

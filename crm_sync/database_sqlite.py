@@ -38,6 +38,7 @@ _WHY: Final = {
 class _Job:
     unit: Unit[Any]
     read: bool
+    durable: bool
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[Any]
     value: Any = None
@@ -100,12 +101,12 @@ class SqliteDatabase(Database):
             raise error
         return database
 
-    async def run(self, unit: Unit[T], *, read: bool = False) -> T:
+    async def run(self, unit: Unit[T], *, read: bool = False, durable: bool = True) -> T:
         if self._is_closed:
             raise StoreUnavailable("store", "the store is closed")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        self._jobs.put(_Job(unit, read, loop, future))
+        self._jobs.put(_Job(unit, read, durable and not read, loop, future))
         return await future
 
     async def close(self) -> None:
@@ -148,7 +149,10 @@ class SqliteDatabase(Database):
 
 def _run_batch(connection: Connection, batch: Sequence[_Job]) -> None:
     raw: sqlite3.Connection = connection.connection.dbapi_connection  # type: ignore[assignment]  # always pysqlite
+    waits_for_disk = any(job.durable for job in batch)
     try:
+        # NORMAL leaves out the fsync; the next FULL commit writes to the same log and takes this one along.
+        raw.execute(f"PRAGMA synchronous={'FULL' if waits_for_disk else 'NORMAL'}")
         raw.execute("BEGIN" if all(job.read for job in batch) else "BEGIN IMMEDIATE")
         for job in batch:
             # One unit alone, or one that writes nothing, needs no savepoint: its failure leaves nothing to take back.

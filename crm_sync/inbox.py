@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, Final
 
 import structlog
-from sqlalchemy import Connection, and_, bindparam, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, select, update
 
 from bot.errors import BotError, DedupeMismatch, StoreUnavailable
 from bot.ports import Clock
@@ -23,6 +23,7 @@ from crm_sync.arrivals import Arrival, prepare
 from crm_sync.columns import key_in
 from crm_sync.database import Database
 from crm_sync.rows import new_ids
+from crm_sync.statements import Statement, insert_rows
 from crm_sync.tables import conversations, identities, inbox, messages
 
 log = structlog.get_logger(__name__)
@@ -30,12 +31,12 @@ log = structlog.get_logger(__name__)
 MAX_ROWS: Final = 500  # in one transaction; the rest waits for the next
 SEQUENCED_CHANNELS: Final = frozenset({"web", "cli"})  # whose messages carry a web sequence number
 
-_KNOWN = (
+_KNOWN = Statement(
     select(inbox.c.dedupe, inbox.c.id, inbox.c.digest, inbox.c.conversation_id, inbox.c.message_id, messages.c.seq)
     .select_from(inbox.outerjoin(messages, messages.c.id == inbox.c.message_id))
     .where(key_in(inbox.c.dedupe, "keys"))
 )
-_TOUCH = (
+_TOUCH = Statement(
     update(conversations)
     .where(conversations.c.id == bindparam("b_id"))
     .values(
@@ -45,12 +46,12 @@ _TOUCH = (
         last_message_at=bindparam("b_at"),
     )
 )
-_RENAME = (
+_RENAME = Statement(
     update(identities)
     .where(identities.c.id == bindparam("b_id"))
     .values(display_name=bindparam("b_name"), language_hint=bindparam("b_hint"))
 )
-_EDITED = (
+_EDITED = Statement(
     select(messages.c.id, messages.c.text, messages.c.seq)
     .where(
         and_(
@@ -171,7 +172,7 @@ def _write_calls(conn: Connection, calls: Sequence[_Call], now: datetime) -> Non
 
 
 def _known_rows(conn: Connection, arrivals: Sequence[Arrival]) -> dict[str, _Known]:
-    rows = conn.execute(_KNOWN, {"keys": list({arrival.dedupe for arrival in arrivals})})
+    rows = _KNOWN.rows(conn, {"keys": list({arrival.dedupe for arrival in arrivals})})
     return {
         row.dedupe: _Known(
             row.digest,
@@ -249,14 +250,12 @@ def _insert(conn: Connection, plan: _Plan, places: dict[Address, Place], now: da
             seq,
             is_new=True,
         )
-    conn.execute(insert(inbox), inbox_rows)
+    insert_rows(conn, inbox, inbox_rows)
     plain = [row for row in message_rows if not any(row is edit for _, edit in edits)] if edits else message_rows
-    if plain:
-        conn.execute(insert(messages), plain)
+    insert_rows(conn, messages, plain)
     for arrival, row in edits:
         _insert_edit(conn, arrival, row)
-    if touched:
-        conn.execute(_TOUCH, [_touch(place, now) for _, place in sorted(touched.items())])
+    _TOUCH.change_each(conn, [_touch(place, now) for _, place in sorted(touched.items())])
     _note_identities(conn, plan.fresh, places, now)
 
 
@@ -301,11 +300,10 @@ def _message_row(arrival: Arrival, place: Place, now: datetime) -> dict[str, Any
 def _insert_edit(conn: Connection, arrival: Arrival, row: dict[str, Any]) -> None:
     """The old message shows the new words; the new row points at it and keeps the old ones."""
     found = {"conversation": row["conversation_id"], "vendor_id": arrival.edits}
-    old = conn.execute(_EDITED, found).first()
-    if old is not None:
+    for old in _EDITED.rows(conn, found):
         row = {**row, "replaces": old.id, "content": {**(row["content"] or {}), "was": old.text}}
         conn.execute(update(messages).where(messages.c.id == old.id).values(text=row["text"], edited_at=row["at"]))
-    conn.execute(insert(messages), [row])
+    insert_rows(conn, messages, [row])
 
 
 def _touch(place: Place, now: datetime) -> dict[str, Any]:
@@ -338,5 +336,4 @@ def _note_identities(
                     .where(identities.c.id == place.identity_id)
                     .values(unreachable_at=now if blocked else None, unreachable_reason="blocked" if blocked else "")
                 )
-    if renamed:
-        conn.execute(_RENAME, list(renamed.values()))
+    _RENAME.change_each(conn, list(renamed.values()))

@@ -15,9 +15,10 @@ from sqlalchemy.sql.elements import ColumnElement
 from bot.ports import Clock, SendOutcome
 from bot.types import ConversationId, Lane, Outbound, OutboxId, Owner
 from crm_sync.codec import load_part
-from crm_sync.columns import id_in
+from crm_sync.columns import id_in, is_state
 from crm_sync.committing import LANES
 from crm_sync.database import Database
+from crm_sync.statements import Statement
 from crm_sync.tables import conversations, identities, messages, outbox
 
 log = structlog.get_logger(__name__)
@@ -33,28 +34,28 @@ _before = outbox.alias("before")
 _is_head = ~exists().where(
     _before.c.conversation_id == outbox.c.conversation_id,
     _before.c.id < outbox.c.id,
-    _before.c.state.in_(_UNFINISHED),
+    is_state(_before.c.state, *_UNFINISHED),
 )
 _is_due = or_(
-    and_(outbox.c.state == "pending", or_(outbox.c.not_before.is_(None), outbox.c.not_before <= _now)),
-    and_(outbox.c.state == "sending", outbox.c.lease_until <= _now),
+    and_(is_state(outbox.c.state, "pending"), or_(outbox.c.not_before.is_(None), outbox.c.not_before <= _now)),
+    and_(is_state(outbox.c.state, "sending"), outbox.c.lease_until <= _now),
 )
 _HEADS = (
     select(outbox)
-    .where(outbox.c.state.in_(_UNFINISHED), _is_due, _is_head)
+    .where(is_state(outbox.c.state, *_UNFINISHED), _is_due, _is_head)
     .order_by(outbox.c.lane, outbox.c.id)
     .limit(bindparam("limit"))
     .with_for_update(of=outbox, skip_locked=True)
 )
 # Shared lock: an operator who takes over at this moment waits, or is seen here.
-_OWNERS = (
+_OWNERS = Statement(
     select(conversations.c.id, conversations.c.owner, conversations.c.fence)
     .where(id_in(conversations.c.id, "ids"))
     .order_by(conversations.c.id)
     .with_for_update(read=True)
 )
-_WORDS = select(messages.c.id, messages.c.text, messages.c.content).where(id_in(messages.c.id, "ids"))
-_HAND_OUT = (
+_WORDS = Statement(select(messages.c.id, messages.c.text, messages.c.content).where(id_in(messages.c.id, "ids")))
+_HAND_OUT = Statement(
     update(outbox)
     .where(outbox.c.id == bindparam("b_id"))
     .values(
@@ -66,9 +67,9 @@ _HAND_OUT = (
         not_before=None,
     )
 )
-_END = (
+_END = Statement(
     update(outbox)
-    .where(outbox.c.id == bindparam("b_id"), outbox.c.state.in_(_UNFINISHED))
+    .where(outbox.c.id == bindparam("b_id"), is_state(outbox.c.state, *_UNFINISHED))
     .values(
         state=bindparam("b_state"),
         reason=bindparam("b_reason"),
@@ -80,7 +81,7 @@ _END = (
         lease_until=None,
     )
 )
-_ANSWERED = (
+_ANSWERED = Statement(
     select(
         outbox.c.id,
         outbox.c.state,
@@ -95,7 +96,7 @@ _ANSWERED = (
     .order_by(outbox.c.id)
     .with_for_update(of=outbox)
 )
-_VENDOR_IDS = (
+_VENDOR_IDS = Statement(
     update(messages).where(messages.c.id == bindparam("b_id")).values(vendor_message_id=bindparam("b_vendor_id"))
 )
 
@@ -158,7 +159,7 @@ def _claim(conn: Connection, ask: _Ask, limit: int) -> tuple[list[Outbound], int
     heads = conn.execute(_HEADS.where(_only(ask.channels)), {"now": ask.now, "limit": limit}).all()
     if not heads:
         return [], 0
-    owners = {row.id: row for row in conn.execute(_OWNERS, {"ids": sorted({row.conversation_id for row in heads})})}
+    owners = {row.id: row for row in _OWNERS.rows(conn, {"ids": sorted({row.conversation_id for row in heads})})}
     handed: list[tuple[Any, dict[str, Any]]] = []
     ended: list[dict[str, Any]] = []
     for row in heads:
@@ -168,12 +169,11 @@ def _claim(conn: Connection, ask: _Ask, limit: int) -> tuple[list[Outbound], int
             continue
         repeated = row.maybe_repeated or (row.state == "sending" and row.channel not in ask.keyed)
         handed.append((row, _handing_out(row, ask.sender, repeated=repeated, now=ask.now)))
-    if ended:
-        conn.execute(_END, ended)
+    _END.change_each(conn, ended)
     if not handed:
         return [], len(ended)
-    conn.execute(_HAND_OUT, [values for _, values in handed])
-    words = {row.id: row for row in conn.execute(_WORDS, {"ids": [row.message_id for row, _ in handed]})}
+    _HAND_OUT.change_each(conn, [values for _, values in handed])
+    words = {row.id: row for row in _WORDS.rows(conn, {"ids": [row.message_id for row, _ in handed]})}
     return [_outbound(row, words[row.message_id]) for row, _ in handed], len(ended)
 
 
@@ -246,7 +246,7 @@ def _outbound(row: Any, words: Any) -> Outbound:
 
 
 def _finish(outcomes: Sequence[SendOutcome], keyed: Collection[str], now: datetime, conn: Connection) -> None:
-    rows = {row.id: row for row in conn.execute(_ANSWERED, {"ids": [outcome.outbox_id for outcome in outcomes]})}
+    rows = {row.id: row for row in _ANSWERED.rows(conn, {"ids": [outcome.outbox_id for outcome in outcomes]})}
     endings: dict[int, dict[str, Any]] = {}
     vendor_ids: list[dict[str, Any]] = []
     unreachable: dict[int, str] = {}
@@ -259,10 +259,8 @@ def _finish(outcomes: Sequence[SendOutcome], keyed: Collection[str], now: dateti
             vendor_ids.append({"b_id": row.message_id, "b_vendor_id": outcome.vendor_message_id})
         if outcome.unreachable:
             unreachable[row.identity_id] = outcome.reason
-    if endings:
-        conn.execute(_END, list(endings.values()))
-    if vendor_ids:
-        conn.execute(_VENDOR_IDS, vendor_ids)
+    _END.change_each(conn, list(endings.values()))
+    _VENDOR_IDS.change_each(conn, vendor_ids)
     for identity_id, reason in sorted(unreachable.items()):
         conn.execute(
             update(identities)
@@ -285,5 +283,5 @@ def _ended(outcome: SendOutcome, row: Any, keyed: Collection[str], now: datetime
 
 def release_dead(conn: Connection, now: datetime) -> int:
     """Sends in flight count as interrupted from now on; how many there were. Only for a store nobody else works on."""
-    interrupted = outbox.c.state == "sending"
+    interrupted = is_state(outbox.c.state, "sending")
     return conn.execute(update(outbox).where(interrupted).values(lease_until=now)).rowcount

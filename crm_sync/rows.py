@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Table, bindparam, func, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 
 from crm_sync.columns import is_postgres
+from crm_sync.statements import Statement
 
 
 @cache
@@ -18,8 +19,8 @@ def _next_ids(table: Table) -> Any:
 
 
 @cache
-def _highest_id(table: Table) -> Any:
-    return select(func.coalesce(func.max(table.c.id), 0))
+def _highest_id(table: Table) -> Statement:
+    return Statement(select(func.coalesce(func.max(table.c.id), 0).label("highest")))
 
 
 def new_ids(conn: Connection, table: Table, count: int) -> Sequence[int]:
@@ -32,7 +33,7 @@ def new_ids(conn: Connection, table: Table, count: int) -> Sequence[int]:
         return ()
     if is_postgres(conn):
         return sorted(conn.execute(_next_ids(table), {"count": count}).scalars())
-    highest = int(conn.execute(_highest_id(table)).scalar_one())
+    highest = int(_highest_id(table).rows(conn, {})[0].highest)
     return range(highest + 1, highest + count + 1)
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Select, and_, func, select, union
 
 from bot.types import Case, CustomerId, CustomerSnapshot, Order
-from crm_sync.columns import id_in
+from crm_sync.columns import id_in, is_filled
 from crm_sync.tables import cases, consents, customers, orders, tasks
 
 NEWEST: Final = 10  # orders and cases a snapshot holds at most
@@ -68,7 +68,7 @@ def case_of(row: Any) -> Case:
 
 def owned_orders() -> Select[Any]:
     """Pairs of customer and order: by the order's customer, or by its phone once the customer's is verified."""
-    by_phone = and_(customers.c.phone_is_verified, customers.c.phone != "", orders.c.phone == customers.c.phone)
+    by_phone = and_(customers.c.phone_is_verified, is_filled(orders.c.phone), orders.c.phone == customers.c.phone)
     mine = select(customers.c.id.label("owner_id"), orders.c.id.label("order_id"))
     both = union(
         mine.join_from(customers, orders, orders.c.customer_id == customers.c.id).where(id_in(customers.c.id, "ids")),

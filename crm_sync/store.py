@@ -155,7 +155,7 @@ class SqlStore:
 
     async def mark_read(self, conversation_id: ConversationId, seq: int) -> None:
         """The customer has seen everything up to `seq`; never goes back."""
-        await self.database.run(lambda conn: web_reads.mark_read(conn, conversation_id, seq))
+        await self.database.run(lambda conn: web_reads.mark_read(conn, conversation_id, seq), durable=False)
 
     async def web_seq(self, conversation_id: ConversationId) -> int:
         """The sequence number of the newest event; 0 when there is none."""
@@ -212,14 +212,14 @@ class SqlStore:
         return await self.database.run(lambda conn: deployment.get_cursor(conn, name), read=True)
 
     async def set_cursor(self, name: str, value: str) -> None:
-        """The position is stored."""
+        """The position is stored. A power cut may take it back: what is pulled twice is a redelivery."""
         now = self._clock.now()
-        await self.database.run(lambda conn: deployment.set_cursor(conn, name, value, now))
+        await self.database.run(lambda conn: deployment.set_cursor(conn, name, value, now), durable=False)
 
     async def take_token(self, key: str, *, per_s: float, burst: int = 1) -> float:
         """0.0 when a token was taken, else seconds to wait; shared by all processes on the store."""
         now = self._clock.now()
-        return await self.database.run(lambda conn: deployment.take_token(conn, key, per_s, burst, now))
+        return await self.database.run(lambda conn: deployment.take_token(conn, key, per_s, burst, now), durable=False)
 
     async def prune_raw(self, *, days: float) -> int:
         """Raw payloads of messages handled and older than `days` are gone; how many."""

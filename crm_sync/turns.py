@@ -31,18 +31,21 @@ class SqlTurns:
 
     async def claim(self, worker: str, limit: int) -> list[Claimed]:
         """Up to `limit` conversations with unhandled messages are leased for 10 s, longest waiting first."""
-        claimed = await self._database.run(lambda conn: claims.claim(conn, worker, limit, self._clock.now()))
+        # A lease lost to a power cut is a lease nobody holds any more.
+        claimed = await self._database.run(
+            lambda conn: claims.claim(conn, worker, limit, self._clock.now()), durable=False
+        )
         if claimed:
             self._fault("claim.after_commit")
         return claimed
 
     async def renew(self, leases: Sequence[Claimed]) -> None:
         """The leases run for another 10 s; lost ones stay lost (commit will notice)."""
-        await self._database.run(lambda conn: claims.renew(conn, leases, self._clock.now()))
+        await self._database.run(lambda conn: claims.renew(conn, leases, self._clock.now()), durable=False)
 
     async def release(self, claimed: Claimed, *, retry_at: datetime | None = None) -> None:
         """The conversation is given back undone; not claimed again before `retry_at`."""
-        await self._database.run(lambda conn: claims.release(conn, claimed, retry_at))
+        await self._database.run(lambda conn: claims.release(conn, claimed, retry_at), durable=False)
 
     async def park(self, claimed: Claimed, inbox_id: InboxId, reason: str) -> None:
         """One message that cannot be handled is set aside, and the conversation released."""

@@ -11,10 +11,11 @@ from bot.types import ConversationId, Identity
 from crm_sync.addressing import Address, find_or_create
 from crm_sync.codec import wire_event
 from crm_sync.columns import digest_key
+from crm_sync.statements import Statement
 from crm_sync.tables import conversations, messages
 
 _replaced = messages.alias("replaced")
-_EVENTS = (
+_EVENTS = Statement(
     select(
         messages.c.seq,
         messages.c.id,
@@ -52,7 +53,7 @@ def create_conversation(conn: Connection, identity: Identity, now: datetime) -> 
 
 def events_after(conn: Connection, conversation_id: ConversationId, after: int, limit: int) -> list[dict[str, Any]]:
     """At most `limit` events with a sequence number above `after`, in order, shaped as on the wire."""
-    rows = conn.execute(_EVENTS, {"conversation": conversation_id, "after": after, "limit": limit})
+    rows = _EVENTS.rows(conn, {"conversation": conversation_id, "after": after, "limit": limit})
     return [
         wire_event(
             seq=row.seq,

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 import structlog
-from crm_sync.store import SqlStore
 
 from bot.engine import Engine, Worker
 from bot.errors import Misconfigured
@@ -22,6 +21,7 @@ from channels.delivery import Sender
 from channels.pacing import LocalRateTokens
 from channels.web import WebAdapter, WebHub
 from config.settings import Settings
+from crm_sync.store import SqlStore
 from frontdesk.clock import SystemClock
 from frontdesk.command_line_channel import CommandLineAdapter
 from frontdesk.faults import no_fault
@@ -164,7 +164,7 @@ class App:
         start = self._start
         start("models", self.runtimes.watch)
         if http is not None:
-            await self.hub.start()
+            start("web-hub", self.hub.run)
             start("web", http.run)
         if "web" in roles:
             for poller in build_pollers(self):

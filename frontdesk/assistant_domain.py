@@ -16,7 +16,8 @@ from bot.types import Language
 from frontdesk.yaml_lines import read_yaml
 
 _DOMAIN_KEYS = (
-    "version", "intents", "entities", "slots", "responses", "actions", "session_config", "forms", "e2e_actions", "config",
+    "version", "intents", "entities", "slots", "responses", "actions", "session_config", "forms", "e2e_actions",
+    "config",
 )  # fmt: skip
 _VARIATION_KEYS = (
     "text", "image", "channel", "condition", "buttons", "button_type", "quick_replies", "custom", "attachment", "id",

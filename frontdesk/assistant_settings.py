@@ -27,12 +27,15 @@ class AssistantSettings:
     words: Mapping[str, Mapping[str, Wording]] = field(default_factory=dict)
     shared_slots: tuple[str, ...] = ()
     queue_flows: tuple[str, ...] = ()
-    tuning: Tuning = Tuning()
-    hours: StaffedHours = StaffedHours()
+    tuning: Tuning = field(default_factory=Tuning)
+    hours: StaffedHours = field(default_factory=StaffedHours)
 
 
 def read_settings(folder: Path) -> AssistantSettings:
-    """Settings of the folder; without an assistant.yml the language of config.yml and defaults. Raises AssistantInvalid."""
+    """Settings of the folder; without an assistant.yml defaults and the language of config.yml.
+
+    Raises: AssistantInvalid.
+    """
     path = folder / "assistant.yml"
     if not path.is_file():
         return AssistantSettings(languages=(_language_of_config(folder),))

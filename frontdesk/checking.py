@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from crm_sync.invariants import Violation, check
-from crm_sync.store import SqlStore
 
 from config.settings import Settings
+from crm_sync.store import SqlStore
 
 
 async def check_store(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from typing import Annotated
 
-import click
 import typer
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
@@ -43,18 +42,12 @@ def main() -> None:
     """Entry point; turns what we raise on purpose into one sentence and exit code 1."""
     debug = "--debug" in sys.argv
     try:
-        code = app(standalone_mode=False)
-    except click.UsageError as error:
-        error.show()
-        raise SystemExit(2) from None
-    except (click.Abort, KeyboardInterrupt):
-        raise SystemExit(130) from None
+        app()
     except (BotError, ValidationError, SettingsError, OSError, ValueError) as error:
         if debug:
             raise
         sys.stderr.write(f"frontdesk: {sentence(error)}\n")
         raise SystemExit(1) from None
-    raise SystemExit(code if isinstance(code, int) else 0)
 
 
 def sentence(error: Exception) -> str:

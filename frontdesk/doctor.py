@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from crm_sync.store import SqlStore
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from bot.errors import BotError
 from config.settings import Settings
+from crm_sync.store import SqlStore
 from frontdesk.assistant import load_assistant
 from frontdesk.runtimes import model_name, training_hash
 from frontdesk.secret_key import load_secret_keys
@@ -106,7 +106,8 @@ async def _redis(url: str) -> Finding:
 async def _rasa(settings: Settings) -> Finding:
     from nlu.rasa import RasaEngine
 
-    engine = RasaEngine(settings.nlu)
+    nlu = settings.nlu
+    engine = RasaEngine(nlu.rasa_url, token=nlu.rasa_token, timeout_s=nlu.rasa_timeout_s)
     try:
         ready = await engine.is_ready()
     finally:

@@ -131,5 +131,5 @@ async def _service_error(request: Request, error: Exception) -> Response:
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:
-    log.error("request_crashed", path=request.url.path, error=type(error).__name__, exc_info=error)
+    # Starlette raises it again and uvicorn logs it.
     return _refusal(500, "internal", "Something went wrong on our side.")

@@ -14,9 +14,6 @@ from pathlib import Path
 from typing import Literal
 
 import structlog
-from crm_sync.store import SqlStore
-from nlu.embedded.engine import EmbeddedEngine
-from nlu.knowledge import Article, ArticleIndex, load_articles
 
 from bot.assistant import Assistant
 from bot.engine import AssistantRuntime
@@ -24,10 +21,14 @@ from bot.errors import AssistantInvalid, ServiceError
 from bot.ports import KnowledgeIndex, NluEngine
 from bot.types import Identity
 from config.settings import Settings
+from crm_sync.store import SqlStore
 from frontdesk.assistant import load_assistant
 from frontdesk.observing import MODEL_LOADED
 from nlu.cascade import build_engine
+from nlu.compound import CompoundEngine
+from nlu.embedded.engine import EmbeddedEngine
 from nlu.embedded.model import FORMAT_VERSION, unpack
+from nlu.knowledge import Article, ArticleIndex, load_articles
 
 log = structlog.get_logger()
 
@@ -107,7 +108,7 @@ class Runtimes:
         nlu = before.nlu if before else None
         if nlu is None or before is None or before.model_version != active.version:
             embedded = EmbeddedEngine(unpack(active.packed))
-            nlu = build_engine(self._settings.nlu, embedded)
+            nlu = CompoundEngine(build_engine(self._settings.nlu, embedded))
             MODEL_LOADED.set(1)
         articles = await merged_articles(self._store, folder)
         self._loaded[folder] = LoadedAssistant(folder, assistant, nlu, ArticleIndex(articles), active.version)
@@ -145,7 +146,10 @@ class Runtimes:
 async def merged_articles(store: SqlStore, folder: Path) -> list[Article]:
     """The folder's articles; those edited in the store win."""
     seeded = load_articles(folder / "knowledge") if (folder / "knowledge").is_dir() else ()
-    edited = await store.articles(model_name(folder))
+    edited = [
+        Article(id=row.id, language=row.language, title=row.title, answer=row.answer, questions=row.questions)
+        for row in await store.articles(model_name(folder))
+    ]
     return list({(article.id, article.language): article for article in (*seeded, *edited)}.values())
 
 

@@ -20,7 +20,7 @@ def main(data: str, out: str) -> int:
         return 1
     packed = Path(out) / "model.zip"
     packed.write_bytes(pack(model))
-    sys.stdout.write(json.dumps({"version": model.version, "packed": str(packed)}))
+    sys.stdout.write(json.dumps({"version": model.manifest.version, "packed": str(packed)}))
     return 0
 
 

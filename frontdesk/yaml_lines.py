@@ -84,7 +84,7 @@ class _Builder:
         self.anchors: dict[str, tuple[Any, int]] = {}  # what, and how many nodes it stands for
 
     def take(self, event: yaml.Event) -> None:
-        line = event.start_mark.line + 1
+        line = event.start_mark.line + 1 if event.start_mark else 1
         if isinstance(event, yaml.DocumentStartEvent):
             self.documents += 1
             if self.documents > 1:
@@ -101,7 +101,7 @@ class _Builder:
                 self.anchors[event.anchor] = (value, 1)
             self.put(value, line)
         elif isinstance(event, yaml.AliasEvent):
-            value, nodes = self.anchors.get(event.anchor, (None, 0))
+            value, nodes = self.anchors.get(event.anchor or "", (None, 0))
             if not nodes:
                 raise self.wrong(f"*{event.anchor} refers to nothing that is complete", line)
             self.count(nodes, line)
@@ -167,7 +167,7 @@ class _Builder:
 
 
 def _scalar(event: yaml.ScalarEvent) -> Any:
-    if event.style is not None or event.tag:  # quoted, block or tagged as text
+    if event.style or event.tag:  # quoted, block or tagged as text
         return event.value
     word = event.value
     if word in _CONSTANTS:

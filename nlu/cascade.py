@@ -6,11 +6,12 @@ not. Nothing is raised: when no engine answers, `engine` is "none" and there are
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
-from typing import Protocol, runtime_checkable
+from datetime import UTC, datetime, tzinfo
+from zoneinfo import ZoneInfo
 
 import structlog
 
@@ -18,26 +19,23 @@ from bot.errors import ServiceError
 from bot.ports import NluEngine
 from bot.types import Entity, Understanding
 from config.settings import NluSettings
+from nlu.compound import CompoundEngine
+from nlu.entities import Lexicon, find_entities
 from nlu.language import detect
 from nlu.rasa import RasaEngine, without_overlaps
 
 log = structlog.get_logger(__name__)
 
-# text, now (aware), IANA time zone -> entities in text order
-Recognise = Callable[[str, datetime, str], Sequence[Entity]]
-
-
-@runtime_checkable
-class Closeable(Protocol):
-    async def close(self) -> None: ...
+_NOTHING_LEARNT = Lexicon()
 
 
 @dataclass(frozen=True, slots=True)
 class Rung:
-    """One engine of a cascade. `recognise` adds what the engine itself does not find (phone, date, amount …)."""
+    """One engine of a cascade and how long it may take; None for an engine that never waits for anybody."""
 
     engine: NluEngine
-    recognise: Recognise | None = None
+    limit_s: float | None = None
+    close: Callable[[], Awaitable[None]] | None = None
 
 
 class Cascade:
@@ -45,7 +43,7 @@ class Cascade:
 
     An answer whose best intent reaches `minimum_confidence` ends the search. When all are unsure, the answer with
     the highest confidence wins, the earlier engine on a tie: their scales differ, but below the minimum neither is
-    acted upon without asking the customer. An engine keeps its own time limit, as `NluEngine` demands.
+    acted upon without asking the customer.
     """
 
     name = "cascade"
@@ -84,28 +82,56 @@ class Cascade:
     async def close(self) -> None:
         """Connections of the engines are closed."""
         for rung in self._rungs:
-            if isinstance(rung.engine, Closeable):
-                await rung.engine.close()
+            if rung.close is not None:
+                await rung.close()
 
 
 async def _ask(rung: Rung, text: str, now: datetime, timezone: str) -> Understanding | str:
     """The engine's answer, or why there is none."""
     try:
-        answer = await rung.engine.parse(text, now=now, timezone=timezone)
+        async with asyncio.timeout(rung.limit_s):
+            return await rung.engine.parse(text, now=now, timezone=timezone)
+    except TimeoutError:
+        return f"{rung.engine.name} timed out after {rung.limit_s:g} s"
     except ServiceError as failure:
         return f"{failure.service} {failure.reason}".strip()
     except Exception as exc:  # noqa: BLE001 - a fault in one engine must not leave the customer without an answer
         log.error("nlu_engine_broke", engine=rung.engine.name, error=type(exc).__name__)
         return f"{rung.engine.name} broke ({type(exc).__name__})"
-    if rung.recognise is None:
-        return answer
-    return replace(answer, entities=with_recognised(answer.entities, rung.recognise(text, now, timezone)))
+
+
+class Recognising:
+    """An engine with our recognisers beside it: flows get the same phone, date, amount and numbers from any engine.
+
+    Their values are normalised (+86…, 2026-11-03), so where both found something the recogniser's finding stays.
+    """
+
+    def __init__(self, engine: NluEngine) -> None:
+        self._engine = engine
+        self.name = engine.name
+
+    async def parse(self, text: str, *, now: datetime, timezone: str) -> Understanding:
+        """Raises what the engine raises."""
+        answer = await self._engine.parse(text, now=now, timezone=timezone)
+        local = now.astimezone(_zone(timezone))
+        recognised = find_entities(text, _NOTHING_LEARNT, now=local, language=answer.language)
+        return replace(answer, entities=with_recognised(answer.entities, recognised))
+
+    async def is_ready(self) -> bool:
+        return await self._engine.is_ready()
 
 
 def with_recognised(found: Sequence[Entity], recognised: Sequence[Entity]) -> tuple[Entity, ...]:
-    """Both in text order. Where they overlap the recogniser wins: its values are normalised (+86…, 2026-11-03)."""
+    """Both in text order, without what `found` says about the same stretch of text."""
     others = [e for e in found if all(e.end <= r.start or r.end <= e.start for r in recognised)]
     return without_overlaps([*recognised, *others])
+
+
+def _zone(name: str) -> tzinfo:
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        return UTC
 
 
 def _nothing(text: str) -> Understanding:
@@ -132,4 +158,6 @@ def build_engine(settings: NluSettings, embedded: NluEngine) -> NluEngine:
 
 
 def _rasa_rung(settings: NluSettings) -> Rung:
-    return Rung(RasaEngine(settings.rasa_url, token=settings.rasa_token, timeout_s=settings.rasa_timeout_s))
+    """One limit for the whole message, also when it is read in clauses."""
+    rasa = RasaEngine(settings.rasa_url, token=settings.rasa_token, timeout_s=settings.rasa_timeout_s)
+    return Rung(CompoundEngine(Recognising(rasa)), limit_s=settings.rasa_timeout_s, close=rasa.close)

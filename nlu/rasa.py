@@ -8,6 +8,7 @@ wait for the time limit).
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -131,6 +132,9 @@ class RasaEngine:
             if not isinstance(failure, TextRefused):
                 self._breaker.failed(self._monotonic())
             log.warning("rasa_parse_failed", reason=failure.reason, failures_in_a_row=self._breaker.failures)
+            raise
+        except asyncio.CancelledError:  # whoever asked has stopped waiting
+            self._breaker.failed(self._monotonic())
             raise
         self._breaker.succeeded()
         note = f"rasa read the first {MAX_CHARACTERS} characters" if len(text) > MAX_CHARACTERS else ""

@@ -25,6 +25,7 @@ class ActionContext:
     message_words: str = ""  # the whole message when it held several requests
     entities: tuple[Entity, ...] = ()
     media: tuple[Mapping[str, str], ...] = ()
+    own: frozenset[str] = frozenset()  # slots this flow was given or set; the others are only remembered
 
     @property
     def customer(self) -> CustomerSnapshot:

@@ -123,8 +123,12 @@ def open_case(context: ActionContext) -> ActionResult:
         "answer_by": context.time(answer_by),
         "contact": contact_in_words(context),
     }
-    template = {4: "utter_complaint_opened_danger", 3: "utter_complaint_opened_urgent"}.get(level, "utter_complaint_opened")
-    return ActionResult(replies=(Reply(template, args),), effects=effects + handoff(level), slots={"case_number": number})
+    template = {4: "utter_complaint_opened_danger", 3: "utter_complaint_opened_urgent"}.get(
+        level, "utter_complaint_opened"
+    )
+    return ActionResult(
+        replies=(Reply(template, args),), effects=effects + handoff(level), slots={"case_number": number}
+    )
 
 
 def handoff(level: int) -> tuple[Effect, ...]:
@@ -137,7 +141,9 @@ def failed() -> ActionResult:
 
 def details_of(context: ActionContext) -> dict[str, str]:
     """What the case keeps: the answers given, and the files that belong to it."""
-    found = {name: context.text(name)[:2000] for name in _DETAILS if context.text(name)}
+    found = {name: context.text(name)[:2000] for name in _DETAILS if name in context.own and context.text(name)}
+    if context.text("subject").isdigit():
+        found["order_number"] = context.text("subject")
     files = recent_files(context)
     if files:
         found["evidence"] = ", ".join(files)
@@ -146,7 +152,9 @@ def details_of(context: ActionContext) -> dict[str, str]:
 
 def recent_files(context: ActionContext) -> list[str]:
     oldest = (context.turn.now - timedelta(minutes=MEDIA_MINUTES)).isoformat()
-    return [f"{item.get('kind', '')}:{item.get('file_id', '')}" for item in context.media if item.get("at", "") >= oldest]
+    return [
+        f"{item.get('kind', '')}:{item.get('file_id', '')}" for item in context.media if item.get("at", "") >= oldest
+    ]
 
 
 def subject_in_words(context: ActionContext) -> str:
@@ -172,7 +180,9 @@ def complaint_status(context: ActionContext) -> ActionResult:
         if isinstance(found, Need):
             return ActionResult(needs=(found,))
         if found is None:
-            return ActionResult(replies=(Reply("utter_case_not_found", {"number": number}),), slots={"case_number": None})
+            return ActionResult(
+                replies=(Reply("utter_case_not_found", {"number": number}),), slots={"case_number": None}
+            )
         return ActionResult(replies=(case_reply(context, found),), slots={"case_number": None})
     cases = [case for case in context.customer.cases if case.is_open] or list(context.customer.cases[:1])
     if not cases:
@@ -211,7 +221,9 @@ def case_reply(context: ActionContext, case: Case) -> Reply:
     if not case.is_open:
         return Reply("utter_case_closed", args)
     answered = case.status != "received"
-    return Reply("utter_case_open" if answered else "utter_case_waiting", {**args, "answer_by": first_answer(context, case)})
+    return Reply(
+        "utter_case_open" if answered else "utter_case_waiting", {**args, "answer_by": first_answer(context, case)}
+    )
 
 
 def first_answer(context: ActionContext, case: Case) -> str:

@@ -1,4 +1,7 @@
-"""Reading a complaint: how severe it is, what it is about, and whether the words describe anything at all. Pure."""
+"""Reading a complaint: how severe it is, what it is about, and whether the words describe anything at all. Pure.
+
+The word lists are stems: Chinese ones match anywhere, English ones from the start of a word (`*` = any ending).
+"""
 
 from __future__ import annotations
 
@@ -8,61 +11,88 @@ from datetime import datetime, timedelta
 
 from bot.types import Case
 
-_WORD = r"(?<![a-z])(?:{})(?![a-z])"
-_SAFETY = re.compile(
-    r"着火|起火|失火|烧起来|冒烟|冒火|火花|漏电|触电|电到|电击|电了一下|爆炸|炸了|炸裂|烫伤|烧伤|受伤|流血|划伤|割伤|骨折|住院|送医|急诊"
-    r"|中毒|过敏|窒息|煤气|煤烟|烧焦|"
-    + _WORD.format(
-        r"fire|flames?|smok(?:e|ing|ed)|burn(?:s|ed|t|ing)?|sparks?|sparking|electric(?:al)? shocks?|electrocuted|explo(?:ded?|sion|ding)"
-        r"|injur(?:y|ed|ies)|hurt (?:my|his|her|our)|bleeding|hospital|emergency room|poison(?:ed|ing)|allergic|choking|shocked me|cut (?:my|his|her)"
-    ),
-    re.IGNORECASE,
-)  # fmt: skip
-_NOT_SAFETY = re.compile(
-    r"没有?(?:着火|冒烟|受伤|漏电)|火车|火锅|火大|恼火|发火|冒火(?=了?[，。]?$)|fire sale|fire (?:him|her|them)|no (?:fire|smoke|injury)"
-    r"|(?:nobody|no one|not) (?:was |got )?(?:hurt|injured)",
-    re.IGNORECASE,
+REPEATED_DAYS = 90  # complaints younger than this count as history
+
+
+def _stems(zh: str, en: str) -> re.Pattern[str]:
+    english = "|".join(re.escape(word).replace(r"\*", "[a-z]*").replace(r"\ ", r"\s+") for word in en.split(", "))
+    chinese = "|".join(re.escape(word) for word in zh.split())
+    return re.compile(rf"{chinese}|(?<![a-z])(?:{english})(?![a-z])", re.IGNORECASE)
+
+
+_SAFETY = _stems(
+    "着火 起火 失火 烧起来 冒烟 冒火 火花 漏电 触电 被电 电到 电击 电了一下 "
+    "爆炸 炸了 炸裂 烫伤 烧伤 受伤 流血 划伤 割伤 骨折 住院 送医 急诊 "
+    "中毒 过敏 窒息 煤气 烧焦",
+    "fire, flame, flames, smoke, smoking, smoked, burn, burns, burned, burnt, burning, spark*, electric shock*, "
+    "electrical shock*, electrocut*, shocked me, exploded, explodes, exploding, explosion, injur*, hurt my, hurt his, "
+    "hurt her, hurt our, got hurt, was hurt, bleeding, hospital, emergency room, poison*, allergic reaction, choking, "
+    "cut my, cut his, cut her",
 )
-_AUTHORITY = re.compile(
-    r"律师|起诉|法院|法律|维权|12315|12345|消协|消费者协会|市场监管|工商局|监管部门|举报|媒体|记者|曝光|微博|小红书|抖音|欺诈|诈骗|假货|报警|"
-    + _WORD.format(
-        r"lawyers?|attorney|solicitor|sue|suing|lawsuit|court|legal action|consumer (?:protection|association|council)"
-        r"|regulator|ombudsman|trading standards|press|journalist|newspaper|the media|social media|go public|fraud|scam|counterfeit|police"
-    ),
-    re.IGNORECASE,
+_HARMLESS = _stems(
+    "没有着火 没着火 没有冒烟 没冒烟 没有受伤 没受伤 没有漏电 没漏电 火气冒烟",
+    "fire sale, fire him, fire her, fire them, no fire, no smoke, no injury, no injuries, nobody was hurt, "
+    "nobody got hurt, no one was hurt, no one got hurt, nobody was injured, no one was injured, not injured, "
+    "smoke alarm, smoke detector, fire alarm",
 )
-_ANGER = re.compile(
-    r"气死|太差|太过分|过分|恶心|垃圾|忍无可忍|受够|愤怒|生气|离谱|坑人|骗子|骗人|无语|态度极差|恶劣|再也不|什么破|差劲|"
-    + _WORD.format(
-        r"angry|furious|outrage(?:d|ous)?|unacceptable|disgust(?:ed|ing)|terrible|horrible|awful|worst|ridiculous|appalling"
-        r"|fed up|sick of|never again|rude|liars?|rubbish|garbage|disgrace(?:ful)?"
-    ),
-    re.IGNORECASE,
+_AUTHORITY = _stems(
+    "律师 起诉 法院 法律 维权 12315 12345 消协 消费者协会 市场监管 工商局 "
+    "监管部门 举报 媒体 记者 曝光 微博 小红书 抖音 欺诈 诈骗 假货 报警",
+    "lawyer*, attorney*, solicitor*, sue, suing, lawsuit, court, legal action, consumer protection, "
+    "consumer association, consumer council, regulator*, ombudsman, trading standards, the press, journalist*, newspaper*, the media, "
+    "social media, go public, fraud*, scam*, counterfeit*, police",
 )
-_AGAIN = re.compile(
-    r"又|再次|第[二三四五六七八九十\d]+次|[两三四五六七八九十几\d]+次|一直没|还是没|还没解决|没人管|没人理|屡次|多次|反复|"
-    + _WORD.format(
-        r"again|second time|third time|(?:two|three|four|five|several|many) times|still (?:not|no|waiting|hasn't|haven't)|repeatedly"
-        r"|keeps?|nobody (?:answers|replies|cares)|no one (?:answers|replies|cares)"
-    ),
-    re.IGNORECASE,
+_ANGER = _stems(
+    "气死 太差 过分 恶心 垃圾 忍无可忍 受够 愤怒 生气 离谱 坑人 骗子 骗人 无语 恶劣 再也不 什么破 差劲",
+    "angry, furious, outrage*, unacceptable, disgust*, terrible, horrible, awful, worst, ridiculous, appalling, "
+    "fed up, sick of, never again, rude, liar*, rubbish, garbage, disgrace*",
+)
+_AGAIN = _stems(
+    "又 再次 第二次 第三次 第四次 两次 三次 几次 好多次 多次 屡次 反复 一直没 还是没 还没解决 没人管 没人理",
+    "again, second time, third time, two times, three times, several times, many times, still not, still no, "
+    "still waiting, still hasn't, still haven't, repeatedly, keeps, nobody answers, nobody replies, nobody cares, "
+    "no one answers, no one replies, no one cares",
 )
 _CATEGORIES: tuple[tuple[str, re.Pattern[str]], ...] = (
-    ("safety", _SAFETY),
-    ("delivery", re.compile(r"快递|物流|送货|配送|发货|没到|没收到|未收到|迟|延误|丢件|包裹|到货|deliver|shipp|courier|parcel|package|late|arriv|lost", re.IGNORECASE)),
-    ("staff", re.compile(r"态度|店员|员工|客服|服务员|营业员|师傅|导购|服务|没人理|rude|staff|employee|assistant|cashier|service|manager", re.IGNORECASE)),
-    ("refund", re.compile(r"退款|退钱|没退|多扣|扣款|refund|money back|charged", re.IGNORECASE)),
-    ("product", re.compile(r"坏|破|裂|碎|质量|故障|失灵|漏|异响|不能用|用不了|掉色|少件|缺|瑕疵|发错|broke|broken|crack|defect|fault|quality|leak|noise|not work|n't work|stopped working|damaged|missing|wrong item|scratched", re.IGNORECASE)),
-    ("price", re.compile(r"价格|涨价|降价|价保|优惠|price|discount|overcharg", re.IGNORECASE)),
-    ("account", re.compile(r"账号|账户|积分|会员|登录|account|points|login|member", re.IGNORECASE)),
-)  # fmt: skip
+    (
+        "delivery",
+        _stems(
+            "快递 物流 送货 配送 发货 没到 没收到 未收到 没送到 迟到 晚到 延误 丢件 包裹 到货",
+            "deliver*, shipp*, courier*, parcel*, package*, late, arriv*, never came, lost",
+        ),
+    ),
+    (
+        "staff",
+        _stems(
+            "态度 店员 员工 服务员 营业员 师傅 导购 没人理 不理人 服务差 服务太差",
+            "rude, staff, employee*, cashier*, manager*, service, unfriendly, ignored me, shouted",
+        ),
+    ),
+    ("refund", _stems("退款 退钱 没退 多扣 扣款 扣了两次", "refund*, money back, charged, charge")),
+    (
+        "product",
+        _stems(
+            "坏 破 裂 碎 质量 故障 失灵 漏 异响 不能用 用不了 掉色 少件 缺 瑕疵 发错 划痕 生锈",
+            "broke*, crack*, defect*, fault*, quality, leak*, noise*, noisy, not work*, doesn't work, does not work, "
+            "stopped working, damaged, missing, wrong item, scratch*, rust*",
+        ),
+    ),
+    ("price", _stems("价格 涨价 降价 价保 优惠", "price*, discount*, overcharg*")),
+    ("account", _stems("账号 账户 积分 会员 登录", "account, points, login, membership")),
+)
 _EMPTY_WORDS = re.compile(
-    r"我要|我想|想要|想|要|投诉|举报|一下|你们|你|您|请|帮我|可以吗|可以|吗|的|了|我|对|一个|这个|那个|订单|产品|商品|东西|服务|有问题|问题|提|要求|店|家|公司|不满|意见|反映|情况|"
-    r"\b(?:i|would|like|want|to|wanna|make|file|a|an|the|complain|complaint|complaining|about|have|need|please|hi|hello|my|your|you|is|it|this|that|and"
-    r"|register|raise|lodge|submit|formal|order|product|service|something|with|problem|number|no|am|i'm|i'd|not|happy|unhappy)\b",
+    r"我要|我想|想要|想|要|投诉|举报|一下|你们|你|您|请|帮我|可以吗|可以|吗|的|了|我|对|一个|这个|那个|订单|产品|商品|东西|服务|有问题"
+    r"|问题|提|要求|店|家|公司|不满|意见|反映|情况"
+    r"|\b(?:i|would|like|want|to|wanna|make|file|a|an|the|complain|complaint|complaining|about|have|need|please|hi|hello"
+    r"|my|your|you|is|it|this|that|and|register|raise|lodge|submit|formal|order|product|service|something|with|problem"
+    r"|number|no|am|i'm|i'd|not|happy|unhappy)\b",
     re.IGNORECASE,
 )
-REPEATED_DAYS = 90  # complaints younger than this count as history
+
+
+def is_dangerous(words: str) -> bool:
+    """Whether the words tell of danger to people (fire, shock, injury), and not of its absence."""
+    return len(_SAFETY.findall(words)) > len(_HARMLESS.findall(words))
 
 
 def severity(words: str, cases: Iterable[Case] = (), now: datetime | None = None) -> int:
@@ -71,16 +101,15 @@ def severity(words: str, cases: Iterable[Case] = (), now: datetime | None = None
     4: danger to people. 3: lawyers, regulators or the press; or anger on top of a repeated problem. 2: anger, a
     repetition or an open or recent complaint. 1: everything else.
     """
-    dangers = len(_SAFETY.findall(words)) - len(_NOT_SAFETY.findall(words))
-    if dangers > 0:
+    if is_dangerous(words):
         return 4
     if _AUTHORITY.search(words):
         return 3
     is_angry, is_repeated = bool(_ANGER.search(words)), bool(_AGAIN.search(words))
-    has_history = sum(_is_recent_complaint(case, now) for case in cases)
-    if (is_angry and (is_repeated or has_history)) or has_history >= 3:
+    earlier = sum(_is_recent_complaint(case, now) for case in cases)
+    if (is_angry and (is_repeated or earlier)) or earlier >= 3:
         return 3
-    return 2 if is_angry or is_repeated or has_history else 1
+    return 2 if is_angry or is_repeated or earlier else 1
 
 
 def _is_recent_complaint(case: Case, now: datetime | None) -> bool:
@@ -91,17 +120,13 @@ def _is_recent_complaint(case: Case, now: datetime | None) -> bool:
 
 def category_of(words: str) -> str:
     """What a complaint is about: safety, delivery, staff, refund, product, price, account or other."""
-    if len(_SAFETY.findall(words)) <= len(_NOT_SAFETY.findall(words)):
-        candidates = _CATEGORIES[1:]
-    else:
-        candidates = _CATEGORIES
-    return next((name for name, pattern in candidates if pattern.search(words)), "other")
+    if is_dangerous(words):
+        return "safety"
+    return next((name for name, stems in _CATEGORIES if stems.search(words)), "other")
 
 
 def is_description(words: str) -> bool:
     """Whether the words say what happened, beyond the mere wish to complain."""
-    rest = _EMPTY_WORDS.sub(" ", words.lower())
-    rest = re.sub(r"[\d\W_]+", " ", rest).strip()
+    rest = re.sub(r"[\d\W_]+", " ", _EMPTY_WORDS.sub(" ", words.lower()))
     ideographs = len(re.findall(r"[\u3400-\u9fff]", rest))
-    letters = len(re.findall(r"[a-z]{2,}", rest))
-    return ideographs >= 3 or letters >= 2
+    return ideographs >= 3 or len(re.findall(r"[a-z]{2,}", rest)) >= 2

@@ -57,10 +57,18 @@ def order_status(context: ActionContext) -> ActionResult:
     if isinstance(found, tuple):
         return ActionResult(needs=found)
     if found is None:
-        return ActionResult(slots={"order_found": False}, replies=(Reply("utter_order_not_found", {"order_number": number}),))
-    return ActionResult(
-        slots={"order_found": True, "order_number": found.number}, replies=(Reply(*_status_reply(context, found)),)
-    )
+        return ActionResult(
+            slots={"order_found": False, "order_number": None},
+            replies=(Reply("utter_order_not_found", {"order_number": number}),),
+        )
+    replies = [Reply(*_status_reply(context, found))]
+    if _is_late(context, found):
+        replies.append(Reply("utter_late_offer"))
+    return ActionResult(slots={"order_found": True, "order_number": found.number}, replies=tuple(replies))
+
+
+def _is_late(context: ActionContext, order: Order) -> bool:
+    return order.expected_at is not None and is_open(order) and order.expected_at < context.turn.now
 
 
 def _status_reply(context: ActionContext, order: Order) -> tuple[str, dict[str, str]]:
@@ -70,8 +78,7 @@ def _status_reply(context: ActionContext, order: Order) -> tuple[str, dict[str, 
     if order.tracking_number:
         args["carrier"] = order.carrier or context.word("order_status", "carrier", "")
         args["tracking_number"] = order.tracking_number
-    late = order.expected_at is not None and is_open(order) and order.expected_at < context.turn.now
-    if late:
+    if _is_late(context, order):
         return ("utter_order_late_tracked" if "tracking_number" in args else "utter_order_late"), args
     if "expected" in args:
         return ("utter_order_status_tracked" if "tracking_number" in args else "utter_order_status_expected"), args

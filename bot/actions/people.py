@@ -46,7 +46,9 @@ def handoff(context: ActionContext) -> ActionResult:
     args = {"opens": context.time(opening), "contact": contact}
     if not contact.startswith("+"):
         return ActionResult(replies=(Reply("utter_handoff_closed", args),), effects=effects)
-    task = CreateTask("callback", "asked for a person outside staffed hours", opening.astimezone(UTC), {"phone": contact})
+    task = CreateTask(
+        "callback", "asked for a person outside staffed hours", opening.astimezone(UTC), {"phone": contact}
+    )
     return ActionResult(replies=(Reply("utter_handoff_closed_call", args),), effects=(*effects, task))
 
 

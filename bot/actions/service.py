@@ -26,7 +26,9 @@ def begin(context: ActionContext) -> ActionResult:
 def open_return(context: ActionContext) -> ActionResult:
     """Opens a return (or exchange) for an order, and says what happens next and when."""
     kind = "exchange" if context.text("return_wish") == "exchange" else "return"
-    return _open(context, kind, subject=normal_subject(context.text("order_number")), summary=context.text("return_reason"))
+    return _open(
+        context, kind, subject=normal_subject(context.text("order_number")), summary=context.text("return_reason")
+    )
 
 
 def open_repair(context: ActionContext) -> ActionResult:

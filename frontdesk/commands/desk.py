@@ -73,9 +73,7 @@ def _announce(host: str, port: int, admin_password: str | None) -> None:
     say(f"Customer page   http://{shown}:{port}/")
     say(f"Staff console   http://{shown}:{port}/console")
     if admin_password is not None:
-        say(
-            f"Admin password  {admin_password}   (user admin; shown once; a new one: frontdesk user reset-password admin)"
-        )
+        say(f"Admin password  {admin_password}   (user admin, shown once; frontdesk user reset-password admin)")
     sys.stdout.flush()
 
 

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from crm_sync.store import SqlStore
 
 from bot.types import Language
 from config.settings import Settings
+from crm_sync.models import StoredArticle
+from crm_sync.store import SqlStore
 from frontdesk.commands.output import print_json, print_table, say
 from frontdesk.commands.records import with_store
 from frontdesk.runtimes import merged_articles, model_name
@@ -27,10 +28,13 @@ def import_(path: Annotated[Path, typer.Argument(help="Folder or .md, .csv or .j
     articles = load_articles(path)
     name = model_name(Settings().assistant)
 
-    async def work(store: SqlStore) -> int:
-        return await store.put_articles(name, articles)
+    async def work(store: SqlStore) -> None:
+        for article in articles:
+            row = StoredArticle(article.id, article.language, article.title, article.answer, article.questions)
+            await store.put_article(name, row)
 
-    say(f"{with_store(work)} of {len(articles)} articles are new or changed.")
+    with_store(work)
+    say(f"{len(articles)} articles are in the store.")
 
 
 @app.command("ask")
@@ -41,7 +45,6 @@ def ask(
 ) -> None:
     """Ranked answers with scores."""
     from nlu.knowledge import ArticleIndex
-
     from nlu.language import detect
 
     settings = Settings()

@@ -37,11 +37,12 @@ def train(
     started = perf_counter()
     training = load_training_data(data)
     model = train_model(training)
-    folder = save_model(model, out)
+    folder = out / model.manifest.version
+    save_model(model, folder)
     size_mb = sum(file.stat().st_size for file in folder.iterdir()) / 1e6
     say(
         f"{perf_counter() - started:.1f} s, {len(training.examples)} examples, "
-        f"{len(model.intents)} intents, {size_mb:.1f} MB: {folder}"
+        f"{len(model.manifest.intents)} intents, {size_mb:.1f} MB: {folder}"
     )
 
 
@@ -54,9 +55,8 @@ def parse(
     """What the embedded engine understands, in the shape of Rasa's POST /model/parse."""
     from nlu.compound import CompoundEngine
     from nlu.embedded.engine import EmbeddedEngine
-    from nlu.evaluation import parse_json
-
     from nlu.embedded.model import load_model, unpack
+    from nlu.evaluation import parse_json
 
     settings = Settings()
     configure_logging(settings.log_format, "warning")

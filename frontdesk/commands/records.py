@@ -8,15 +8,13 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 import uvloop
-from crm_sync.customers import customer_record, erase_customer, export_customer, find_customers
-from crm_sync.imports import import_orders
-from crm_sync.staff import ROLES, add_user, disable_user, list_users, reset_password
-from crm_sync.store import SqlStore
 
 from bot.errors import CustomerNotFound
 from bot.types import CustomerId
 from config.logging import configure_logging
 from config.settings import Settings
+from crm_sync import customers, staff
+from crm_sync.store import SqlStore
 from frontdesk.commands.output import print_json, print_table, say
 from frontdesk.secret_key import sqlite_path
 
@@ -63,6 +61,8 @@ def db_upgrade() -> None:
 def import_orders_command(file: Path, json_: JsonFlag = False) -> None:
     """Import orders from a CSV file; rows already there are updated, wrong rows are reported and left out."""
 
+    from crm_sync.imports import import_orders
+
     async def work(store: SqlStore) -> Any:
         return await import_orders(store.database, file)
 
@@ -87,7 +87,7 @@ def customer_show(
     """Everything known about a customer: identities, messages, complaints, orders, consents, timeline."""
 
     async def work(store: SqlStore) -> Any:
-        return await customer_record(store.database, await _one_customer(store, key))
+        return await customers.customer_record(store.database, await _one_customer(store, key))
 
     record = with_store(work)
     if json_:
@@ -109,7 +109,7 @@ def customer_export(key: Annotated[str, typer.Argument(help="As for show.")]) ->
     """One JSON document with every row that names the person."""
 
     async def work(store: SqlStore) -> Any:
-        return await export_customer(store.database, await _one_customer(store, key))
+        return await customers.export_customer(store.database, await _one_customer(store, key))
 
     print_json(with_store(work))
 
@@ -129,7 +129,7 @@ def customer_erase(
         typer.confirm(f"Erase customer {customer_id} from every table? This cannot be undone", abort=True)
 
     async def work(store: SqlStore) -> Any:
-        return await erase_customer(store.database, customer_id)
+        return await customers.erase_customer(store.database, customer_id)
 
     print_json(with_store(work))
 
@@ -137,12 +137,12 @@ def customer_erase(
 @user_app.command("add")
 def user_add(
     name: str,
-    role: Annotated[str, typer.Option(help=f"One of {', '.join(ROLES)}.")] = "operator",
+    role: Annotated[str, typer.Option(help=f"One of {', '.join(staff.ROLES)}.")] = "operator",
 ) -> None:
     """Add a staff account; prints its generated password once."""
 
     async def work(store: SqlStore) -> str:
-        return await add_user(store.database, name, role)
+        return await staff.add_user(store.database, name, role)
 
     say(f"Password for {name}: {with_store(work)}")
 
@@ -152,7 +152,7 @@ def user_list(json_: JsonFlag = False) -> None:
     """Staff accounts, without secrets."""
 
     async def work(store: SqlStore) -> Any:
-        return await list_users(store.database)
+        return await staff.list_users(store.database)
 
     users = with_store(work)
     if json_:
@@ -170,7 +170,7 @@ def user_disable(name: str) -> None:
     """The account can no longer sign in; its history stays."""
 
     async def work(store: SqlStore) -> None:
-        await disable_user(store.database, name)
+        await staff.disable_user(store.database, name)
 
     with_store(work)
     say(f"{name} is disabled.")
@@ -181,14 +181,14 @@ def user_reset_password(name: str) -> None:
     """Give an account a new generated password, printed once."""
 
     async def work(store: SqlStore) -> str:
-        return await reset_password(store.database, name)
+        return await staff.reset_password(store.database, name)
 
     say(f"Password for {name}: {with_store(work)}")
 
 
 async def _one_customer(store: SqlStore, key: str) -> CustomerId:
     """Raises: CustomerNotFound, also when the key fits several (then it names them)."""
-    found = await find_customers(store.database, key)
+    found = await customers.find_customers(store.database, key)
     if not found:
         raise CustomerNotFound(f"no customer for {key!r}; use an id, a phone number or channel/account/external-id")
     if len(found) > 1:

@@ -47,6 +47,7 @@ class Visitor:
     gaps: list[tuple[int, int]] = field(default_factory=list)  # (seq before, seq after) that do not follow
     _changed: asyncio.Condition = field(default_factory=asyncio.Condition)
     _reader: asyncio.Task[None] | None = None
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)  # one message after the other
 
     @property
     def replies(self) -> list[str]:
@@ -58,19 +59,20 @@ class Visitor:
 
     async def open(self) -> None:
         """A session, and the event stream that stays open from now on."""
-        if not self.token:
-            session = await self._post("sessions", {}, want=201)
-            self.token, self.user = session["token"], session["user"]
-        if self._reader is None:
-            self._reader = asyncio.create_task(self._read_for_ever())
+        async with self._turn:
+            if not self.token:
+                session = await self._post("sessions", {}, want=201)
+                self.token, self.user = session["token"], session["user"]
+                self._reader = asyncio.create_task(self._read_for_ever())
 
     async def say(self, text: str, *, client_id: str = "") -> None:
         """Acknowledged when this returns; sent again under the same id until it is."""
         client_id = client_id or secrets.token_hex(8)
-        self.sent.append((client_id, text))
-        answer = await self._post("messages", {"id": client_id, "text": text}, want=202)
-        assert answer["id"] == client_id
-        self.acknowledged.append(client_id)
+        async with self._turn:
+            self.sent.append((client_id, text))
+            answer = await self._post("messages", {"id": client_id, "text": text}, want=202)
+            assert answer["id"] == client_id
+            self.acknowledged.append(client_id)
 
     async def try_to_say(self, text: str, *, client_id: str = "") -> int:
         """One try; the status. Kept as sent only when it was accepted."""

@@ -81,7 +81,9 @@ async def _each_message_has_one_row_and_one_turn(
     )
     assert Counter(text for text, _, _ in rows) == sent, "a message was lost or stored twice"
     assert {(state, turns) for _, state, turns in rows} <= {("done", 1)}, f"not exactly one turn each: {rows}"
-    (orphans,) = await query(url, "SELECT count(*) FROM turns t LEFT JOIN inbox i ON i.id = t.inbox_id WHERE i.id IS NULL")
+    (orphans,) = await query(
+        url, "SELECT count(*) FROM turns t LEFT JOIN inbox i ON i.id = t.inbox_id WHERE i.id IS NULL"
+    )
     assert orphans == (0,)
 
 
@@ -121,9 +123,7 @@ async def _chat_is_in_order(url: str, texter: Texter) -> None:
 
 
 def repeated_numbers(texters: Sequence[Texter]) -> set[str]:
-    return {
-        number for texter in texters for number, count in Counter(numbers_in(texter.replies)).items() if count > 1
-    }
+    return {number for texter in texters for number, count in Counter(numbers_in(texter.replies)).items() if count > 1}
 
 
 def confirmed_updates(ledger: Ledger, account: str) -> list[dict[str, str]]:

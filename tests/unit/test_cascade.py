@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 
 import pytest
@@ -10,7 +11,7 @@ from pydantic import SecretStr
 from bot.errors import Misconfigured, ServiceUnavailable
 from bot.types import Entity, ScoredIntent, Understanding
 from config.settings import NluSettings
-from nlu.cascade import Cascade, Recognise, Rung, build_engine, with_recognised
+from nlu.cascade import Cascade, Recognising, Rung, build_engine, with_recognised
 
 NOW = datetime(2026, 11, 20, 4, 0, tzinfo=UTC)
 
@@ -40,8 +41,14 @@ class Engine:
         self.closed = True
 
 
-def a_cascade(*engines: Engine, recognise: Recognise | None = None) -> Cascade:
-    return Cascade([Rung(engine, recognise) for engine in engines], minimum_confidence=0.4)
+class Waiting(Engine):
+    async def parse(self, text: str, *, now: datetime, timezone: str) -> Understanding:
+        await asyncio.Event().wait()
+        raise AssertionError("nobody sets it")
+
+
+def a_cascade(*engines: Engine, limit_s: float | None = None) -> Cascade:
+    return Cascade([Rung(engine, limit_s, engine.close) for engine in engines], minimum_confidence=0.4)
 
 
 async def parsed(cascade: Cascade, text: str = "hello there") -> Understanding:
@@ -96,21 +103,30 @@ async def test_when_every_engine_fails_the_message_is_kept_without_intents() -> 
     assert answer.note == "rasa cannot be reached; embedded broke (ValueError)"
 
 
-async def test_entities_an_engine_does_not_know_are_added_and_normalised_ones_win() -> None:
-    asked: list[tuple[str, datetime, str]] = []
+async def test_an_engine_that_does_not_answer_is_left_at_its_limit() -> None:
+    answer = await parsed(a_cascade(Waiting("rasa"), limit_s=0.01))
+    assert (answer.engine, answer.note) == ("none", "rasa timed out after 0.01 s")
+
+
+async def test_phone_and_date_are_found_and_normalised_whatever_the_engine() -> None:
+    text = "kettle broke yesterday, call 13812345678"
     own = (
-        Entity("order_number", "13812345678", "13812345678", 0, 11, 0.6),
-        Entity("product", "kettle", "kettle", 12, 18),
+        Entity("product", "kettle", "kettle", 0, 6),
+        Entity("order_number", "13812345678", "13812345678", 29, 40, 0.6),
     )
-    phone = Entity("phone", "+8613812345678", "13812345678", 0, 11)
+    answer = await Recognising(Engine("rasa", 0.9, entities=own)).parse(text, now=NOW, timezone="Asia/Shanghai")
+    assert [(e.name, e.value) for e in answer.entities] == [
+        ("product", "kettle"),
+        ("date", "2026-11-19"),
+        ("phone", "+8613812345678"),
+    ]
 
-    def recognise(text: str, now: datetime, timezone: str) -> list[Entity]:
-        asked.append((text, now, timezone))
-        return [phone]
 
-    answer = await parsed(a_cascade(Engine("rasa", 0.9, entities=own), recognise=recognise), "13812345678 kettle")
-    assert answer.entities == (phone, own[1])
-    assert asked == [("13812345678 kettle", NOW, "Asia/Shanghai")]
+async def test_relative_dates_count_in_the_customers_zone() -> None:
+    late = datetime(2026, 11, 20, 23, 0, tzinfo=UTC)  # already the 21st in Shanghai
+    for zone, day in (("Asia/Shanghai", "2026-11-20"), ("Nowhere/Else", "2026-11-19")):
+        answer = await Recognising(Engine("rasa", 0.9)).parse("since yesterday", now=late, timezone=zone)
+        assert [e.value for e in answer.entities] == [day]
 
 
 def test_touching_entities_do_not_overlap() -> None:

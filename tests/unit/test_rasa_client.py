@@ -357,6 +357,24 @@ async def test_after_repeated_failures_rasa_is_left_alone_and_tried_again_later(
     assert len(stub.texts) == 6
 
 
+async def test_being_left_waiting_counts_as_a_failure() -> None:
+    forever = asyncio.Event()
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        await forever.wait()
+        return web.Response()
+
+    async with serving(answer) as stub:
+        engine = RasaEngine(stub.url, breaker=Breaker(1))
+        try:
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(engine.parse("hello there", now=NOW, timezone="UTC"), 0.05)
+            with pytest.raises(ServiceUnavailable, match="left alone"):
+                await engine.parse("hello there", now=NOW, timezone="UTC")
+        finally:
+            await engine.close()
+
+
 async def test_texts_that_rasa_cannot_read_do_not_close_it_to_others() -> None:
     async def answer(request: web.Request) -> web.StreamResponse:
         text = json.loads(await request.text())["text"]

@@ -1,0 +1,351 @@
+"""Articles: read them from files, find the ones that answer a question, say how sure that is.
+
+In: a folder of Markdown with front matter, or a .csv or .jsonl file. Out: `Article`s, and an in-memory index per
+language that ranks them (BM25 over words and character pieces). Broken files are `AssistantInvalid` with file, line
+and reason; a question never raises.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+import yaml
+
+from bot.errors import AssistantInvalid
+from bot.types import ArticleHit, Language
+from nlu.embedded.features import Features, extract
+from nlu.training_data import read_text
+
+# Good enough to answer with: chosen on the questions of the sample assistant, where nine of ten answers given at or
+# above it are right. A business with other articles measures its own with `frontdesk knowledge test`.
+SURE = 0.5
+
+_MAX_QUERY = 300  # characters; beyond them a question is a story, and the cost per question stays bounded
+_LIST_SEPARATORS = "|\n；"
+
+
+@dataclass(frozen=True, slots=True)
+class Article:
+    """One answer. `questions` are other ways to ask for it."""
+
+    id: str
+    language: str
+    title: str
+    answer: str
+    questions: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+
+
+class Indexable(Protocol):
+    """What the index reads of an article; rows of a store have it too."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def language(self) -> str: ...
+    @property
+    def title(self) -> str: ...
+    @property
+    def answer(self) -> str: ...
+    @property
+    def questions(self) -> tuple[str, ...]: ...
+
+
+# --- reading -------------------------------------------------------------------------------------------------------
+
+
+def load_articles(path: Path | str) -> list[Article]:
+    """The articles at `path`: a folder (its .md, .csv and .jsonl files in depth) or one such file.
+
+    In a folder, CSV files without an `answer` column (lists of test questions) are passed over.
+    Raises: AssistantInvalid with file, line and reason; also when two articles share id and language.
+    """
+    path = Path(path)
+    if path.is_dir():
+        files = sorted(p for p in path.rglob("*") if p.suffix.lower() in (".md", ".csv", ".jsonl") and p.is_file())
+        found = [(article, file) for file in files for article in _read_file(file, path, in_folder=True)]
+    elif path.is_file():
+        found = [(article, path) for article in _read_file(path, path.parent, in_folder=False)]
+    else:
+        raise AssistantInvalid("no such file or folder", file=str(path))
+    if not found:
+        raise AssistantInvalid("holds no articles", file=str(path))
+    seen: dict[tuple[str, str], Path] = {}
+    for article, file in found:
+        key = (article.id, article.language)
+        if key in seen:
+            raise AssistantInvalid(
+                f"article `{article.id}` ({article.language}) is also in {seen[key]}", file=str(file)
+            )
+        seen[key] = file
+    return [article for article, _ in found]
+
+
+def _read_file(file: Path, root: Path, *, in_folder: bool) -> Iterator[Article]:
+    suffix, name = file.suffix.lower(), file.relative_to(root).as_posix()
+    if suffix == ".md":
+        yield _markdown(read_text(file), name)
+    elif suffix == ".csv":
+        yield from _table(read_text(file), name, in_folder=in_folder)
+    elif suffix == ".jsonl":
+        yield from _json_lines(read_text(file), name)
+    elif suffix in (".xlsx", ".xls", ".ods"):
+        raise AssistantInvalid("spreadsheets are not read; save the sheet as CSV (UTF-8) and import that", file=name)
+    else:
+        raise AssistantInvalid("articles must be .md, .csv or .jsonl", file=name)
+
+
+def _markdown(text: str, file: str) -> Article:
+    lines = text.splitlines()
+    if not lines or lines[0].strip() != "---":
+        raise AssistantInvalid("must begin with front matter between two `---` lines", file=file, line=1)
+    end = next((i for i, line in enumerate(lines[1:], start=1) if line.strip() == "---"), None)
+    if end is None:
+        raise AssistantInvalid("front matter is not closed by `---`", file=file, line=1)
+    try:
+        fields = yaml.safe_load("\n".join(lines[1:end]))
+    except yaml.MarkedYAMLError as exc:
+        line = exc.problem_mark.line + 2 if exc.problem_mark else 1
+        raise AssistantInvalid(f"front matter is not YAML: {exc.problem}", file=file, line=line) from exc
+    except yaml.YAMLError as exc:
+        raise AssistantInvalid(f"front matter is not YAML: {exc}", file=file, line=1) from exc
+    if not isinstance(fields, dict):
+        raise AssistantInvalid("front matter must be `key: value` lines", file=file, line=2)
+    return _article({**fields, "answer": "\n".join(lines[end + 1 :]).strip()}, file, 1)
+
+
+def _table(text: str, file: str, *, in_folder: bool) -> Iterator[Article]:
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    header = [(name or "").strip().lower() for name in reader.fieldnames or ()]
+    reader.fieldnames = header
+    if in_folder and "answer" not in header:
+        return
+    missing = [name for name in ("id", "language", "title", "answer") if name not in header]
+    if missing:
+        raise AssistantInvalid(f"the first line must name a column `{missing[0]}`", file=file, line=1)
+    try:
+        for row in reader:
+            if any(row.values()):
+                yield _article({key: value for key, value in row.items() if key}, file, reader.line_num)
+    except csv.Error as exc:
+        raise AssistantInvalid(f"is not CSV: {exc}", file=file, line=reader.line_num) from exc
+
+
+def _json_lines(text: str, file: str) -> Iterator[Article]:
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            fields = orjson.loads(line)
+        except orjson.JSONDecodeError as exc:
+            raise AssistantInvalid(f"is not JSON: {exc}", file=file, line=number) from exc
+        if not isinstance(fields, dict):
+            raise AssistantInvalid("each line must be a JSON object", file=file, line=number)
+        yield _article(fields, file, number)
+
+
+def _article(fields: dict[str, Any], file: str, line: int) -> Article:
+    def required(name: str) -> str:
+        value = fields.get(name)
+        if value is None or not str(value).strip():
+            raise AssistantInvalid(f"`{name}` is missing", file=file, line=line)
+        return str(value).strip()
+
+    language = required("language").lower()
+    if language[:2] not in ("zh", "en"):
+        raise AssistantInvalid(f"`language` must be zh or en, not {language!r}", file=file, line=line)
+    return Article(
+        id=required("id"),
+        language=language[:2],
+        title=required("title"),
+        answer=required("answer"),
+        questions=_list(fields.get("questions"), "questions", file, line),
+        tags=_list(fields.get("tags"), "tags", file, line),
+    )
+
+
+def _list(value: Any, name: str, file: str, line: int) -> tuple[str, ...]:
+    """A list, or in a table one cell with `|`, line breaks or `；` between the entries."""
+    if value is None:
+        return ()
+    if isinstance(value, str):
+        for separator in _LIST_SEPARATORS:
+            value = value.replace(separator, "\n")
+        value = value.split("\n")
+    if not isinstance(value, list):
+        raise AssistantInvalid(f"`{name}` must be a list", file=file, line=line)
+    return tuple(str(entry).strip() for entry in value if str(entry).strip())
+
+
+# --- asking --------------------------------------------------------------------------------------------------------
+
+
+class ArticleIndex:
+    """Implements `bot.ports.KnowledgeIndex`. Immutable after building; safe to share between threads.
+
+    `sure` is the score from which a hit is good enough to answer with.
+    """
+
+    def __init__(self, articles: Iterable[Indexable], *, sure: float = SURE) -> None:
+        by_language: dict[str, list[Indexable]] = {}
+        for article in articles:
+            by_language.setdefault(article.language[:2], []).append(article)
+        self._sure = sure
+        self._parts = {language: _Index(members) for language, members in by_language.items()}
+
+    def ask(self, text: str, *, language: Language, top: int = 3) -> tuple[ArticleHit, ...]:
+        """Best first, articles of `language` only; empty when no word of the question occurs in any of them."""
+        part = self._parts.get(language)
+        if part is None or top <= 0:
+            return ()
+        return tuple(
+            ArticleHit(article.id, article.title, article.answer, article.language, score, is_sure=score >= self._sure)
+            for article, score in part.ask(extract(text[:_MAX_QUERY]), top)
+        )
+
+
+class _Index:
+    """Articles of one language. A document is one way to ask for an article; its best way decides its score."""
+
+    def __init__(self, articles: Sequence[Indexable]) -> None:
+        self._articles = articles
+        phrasings: list[tuple[Features, ...]] = []
+        self._owner_rows: list[int] = []
+        for row, article in enumerate(articles):
+            ways = [extract(way) for way in (article.title, *article.questions)]
+            phrasings.append(tuple(ways))
+            self._owner_rows += [row] * len(ways)
+        self._questions = _Field([way for ways in phrasings for way in ways], length_weight=0.4)
+        whole = [extract(" ".join((a.title, *a.questions, a.answer))) for a in articles]
+        self._wholes = _Field(whole, length_weight=0.4)
+        starts = np.cumsum([0, *(len(ways) for ways in phrasings[:-1])])
+        self._starts: npt.NDArray[np.int64] = starts.astype(np.int64)
+
+    def ask(self, question: Features, top: int) -> list[tuple[Indexable, float]]:
+        if not (question.words or question.pieces):
+            return []
+        ways = self._questions.score(question)
+        best = np.maximum.reduceat(ways, self._starts)
+        scores = 0.6 * best + 0.4 * self._wholes.score(question)
+        order = np.argsort(-scores, kind="stable")[:top]
+        return [(self._articles[i], round(float(scores[i]), 4)) for i in order.tolist() if scores[i] > 0]
+
+
+class _Field:
+    """BM25 over a list of texts, divided by what the question could reach at most: 0 to 1.
+
+    Constants k1 and b: Robertson and Zaragoza 2009, The Probabilistic Relevance Framework; k1 1.2 is their usual value.
+    """
+
+    def __init__(self, texts: Sequence[Features], *, length_weight: float) -> None:
+        k1 = 1.2
+        counts = [Counter(_terms(text)) for text in texts]
+        lengths = np.asarray([sum(count.values()) for count in counts], dtype=np.float32)
+        relative = 1 - length_weight + length_weight * lengths / max(float(lengths.mean()), 1.0)
+        postings: dict[str, tuple[list[int], list[float]]] = {}
+        for row, count in enumerate(counts):
+            for term, times in count.items():
+                rows, values = postings.setdefault(term, ([], []))
+                rows.append(row)
+                values.append(times * (k1 + 1) / (times + k1 * float(relative[row])))
+        total = len(texts)
+        self._size = total
+        self._unseen_idf = math.log(1 + (total + 0.5) / 0.5)
+        self._postings: dict[str, tuple[npt.NDArray[np.int32], npt.NDArray[np.float32], float]] = {}
+        for term, (rows, values) in postings.items():
+            idf = math.log(1 + (total - len(rows) + 0.5) / (len(rows) + 0.5))
+            weighted = np.minimum(np.asarray(values, dtype=np.float32), 1.0) * np.float32(idf)
+            self._postings[term] = (np.asarray(rows, dtype=np.int32), weighted, idf)
+
+    def score(self, question: Features) -> npt.NDArray[np.float32]:
+        """(texts,)"""
+        scores = np.zeros(self._size, dtype=np.float32)
+        reachable = 0.0
+        for term in set(_terms(question)):
+            posting = self._postings.get(term)
+            if posting is None:
+                reachable += self._unseen_idf
+                continue
+            rows, weighted, idf = posting
+            scores[rows] += weighted
+            reachable += idf
+        return scores / np.float32(reachable) if reachable else scores
+
+
+def _terms(text: Features) -> list[str]:
+    return [*text.words, *text.pieces]
+
+
+# --- measuring -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A test question and the id of the article that answers it ("" or `none`: no article does)."""
+
+    text: str
+    article: str
+    language: str
+
+
+def load_questions(path: Path | str) -> list[Question]:
+    """Questions from a CSV with columns question, article, language. Raises: AssistantInvalid."""
+    path = Path(path)
+    if not path.is_file():
+        raise AssistantInvalid("no such file", file=str(path))
+    reader = csv.DictReader(io.StringIO(read_text(path), newline=""))
+    missing = {"question", "article", "language"} - set(reader.fieldnames or ())
+    if missing:
+        raise AssistantInvalid(f"the first line must name a column `{sorted(missing)[0]}`", file=path.name, line=1)
+    rows = [row for row in reader if (row["question"] or "").strip()]
+    if not rows:
+        raise AssistantInvalid("has no questions", file=path.name)
+    return [Question(r["question"].strip(), (r["article"] or "").strip(), (r["language"] or "").strip()) for r in rows]
+
+
+def evaluate_articles(articles: Path | str, questions: Path | str) -> dict[str, Any]:
+    """How often the right article comes first, among five, and its mean reciprocal rank (0 beyond the first ten).
+
+    `sure_share`: questions answered without asking back; `sure_precision`: how many of these answers are right.
+    Raises: AssistantInvalid, also for a question whose article does not exist.
+    """
+    known = load_articles(articles)
+    asked = load_questions(questions)
+    ids = {(article.id, article.language) for article in known}
+    for question in asked:
+        if question.article not in ("", "none") and (question.article, question.language) not in ids:
+            reason = f"question {question.text!r} names the unknown article `{question.article}` ({question.language})"
+            raise AssistantInvalid(reason, file=str(questions))
+    return evaluate_index(ArticleIndex(known), asked)
+
+
+def evaluate_index(index: ArticleIndex, questions: Sequence[Question]) -> dict[str, Any]:
+    """The measures of `evaluate_articles`; questions without an article count only where nothing should be sure."""
+    ranks: list[int] = []
+    sure = sure_and_right = 0
+    for question in questions:
+        hits = index.ask(question.text, language="zh" if question.language.startswith("zh") else "en", top=10)
+        found = [hit.article_id for hit in hits]
+        if question.article not in ("", "none"):
+            ranks.append(found.index(question.article) + 1 if question.article in found else 0)
+        if hits and hits[0].is_sure:
+            sure += 1
+            sure_and_right += hits[0].article_id == question.article
+    return {
+        "recall@1": round(sum(rank == 1 for rank in ranks) / max(len(ranks), 1), 4),
+        "recall@5": round(sum(1 <= rank <= 5 for rank in ranks) / max(len(ranks), 1), 4),
+        "mrr": round(sum(1 / rank for rank in ranks if rank) / max(len(ranks), 1), 4),
+        "sure_share": round(sure / max(len(questions), 1), 4),
+        "sure_precision": round(sure_and_right / sure, 4) if sure else None,
+        "questions": len(questions),
+    }
