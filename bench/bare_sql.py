@@ -68,7 +68,12 @@ class GroupCommit:
                     self._queue.put(None)
                     break
                 batch.append(waiting)
-            accepted = write(connection, [received for received, _ in batch])
+            try:
+                accepted = write(connection, [received for received, _ in batch])
+            except (sqlite3.Error, TypeError) as error:  # TypeError: an unknown visitor
+                connection.rollback()
+                self._loop.call_soon_threadsafe(partial(refuse, batch, error))
+                continue
             self._commits += 1
             self._loop.call_soon_threadsafe(partial(resolve, batch, accepted))
         connection.close()
@@ -112,3 +117,8 @@ def write(connection: sqlite3.Connection, batch: Sequence[Received]) -> list[Acc
 def resolve(batch: Sequence[Waiting], accepted: Sequence[Accepted]) -> None:
     for (_, future), row in zip(batch, accepted, strict=True):
         future.set_result([row])
+
+
+def refuse(batch: Sequence[Waiting], error: Exception) -> None:
+    for _, future in batch:
+        future.set_exception(error)

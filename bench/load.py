@@ -23,6 +23,7 @@ from bench.wire import Exchange, connect, open_stream, post
 
 SESSIONS = "/channels/web/default/sessions"
 MESSAGES = "/channels/web/default/messages"
+ANSWER_WITHIN_S = 20.0
 QUIET_S = 0.15  # after a reply: how long to wait for another part of it
 
 Job = dict[str, Any]
@@ -75,7 +76,7 @@ async def ingest(job: Job) -> Job:
     began, cpu = perf_counter(), process_time()
     for number, exchange in enumerate(exchanges):
         send(number, exchange)
-    await done.wait()
+    await asyncio.wait_for(done.wait(), job["seconds"] + ANSWER_WITHIN_S)
     return report(latencies, statuses, perf_counter() - began, process_time() - cpu)
 
 
@@ -198,7 +199,7 @@ async def turns(job: Job) -> Job:
     began, cpu = perf_counter(), process_time()
     for number, visitor in enumerate(visitors):
         say(number, visitor)
-    await asyncio.wait_for(done.wait(), job["seconds"] + 30)
+    await asyncio.wait_for(done.wait(), job["seconds"] + ANSWER_WITHIN_S)
     return report(latencies, statuses, perf_counter() - began, process_time() - cpu)
 
 
@@ -228,7 +229,7 @@ async def paced(job: Job) -> Job:
             sent += 1
         statuses[-1] += sent < due  # nobody was free: the rate was not held
         await asyncio.sleep(0.001)
-    while statuses[200] + statuses[0] < sent and perf_counter() - began < job["seconds"] + 30:
+    while statuses[200] + statuses[0] < sent and perf_counter() - began < job["seconds"] + ANSWER_WITHIN_S:
         await asyncio.sleep(0.01)
     return report(latencies, statuses, perf_counter() - began, process_time() - cpu)
 
@@ -242,7 +243,7 @@ async def replies(job: Job) -> Job:
             (visitor,) = await visitors_for({"port": job["port"], "visitors": 1})
             replied = asyncio.get_running_loop().create_future()
             visitor.say(text, replied.set_result)
-            await asyncio.wait_for(replied, 30)
+            await asyncio.wait_for(replied, ANSWER_WITHIN_S)
             await asyncio.sleep(QUIET_S)
             visitor.close()
             return visitor.heard

@@ -31,11 +31,15 @@ def looks_like_question(words: str) -> bool:
     return bool(_QUESTION.search(words[:400]))
 
 
+def article_need(request: Request) -> Need:
+    return Need("articles", request.words[:300])
+
+
 def article_for(talk: Talk, request: Request) -> ArticleHit | None:
     """The article good enough to answer with; None when there is none (or it has to be looked up first: `needs`)."""
     hits = request.articles
     if hits is None:
-        need = Need("articles", request.words[:300])
+        need = article_need(request)
         if need not in talk.turn.facts:
             talk.needs.append(need)
             return None

@@ -6,19 +6,21 @@ itself had asked something, whether a flow waits, and only then what a request m
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 from bot.actions import ACTIONS
 from bot.assistant import Assistant
-from bot.at_rest import HANDOFF, answer, looks_like_question, respond, start_intent
+from bot.at_rest import HANDOFF, answer, article_need, looks_like_question, respond, start_intent
 from bot.content import take_content
 from bot.hearing import Choice, Request, hear, language_of
 from bot.in_flow import category, continue_flow, drop_flow, rewind, understood_value
 from bot.memory import recall
 from bot.ownership import while_operator_owns, while_queued
 from bot.talk import Talk
-from bot.types import Decision, Event, Owner, ScoredIntent, Turn
-from bot.values import yes_or_no
+from bot.types import Decision, Event, Need, Owner, ScoredIntent, Turn
+from bot.values import has_words, order_number, order_spellings, same_order, yes_or_no
 
 
 def decide(turn: Turn, assistant: Assistant) -> Decision:
@@ -37,7 +39,9 @@ def decide(turn: Turn, assistant: Assistant) -> Decision:
     requests = hear(turn, memory, assistant)
     talk.message_words = requests[0].words if len(requests) == 1 else turn.understanding.text
     if turn.conversation.owner is Owner.QUEUE:
-        return while_queued(talk, requests, handle)
+        decision = while_queued(talk, requests, handle)
+        needs = (*decision.needs, *foreseen(talk, requests)) if decision.needs else ()
+        return replace(decision, needs=tuple(dict.fromkeys(needs)))
     if take_content(talk):
         return finish(talk)
     for request in requests:
@@ -46,11 +50,26 @@ def decide(turn: Turn, assistant: Assistant) -> Decision:
         talk.request = request
         talk.entities = (*talk.entities, *request.entities)
         handle(talk, request)
-    return finish(talk)
+    return finish(talk, requests)
 
 
-def finish(talk: Talk) -> Decision:
+def foreseen(talk: Talk, requests: Sequence[Request]) -> list[Need]:
+    """What the other requests of the message will need: asked for together, so that rounds do not add up."""
+    needs: list[Need] = []
+    for request in requests if len(requests) > 1 else ():
+        if request.articles is None and has_words(request.words):
+            needs.append(article_need(request))
+        if number := order_number(request.words):
+            known = talk.turn.conversation.customer.orders
+            if not any(same_order(order.number, number) for order in known):
+                needs += [Need("order", spelling) for spelling in order_spellings(number)]
+    return [need for need in needs if need not in talk.turn.facts]
+
+
+def finish(talk: Talk, requests: Sequence[Request] = ()) -> Decision:
     """The decision, never without a word for a customer the bot is answering."""
+    if talk.needs:
+        talk.needs += foreseen(talk, requests)
     decision = talk.finish()
     if decision.needs or decision.replies:
         return decision

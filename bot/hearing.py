@@ -26,6 +26,8 @@ from bot.types import (
 )
 from bot.values import CASE_NUMBER, plain
 
+MAX_PARTS = 4  # requests of one message; what comes after is only stored
+
 _NUMBER = re.compile(r"^(?:选|第|no\.?|number|option)?\s*(\d{1,2})\s*(?:个|项|号)?$", re.IGNORECASE | re.ASCII)
 _ORDINALS = {
     "第一个": 1,
@@ -96,7 +98,7 @@ def hear(turn: Turn, memory: Memory, assistant: Assistant) -> list[Request]:
         return [Request(choice=choice)]
     parts = turn.understanding.parts
     if len(parts) > 1:
-        return [_request(part, assistant, articles=None) for part in parts]
+        return [_request(part, assistant, articles=None) for part in parts[:MAX_PARTS]]
     return [_request(turn.understanding, assistant, articles=turn.articles, words=words)]
 
 

@@ -182,8 +182,9 @@ def correct(talk: Talk, frame: Frame, asked: Slot | None, request: Request) -> b
         return False
     changes = changed_values(talk, frame, request)
     if not is_marked and asked is not None:
-        taken = {entity.name for entity in values_in(talk, request)} & set(asked.entities)
-        changes = {} if taken else changes
+        values = values_in(talk, request)
+        is_bare = any(len(plain(request.words)) <= len(value.text) + 1 for value in values)
+        changes = {} if is_bare or {value.name for value in values} & set(asked.entities) else changes
     if not changes:
         return False
     for name, value in changes.items():

@@ -52,6 +52,16 @@ class Place:
     language_hint: str
 
 
+@dataclass(frozen=True, slots=True)
+class Person:
+    """An identity and the customer it belongs to."""
+
+    identity_id: int
+    customer_id: int
+    display_name: str
+    language_hint: str
+
+
 _PLACES = Statement(
     select(
         conversations.c.key,
@@ -106,19 +116,19 @@ def find_or_create(conn: Connection, addresses: Iterable[Address], now: datetime
 
 
 def _create(conn: Connection, missing: dict[str, Address], now: datetime) -> dict[Address, Place]:
-    people = _identities(conn, list(missing.values()), now)
+    people = find_or_create_people(conn, list(missing.values()), now)
     rows: list[dict[str, Any]] = []
     places: dict[Address, Place] = {}
     for conversation_id, (key, address) in zip(
         new_ids(conn, conversations, len(missing)), missing.items(), strict=True
     ):
-        identity_id, customer_id, name, hint = people[address.identity_key()]
+        person = people[address.identity_key()]
         rows.append(
             {
                 "id": conversation_id,
                 "key": key,
-                "identity_id": identity_id,
-                "customer_id": customer_id,
+                "identity_id": person.identity_id,
+                "customer_id": person.customer_id,
                 "channel": address.channel,
                 "account": address.account,
                 "chat_id": address.chat_id,
@@ -126,16 +136,24 @@ def _create(conn: Connection, missing: dict[str, Address], now: datetime) -> dic
                 "created_at": now,
             }
         )
-        places[address] = Place(conversation_id, identity_id, customer_id, 0, None, name, hint)
+        places[address] = Place(
+            conversation_id,
+            person.identity_id,
+            person.customer_id,
+            0,
+            None,
+            person.display_name,
+            person.language_hint,
+        )
     insert_rows(conn, conversations, rows)
     return places
 
 
-def _identities(conn: Connection, addresses: list[Address], now: datetime) -> dict[str, tuple[int, int, str, str]]:
-    """Identity key -> identity id, customer id, display name, language hint."""
+def find_or_create_people(conn: Connection, addresses: list[Address], now: datetime) -> dict[str, Person]:
+    """Identity key -> person, for every address; customers and identities are created where missing."""
     wanted = {address.identity_key(): address for address in addresses}
-    people: dict[str, tuple[int, int, str, str]] = {
-        row.key: (row.id, row.customer_id, row.display_name, row.language_hint)
+    people = {
+        row.key: Person(row.id, row.customer_id, row.display_name, row.language_hint)
         for row in _IDENTITIES.rows(conn, {"keys": list(wanted)})
     }
     unknown = {key: address for key, address in wanted.items() if key not in people}
@@ -157,6 +175,6 @@ def _identities(conn: Connection, addresses: list[Address], now: datetime) -> di
                 "created_at": now,
             }
         )
-        people[key] = (identity_id, customer_id, "", "")
+        people[key] = Person(identity_id, customer_id, "", "")
     insert_rows(conn, identities, rows)
     return people

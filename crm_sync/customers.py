@@ -1,13 +1,177 @@
-"""One customer: found, shown, exported, erased."""
+"""One customer's record: found by what staff know of a person, and everything there is about them, newest last."""
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Table, select
+from sqlalchemy.sql.elements import ColumnElement
 
-from bot.types import InboxId
-from crm_sync.tables import conversations, messages, turns
+from bot.errors import CustomerNotFound
+from bot.types import CustomerId, InboxId
+from crm_sync.addressing import identity_key
+from crm_sync.codec import iso
+from crm_sync.database import Database
+from crm_sync.phones import normalise_phone
+from crm_sync.tables import (
+    case_events,
+    cases,
+    consents,
+    conversations,
+    customers,
+    handoffs,
+    identities,
+    messages,
+    orders,
+    outbox,
+    tasks,
+    timeline,
+    turns,
+)
+
+_NOT_SHOWN: Final = frozenset({"key", "customer_id", "lease_owner", "lease_until", "dirty_since", "retry_at"})
+
+
+async def find_customers(database: Database, key: str) -> list[CustomerId]:
+    """Customers that `key` fits: an id, a phone number, or channel/account/external id. Erased ones fit nothing."""
+    return await database.run(lambda conn: _find(conn, key.strip()), read=True)
+
+
+async def customer_record(database: Database, customer_id: CustomerId) -> dict[str, Any]:
+    """Everything known about a customer, JSON-safe, each section in order of time.
+
+    Sections: customer, identities, conversations, messages (in and out, with delivery state), cases, orders, consents,
+    tasks, handoffs, timeline. Raises: CustomerNotFound.
+    """
+    return await database.run(lambda conn: _record(conn, customer_id), read=True)
+
+
+def plain(value: Any) -> Any:
+    """The value as JSON takes it."""
+    return iso(value) if isinstance(value, datetime) else value
+
+
+def rows_as_dicts(conn: Connection, table: Table, condition: ColumnElement[bool]) -> list[dict[str, Any]]:
+    """Every column of the table's rows that meet the condition, JSON-safe, by primary key."""
+    found = conn.execute(select(table).where(condition).order_by(*table.primary_key.columns))
+    return [{name: plain(value) for name, value in row._mapping.items()} for row in found]
+
+
+def orders_of(customer_id: CustomerId) -> ColumnElement[bool]:
+    """True for the customer's own orders, and those of the phone number the customer has proven."""
+    proven = select(customers.c.phone).where(
+        customers.c.id == customer_id, customers.c.phone_is_verified, customers.c.phone != ""
+    )
+    return (orders.c.customer_id == customer_id) | orders.c.phone.in_(proven)
+
+
+def conversations_of(customer_id: CustomerId) -> Any:
+    """The ids of the customer's conversations, as a subquery."""
+    return select(conversations.c.id).where(conversations.c.customer_id == customer_id)
+
+
+def _find(conn: Connection, key: str) -> list[CustomerId]:
+    found: set[int] = set()
+    if key.isascii() and key.isdecimal() and len(key) <= 18:
+        found.update(conn.execute(select(customers.c.id).where(customers.c.id == int(key))).scalars())
+    phone = normalise_phone(key) if re.fullmatch(r"[+\d\s().-]{5,30}", key) else None
+    if phone:
+        found.update(conn.execute(select(customers.c.id).where(customers.c.phone == phone)).scalars())
+    if key.count("/") >= 2:
+        channel, account, external_id = key.split("/", 2)
+        same = identities.c.key == identity_key(channel, account, external_id)
+        found.update(conn.execute(select(identities.c.customer_id).where(same)).scalars())
+    return [CustomerId(customer_id) for customer_id in sorted(found)]
+
+
+def _record(conn: Connection, customer_id: CustomerId) -> dict[str, Any]:
+    profile = rows_as_dicts(conn, customers, customers.c.id == customer_id)
+    if not profile:
+        raise CustomerNotFound(f"no customer {customer_id}")
+    said = _messages(conn, customer_id)
+    return {
+        "customer": profile[0],
+        "identities": _shown(conn, identities, identities.c.customer_id == customer_id),
+        "conversations": _shown(conn, conversations, conversations.c.customer_id == customer_id),
+        "messages": said,
+        "cases": _cases(conn, customer_id),
+        "orders": _shown(conn, orders, orders_of(customer_id)),
+        "consents": _shown(conn, consents, consents.c.customer_id == customer_id),
+        "tasks": _shown(conn, tasks, tasks.c.customer_id == customer_id),
+        "handoffs": _shown(conn, handoffs, handoffs.c.conversation_id.in_(conversations_of(customer_id))),
+        "timeline": _timeline(conn, customer_id, said),
+    }
+
+
+def _shown(conn: Connection, table: Table, condition: ColumnElement[bool]) -> list[dict[str, Any]]:
+    rows = rows_as_dicts(conn, table, condition)
+    return [{name: value for name, value in row.items() if name not in _NOT_SHOWN} for row in rows]
+
+
+def _messages(conn: Connection, customer_id: CustomerId) -> list[dict[str, Any]]:
+    found = conn.execute(
+        select(
+            messages.c.id,
+            messages.c.conversation_id,
+            conversations.c.channel,
+            messages.c.direction,
+            messages.c.author,
+            messages.c.kind,
+            messages.c.text,
+            messages.c.content,
+            messages.c.replaces,
+            messages.c.edited_at,
+            messages.c.at,
+            turns.c.intent,
+            turns.c.confidence,
+            outbox.c.state.label("delivery"),
+            outbox.c.reason,
+            outbox.c.attempts,
+            outbox.c.maybe_repeated,
+            outbox.c.sent_at,
+        )
+        .join_from(messages, conversations, conversations.c.id == messages.c.conversation_id)
+        .outerjoin(turns, (turns.c.inbox_id == messages.c.inbox_id) & (messages.c.direction == "in"))
+        .outerjoin(outbox, outbox.c.message_id == messages.c.id)
+        .where(conversations.c.customer_id == customer_id)
+        .order_by(messages.c.id)
+    )
+    return [{name: plain(value) for name, value in row._mapping.items()} for row in found]
+
+
+def _cases(conn: Connection, customer_id: CustomerId) -> list[dict[str, Any]]:
+    shown = _shown(conn, cases, cases.c.customer_id == customer_id)
+    for case in shown:
+        events = rows_as_dicts(conn, case_events, case_events.c.case_id == case["id"])
+        case["events"] = [
+            {name: event[name] for name in ("kind", "author", "note", "changes", "at")} for event in events
+        ]
+    return shown
+
+
+def _timeline(conn: Connection, customer_id: CustomerId, said: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Effects have rows of their own; messages are shown from where they are kept, so that no word is stored twice."""
+    lines = [
+        {name: row[name] for name in ("at", "kind", "summary", "reference", "author", "conversation_id")}
+        for row in rows_as_dicts(conn, timeline, timeline.c.customer_id == customer_id)
+    ]
+    lines += [
+        {
+            "at": message["at"],
+            "kind": f"message_{message['direction']}",
+            "summary": message["text"] or message["kind"],
+            "reference": str(message["id"]),
+            "author": message["author"],
+            "conversation_id": message["conversation_id"],
+        }
+        for message in said
+    ]
+    # What was said comes before what was decided on it; answers come after.
+    rank = {"message_in": 0, "message_out": 2}
+    return sorted(lines, key=lambda line: (line["at"], rank.get(line["kind"], 1)))
 
 
 def turn_of(conn: Connection, *, inbox_id: InboxId) -> dict[str, Any] | None:

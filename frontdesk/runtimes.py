@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -20,7 +19,7 @@ from bot.engine import AssistantRuntime
 from bot.errors import AssistantInvalid, ServiceError
 from bot.ports import KnowledgeIndex, NluEngine
 from bot.types import Identity
-from config.settings import Settings
+from config.settings import AccountSettings, Settings
 from crm_sync.store import SqlStore
 from frontdesk.assistant import load_assistant
 from frontdesk.observing import MODEL_LOADED
@@ -98,8 +97,7 @@ class Runtimes:
         name = model_name(folder)
         active = await self._store.active_model(name)
         if train and (active is None or active.training_hash != training_hash(folder)):
-            log.info("model_training_started", assistant=name)
-            version, packed = await asyncio.to_thread(train_in_subprocess, folder)
+            version, packed = await asyncio.to_thread(trained, folder, self._settings.nlu.model_dir)
             await self._store.put_model(name, version, packed, training_hash=training_hash(folder), activate=True)
             active = await self._store.active_model(name)
         if active is None:
@@ -115,7 +113,10 @@ class Runtimes:
         log.info("assistant_loaded", assistant=name, model=active.version, articles=len(articles))
 
     def _sections(self) -> Iterable[tuple[str, str, Path, str | None, Literal["zh", "en"] | None]]:
-        channels = {"web": self._settings.web_accounts(), "telegram": self._settings.channels.telegram}
+        channels: dict[str, Mapping[str, AccountSettings]] = {
+            "web": self._settings.web_accounts(),
+            "telegram": self._settings.channels.telegram,
+        }
         for channel, accounts in channels.items():
             for account, section in accounts.items():
                 folder = section.assistant or self._settings.assistant
@@ -165,19 +166,21 @@ def training_hash(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def train_in_subprocess(folder: Path) -> tuple[str, bytes]:
-    """(version, packed model). A process of its own, so that scikit-learn never enters the serving one.
+def trained(folder: Path, cache: Path) -> tuple[str, bytes]:
+    """(version, packed model) for the folder's present content: from the cache, or trained now and kept there.
 
+    Training runs in a process of its own, so that scikit-learn never enters a serving one.
     Raises: AssistantInvalid with what the training said.
     """
-    with tempfile.TemporaryDirectory(prefix="frontdesk-train-") as out:
-        done = subprocess.run(  # noqa: S603 - our own interpreter and module
-            [sys.executable, "-m", "frontdesk.training", str(folder / "data"), out],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode != 0:
-            raise AssistantInvalid(f"training failed: {done.stderr.strip() or 'no message'}", file=folder.name)
-        report = json.loads(done.stdout)
-        return report["version"], Path(report["packed"]).read_bytes()
+    kept = cache / f"{model_name(folder)}-{training_hash(folder)[:16]}.zip"
+    if not kept.is_file():
+        log.info("model_training_started", assistant=model_name(folder))
+        cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=cache, prefix="training-") as out:
+            command = [sys.executable, "-m", "frontdesk.training", str(folder / "data"), out]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own module
+            if done.returncode != 0:
+                raise AssistantInvalid(f"training failed: {done.stderr.strip() or 'no message'}", file=folder.name)
+            (Path(out) / "model.zip").replace(kept)  # in one step: a cache never holds half a model
+    packed = kept.read_bytes()
+    return unpack(packed).version, packed

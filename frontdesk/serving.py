@@ -94,13 +94,18 @@ class HttpServer:
         self._server.should_exit = True
 
 
-async def until_stopped() -> None:
-    """Returns at SIGINT or SIGTERM."""
-    stopped = asyncio.Event()
+def stop_requested() -> asyncio.Event:
+    """Set at SIGINT or SIGTERM from now on, which no longer end the process by themselves."""
+    requested = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopped.set)
-    await stopped.wait()
+        loop.add_signal_handler(number, requested.set)
+    return requested
+
+
+async def until_stopped() -> None:
+    """Returns at SIGINT or SIGTERM."""
+    await stop_requested().wait()
 
 
 async def end(tasks: Sequence[asyncio.Task[None]], *, within_s: float = DRAIN_S) -> None:

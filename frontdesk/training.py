@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
@@ -12,15 +11,13 @@ from nlu.training_data import load_training_data
 
 
 def main(data: str, out: str) -> int:
-    """Writes OUT/model.zip and prints {"version", "packed"}; on failure one sentence on stderr."""
+    """Writes OUT/model.zip; on failure one sentence on stderr."""
     try:
         model = train_model(load_training_data(Path(data)))
     except BotError as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    packed = Path(out) / "model.zip"
-    packed.write_bytes(pack(model))
-    sys.stdout.write(json.dumps({"version": model.manifest.version, "packed": str(packed)}))
+    (Path(out) / "model.zip").write_bytes(pack(model))
     return 0
 
 

@@ -283,7 +283,7 @@ class _Field:
 
 
 def _terms(text: Features) -> list[str]:
-    return [*text.words, *text.pieces]
+    return [*text.words, *text.pieces, *text.concepts]
 
 
 # --- measuring -----------------------------------------------------------------------------------------------------

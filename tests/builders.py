@@ -211,7 +211,15 @@ class Chat:
     def hear(self, text: str, intent: str = "", confidence: float = 0.95, **more: Any) -> str:
         """Take a typed message; returns everything the bot said."""
         more.setdefault("language", self.language)
-        return self.take(a_turn(text, intent, confidence, **more))
+        is_rasa = more.pop("engine_is_rasa", False)
+        turn = a_turn(text, intent, confidence, **more)
+        if is_rasa:
+            turn = replace(turn, understanding=replace(turn.understanding, engine="rasa"))
+        return self.take(turn)
+
+    def take_choice(self, value: str) -> str:
+        """Press a button by its value."""
+        return self.send(Button(value))
 
     def press(self, label: str) -> str:
         """Press the button of the last replies whose label holds these words."""

@@ -70,7 +70,9 @@ class MemoryWebStore:
             content, accepted = self._accepted[key]
             if content != item.message.content:
                 raise DedupeMismatch("same id, other content")
-            return Accepted(accepted.inbox_id, accepted.conversation_id, accepted.message_id, accepted.seq, is_new=False)
+            return Accepted(
+                accepted.inbox_id, accepted.conversation_id, accepted.message_id, accepted.seq, is_new=False
+            )
         self.received.append(item)
         number = self._conversations.setdefault(item.message.sender, ConversationId(len(self._conversations) + 1))
         content = item.message.content

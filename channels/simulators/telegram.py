@@ -173,7 +173,7 @@ class TelegramSimulator:
 
     def _note(self, bot: SimulatedBot, method: str, params: Fields, **fields: Any) -> None:
         told = {name: params[name] for name in NOTED if name in params}
-        self.ledger.add("call", self._now(), bot=bot.id, method=method, **told, **fields)
+        self.ledger.add("call", self._now(), bot=bot.id, method=method, **{**told, **fields})
 
 
 def _worth_noting(outcome: Any) -> Fields:

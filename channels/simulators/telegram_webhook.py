@@ -83,7 +83,8 @@ class WebhookDelivery:
                 self._bot.confirm(pending.update_id)
                 return
             webhook.last_error_at = self._bot.now()
-            webhook.last_error = f"Wrong response from the webhook: {status}"
+            webhook.last_error = f"Wrong response from the webhook: {status}" if status else "Connection failed"
+            self._bot.pulse.beat()
             if retry_after_s or attempt > 1:
                 await self._sleep(retry_after_s or delay_s)
                 delay_s = min(LONGEST_DELAY_S, delay_s * 2)

@@ -1,4 +1,4 @@
-/* Frontdesk web chat; docs/web.md says how to embed it. Below 25 KB as it is, so its body is not indented. */
+/* Frontdesk web chat, see docs/web.md. Its body is not indented, to stay below 25 KB. */
 (() => {
 "use strict";
 const script = document.currentScript;
@@ -6,14 +6,15 @@ if (!script || window.Frontdesk) return;
 const conf = script.dataset;
 const account = conf.account || "default";
 const base = new URL(`channels/web/${account}/`, script.src).href;
-const lang = (conf.language || navigator.language || "en").toLowerCase().startsWith("zh") ? "zh" : "en";
+const language = conf.language || navigator.language;
+const lang = /^zh/i.test(language) ? "zh" : "en";
 const T = {
   zh: {
     title: "在线客服", open: "打开在线客服", close: "关闭", bot: "自动助手", staff: "客服", you: "您", log: "对话内容",
     greet: "您好，请直接写下您的问题，我会马上回答；需要时会转给同事。",
     ask: ["我的订单到哪了？", "我想退货", "你们几点营业？", "我要投诉"],
     write: "输入消息", send: "发送", sending: "等待发送", sent: "已送达", seen: "已读", failed: "未能发送，请缩短后重试",
-    offline: "网络已断开。您写的消息会保留，恢复后自动发送。", typing: "正在输入",
+    offline: "网络已断开，您写的消息会在恢复后自动发送。", typing: "正在输入",
     expired: "登录已过期，请刷新页面。",
   },
   en: {
@@ -23,7 +24,7 @@ const T = {
     ask: ["Where is my order?", "I want to return something", "When are you open?", "I want to make a complaint"],
     write: "Write a message", send: "Send", sending: "Waiting to be sent", sent: "Delivered", seen: "Seen",
     failed: "Not sent. Please shorten it and try again.",
-    offline: "You are offline. What you write is kept and sent once you are back.", typing: "is typing",
+    offline: "You are offline. What you write is kept and sent later.", typing: "is typing",
     expired: "Your sign-in has expired. Please reload the page.",
   },
 }[lang];
@@ -55,7 +56,7 @@ const stored = () => {
   return mine && Date.parse(s.expires_at) > Date.now() ? s : null;
 };
 const startSession = async (old) => {
-  const body = { language: conf.language || navigator.language, ...(!old && identity) };
+  const body = { language, ...(!old && identity) };
   const response = await request("sessions", body, old?.token);
   if (!response.ok) throw response;
   const session = { ...(await response.json()), at: Date.now() };
@@ -77,7 +78,7 @@ const forget = (old) => {
 };
 const request = async (path, body, token) => {
   const timeout = new AbortController();
-  const timer = setTimeout(() => timeout.abort(), 20000);
+  const timer = setTimeout(() => timeout.abort(), 2e4);
   const headers = { "Content-Type": "application/json", ...(token && { Authorization: `Bearer ${token}` }) };
   try {
     return await fetch(base + path, { method: "POST", headers, body: JSON.stringify(body), signal: timeout.signal });
@@ -94,7 +95,7 @@ const post = async (path, body, again = true) => {
 };
 
 // --- outbox: kept under its id until the server has it ---
-let flushing = false, flushTries = {}, flushTimer = 0;
+let flushing = false, flushTries = 0, flushTimer = 0;
 const flush = async () => {
   if (flushing) return;
   flushing = true;
@@ -106,7 +107,7 @@ const flush = async () => {
       settle(item, response.ok && (await response.json()).seq);
       save("outbox", (load("outbox") || []).filter(({ id }) => id !== item.id));
       flushTries = 0;
-      setOnline(true);
+      notify("");
     }
   } catch (error) {
     trouble(error);
@@ -115,7 +116,7 @@ const flush = async () => {
     flushing = false;
   }
 };
-const backoff = (tries) => Math.min(30000, 1000 * 2 ** tries) * (0.5 + Math.random() / 2);
+const backoff = (tries) => Math.min(3e4, 1000 * 2 ** tries) * (0.5 + Math.random() / 2);
 const say = (text, button) => {
   const id = [...crypto.getRandomValues(new Uint32Array(4))].map((n) => n.toString(36)).join("-");
   const item = { id, text: button ? undefined : text, button, at: new Date().toISOString(), who };
@@ -126,8 +127,8 @@ const say = (text, button) => {
   flush().then(stream);
 };
 
-// --- stream: server-sent events by fetch, since EventSource cannot send the token as a header ---
-let after = {}, streaming = false, control = null, tries = {}, hideTimer = {}, paused = document.hidden, resume = () => {};
+// --- stream: server-sent events by fetch, since EventSource sends no token ---
+let after = 0, streaming = false, control = null, tries = 0, hideTimer = 0, paused = document.hidden, resume = () => {};
 const stream = async () => {
   if (streaming || paused || !(stored() || identity)) return;
   streaming = true;
@@ -151,14 +152,14 @@ const stream = async () => {
 const readEvents = async (reader) => {
   const decoder = new TextDecoder();
   let text = "", watchdog = 0;
-  const alive = () => { clearTimeout(watchdog); watchdog = setTimeout(() => control.abort(), 40000); }; // heartbeats come every 15 s
+  const alive = () => { clearTimeout(watchdog); watchdog = setTimeout(() => control.abort(), 4e4); }; // heartbeats come every 15 s
   try {
     for (;;) {
       alive();
       const { done, value } = await reader.read();
       if (done) return;
       tries = 0;
-      setOnline(true);
+      notify("");
       if (queue().length) flush();
       const blocks = (text + decoder.decode(value, { stream: true })).split("\n\n");
       text = blocks.pop();
@@ -166,7 +167,7 @@ const readEvents = async (reader) => {
         const line = block.split("\n").find((part) => part.startsWith("data: "));
         if (line) take(JSON.parse(line.slice(6)));
       }
-      // History is not news: only what comes after it is read out.
+      // History is not read out, only what comes after it.
       setTimeout(() => log.ariaLive = "polite", 500);
     }
   } finally {
@@ -176,18 +177,18 @@ const readEvents = async (reader) => {
 const pause = () => { paused = true; control?.abort(); resume(); };
 document.addEventListener("visibilitychange", () => {
   clearTimeout(hideTimer);
-  // Browsers allow six connections to a host, so hidden tabs give theirs back; later if the chat is open.
-  if (document.hidden) hideTimer = setTimeout(pause, isOpen ? 600000 : 20000);
+  // Browsers allow six connections to a host: hidden tabs give theirs back.
+  if (document.hidden) hideTimer = setTimeout(pause, isOpen ? 6e5 : 2e4);
   else { paused = false; resume(); stream(); markRead(); }
 });
-addEventListener("online", () => { tries = flushTries = 0; setOnline(true); resume(); flush(); stream(); });
-addEventListener("offline", () => { setOnline(false); control?.abort(); });
+addEventListener("online", () => { tries = flushTries = 0; notify(""); resume(); flush(); stream(); });
+addEventListener("offline", () => { notify(T.offline); control?.abort(); });
 addEventListener("storage", (event) => { if (event.key === key("session")) stream(); });
 
 // --- what arrives ---
 const shown = new Map(); // seq -> bubble
 const bubbles = () => [...list.children];
-let lastSeq = {}, typingTimer = {}, readTimer = 0;
+let lastSeq = 0, typingTimer = 0, readTimer = 0;
 const take = (event) => {
   if (event.type === "reset") startOver();
   if (event.type === "typing") showTyping(event);
@@ -325,7 +326,7 @@ const place = (node, seq) => {
   const next = (seq && bubbles().find((other) => other !== node && !(other.seq < seq))) || null;
   if (node.nextElementSibling !== next || !node.isConnected) list.insertBefore(node, next);
   const previous = node.previousElementSibling;
-  node.classList.toggle("joined", !!previous && previous.side === node.side && node.at - previous.at < 300000);
+  node.classList.toggle("joined", !!previous && previous.side === node.side && node.at - previous.at < 3e5);
   if (list.childElementCount > 400) list.firstElementChild.remove();
 };
 const dropSuggestions = () => {
@@ -342,16 +343,16 @@ const showTyping = (event) => {
   scrollDown();
 };
 const scrollDown = () => { scroller.scrollTop = scroller.scrollHeight; };
-const setOnline = (isOnline) => { notice.hidden = isOnline; if (!isOnline) notice.textContent = T.offline; };
+const notify = (text) => { notice.textContent = text; notice.hidden = !text; };
 const trouble = (error) => {
-  if (error.status === 403) { notice.textContent = T.expired; notice.hidden = false; }
-  else if (!navigator.onLine || queue().length || tries > 1) setOnline(false);
+  if (error.status === 403) notify(T.expired);
+  else if (!navigator.onLine || queue().length || tries > 1) notify(T.offline);
 };
 const showUnread = () => {
   const seen = load(readKey) || 0;
   const count = [...shown].filter(([seq, node]) => seq > seen && !node.item).length;
   badge.hidden = isOpen || !count;
-  badge.textContent = count > 9 ? "9+" : count;
+  badge.textContent = count;
   launcher.ariaLabel = count && !isOpen ? `${T.open} (${count})` : T.open;
 };
 
@@ -414,7 +415,7 @@ textarea{flex:1;min-width:0;resize:none;border:0;background:none;color:inherit;p
 textarea:focus-visible{outline:0}textarea::placeholder{color:var(--muted);opacity:1}
 :dir(rtl) .send svg{transform:scaleX(-1)}
 .send:disabled{background:var(--surface);color:var(--muted);cursor:default}
-@media (max-width:480px){.card{inset:0;width:100%;height:100dvh;border-radius:0}textarea{font-size:16px}.launcher{inset-inline-end:16px;bottom:16px}}
+@media (max-width:480px){.card{inset:0;width:100%;height:100dvh;border:0;border-radius:0}textarea{font-size:16px}.launcher{inset-inline-end:16px;bottom:16px}}
 @media (prefers-reduced-motion:reduce){*{animation:none!important}}`;
 
 const list = el("div.list");

@@ -24,6 +24,7 @@ from bot.types import (
 )
 from channels.telegram.api import SERVICE, BotApi, ChatMigrated
 from channels.telegram.decode import CHANNEL, Reading, decode_body, decode_update
+from channels.telegram.examine import Examination, examine, webhook_url
 from channels.text import is_blank, length, numbered_list, split_text
 from config.settings import TelegramSettings
 
@@ -185,13 +186,17 @@ class TelegramAdapter:
         await self.api.call(
             "setWebhook",
             {
-                "url": f"{public_url.rstrip('/')}/channels/telegram/{self.account}",
+                "url": webhook_url(public_url, self.account),
                 "secret_token": self.settings.secret.get_secret_value(),
                 "allowed_updates": list(ALLOWED_UPDATES),
                 "drop_pending_updates": False,
             },
         )
         await self.publish_commands()
+
+    async def examine(self, *, public_url: str) -> Examination:
+        """What `frontdesk doctor` says about this account. Raises: ServiceError when Telegram cannot be asked."""
+        return await examine(self.api, self.settings, self.account, public_url)
 
     async def _best_effort(self, method: str, params: Mapping[str, Any]) -> None:
         try:

@@ -84,6 +84,8 @@ class TelegramPoller:
         try:
             if not self._is_prepared:
                 await self._prepare()
+                if self.state is PollerState.STARTING:  # the first long poll may last: say that all is well so far
+                    self._went_well()
             await self.poll_once()
         except Conflict as exc:
             # A webhook set by somebody is taken down by the next preparation; another poller has to be stopped by hand.
@@ -97,9 +99,12 @@ class TelegramPoller:
         except ServiceError as exc:
             await self._back_off(PollerState.UNAVAILABLE, BACKOFF_S, reason=type(exc).__name__)
         else:
-            if self.state is not PollerState.POLLING:
-                log.info("telegram_polling", account=self._adapter.account)
-            self.state, self._failures = PollerState.POLLING, 0
+            self._went_well()
+
+    def _went_well(self) -> None:
+        if self.state is not PollerState.POLLING:
+            log.info("telegram_polling_started", account=self._adapter.account)
+        self.state, self._failures = PollerState.POLLING, 0
 
     async def poll_once(self) -> int:
         """How many updates one getUpdates brought; all of them are committed and will be confirmed by the next.

@@ -30,6 +30,9 @@ _PREFLIGHT: Headers = [
     (b"access-control-max-age", b"7200"),  # Chromium keeps a preflight for two hours at most
 ]
 _RETRY_AFTER_S = 2
+# A body that is too large is still read up to here, thrown away: a client that is cut off while it writes may never
+# read the refusal.
+MAX_DISCARDED = 8_000_000
 
 
 class Origins:
@@ -70,26 +73,27 @@ class Call:
     max_body_bytes: int
 
     async def body(self) -> bytes:
-        """The whole body; raises Refused 413 before reading more than allowed."""
+        """The whole body; raises Refused 413 when it is larger than allowed."""
         announced = self.headers.get(b"content-length", b"0")
-        if not announced.isdigit() or int(announced) > self.max_body_bytes:
+        if not announced.isdigit() or int(announced) > MAX_DISCARDED:
             raise self._too_large()
-        message = await self.receive()
-        chunk: bytes = message.get("body", b"")
-        if not message.get("more_body"):
-            if len(chunk) > self.max_body_bytes:
-                raise self._too_large()
-            return chunk
-        chunks, size = [chunk], len(chunk)
-        while message.get("more_body"):
+        chunks: list[bytes] = []
+        size = 0
+        while True:
             message = await self.receive()
-            chunks.append(message.get("body", b""))
-            size += len(chunks[-1])
-            if size > self.max_body_bytes:
+            if message["type"] == "http.disconnect":
+                raise Refused(400, "incomplete", "the body ended early")
+            chunk: bytes = message.get("body", b"")
+            size += len(chunk)
+            if size <= self.max_body_bytes:
+                chunks.append(chunk)
+            elif size > MAX_DISCARDED:
                 raise self._too_large()
-        if message["type"] == "http.disconnect":
-            raise Refused(400, "incomplete", "the body ended early")
-        return b"".join(chunks)
+            if not message.get("more_body"):
+                break
+        if size > self.max_body_bytes:
+            raise self._too_large()
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     async def json_body(self) -> bytes:
         """The body of a request that says it is JSON; raises Refused 415, 413."""

@@ -51,7 +51,7 @@ async def _run(settings: Settings, host: str, port: int, roles: tuple[str, ...])
     from frontdesk.app import App, Role
     from frontdesk.faults import fault_from_environment
     from frontdesk.http import build_http
-    from frontdesk.serving import HttpServer, listen, until_stopped
+    from frontdesk.serving import HttpServer, listen, stop_requested
 
     wanted = cast("tuple[Role, ...]", roles)
     serves_http = "web" in roles or "console" in roles
@@ -61,9 +61,10 @@ async def _run(settings: Settings, host: str, port: int, roles: tuple[str, ...])
     http = HttpServer(build_http(app), listener) if listener is not None else None
     try:
         await app.serve(wanted, http)
+        stopping = stop_requested()  # before the address is out: whoever reads it may ask us to stop at once
         if listener is not None:
             _announce(host, listener.getsockname()[1], app.admin_password)
-        await until_stopped()
+        await stopping.wait()
     finally:
         await app.stop(http)
 

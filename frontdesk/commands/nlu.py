@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
@@ -11,11 +10,10 @@ from typing import Annotated
 import typer
 import uvloop
 
-from bot.errors import InputError
 from config.logging import configure_logging
 from config.settings import Settings
 from frontdesk.commands.output import print_json, print_table, say
-from frontdesk.runtimes import train_in_subprocess
+from frontdesk.runtimes import trained
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
 
@@ -60,7 +58,7 @@ def parse(
 
     settings = Settings()
     configure_logging(settings.log_format, "warning")
-    loaded = load_model(model) if model else unpack(_own_model(settings))
+    loaded = load_model(model) if model else unpack(trained(settings.assistant, settings.nlu.model_dir)[1])
     engine = CompoundEngine(EmbeddedEngine(loaded))
     understanding = uvloop.run(engine.parse(text, now=datetime.now(UTC), timezone=settings.timezone))
     parsed = parse_json(understanding)
@@ -93,20 +91,3 @@ def measure(
         print_json(report)
     else:
         print_table("NLU test", ("measure", "value"), report.items())
-
-
-def _own_model(settings: Settings) -> bytes:
-    """The model of the configured assistant, from the cache folder or freshly trained."""
-    from frontdesk.runtimes import training_hash
-
-    if not (settings.assistant / "data").is_dir():
-        raise InputError(f"{settings.assistant}: holds no data folder to train on")
-    cached = settings.nlu.model_dir / f"{training_hash(settings.assistant)[:16]}.zip"
-    if cached.is_file():
-        return cached.read_bytes()
-    _, packed = train_in_subprocess(settings.assistant)
-    cached.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=cached.parent, delete=False) as half:
-        half.write(packed)
-    Path(half.name).replace(cached)
-    return packed

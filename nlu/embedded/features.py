@@ -1,8 +1,8 @@
-"""What the classifier sees of a text: stems, word pairs and character pieces, as strings.
+"""What the classifier sees of a text: stems and their pairs, character pieces, concepts and their pairs, as strings.
 
-In: any text. Out: two lists of features, words and character pieces, which are weighted as separate groups.
-Chinese runs are cut into words by rjieba and into runs of 1 to 3 characters. Same text, same features, always:
-training and serving share this file, and a change to it needs a new `FORMAT` in `model.py`.
+In: any text. Out: three lists of features, which are weighted as separate groups. Chinese runs are cut into words by
+rjieba and into runs of 1 to 3 characters. Same text, same features, always: training and serving share this file, and
+a change to it needs a new `FORMAT_VERSION` in `model.py`.
 """
 
 from __future__ import annotations
@@ -14,11 +14,14 @@ from typing import NamedTuple
 
 import rjieba
 
+from nlu.embedded.concepts import concepts_of
+from nlu.embedded.stemming import stem
 from nlu.language import INVISIBLE, fold
 
 # Beyond this many characters a message says nothing more about its intent, and the cost per message stays bounded.
 MAX_CHARS = 2000
 _MAX_WORD = 40
+_MAX_PAIRED_CONCEPTS = 16
 
 _TOKEN = re.compile(
     r"[a-z]+(?:'[a-z]+)?"
@@ -43,18 +46,6 @@ _BARE_CONTRACTIONS = {
     for verb in "do does did has have had is are was were would could should".split()  # noqa: SIM905  # reads better
 }
 _NEGATED = {"can't": ("can", "not"), "won't": ("will", "not"), "cant": ("can", "not"), "wont": ("will", "not")}
-_SUFFIXES = (
-    ("ations", "ate"),
-    ("ation", "ate"),
-    ("ings", ""),
-    ("ing", ""),
-    ("ied", "y"),
-    ("ies", "y"),
-    ("ed", ""),
-    ("es", ""),
-    ("s", ""),
-    ("ly", ""),
-)
 
 
 class Features(NamedTuple):
@@ -62,6 +53,7 @@ class Features(NamedTuple):
 
     words: list[str]
     pieces: list[str]
+    concepts: list[str]
 
 
 def extract(text: str) -> Features:
@@ -82,7 +74,11 @@ def extract(text: str) -> Features:
             stems.append(stem)
             pieces += word_pieces
     pairs = [f"{first} {second}" for first, second in itertools.pairwise(stems)]
-    return Features(stems + pairs, pieces)
+    words = stems + pairs
+    concepts = concepts_of(words, () if folded.isascii() else pieces)
+    named = sorted(set(concepts))[:_MAX_PAIRED_CONCEPTS]
+    concepts += [f"{first}+{second}" for first, second in itertools.combinations(named, 2)]
+    return Features(words, pieces, concepts)
 
 
 def _expanded(token: str) -> tuple[str, ...]:
@@ -119,18 +115,3 @@ def _han_pieces(run: str) -> list[str]:
     pieces += [bounded[i : i + 2] for i in range(len(bounded) - 1)]
     pieces += [run[i : i + 3] for i in range(len(run) - 2)]
     return pieces
-
-
-def stem(word: str) -> str:
-    """An English word without its ending; meant for matching, not for reading. Other words unchanged."""
-    if len(word) <= 3 or not word.isascii():
-        return word
-    for suffix, replacement in _SUFFIXES:
-        if word.endswith(suffix) and len(word) - len(suffix) + len(replacement) >= 3:
-            word = word[: len(word) - len(suffix)] + replacement
-            break
-    if len(word) > 3 and word[-1] == word[-2] and word[-1] not in "lsz":
-        word = word[:-1]
-    if len(word) > 3 and word[-1] == "e":
-        word = word[:-1]
-    return word

@@ -170,7 +170,7 @@ def _to_files(model: Model) -> dict[str, bytes]:
         unknown_idf=np.float32(model.vocabulary.unknown_idf),
     )
     files = {
-        _VOCABULARY: orjson.dumps({"words": list(model.vocabulary.words), "pieces": list(model.vocabulary.pieces)}),
+        _VOCABULARY: orjson.dumps([list(group) for group in model.vocabulary.groups]),
         _LEXICON: orjson.dumps(model.lexicon.to_json()),
         _WEIGHTS: arrays.getvalue(),
     }
@@ -182,27 +182,21 @@ def _to_files(model: Model) -> dict[str, bytes]:
 def _from_files(files: dict[str, bytes], where: str) -> Model:
     manifest = _read_manifest(files, where)
     try:
-        vocabulary = orjson.loads(files[_VOCABULARY])
+        groups = [[str(feature) for feature in group] for group in orjson.loads(files[_VOCABULARY])]
         lexicon = Lexicon.from_json(orjson.loads(files[_LEXICON]))
         with np.load(io.BytesIO(files[_WEIGHTS]), allow_pickle=False) as arrays:
             weights = arrays["weights"].astype(np.float32)
             bias = arrays["bias"].astype(np.float32)
             idf = tuple(arrays["idf"].tolist())
             unknown_idf = float(arrays["unknown_idf"])
-        words, pieces = vocabulary["words"], vocabulary["pieces"]
     except (ValueError, KeyError, TypeError, OSError, EOFError, zipfile.BadZipFile) as exc:
         raise AssistantInvalid("is a damaged NLU model; train again", file=where) from exc
-    features, intents = len(words) + len(pieces), len(manifest.intents)
+    features, intents = sum(map(len, groups)), len(manifest.intents)
     if weights.shape != (features, intents) or bias.shape != (intents,) or len(idf) != features:
         raise AssistantInvalid("is a damaged NLU model: its parts do not fit each other; train again", file=where)
     return Model(
         manifest=manifest,
-        vocabulary=Vocabulary(
-            words={word: row for row, word in enumerate(words)},
-            pieces={piece: row for row, piece in enumerate(pieces, start=len(words))},
-            idf=idf,
-            unknown_idf=unknown_idf,
-        ),
+        vocabulary=Vocabulary.of(groups, idf, unknown_idf),
         weights=weights,
         bias=bias,
         lexicon=lexicon,

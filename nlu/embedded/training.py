@@ -7,6 +7,7 @@ only inside functions.
 from __future__ import annotations
 
 import hashlib
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ Labels = npt.NDArray[np.int64]
 # Inverse strength of regularisation; chosen by cross-validation on BANKING77's training split, flat from 10 to 20.
 _C = 10.0
 _FOLDS = 4
+_SEPARATORS = re.compile(r"[_\W]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +52,9 @@ def fit(data: TrainingData, *, seed: int, created_at: datetime | None) -> Model:
         raise AssistantInvalid(f"training needs at least two intents, there is only `{intents[0]}`")
     texts = [extract(text) for text, _ in pairs]
     labels = np.asarray([intents.index(intent) for _, intent in pairs], dtype=np.int64)
-    fitted = _fit(texts, labels, len(intents))
-    calibration = _calibrate(texts, labels, intents, seed)
+    names = [extract("" if intent == OUT_OF_SCOPE else _SEPARATORS.sub(" ", intent)) for intent in intents]
+    fitted = _fit(texts, labels, names)
+    calibration = _calibrate(texts, labels, intents, names, seed)
     version = hashlib.sha256(f"{FORMAT_VERSION}:{seed}:{data.content_hash()}".encode()).hexdigest()[:12]
     manifest = Manifest(
         version=version,
@@ -74,10 +77,17 @@ def fit(data: TrainingData, *, seed: int, created_at: datetime | None) -> Model:
     )
 
 
-def _fit(texts: Sequence[Features], labels: Labels, classes: int) -> _Fitted:
-    """Logistic regression over all `classes`; a class without examples gets a bias that keeps it out."""
+def _fit(texts: Sequence[Features], labels: Labels, names: Sequence[Features]) -> _Fitted:
+    """Logistic regression over all intents; an intent without examples gets a bias that keeps it out.
+
+    `names` are the features of the intents' names: where there are any, one more example of the intent (worth a
+    point of accuracy with ten examples per intent, nothing with a hundred).
+    """
     from sklearn.linear_model import LogisticRegression
 
+    named = [label for label in np.unique(labels).tolist() if names[label].words]
+    texts = [*texts, *(names[label] for label in named)]
+    labels = np.concatenate([labels, np.asarray(named, dtype=np.int64)])
     vocabulary = build_vocabulary(texts)
     estimator = LogisticRegression(C=_C, max_iter=300, tol=1e-3)
     estimator.fit(_matrix(vocabulary, texts), labels)
@@ -85,8 +95,8 @@ def _fit(texts: Sequence[Features], labels: Labels, classes: int) -> _Fitted:
     if len(estimator.classes_) == 2:  # one row for the second class; as two rows softmax gives the same
         coefficients = np.vstack([-coefficients / 2, coefficients / 2])
         intercept = np.concatenate([-intercept / 2, intercept / 2])
-    weights = np.zeros((len(vocabulary), classes), dtype=np.float32)
-    bias = np.full(classes, -50.0, dtype=np.float32)
+    weights = np.zeros((len(vocabulary), len(names)), dtype=np.float32)
+    bias = np.full(len(names), -50.0, dtype=np.float32)
     weights[:, estimator.classes_] = coefficients.T
     bias[estimator.classes_] = intercept
     return _Fitted(vocabulary, weights, bias)
@@ -116,7 +126,9 @@ class _Calibration:
     reject_below: float
 
 
-def _calibrate(texts: Sequence[Features], labels: Labels, intents: tuple[str, ...], seed: int) -> _Calibration:
+def _calibrate(
+    texts: Sequence[Features], labels: Labels, intents: tuple[str, ...], names: Sequence[Features], seed: int
+) -> _Calibration:
     """Temperature and threshold from texts the model did not see.
 
     Temperature: out-of-fold logits, least negative log-likelihood. Threshold: intents are left out in turn, and the
@@ -129,10 +141,10 @@ def _calibrate(texts: Sequence[Features], labels: Labels, intents: tuple[str, ..
     for fold in range(_FOLDS):
         inside = np.flatnonzero(folds != fold).tolist()
         outside = np.flatnonzero(folds == fold).tolist()
-        fitted = _fit([texts[i] for i in inside], labels[inside], len(intents))
+        fitted = _fit([texts[i] for i in inside], labels[inside], names)
         logits[outside] = fitted.logits([texts[i] for i in outside])
     temperature = _temperature(logits, labels)
-    return _Calibration(temperature, _threshold(texts, labels, intents, temperature, seed))
+    return _Calibration(temperature, _threshold(texts, labels, intents, names, temperature, seed))
 
 
 def _folds(labels: Labels, seed: int) -> npt.NDArray[np.int64] | None:
@@ -156,7 +168,12 @@ def _temperature(logits: Floats, labels: Labels) -> float:
 
 
 def _threshold(
-    texts: Sequence[Features], labels: Labels, intents: tuple[str, ...], temperature: float, seed: int
+    texts: Sequence[Features],
+    labels: Labels,
+    intents: tuple[str, ...],
+    names: Sequence[Features],
+    temperature: float,
+    seed: int,
 ) -> float:
     """The score that best separates texts of known intents from texts of intents left out of training."""
     known: list[Floats] = []
@@ -172,7 +189,7 @@ def _threshold(
         inside = np.flatnonzero(~is_foreign & ~holdout).tolist()
         if len(np.unique(labels[inside])) < 2:
             return 0.3
-        fitted = _fit([texts[i] for i in inside], labels[inside], len(intents))
+        fitted = _fit([texts[i] for i in inside], labels[inside], names)
         for where, scores in ((~is_foreign & holdout, known), (is_foreign & holdout, foreign)):
             chosen = np.flatnonzero(where).tolist()
             if chosen:

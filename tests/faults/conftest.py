@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Coroutine, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
-from urllib.parse import urlsplit, urlunsplit
 
-import asyncpg
 import pytest
 
+from tests import services
 from tests.faults.harness import basic_settings
 from tests.faults.process import FRONTDESK, clean_environment
-
-T = TypeVar("T")
-
-
-def _apart(work: Coroutine[Any, Any, T]) -> T:
-    """Run to its end in a loop of its own, wherever we are called from."""
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(asyncio.run, work).result()
 
 
 def _prepare(database_url: str, folder: Path) -> None:
@@ -65,36 +53,23 @@ def sqlite_desk_url(sqlite_template: Path, tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path}/desk.db"
 
 
-def _database(server_url: str, name: str) -> str:
-    return urlunsplit(urlsplit(server_url)._replace(path=f"/{name}"))
-
-
-async def _execute(url: str, statement: str) -> None:
-    connection = await asyncpg.connect(url)
-    try:
-        await connection.execute(statement)
-    finally:
-        await connection.close()
-
-
 @pytest.fixture(scope="session")
 def postgres_template(pg_server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Name of a database with a trained model, to copy."""
     name = f"faults_{secrets.token_hex(4)}"
-    _apart(_execute(pg_server_url, f'CREATE DATABASE "{name}"'))
     try:
-        _prepare(_database(pg_server_url, name), tmp_path_factory.mktemp("fault-template-pg"))
+        _prepare(services.create_database(pg_server_url, name), tmp_path_factory.mktemp("fault-template-pg"))
         yield name
     finally:
-        _apart(_execute(pg_server_url, f'DROP DATABASE "{name}" WITH (FORCE)'))
+        services.drop_database(pg_server_url, name)
 
 
 @pytest.fixture
 def postgres_desk_url(pg_server_url: str, postgres_template: str) -> Iterator[str]:
     """A fresh PostgreSQL database with a trained model."""
     name = f"{postgres_template}_{secrets.token_hex(4)}"
-    _apart(_execute(pg_server_url, f'CREATE DATABASE "{name}" TEMPLATE "{postgres_template}"'))
-    yield _database(pg_server_url, name)
-    _apart(_execute(pg_server_url, f'DROP DATABASE "{name}" WITH (FORCE)'))
+    yield services.create_database(pg_server_url, name, template=postgres_template)
+    services.drop_database(pg_server_url, name)
 
 
 @pytest.fixture

@@ -15,12 +15,7 @@ from tests.faults.judge import end_leases, query, repeated_numbers
 
 STORES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]
 UNCERTAIN = {"send.after_call", "outbox.before_finish"}  # the vendor was called, its answer was not stored
-LATER = [
-    pytest.param(
-        point, marks=pytest.mark.skipif(not os.environ.get("FRONTDESK_LONG_FAULTS"), reason="the long variant")
-    )
-    for point in FAULT_POINTS
-]
+LONG = pytest.mark.skipif(not os.environ.get("FRONTDESK_LONG_FAULTS"), reason="set FRONTDESK_LONG_FAULTS=1 to run it")
 
 
 @pytest.mark.parametrize("desk_url", STORES, indirect=True)

@@ -67,7 +67,7 @@ async def running(sender: Sender) -> AsyncIterator[None]:
 async def until(is_so: object, timeout_s: float = 5.0) -> None:
     assert callable(is_so)
     async with asyncio.timeout(timeout_s):
-        while not is_so():
+        while not is_so():  # noqa: ASYNC110 - what is waited for has no event of its own
             await asyncio.sleep(0)
 
 

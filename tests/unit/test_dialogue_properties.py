@@ -54,23 +54,25 @@ ENTITIES = st.lists(
 )
 
 
-@st.composite
-def understandings(draw: st.DrawFn, depth: int = 1) -> Understanding:
-    words = draw(WORDS)
-    ranked = draw(
-        st.lists(st.builds(ScoredIntent, st.sampled_from(INTENTS), st.floats(0, 1)), max_size=3, unique_by=lambda i: i.name)
-    )
-    return Understanding(
-        text=words,
-        language=draw(st.sampled_from(["zh", "en"])),
-        language_is_sure=draw(st.booleans()),
-        intents=tuple(sorted(ranked, key=lambda intent: -intent.confidence)),
-        entities=tuple(draw(ENTITIES)),
-        engine=draw(st.sampled_from(["embedded", "rasa", "none"])),
-        parts=tuple(draw(st.lists(understandings(0), max_size=3))) if depth else (),
+RANKED = st.lists(st.builds(ScoredIntent, st.sampled_from(INTENTS), st.floats(0, 1)), max_size=2).map(
+    lambda found: tuple(sorted(found, key=lambda intent: -intent.confidence))
+)
+
+
+def understandings(parts: st.SearchStrategy[tuple[Understanding, ...]]) -> st.SearchStrategy[Understanding]:
+    return st.builds(
+        Understanding,
+        text=WORDS,
+        language=st.sampled_from(["zh", "en"]),
+        language_is_sure=st.booleans(),
+        intents=RANKED,
+        entities=ENTITIES.map(tuple),
+        engine=st.sampled_from(["embedded", "rasa", "none"]),
+        parts=parts,
     )
 
 
+HEARD = understandings(st.lists(understandings(st.just(())), max_size=2).map(tuple))
 CHOICES = st.one_of(
     st.text(max_size=30),
     st.sampled_from(INTENTS).map(lambda name: f"intent:{name}"),
@@ -101,9 +103,8 @@ CUSTOMERS = st.sampled_from(
 )
 
 
-@st.composite
-def contents(draw: st.DrawFn, heard: Understanding) -> Content:
-    return draw(st.one_of(st.just(Text(heard.text)), OTHER))
+MESSAGES = st.tuples(HEARD, st.one_of(st.none(), OTHER))  # None: the words themselves
+ARTICLES = st.sampled_from([(), (an_article(),), (an_article(score=0.3, is_sure=False),)])
 
 
 def decided(turn: Any) -> Any:
@@ -137,31 +138,27 @@ def assert_sound(decision: Any, *, speaks: bool) -> None:
         assert all(button.label and len(button.value.encode()) <= 64 for button in shown.buttons)
 
 
-@settings(max_examples=150, deadline=None)
-@given(st.data())
-def test_a_conversation_of_anything_is_always_answered(data: st.DataObject) -> None:
-    state: Any = data.draw(st.one_of(st.just({}), JSON), label="state")
-    customer = data.draw(CUSTOMERS)
-    for _ in range(data.draw(st.integers(1, 6))):
-        heard = data.draw(understandings())
-        content = data.draw(contents(heard))
-        articles = data.draw(st.sampled_from([(), (an_article(),), (an_article(score=0.3, is_sure=False),)]))
-        turn = a_turn(content=content, understanding=heard, state=state, customer=customer, articles=articles)
-        decision = decided(turn)
+QUICK = settings(max_examples=60, deadline=None)
+
+
+@QUICK
+@given(st.one_of(st.just({}), JSON), CUSTOMERS, ARTICLES, st.lists(MESSAGES, min_size=1, max_size=5))
+def test_a_conversation_of_anything_is_always_answered(state: Any, customer: Any, articles: Any, messages: Any) -> None:
+    for heard, other in messages:
+        content = other or Text(heard.text)
+        decision = decided(a_turn(content=content, understanding=heard, state=state, customer=customer, articles=articles))
         assert_sound(decision, speaks=True)
         state = decision.state
 
 
-@settings(max_examples=80, deadline=None)
-@given(st.data(), st.sampled_from([Owner.QUEUE, Owner.OPERATOR]))
-def test_a_conversation_somebody_else_owns_never_breaks(data: st.DataObject, owner: Owner) -> None:
+@QUICK
+@given(st.lists(st.tuples(MESSAGES, st.sampled_from(Owner)), min_size=1, max_size=5))
+def test_a_conversation_that_changes_hands_never_breaks(messages: Any) -> None:
     state: Any = {}
-    for turns_owner in (Owner.BOT, Owner.BOT, owner, owner, Owner.BOT):
-        heard = data.draw(understandings())
-        content = data.draw(contents(heard))
-        decision = decided(a_turn(content=content, understanding=heard, state=state, owner=turns_owner))
-        assert_sound(decision, speaks=turns_owner is Owner.BOT)
-        assert turns_owner is not Owner.OPERATOR or not decision.replies
+    for (heard, other), owner in messages:
+        decision = decided(a_turn(content=other or Text(heard.text), understanding=heard, state=state, owner=owner))
+        assert_sound(decision, speaks=owner is Owner.BOT)
+        assert owner is not Owner.OPERATOR or not decision.replies
         state = decision.state
 
 

@@ -10,10 +10,21 @@ from bot.types import ReplyButton
 from channels.text import LengthUnit, clusters, is_blank, length, numbered_list, split_text
 
 FAMILY = "👨‍👩‍👧‍👦"
-PIECES = st.sampled_from(
-    ["a", "您好。", "word ", "\n", "\n\n", "é", "e\u0301", FAMILY, "🇨🇳", "👍🏽", "한", "ᄒ", "ᅡ", "ᆫ", "🙂", "❤️", "\r\n"]
-    + ["https://shop.example/a?b=1", "C-1024", "Yes. ", "！”", "\u200b", "  ", "ก็", "2391"]
+CHARACTERS = ("a", "é", "e\u0301", FAMILY, "🇨🇳", "👍🏽", "한", "ᄒ", "ᅡ", "ᆫ", "🙂", "❤️", "\u200b", "ก็")
+PHRASES = (
+    "您好。",
+    "word ",
+    "\n",
+    "\n\n",
+    "\r\n",
+    "https://shop.example/a?b=1",
+    "C-1024",
+    "Yes. ",
+    "！”",
+    "  ",
+    "2391",
 )
+PIECES = st.sampled_from(CHARACTERS + PHRASES)
 UNITS: tuple[LengthUnit, ...] = ("utf16", "utf8", "codepoint")
 
 

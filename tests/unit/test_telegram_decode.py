@@ -236,11 +236,12 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
     max_leaves=12,
 )
-FIELDS = st.sampled_from(
+NAMES = (
     "update_id message edited_message callback_query my_chat_member message_id from chat date text entities id type "
     "photo voice contact location venue data reply_markup inline_keyboard offset length is_topic_message "
-    "message_thread_id file_id width phone_number user_id latitude longitude new_chat_member status".split()
+    "message_thread_id file_id width phone_number user_id latitude longitude new_chat_member status"
 )
+FIELDS = st.sampled_from(NAMES.split())
 UPDATES = st.recursive(
     JSON, lambda inner: st.dictionaries(FIELDS, inner, max_size=6) | st.lists(inner, max_size=3), max_leaves=30
 )

@@ -1,0 +1,169 @@
+"""Taking messages in: 64 webhooks in flight, beside one commit per message and beside bare Starlette routes."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.figures import count_syncs, median, percentile
+from bench.processes import Server, fresh_folder, measured_load, python, run_load, wait_until_idle
+from bench.sections import TEXTS, Plan, Section
+
+CONNECTIONS = 64
+VISITORS = 512
+SECRET = "bench-webhook-secret"  # noqa: S105 - opens nothing but a server under test
+TELEGRAM = {
+    "FRONTDESK_CHANNELS__TELEGRAM__BENCH__TOKEN": "1:bench",
+    "FRONTDESK_CHANNELS__TELEGRAM__BENCH__SECRET": SECRET,
+    "FRONTDESK_CHANNELS__TELEGRAM__BENCH__MODE": "webhook",
+}
+ABOUT = (
+    "POST with 64 requests in flight over keep-alive connections, 512 returning visitors in turn, SQLite in WAL mode "
+    "with synchronous=FULL, no worker running. CPU is the server process's user and system time, all threads. "
+    "*One commit each* is the same application with each message committed on its own. *Bare Starlette, same store* is "
+    "one Starlette route that parses the body and hands it to the same group-committing store: no session, no checks, no "
+    "signals. *Bare Starlette, plain SQL* writes the same rows into the same tables with hand-written SQL over sqlite3, "
+    "grouped into commits by a thread of its own, without looking for redeliveries, errors of single messages or new "
+    "visitors."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Medians over the repeats."""
+
+    cpu_ms: float
+    per_s: float
+    p50_ms: float
+    p99_ms: float
+    commits_per_1000: float
+    client_ms: float
+
+
+def run(plan: Plan) -> Section:
+    section = Section("ingest", "Taking messages in", ABOUT)
+    ready = prepare_visitors(plan)
+    desk = measure(plan, ready, "desk")
+    telegram = measure(plan, ready, "desk", channel="telegram")
+    store = measure(plan, ready, "bare-store")
+    plain = measure(plan, ready, "bare-sql")
+    single = measure(plan, ready, "single")
+    section.add("Web message: CPU", desk.cpu_ms, "ms", limit=0.35)
+    section.add("Telegram update: CPU", telegram.cpu_ms, "ms", limit=0.35)
+    add_syncs(section, plan, ready, desk)
+    section.add("Web message: p99 until accepted", desk.p99_ms, "ms", limit=50)
+    section.add("Telegram update: p99 until accepted", telegram.p99_ms, "ms", limit=50)
+    section.add("Web message: p50 until accepted", desk.p50_ms, "ms")
+    section.add("Web messages", desk.per_s, "/s", note=f"client: {desk.client_ms:.3f} ms CPU per message")
+    section.add("Telegram updates", telegram.per_s, "/s")
+    section.add("One commit each", single.per_s, "/s", note=f"{single.cpu_ms:.2f} ms CPU, p99 {single.p99_ms:.0f} ms")
+    section.add("Bare Starlette, same store", store.per_s, "/s", note=f"{store.cpu_ms:.2f} ms CPU")
+    section.add("Bare Starlette, plain SQL", plain.per_s, "/s", note=f"{plain.cpu_ms:.2f} ms CPU")
+    section.add("Throughput to one commit each", desk.per_s / single.per_s, "×")
+    section.add("Throughput to bare Starlette, same store", desk.per_s / store.per_s, "×", limit=0.8, kind="at_least")
+    section.add("Throughput to bare Starlette, plain SQL", desk.per_s / plain.per_s, "×")
+    section.add("CPU to bare Starlette, plain SQL", desk.cpu_ms / plain.cpu_ms, "×")
+    return section
+
+
+@dataclass(frozen=True, slots=True)
+class Visitors:
+    folder: Path  # a store in which they have written before
+    tokens: list[str]
+    users: list[str]
+
+
+def prepare_visitors(plan: Plan) -> Visitors:
+    folder = fresh_folder(plan.work, "ingest", plan.template)
+    with Server(command("desk"), folder, environment("desk")) as server:
+        made = run_load({"kind": "sessions", "port": server.port, "count": VISITORS})
+        job = {"kind": "ingest", "connections": CONNECTIONS, "texts": TEXTS, "seconds": 1.0, "port": server.port}
+        run_load({**job, "channel": "web", "tokens": made["tokens"]})
+        run_load({**job, "channel": "telegram", "users": VISITORS, "secret": SECRET})
+        server.stop()
+    return Visitors(folder, made["tokens"], made["users"])
+
+
+def measure(plan: Plan, ready: Visitors, mode: str, *, channel: str = "web") -> Measured:
+    plan.say(f"ingest: {mode}, {channel}")
+    folder = fresh_folder(plan.work, f"ingest-{mode}-{channel}", ready.folder)
+    samples: list[tuple[float, float, float, float, float]] = []
+    accepted = 0
+    with Server(command(mode), folder, environment(mode)) as server:
+        job = the_job(ready, channel, plan.seconds)
+        accepted += count_accepted(measured_load(server, {**job, "seconds": 0.5})[0])
+        wait_until_idle(server)
+        for _ in range(plan.repeats):
+            report, spent = measured_load(server, job)
+            count = count_accepted(report)
+            accepted += count
+            samples.append(
+                (
+                    spent.cpu_s * 1000 / count,
+                    count / report["wall_s"],
+                    percentile(report["latencies_ms"], 0.5),
+                    percentile(report["latencies_ms"], 0.99),
+                    report["client_cpu_s"] * 1000 / count,
+                )
+            )
+        said = server.stop()
+    shutil.rmtree(folder)
+    cpu_ms, per_s, p50_ms, p99_ms, client_ms = (median(column) for column in zip(*samples, strict=True))
+    return Measured(cpu_ms, per_s, p50_ms, p99_ms, said.get("commits", 0) * 1000 / accepted, client_ms)
+
+
+def add_syncs(section: Section, plan: Plan, ready: Visitors, desk: Measured) -> None:
+    """Traced in a run of its own, because tracing costs time; commits counted by the store where there is no strace."""
+    what = "Web message: fsyncs per 1,000"
+    if shutil.which("strace") is None:
+        note = "commits counted by the store; with strace installed, fsync calls are counted"
+        section.add(what, desk.commits_per_1000, "", limit=60, note=note)
+        return
+    plan.say("ingest: counting fsyncs")
+    folder = fresh_folder(plan.work, "ingest-syncs", ready.folder)
+    trace = folder / "syncs.trace"
+    traced = ["strace", "-f", "--seccomp-bpf", "-e", "trace=fsync,fdatasync", "-o", str(trace), *command("desk")]
+    with Server(traced, folder, environment("desk")) as server:
+        wait_until_idle(server)
+        before = count_syncs(trace.read_text().splitlines())
+        report, _ = measured_load(server, the_job(ready, "web", plan.seconds))
+        after = count_syncs(trace.read_text().splitlines())
+    accepted = count_accepted(report)
+    shutil.rmtree(folder)
+    section.add(
+        what, (after - before) * 1000 / accepted, "", limit=60, note=f"{after - before} fsync calls seen by strace"
+    )
+
+
+def the_job(ready: Visitors, channel: str, seconds: float) -> dict[str, Any]:
+    """The bare routes read the visitor's name from a header; the desk reads the token and ignores the name."""
+    names = zip(ready.tokens, ready.users, strict=True)
+    return {
+        "kind": "ingest",
+        "channel": channel,
+        "connections": CONNECTIONS,
+        "seconds": seconds,
+        "texts": TEXTS,
+        "headers": [{"Authorization": f"Bearer {token}", "X-Visitor": user} for token, user in names],
+        "users": VISITORS,
+        "secret": SECRET,
+    }
+
+
+def count_accepted(report: dict[str, Any]) -> int:
+    """Raises: RuntimeError when any message was refused: what was measured then is not what is claimed."""
+    statuses: dict[str, int] = report["statuses"]
+    accepted = statuses.get("202", 0) + statuses.get("200", 0)
+    if accepted != sum(statuses.values()) or not accepted:
+        raise RuntimeError(f"messages were refused: {statuses}")
+    return accepted
+
+
+def command(mode: str) -> list[str]:
+    return python("-m", "bench.server", mode)
+
+
+def environment(mode: str) -> dict[str, str]:
+    return {**(TELEGRAM if mode == "desk" else {}), "FRONTDESK_DATABASE_URL": "sqlite:///frontdesk.db"}

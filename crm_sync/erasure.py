@@ -1,0 +1,184 @@
+"""A person's data handed over, or taken out of every table. A table that is new here must be named in both."""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection, String, Table, delete, select, update
+from sqlalchemy.sql.elements import ColumnElement
+
+from bot.errors import CustomerNotFound
+from bot.types import CustomerId
+from crm_sync.columns import is_postgres
+from crm_sync.customers import conversations_of, orders_of, plain, rows_as_dicts
+from crm_sync.database import Database
+from crm_sync.tables import (
+    case_events,
+    cases,
+    consents,
+    conversations,
+    customers,
+    handoffs,
+    identities,
+    inbox,
+    messages,
+    metadata,
+    orders,
+    outbox,
+    tasks,
+    timeline,
+    turns,
+)
+
+_Condition = Callable[[CustomerId], ColumnElement[bool]]
+
+# Every table that can name a person, and which of its rows do.
+PERSONAL: Final[dict[Table, _Condition]] = {
+    customers: lambda customer: customers.c.id == customer,
+    identities: lambda customer: identities.c.customer_id == customer,
+    conversations: lambda customer: conversations.c.customer_id == customer,
+    inbox: lambda customer: inbox.c.conversation_id.in_(conversations_of(customer)),
+    messages: lambda customer: messages.c.conversation_id.in_(conversations_of(customer)),
+    turns: lambda customer: turns.c.conversation_id.in_(conversations_of(customer)),
+    outbox: lambda customer: outbox.c.conversation_id.in_(conversations_of(customer)),
+    cases: lambda customer: cases.c.customer_id == customer,
+    case_events: lambda customer: case_events.c.case_id.in_(select(cases.c.id).where(cases.c.customer_id == customer)),
+    orders: orders_of,
+    consents: lambda customer: consents.c.customer_id == customer,
+    timeline: lambda customer: timeline.c.customer_id == customer,
+    tasks: lambda customer: tasks.c.customer_id == customer,
+    handoffs: lambda customer: handoffs.c.conversation_id.in_(conversations_of(customer)),
+}
+# The others belong to the deployment and name nobody but its staff.
+IMPERSONAL: Final = frozenset(set(metadata.tables.values()) - set(PERSONAL))
+
+# What remains of a row: that something was, when, and how it ended; nothing of what was said or by whom.
+_BLANK: Final[dict[Table, dict[str, Any]]] = {
+    messages: {"text": "", "content": None, "vendor_message_id": ""},
+    turns: {"understanding": None},
+    cases: {"summary": "", "details": {}, "subject": "", "category": "", "is_open": False},
+    case_events: {"note": "", "changes": {}},
+    orders: {"customer_id": None, "phone": "", "tracking_number": ""},
+    consents: {"source": ""},
+    tasks: {"summary": "", "details": {}, "is_open": False},
+    handoffs: {"reason": "", "ended_by": ""},
+}
+
+
+async def export_customer(database: Database, customer_id: CustomerId) -> dict[str, Any]:
+    """One JSON-safe document with every row of every table that names the person. Raises: CustomerNotFound."""
+    return await database.run(lambda conn: _export(conn, customer_id), read=True)
+
+
+async def erase_customer(database: Database, customer_id: CustomerId) -> dict[str, Any]:
+    """Nothing in the store tells any more who the person was or what was said; a receipt with rows per table.
+
+    Dedupe keys stay as hashes, so that a late redelivery is still known. The person writing again is a new customer.
+    Raises: CustomerNotFound.
+    """
+    now = datetime.now(UTC)
+    counts = await database.run(lambda conn: _erase(conn, customer_id, now))
+    return {
+        "customer_id": customer_id,
+        "erased_at": plain(now),
+        "tables": counts,
+        "kept": "dates, states and intents; dedupe keys as hashes",
+    }
+
+
+def _export(conn: Connection, customer_id: CustomerId) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        table.name: rows_as_dicts(conn, table, belongs(customer_id)) for table, belongs in PERSONAL.items()
+    }
+    if not document[customers.name]:
+        raise CustomerNotFound(f"no customer {customer_id}")
+    for row in document[inbox.name]:
+        row["raw"] = _readable(row["raw"])
+    return document
+
+
+def _readable(raw: bytes) -> str:
+    """A raw payload as text; base64 when it is none."""
+    body = zlib.decompress(raw) if raw else b""
+    try:
+        return body.decode()
+    except UnicodeDecodeError:
+        return base64.b64encode(body).decode()
+
+
+def _erase(conn: Connection, customer_id: CustomerId, now: datetime) -> dict[str, int]:
+    if not is_postgres(conn):
+        conn.exec_driver_sql("PRAGMA secure_delete=ON").close()  # overwrites what is taken out of the file
+    # The same order of locks as everybody else: conversations first.
+    conn.execute(conversations_of(customer_id).order_by(conversations.c.id).with_for_update()).all()
+    found = conn.execute(
+        update(customers)
+        .where(customers.c.id == customer_id)
+        .values(erased_at=now, name="", email="", language="", timezone="")
+    ).rowcount
+    if not found:
+        raise CustomerNotFound(f"no customer {customer_id}")
+    counts = {customers.name: found}
+    counts[inbox.name] = _inbox(conn, customer_id, now)
+    counts[outbox.name] = _outbox(conn, customer_id)
+    for table, values in _BLANK.items():
+        counts[table.name] = conn.execute(update(table).where(PERSONAL[table](customer_id)).values(**values)).rowcount
+    counts[timeline.name] = conn.execute(delete(timeline).where(timeline.c.customer_id == customer_id)).rowcount
+    counts[conversations.name] = _conversations(conn, customer_id)
+    counts[identities.name] = _identities(conn, customer_id)
+    # Last, because orders are found by the proven phone number.
+    conn.execute(update(customers).where(customers.c.id == customer_id).values(phone="", phone_is_verified=False))
+    if not is_postgres(conn):
+        conn.exec_driver_sql("PRAGMA secure_delete=OFF").close()
+    return dict(sorted(counts.items()))
+
+
+def _inbox(conn: Connection, customer_id: CustomerId, now: datetime) -> int:
+    mine = PERSONAL[inbox](customer_id)
+    waiting = mine & (inbox.c.state == "pending")
+    conn.execute(update(inbox).where(waiting).values(state="parked", done_at=now))
+    return conn.execute(update(inbox).where(mine).values(message=None, raw=b"", digest="", reason="erased")).rowcount
+
+
+def _outbox(conn: Connection, customer_id: CustomerId) -> int:
+    mine = PERSONAL[outbox](customer_id)
+    unsent = mine & outbox.c.state.in_(("pending", "sending"))
+    conn.execute(update(outbox).where(unsent).values(state="dropped", lease_owner=None, lease_until=None))
+    blank = {"chat_id": "", "topic": "", "vendor_message_id": "", "reason": "erased"}
+    return conn.execute(update(outbox).where(mine).values(**blank)).rowcount
+
+
+def _conversations(conn: Connection, customer_id: CustomerId) -> int:
+    return conn.execute(
+        update(conversations)
+        .where(conversations.c.customer_id == customer_id)
+        .values(
+            key="erased-" + conversations.c.id.cast(String),
+            chat_id="",
+            topic="",
+            state={},
+            status="closed",
+            dirty_since=None,
+            lease_owner=None,  # a turn in progress finds its lease gone and writes nothing
+            lease_until=None,
+            retry_at=None,
+        )
+    ).rowcount
+
+
+def _identities(conn: Connection, customer_id: CustomerId) -> int:
+    return conn.execute(
+        update(identities)
+        .where(identities.c.customer_id == customer_id)
+        .values(
+            key="erased-" + identities.c.id.cast(String),
+            external_id="",
+            display_name="",
+            language_hint="",
+            unreachable_reason="",
+        )
+    ).rowcount

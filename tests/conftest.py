@@ -1,0 +1,104 @@
+"""Stores and services for every suite: started once per run, a fresh migrated store for each test that commits."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from crm_sync.schema import upgrade
+from crm_sync.store import SqlStore
+from tests import services
+
+
+@pytest.fixture(scope="session")
+def sqlite_template_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated, empty SQLite store."""
+    path = tmp_path_factory.mktemp("store") / "template.db"
+    services.apart(upgrade(f"sqlite:///{path}"))
+    return path
+
+
+@pytest.fixture
+def sqlite_url(sqlite_template_file: Path, tmp_path: Path) -> str:
+    """A fresh migrated SQLite store."""
+    shutil.copy(sqlite_template_file, tmp_path / "frontdesk.db")
+    return f"sqlite:///{tmp_path / 'frontdesk.db'}"
+
+
+@pytest.fixture(scope="session")
+def pg_server_url() -> Iterator[str]:
+    """A PostgreSQL server where databases may be created."""
+    with services.postgres_server() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def pg_template(pg_server_url: str) -> Iterator[str]:
+    """Name of a migrated, empty database to copy."""
+    name = f"template_{secrets.token_hex(4)}"
+    services.apart(upgrade(services.create_database(pg_server_url, name)))
+    yield name
+    services.drop_database(pg_server_url, name)
+
+
+@pytest.fixture
+def pg_url(pg_server_url: str, pg_template: str) -> Iterator[str]:
+    """A fresh migrated PostgreSQL database."""
+    name = f"test_{secrets.token_hex(6)}"
+    yield services.create_database(pg_server_url, name, template=pg_template)
+    services.drop_database(pg_server_url, name)
+
+
+@pytest.fixture
+def empty_pg_url(pg_server_url: str) -> Iterator[str]:
+    """A PostgreSQL database without a single table."""
+    name = f"empty_{secrets.token_hex(6)}"
+    yield services.create_database(pg_server_url, name)
+    services.drop_database(pg_server_url, name)
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def store_url(request: pytest.FixtureRequest) -> str:
+    """A fresh migrated store: the test runs once on SQLite and once on PostgreSQL."""
+    url: str = request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "pg_url")
+    return url
+
+
+@pytest.fixture
+async def store(store_url: str) -> AsyncIterator[SqlStore]:
+    """An open store, on SQLite and on PostgreSQL."""
+    opened = await SqlStore.open(store_url)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture(scope="session")
+def redis_server_url() -> Iterator[str]:
+    """A Redis server; what lies in it belongs to whoever runs at the moment."""
+    with services.redis_server() as url:
+        yield url
+
+
+@pytest.fixture
+def redis_url(redis_server_url: str) -> str:
+    """An empty Redis."""
+    with redis.Redis.from_url(redis_server_url) as client:
+        client.flushdb()
+    return redis_server_url
+
+
+@pytest.fixture(scope="session")
+def redis_binary() -> str:
+    """Path of a Redis server that a test may start and stop itself."""
+    try:
+        return services.redis_binary()
+    except services.ServiceMissing:
+        if os.environ.get("TEST_REDIS_URL"):
+            pytest.skip("TEST_REDIS_URL names a server that a test cannot restart, and there is no binary")
+        raise

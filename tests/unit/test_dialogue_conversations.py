@@ -1,0 +1,502 @@
+"""Whole conversations purely through `decide`, with scripted understanding, in both languages."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from bot.types import (
+    Button,
+    CreateTask,
+    Need,
+    OpenCase,
+    Owner,
+    RecordConsent,
+    ReleaseHandoff,
+    RequestHandoff,
+    UpdateCase,
+    UpdateCustomer,
+)
+from tests.builders import NIGHT, NOON, Chat, a_case, a_customer, an_article, an_order, an_understanding, shop
+
+# --- orders -----------------------------------------------------------------------------------------------------
+
+
+def test_order_status_names_status_day_and_tracking_of_the_customers_order() -> None:
+    chat = Chat(orders=[an_order("2391")])
+    said = chat.hear("订单2391到哪了", "order_status", entities={"order_number": "2391"})
+    assert "已发货" in said
+    assert "明天" in said
+    assert "SF1029384756" in said
+
+
+def test_order_status_in_english_says_the_same_in_english() -> None:
+    chat = Chat(orders=[an_order("SO-20391")], language="en")
+    said = chat.hear("where is order 20391?", "order_status", entities={"order_number": "20391"})
+    assert "SO-20391" in said
+    assert "on its way" in said
+    assert "expected tomorrow" in said
+
+
+def test_without_a_number_the_only_open_order_is_meant() -> None:
+    chat = Chat(orders=[an_order("2391"), an_order("10482", "delivered")])
+    assert "2391" in chat.hear("我的快递呢", "order_status")
+
+
+def test_without_a_number_several_open_orders_are_offered_and_one_can_be_chosen_by_number() -> None:
+    chat = Chat(orders=[an_order("2391"), an_order("10482", "processing", items="台灯")])
+    chat.hear("我的快递呢", "order_status")
+    assert [button.value for button in chat.buttons] == ["slot:order_number=2391", "slot:order_number=10482"]
+    assert "正在备货" in chat.hear("2")
+
+
+def test_an_order_of_somebody_else_reveals_nothing() -> None:
+    said = Chat().hear("订单2391到哪了", "order_status", entities={"order_number": "2391"})
+    unknown = Chat().hear("订单9999到哪了", "order_status", entities={"order_number": "9999"})
+    assert said.replace("2391", "9999") == unknown
+    assert "没有查到" in said
+
+
+def test_an_order_older_than_the_snapshot_is_fetched() -> None:
+    chat = Chat(elsewhere={Need("order", "8888"): an_order("8888", "delivered")})
+    assert "已签收" in chat.hear("8888", "inform", entities={"order_number": "8888"})
+
+
+def test_a_bad_order_number_is_asked_again_with_the_reason_and_three_times_offer_a_person() -> None:
+    chat = Chat()
+    chat.hear("查订单", "order_status")
+    said = chat.hear("abc", "inform", 0.3)
+    assert "不像是订单号" in said
+    assert chat.templates[-1] == "utter_ask_order_number"
+    chat.hear("还是abc", "", 0.0)
+    assert chat.hear("我不知道", "", 0.0).endswith("或回复“取消”。")
+    chat.press("转人工")
+    assert chat.effect(RequestHandoff).reason == "customer_asked"
+
+
+def test_a_late_order_says_sorry_and_offers_a_complaint_that_knows_the_order() -> None:
+    chat = Chat(orders=[an_order("2391", expected_at=NOON - timedelta(days=2))])
+    assert "抱歉" in chat.hear("订单2391", "inform", entities={"order_number": "2391"})
+    chat.press("投诉")
+    assert chat.templates == ["utter_ask_what_happened"]
+
+
+# --- complaints -------------------------------------------------------------------------------------------------
+
+
+def complain(chat: Chat) -> Chat:
+    chat.hear("我要投诉", "complaint")
+    chat.hear("收到的电水壶漏水", "complaint", 0.8)
+    chat.hear("订单2391", "inform", entities={"order_number": "2391"})
+    chat.hear("上周五", "inform", entities={"date": "上周五"})
+    chat.press("退款")
+    return chat
+
+
+def test_a_complaint_collects_everything_and_names_number_content_and_time() -> None:
+    chat = complain(Chat())
+    said = chat.hear("13812345678", "inform", entities={"phone": "13812345678"})
+    opened = chat.effect(OpenCase)
+    assert opened.number in said
+    assert "今天 16:00前" in said  # four staffed hours after noon
+    assert (opened.kind, opened.category, opened.subject, opened.severity) == ("complaint", "product", "2391", 1)
+    assert opened.details == {
+        "what_happened": "收到的电水壶漏水",
+        "order_number": "2391",
+        "since": "2024-11-15",
+        "wish": "refund",
+        "contact": "+8613812345678",
+    }
+    assert chat.effect(UpdateCustomer).phone == "+8613812345678"
+
+
+def test_a_complaint_late_in_the_evening_promises_the_next_day() -> None:
+    chat = Chat(language="en", now=datetime(2024, 11, 20, 11, 0, tzinfo=UTC))  # 19:00 in Shanghai: two staffed hours left
+    chat.hear("I want to complain: the lamp arrived broken", "complaint", entities={"product": "lamp"})
+    chat.hear("yesterday", "inform")
+    chat.hear("a replacement please", "exchange_request")
+    said = chat.press("Reply here")
+    assert "by tomorrow at 11:00" in said
+
+
+def test_a_known_phone_is_not_asked_again() -> None:
+    chat = complain(Chat(customer=a_customer(phone="+8613900001111")))
+    assert chat.effect(OpenCase).details["contact"] == "+8613900001111"
+
+
+def test_a_bad_phone_is_refused_with_the_reason() -> None:
+    chat = complain(Chat())
+    assert "11 位" in chat.hear("12345", "inform")
+    assert not [effect for effect in chat.effects if isinstance(effect, OpenCase)]
+
+
+def test_a_date_to_come_is_refused_with_the_reason() -> None:
+    chat = Chat()
+    chat.hear("我要投诉", "complaint")
+    chat.hear("台灯坏了，不亮了", "complaint")
+    chat.hear("台灯", "inform", entities={"product": "台灯"})
+    assert "还没有到" in chat.hear("明天", "inform", entities={"date": "明天"})
+    assert chat.templates[-1] == "utter_ask_since"
+
+
+@pytest.mark.parametrize(
+    ("language", "words", "ack"),
+    [("zh", "不对，订单号是10482", "已更正"), ("en", "no, the order number is 10482", "Corrected")],
+)
+def test_a_correction_in_mid_flow_replaces_the_value_and_asks_the_open_question_again(
+    language: str, words: str, ack: str
+) -> None:
+    chat = Chat(language="en" if language == "en" else "zh")
+    chat.hear("我要投诉", "complaint")
+    chat.hear("收到的电水壶漏水了", "complaint")
+    chat.hear("2391", "inform", entities={"order_number": "2391"})
+    said = chat.hear(words, "deny", entities={"order_number": "10482"})
+    assert ack in said
+    assert "10482" in said
+    assert chat.templates[-1] == "utter_ask_since"
+    chat.hear("今天", "inform", language=chat.language)
+    chat.take_choice("slot:wish=repair")
+    chat.take_choice("slot:contact=chat")
+    opened = chat.effect(OpenCase)
+    assert (opened.subject, opened.details["order_number"]) == ("10482", "10482")
+
+
+def test_a_question_in_mid_flow_is_answered_and_the_open_question_put_again() -> None:
+    chat = Chat(language="en")
+    chat.hear("I want to complain", "complaint")
+    said = chat.hear("when are you open?", "opening_hours")
+    assert "10:00" in said
+    assert chat.templates == ["utter_opening_hours", "utter_ask_what_happened"]
+
+
+def test_an_article_answers_a_question_in_mid_flow() -> None:
+    chat = Chat()
+    chat.hear("我要投诉", "complaint")
+    said = chat.hear("多少钱免运费？", "delivery_options", 0.5, articles=[an_article()])
+    assert said.startswith("免运费门槛是 99 元。")
+    assert chat.templates[-1] == "utter_ask_what_happened"
+
+
+def test_a_status_question_in_mid_flow_runs_and_the_open_question_follows() -> None:
+    chat = Chat(orders=[an_order("2391")])
+    chat.hear("请给我回电话", "callback_request")
+    said = chat.hear("对了，我的订单到哪了？", "order_status")
+    assert "2391" in said
+    assert chat.templates[-1] == "utter_ask_callback_phone"
+
+
+def test_two_requests_in_one_message_are_both_served_and_the_order_is_not_asked_again() -> None:
+    chat = Chat(orders=[an_order("2391")], language="en")
+    words = "order 2391 hasn't arrived and I want to complain"
+    parts = [
+        an_understanding("order 2391 hasn't arrived", "order_status", entities={"order_number": "2391"}, language="en"),
+        an_understanding("I want to complain", "complaint", language="en"),
+    ]
+    chat.hear(words, understanding=an_understanding(words, "order_status", language="en", parts=parts))
+    assert chat.templates == ["utter_order_status_tracked", "utter_ask_since"]
+    chat.hear("since Monday", "inform", entities={"date": "Monday"})
+    chat.press("Refund")
+    chat.press("Reply here")
+    opened = chat.effect(OpenCase)
+    assert opened.subject == "2391"
+    assert opened.details["what_happened"] == words
+
+
+def test_two_requests_that_both_need_answers_come_one_after_the_other() -> None:
+    chat = Chat()
+    words = "我要退货，还有请给我回电话"
+    parts = [an_understanding("我要退货", "return_request"), an_understanding("请给我回电话", "callback_request")]
+    chat.hear(words, understanding=an_understanding(words, "return_request", parts=parts))
+    assert chat.templates == ["utter_ask_order_number"]
+    chat.hear("取消", "cancel")
+    assert chat.templates == ["utter_cancelled", "utter_ask_callback_phone"]
+
+
+def test_the_same_complaint_again_is_added_to_the_open_case() -> None:
+    chat = Chat(cases=[a_case("C-1024-7", subject="2391")])
+    chat.hear("我要投诉订单2391", "complaint", entities={"order_number": "2391"})
+    said = chat.hear("还是没有送到，没人管", "complaint")
+    assert "C-1024-7" in said
+    update = chat.effect(UpdateCase)
+    assert (update.number, update.note) == ("C-1024-7", "还是没有送到，没人管")
+
+
+def test_danger_goes_to_a_person_at_once_with_advice() -> None:
+    chat = Chat(language="en")
+    chat.hear("My kettle caught fire and my hand is burnt", "complaint", entities={"product": "kettle"})
+    chat.hear("today", "inform")
+    chat.press("Something else")
+    said = chat.press("Reply here")
+    assert "unplug" in said
+    assert chat.effect(OpenCase).severity == 4
+    assert chat.effect(RequestHandoff).urgency == 4
+
+
+@pytest.mark.parametrize("number", ["C-1024", "C-1024-7", "c1024"])
+def test_the_status_of_a_complaint_is_told_by_number_with_or_without_check_digit(number: str) -> None:
+    chat = Chat(cases=[a_case()], language="en")
+    said = chat.hear(f"what about {number}?", "complaint_status", entities={"order_number": "1024"})
+    assert "C-1024-7" in said
+    assert "first answer is due by today at 15:00" in said
+
+
+def test_the_status_of_somebody_elses_complaint_reveals_nothing() -> None:
+    assert "没有查到" in Chat().hear("C-1024 怎么样了", "complaint_status")
+
+
+def test_several_complaints_are_offered_as_buttons() -> None:
+    chat = Chat(cases=[a_case("C-1024-7"), a_case("C-1030-2", summary="台灯")])
+    chat.hear("我的投诉怎么样了", "complaint_status")
+    assert "C-1030-2" in chat.press("C-1030-2")
+
+
+# --- leaving a flow -----------------------------------------------------------------------------------------------
+
+
+def test_cancel_early_is_done_at_once() -> None:
+    chat = Chat()
+    chat.hear("我要投诉", "complaint")
+    assert "已取消" in chat.hear("算了", "cancel")
+    assert chat.state["stack"] == []
+
+
+def test_cancel_after_many_answers_asks_first_and_no_goes_on() -> None:
+    chat = complain(Chat())
+    assert "确定要取消" in chat.hear("取消", "cancel")
+    chat.hear("不", "deny")
+    assert chat.templates == ["utter_continue", "utter_ask_contact"]
+    chat.hear("取消", "cancel")
+    assert "已取消" in chat.press("确定取消")
+    assert not chat.effects
+
+
+def test_a_stale_flow_is_offered_again_when_just_its_answer_comes() -> None:
+    chat = complain(Chat())
+    chat.wait(minutes=45)
+    assert "还没有完成" in chat.hear("13812345678", "inform", entities={"phone": "13812345678"})
+    chat.hear("好的", "affirm")
+    assert chat.effect(OpenCase).details["contact"] == "+8613812345678"
+
+
+def test_a_stale_flow_ends_when_something_else_comes() -> None:
+    chat = complain(Chat())
+    chat.wait(minutes=45)
+    chat.hear("你们几点开门", "opening_hours")
+    assert chat.templates == ["utter_flow_expired", "utter_opening_hours"]
+    assert chat.state["stack"] == []
+
+
+def test_a_flow_whose_version_is_unknown_ends_politely() -> None:
+    chat = Chat()
+    chat.hear("我要投诉", "complaint")
+    stack = [{**chat.state["stack"][0], "version": "0" * 16}]
+    chat.state = {**chat.state, "stack": stack}
+    assert "已经更新" in chat.hear("水壶坏了不能用", "complaint")
+    assert chat.state["stack"] == []
+
+
+# --- not understood -----------------------------------------------------------------------------------------------
+
+
+def test_two_failures_in_a_row_first_offer_two_meanings_then_a_person() -> None:
+    chat = Chat(language="en")
+    guesses = {"order_status": 0.3, "refund_status": 0.2, "gift_card": 0.1}
+    chat.hear("blorp", others=guesses)
+    assert [button.label for button in chat.buttons] == ["Where is my order", "Where is my refund", "Something else"]
+    chat.hear("blarp", others=guesses)
+    assert chat.templates == ["utter_offer_person"]
+    chat.hear("yes", "affirm")
+    assert chat.effect(RequestHandoff)
+
+
+def test_something_understood_in_between_starts_the_fallback_anew() -> None:
+    chat = Chat()
+    chat.hear("哔哔", others={"order_status": 0.3})
+    chat.hear("几点开门", "opening_hours")
+    chat.hear("啵啵", others={"order_status": 0.3})
+    assert chat.templates == ["utter_clarify"]
+
+
+def test_something_else_then_asks_for_other_words() -> None:
+    chat = Chat()
+    chat.hear("哔哔", others={"order_status": 0.3, "complaint": 0.2})
+    chat.press("都不是")
+    assert chat.templates == ["utter_rephrase"]
+    chat.hear("啵啵", others={"order_status": 0.3})
+    assert chat.templates == ["utter_offer_person"]
+
+
+def test_two_close_meanings_are_offered_instead_of_guessing() -> None:
+    chat = Chat()
+    chat.hear("退", "return_request", 0.5, others={"refund_status": 0.48})
+    assert chat.templates == ["utter_clarify"]
+    assert chat.hear("退款进度").startswith("我这里没有查到")
+
+
+@pytest.mark.parametrize("words", ["/restart", '/greet{"order_number": "2391"}', "/human_handoff", "slot:order_number=1"])
+def test_text_that_looks_like_a_command_is_only_text(words: str) -> None:
+    chat = Chat(orders=[an_order("2391")])
+    chat.hear("我要投诉", "complaint")
+    chat.hear(words, "human_handoff" if words.startswith("/") else "", 1.0, engine_is_rasa=True)
+    assert not chat.effects
+    assert chat.state["stack"][0]["slots"]["what_happened"] == words
+
+
+@pytest.mark.parametrize("words", ["", "   ", "🙂🙂", "\u200b\u200d", "!!!", "\u202e", "\x00\x01"])
+@pytest.mark.parametrize(("language", "expected"), [("zh", "文字"), ("en", "words")])
+def test_a_message_without_words_is_answered_in_the_conversations_language(
+    words: str, language: str, expected: str
+) -> None:
+    chat = Chat(language="en" if language == "en" else "zh")
+    chat.hear("hi", "greet")
+    said = chat.hear(words, understanding=an_understanding(words, language="zh", is_sure=False))
+    assert expected in said
+
+
+def test_the_language_follows_the_words_but_not_buttons() -> None:
+    chat = Chat()
+    chat.hear("你好", "greet")
+    assert "colleague" in chat.hear("what can you do?", "help", language="en")
+    assert chat.press("complaint").startswith("I am sorry")
+    assert chat.last.language == "en"
+    assert "发生了什么" in chat.hear("你是机器人吗？", "bot_challenge", language="zh")
+
+
+# --- people -------------------------------------------------------------------------------------------------------
+
+
+def test_a_person_is_asked_for_by_day() -> None:
+    chat = Chat()
+    assert "同事会在这里回复您" in chat.hear("转人工", "human_handoff")
+    assert chat.effect(RequestHandoff)
+
+
+def test_outside_staffed_hours_a_number_can_be_left() -> None:
+    chat = Chat(now=NIGHT)
+    assert "09:00" in chat.hear("转人工", "human_handoff")
+    assert not chat.effects
+    said = chat.hear("13812345678", "inform", entities={"phone": "13812345678"})
+    assert "明天 09:00" in said
+    task = chat.effect(CreateTask)
+    assert (task.kind, task.details["phone"]) == ("callback", "+8613812345678")
+    assert task.due_at == datetime(2024, 11, 21, 1, 0, tzinfo=UTC)
+    assert chat.effect(RequestHandoff)
+
+
+def test_while_waiting_only_knowledge_and_status_are_answered_and_the_reminder_is_rare() -> None:
+    chat = Chat(orders=[an_order("2391")])
+    chat.hear("转人工", "human_handoff")
+    chat.owner = Owner.QUEUE
+    assert "10:00" in chat.hear("几点开门", "opening_hours")
+    assert "2391" in chat.hear("订单到哪了", "order_status")
+    reminders = [bool(chat.hear("我要退货", "return_request")) for _ in range(5)]
+    assert reminders == [True, False, False, False, True]
+    assert not [effect for effect in chat.effects if isinstance(effect, OpenCase)]
+
+
+def test_cancel_while_waiting_gives_the_conversation_back_and_the_open_question_returns() -> None:
+    chat = Chat()
+    chat.hear("我要投诉", "complaint")
+    chat.hear("转人工", "human_handoff")
+    assert chat.templates == ["utter_handoff"]
+    chat.owner = Owner.QUEUE
+    chat.hear("取消", "cancel")
+    assert chat.effect(ReleaseHandoff)
+    assert chat.templates == ["utter_queue_left", "utter_ask_what_happened"]
+
+
+def test_a_flow_put_aside_for_a_person_returns_when_the_bot_owns_again() -> None:
+    chat = Chat()
+    chat.hear("我要投诉", "complaint")
+    chat.hear("转人工", "human_handoff")
+    chat.owner = Owner.QUEUE
+    chat.hear("在吗", "greet")
+    chat.owner = Owner.BOT
+    chat.hear("水壶坏了不能用", "complaint")
+    assert chat.templates == ["utter_ask_subject"]
+
+
+def test_while_an_operator_owns_it_the_bot_is_silent_but_stop_words_and_facts_count() -> None:
+    chat = Chat()
+    chat.hear("我要投诉", "complaint")
+    before = chat.state["stack"]
+    chat.owner = Owner.OPERATOR
+    assert chat.hear("退订", "") == ""
+    assert chat.effect(RecordConsent).granted is False
+    assert chat.hear("我的电话是 13812345678", "inform") == ""
+    assert chat.effect(UpdateCustomer).phone == "+8613812345678"
+    assert chat.state["stack"] == before
+
+
+def test_a_call_back_is_booked_at_the_wished_time() -> None:
+    chat = Chat()
+    chat.hear("请给我回电话", "callback_request")
+    chat.hear("13812345678", "inform", entities={"phone": "13812345678"})
+    said = chat.hear("明天下午3点半", "inform")
+    assert "明天 15:30" in said
+    assert chat.effect(CreateTask).due_at == datetime(2024, 11, 21, 7, 30, tzinfo=UTC)
+
+
+# --- goods ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_return_needs_an_order_of_the_customer_and_lets_another_number_be_tried() -> None:
+    chat = Chat(orders=[an_order("2391")])
+    chat.hear("我要退货，订单9999", "return_request", entities={"order_number": "9999"})
+    assert chat.templates == ["utter_order_not_found", "utter_ask_retry_number"]
+    chat.hear("是的", "affirm")
+    chat.hear("2391", "inform", entities={"order_number": "2391"})
+    chat.hear("电水壶", "inform", entities={"product": "电水壶"})
+    chat.hear("盖子关不上", "product_advice", 0.4)
+    said = chat.press("退款")
+    opened = chat.effect(OpenCase)
+    assert (opened.kind, opened.subject) == ("return", "2391")
+    assert opened.number in said
+
+
+def test_an_exchange_is_a_return_whose_wish_is_known() -> None:
+    chat = Chat(orders=[an_order("2391")])
+    chat.hear("订单2391的床单想换大一号", "exchange_request", entities={"order_number": "2391", "product": "床单"})
+    assert chat.templates == ["utter_ask_return_reason"]
+    chat.hear("尺寸不合适", "inform", 0.5)
+    assert chat.effect(OpenCase).kind == "exchange"
+
+
+def test_a_repair_is_booked_at_a_store() -> None:
+    chat = Chat(language="en", customer=a_customer(phone="+8613900001111"))
+    chat.hear("my oven is broken, can you fix it", "repair_booking", entities={"product": "oven"})
+    chat.hear("it does not get warm any more", "complaint", 0.5)
+    said = chat.hear("Riverside", "inform", entities={"store": "Riverside"})
+    opened = chat.effect(OpenCase)
+    assert (opened.kind, opened.subject, opened.details["store"]) == ("repair", "oven", "Riverside")
+    assert "Riverside" in said
+
+
+# --- news -----------------------------------------------------------------------------------------------------------
+
+
+def test_news_are_agreed_to_explicitly_and_stopped_by_one_word() -> None:
+    chat = Chat()
+    chat.hear("有优惠的话发给我", "subscribe_news")
+    assert not chat.effects
+    chat.hear("👍", "")
+    assert chat.effect(RecordConsent).granted is True
+    chat.effects.clear()
+    chat.hear("退订", "")
+    assert chat.effect(RecordConsent).granted is False
+
+
+def test_a_button_of_a_finished_question_changes_nothing() -> None:
+    chat = complain(Chat(customer=a_customer(phone="+8613900001111")))
+    chat.effects.clear()
+    said = chat.send(Button("slot:wish=repair", "维修"))
+    assert "已经结束" in said
+    assert not chat.effects
+
+
+def test_every_flow_of_the_shop_is_tested_by_name() -> None:
+    assert set(shop().flows) == {
+        "order_status", "complaint", "complaint_status", "return_request", "exchange_request", "refund_status",
+        "repair_booking", "callback_request", "human_handoff", "subscribe_news", "unsubscribe_news", "praise", "suggestion",
+    }  # fmt: skip
