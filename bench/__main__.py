@@ -13,7 +13,7 @@ from time import monotonic
 from rich.console import Console
 
 from bench import ingest, pacing, report, starting, turn, understanding
-from bench.processes import ROOT, NotStarted, Server, fresh_folder, python
+from bench.processes import ROOT, NotStarted, Server, fresh_folder, frontdesk
 from bench.sections import Plan, Section
 
 SECTIONS: dict[str, Callable[[Plan], Section]] = {
@@ -61,7 +61,7 @@ def main() -> int:
 def prepared(work: Path) -> Path:
     """A folder in which `frontdesk run` has started once: store, keys and a trained model."""
     folder = fresh_folder(work, "template")
-    with Server(python("-m", "frontdesk.cli", "run", "--port", "0"), folder):
+    with Server(frontdesk("run", "--port", "0"), folder):
         pass
     return folder
 

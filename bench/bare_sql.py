@@ -88,7 +88,8 @@ def write(connection: sqlite3.Connection, batch: Sequence[Received]) -> list[Acc
     places: dict[str, tuple[int, int]] = {}
     for received in batch:
         message = received.message
-        assert message is not None and isinstance(message.content, Text)  # noqa: S101 - our own load
+        assert message is not None
+        assert isinstance(message.content, Text)
         text, sender = message.content.text, message.sender
         key = Address("web", "default", sender.external_id, message.chat_id).conversation_key()
         conversation_id, seq = places.get(key) or connection.execute(FIND, (key,)).fetchone()

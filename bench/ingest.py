@@ -13,7 +13,7 @@ from bench.sections import TEXTS, Plan, Section
 
 CONNECTIONS = 64
 VISITORS = 512
-SECRET = "bench-webhook-secret"  # noqa: S105 - opens nothing but a server under test
+SECRET = "bench-webhook-secret"
 TELEGRAM = {
     "FRONTDESK_CHANNELS__TELEGRAM__BENCH__TOKEN": "1:bench",
     "FRONTDESK_CHANNELS__TELEGRAM__BENCH__SECRET": SECRET,

@@ -84,7 +84,9 @@ def web_requests(job: Job) -> Iterator[bytes]:
     """A message of the next visitor each time, so that no two in flight are of one conversation."""
     run = f"{time():.3f}"
     headers = job.get("headers") or [{"Authorization": f"Bearer {token}"} for token in job["tokens"]]
-    prefixes = [post(MESSAGES, b"", header).rpartition(b"Content-Length:")[0] + b"Content-Length: " for header in headers]
+    prefixes = [
+        post(MESSAGES, b"", header).rpartition(b"Content-Length:")[0] + b"Content-Length: " for header in headers
+    ]
     for number, prefix, text in zip(
         itertools.count(), itertools.cycle(prefixes), itertools.cycle(job["texts"]), strict=False
     ):

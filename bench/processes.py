@@ -72,6 +72,10 @@ class Server:
     def __exit__(self, *exc_info: object) -> None:
         self.stop()
 
+    @property
+    def pid(self) -> int:
+        return self._watched.pid
+
     def cpu_s(self) -> float:
         times = self._watched.cpu_times()
         return float(times.user + times.system)
@@ -93,7 +97,7 @@ class Server:
         return json.loads(last) if last.startswith("{") else {}
 
     def _wait_for_port(self) -> int:
-        assert self._process.stdout is not None  # noqa: S101 - we asked for a pipe
+        assert self._process.stdout is not None
         for line in self._process.stdout:
             words = line.split()
             if words[:1] == ["ready"]:
@@ -112,6 +116,11 @@ class Server:
 
 def python(*arguments: str) -> list[str]:
     return [sys.executable, *arguments]
+
+
+def frontdesk(*arguments: str) -> list[str]:
+    """The installed command of this environment."""
+    return [str(Path(sys.executable).with_name("frontdesk")), *arguments]
 
 
 def run_load(job: Mapping[str, Any]) -> dict[str, Any]:
@@ -140,7 +149,9 @@ def measured_load(server: Server, job: Mapping[str, Any]) -> tuple[dict[str, Any
         text=True,
         env=clean_environment(),
     )
-    assert generator.stdin is not None and generator.stderr is not None and generator.stdout is not None  # noqa: S101
+    assert generator.stdin is not None
+    assert generator.stderr is not None
+    assert generator.stdout is not None
     generator.stdin.write(json.dumps({**job, "port": server.port, "announce": True}))
     generator.stdin.close()
     said = generator.stderr.readline()

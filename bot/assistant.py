@@ -108,6 +108,12 @@ class Assistant:
             return key if default is None else default
         return wording.get(language) or next(iter(wording.values()), key)
 
+    def thing(self, name: str, language: Language) -> str:
+        """A product or store by its name in a language; the name itself when it is none we know."""
+        key = " ".join(name.casefold().split())
+        group = next((group for group in ("product", "store") if key in self.words.get(group, {})), "")
+        return self.word(group, key, language) if group else name
+
     def remembering(self, earlier: Assistant) -> Assistant:
         """The same assistant, which also knows the flows of an earlier one, so that running flows can end."""
         return Assistant(

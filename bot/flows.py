@@ -187,7 +187,7 @@ def _step(flow: str, index: int, steps: list[Any], ids: list[str]) -> Step:
 def _next(body: dict[str, Any], ids: list[str]) -> tuple[Branch, ...]:
     value = body["next"]
     if isinstance(value, str):
-        return (Branch(None, _target(value, ids, body)),)
+        return (Branch(None, _target(value, ids, body, "next")),)
     choices = rows(value, "next (END, a step id or a list of if/then/else)", body, "next")
     branches: list[Branch] = []
     for index, item in enumerate(choices):
@@ -195,9 +195,9 @@ def _next(body: dict[str, Any], ids: list[str]) -> tuple[Branch, ...]:
         if branches and branches[-1].condition is None:
             raise invalid("nothing may follow else", choices, index)
         if set(choice) == {"else"}:
-            branches.append(Branch(None, _target(choice["else"], ids, choice)))
+            branches.append(Branch(None, _target(choice["else"], ids, choice, "else")))
         elif set(choice) == {"if", "then"}:
-            branches.append(Branch(_condition(choice["if"], choice, "if"), _target(choice["then"], ids, choice)))
+            branches.append(Branch(_condition(choice["if"], choice, "if"), _target(choice["then"], ids, choice, "then")))
         else:
             raise invalid("a branch of next is either if and then, or else", choices, index)
     if not branches or branches[-1].condition is not None:
@@ -205,10 +205,10 @@ def _next(body: dict[str, Any], ids: list[str]) -> tuple[Branch, ...]:
     return tuple(branches)
 
 
-def _target(value: Any, ids: list[str], place: Any) -> str:
-    name = text(value, "a step to go to", place)
+def _target(value: Any, ids: list[str], place: Any, key: str) -> str:
+    name = text(value, "a step to go to", place, key)
     if name != END and name not in ids:
-        raise invalid(f"there is no step {name!r} in this flow", place)
+        raise invalid(f"there is no step {name!r} in this flow", place, key)
     return name
 
 

@@ -110,6 +110,8 @@ class Talk:
                 return say_day(type(self.today).fromisoformat(words), self.today, self.language)
             except ValueError:
                 return words
+        if slot and {"product", "store"} & set(slot.entities):
+            words = self.assistant.thing(words, self.language)
         wording = self.assistant.word(name, words, self.language)
         return wording if len(wording) <= SHOWN else wording[: SHOWN - 1] + "…"
 

@@ -59,6 +59,9 @@ def _one_turn_each(conn: Connection) -> Iterator[str]:
     )
     for row in conn.execute(unturned):
         yield f"message {row.id} (conversation {row.conversation_id}) is done but had no turn"
+    repeated = select(turns.c.inbox_id, func.count().label("turns")).group_by(turns.c.inbox_id).having(func.count() > 1)
+    for row in conn.execute(repeated):
+        yield f"message {row.inbox_id} had {row.turns} turns"
 
 
 def _no_turn_from_nowhere(conn: Connection) -> Iterator[str]:

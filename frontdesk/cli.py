@@ -48,6 +48,12 @@ def main() -> None:
             raise
         sys.stderr.write(f"frontdesk: {sentence(error)}\n")
         raise SystemExit(1) from None
+    except Exception as error:
+        if debug:
+            raise
+        kind = type(error).__name__  # not its text, which may quote a customer
+        sys.stderr.write(f"frontdesk: internal error ({kind}); run it again with --debug before the command\n")
+        raise SystemExit(1) from None
 
 
 def sentence(error: Exception) -> str:

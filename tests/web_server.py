@@ -1,4 +1,4 @@
-"""A web chat on a real server of its own, for tests: the routes, an in-memory store that keeps the contract, a scripted bot."""
+"""A web chat on a real server, for tests: the routes, an in-memory store that keeps the contract, a scripted bot."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ class MemoryWebStore:
         self.read: dict[int, int] = {}
         self.reads = 0
         self.is_down = False
+        self.was_down = asyncio.Event()  # set when a call has failed because of it
         self._conversations: dict[Identity, ConversationId] = {}
         self._accepted: dict[tuple[str, str, str], tuple[Any, Accepted]] = {}
 
@@ -86,6 +87,7 @@ class MemoryWebStore:
     async def _commit(self) -> None:
         await asyncio.sleep(0)
         if self.is_down:
+            self.was_down.set()
             raise StoreUnavailable("store", "disk full")
 
 
@@ -97,7 +99,7 @@ class WebServer:
     """A running chat. `say` makes the bot speak; `stop` and `start` restart it on the same port and store."""
 
     accounts: Mapping[str, WebSettings]
-    store: MemoryWebStore = field(default_factory=MemoryWebStore)
+    store: Any = field(default_factory=MemoryWebStore)  # or the real one
     signals: LocalSignals = field(default_factory=LocalSignals)
     responder: Responder = lambda received: ()
     hub_options: Mapping[str, float] = field(default_factory=dict)
@@ -149,7 +151,7 @@ class WebServer:
             asyncio.create_task(self._server.serve(sockets=[listener])),
             asyncio.create_task(self.hub.run()),
         ]
-        while not self._server.started:
+        while not self._server.started:  # noqa: ASYNC110 - uvicorn has no event to wait for
             await asyncio.sleep(0.005)
 
     async def stop(self) -> None:

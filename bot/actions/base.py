@@ -48,6 +48,10 @@ class ActionContext:
     def word(self, group: str, key: str, default: str | None = None) -> str:
         return self.assistant.word(group, key, self.language, default)
 
+    def thing(self, slot: str) -> str:
+        """The product or store in a slot, in the customer's language."""
+        return self.assistant.thing(self.text(slot), self.language)[:60]
+
     def day(self, day: date) -> str:
         return say_day(day, self.today, self.language)
 

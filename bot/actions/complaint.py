@@ -161,7 +161,7 @@ def subject_in_words(context: ActionContext) -> str:
     subject = context.text("subject")
     if subject == "other":
         return context.word("button", "other_subject")
-    return context.word("subject", "order").replace("{}", subject) if subject.isdigit() else subject[:60]
+    return context.word("subject", "order").replace("{}", subject) if subject.isdigit() else context.thing("subject")
 
 
 def contact_in_words(context: ActionContext) -> str:

@@ -58,9 +58,9 @@ def _open(context: ActionContext, kind: str, *, subject: str, summary: str) -> A
     args = {
         "number": number,
         "order_number": context.text("order_number"),
-        "item": context.text("item")[:60],
+        "item": context.thing("item"),
         "answer_by": context.time(after_staffed(context.turn.now, hours, timedelta(hours=hours.first_answer_h))),
-        "store": context.text("store")[:60],
+        "store": context.thing("store"),
         "contact": contact_in_words(context),
     }
     return ActionResult(replies=(Reply(f"utter_{kind}_opened", args),), effects=effects, slots={"case_number": number})

@@ -16,6 +16,7 @@ from config.settings import Settings
 from crm_sync import customers, staff
 from crm_sync.store import SqlStore
 from frontdesk.commands.output import print_json, print_table, say
+from frontdesk.commands.record_view import show_record
 from frontdesk.secret_key import sqlite_path
 
 T = TypeVar("T")
@@ -93,15 +94,7 @@ def customer_show(
     if json_:
         print_json(record)
         return
-    profile = record["customer"]
-    say(f"Customer {profile['id']}  {profile.get('name') or '(no name yet)'}  {profile.get('phone') or ''}")
-    for section, rows in record.items():
-        if section == "customer" or not rows:
-            continue
-        columns = tuple(
-            dict.fromkeys(name for row in rows for name, value in row.items() if value not in (None, "", {}, []))
-        )
-        print_table(section, columns, ([row.get(column) for column in columns] for row in rows))
+    show_record(record, Settings().timezone)
 
 
 @customer_app.command("export")

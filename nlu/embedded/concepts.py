@@ -1,9 +1,9 @@
 """Words of customer service that mean much the same, in English and Chinese, so that few examples go further.
 
 In: stems, pairs of stems and Chinese pieces. Out: names of concepts. The list is general vocabulary of shops, banks
-and delivery, written by hand; nothing in it is about one business. Per concept: its name, then entries
-separated by commas, going on in indented lines. English entries are words or pairs of words; Chinese ones have two or three characters, or are
-words that rjieba keeps whole.
+and delivery, written by hand; nothing in it is about one business. Per concept: its name, then entries separated by
+commas, going on in indented lines. English entries are words or pairs of words; Chinese ones have two or three
+characters, or are words that rjieba keeps whole.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Finds the Chromium the browser suite drives. `python -m tests.browser.chromium` says whether it is there and how to get it."""
+"""Finds the Chromium the browser suite drives; `python -m tests.browser.chromium` says how to get what is missing."""
 
 from __future__ import annotations
 

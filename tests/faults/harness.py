@@ -75,8 +75,6 @@ class Scene:
     async def judge(self) -> None:
         """No violation by our own eyes, nor by the public checker."""
         await look_for_ourselves(self.database_url, self.visitors, self.texters)
-        if __import__("os").environ.get("FS_NOCHECK"):
-            return
         assert await self.check() == (0, [])
 
     async def check(self) -> tuple[int, list[dict[str, str]]]:

@@ -500,3 +500,12 @@ def test_every_flow_of_the_shop_is_tested_by_name() -> None:
         "order_status", "complaint", "complaint_status", "return_request", "exchange_request", "refund_status",
         "repair_booking", "callback_request", "human_handoff", "subscribe_news", "unsubscribe_news", "praise", "suggestion",
     }  # fmt: skip
+
+
+def test_things_are_named_in_the_customers_language() -> None:
+    chat = Chat(customer=a_customer(phone="+8613900001111"))
+    chat.hear("烤箱坏了要维修", "repair_booking", entities={"product": "oven"})
+    chat.hear("不加热了", "complaint", 0.5)
+    said = chat.hear("滨江店", "inform", entities={"store": "Riverside"})
+    assert "烤箱" in said
+    assert "滨江店" in said

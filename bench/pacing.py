@@ -1,0 +1,93 @@
+"""The delivery worker against the stand-in Bot API: as fast as allowed, never faster, and nearly idle meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Coroutine
+from datetime import datetime
+from time import monotonic, sleep
+from typing import Any
+
+from bench.figures import busiest_window
+from bench.processes import Server, fresh_folder, frontdesk
+from bench.sections import Plan, Section
+from channels.simulators.telegram import DEFAULT_TOKEN, TelegramSimulator
+
+CUSTOMERS = 300
+PER_S = 30  # Bot API FAQ, broadcasting limits
+ABOUT = (
+    "`frontdesk run` polling the stand-in Bot API (another process), 300 customers write at once, each gets a reply. "
+    "What was sent, when and to whom is the stand-in's own count. Rate limits of the stand-in: 30/s per bot, 1/s per chat."
+)
+ANSWERED_WITHIN_S = 60.0
+
+
+class StandIn:
+    """The simulator on a thread of this process, which is not the one that is measured."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        self.simulator = TelegramSimulator(DEFAULT_TOKEN)
+        self._do(self.simulator.start())
+        self.url = self.simulator.url
+
+    def write(self, customers: int) -> None:
+        """That many customers have sent a message."""
+
+        async def work() -> None:
+            for number in range(customers):
+                self.simulator.user(10_000 + number, language="en").send_text("What are your opening hours?")
+
+        self._do(work())
+
+    def sent(self) -> list[dict[str, Any]]:
+        return [dict(entry) for entry in self.simulator.ledger.entries("call", method="sendMessage")]
+
+    def close(self) -> None:
+        self._do(self.simulator.close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def _do(self, work: Coroutine[Any, Any, None]) -> None:
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
+
+
+def run(plan: Plan) -> Section:
+    section = Section("telegram", "Telegram: sending", ABOUT)
+    plan.say("telegram: sending pace")
+    customers = 90 if plan.quick else CUSTOMERS
+    stand_in = StandIn()
+    folder = fresh_folder(plan.work, "telegram", plan.template)
+    environment = {
+        "FRONTDESK_CHANNELS__TELEGRAM__BENCH__TOKEN": DEFAULT_TOKEN,
+        "FRONTDESK_CHANNELS__TELEGRAM__BENCH__API_BASE_URL": stand_in.url,
+    }
+    try:
+        with Server(frontdesk("run", "--port", "0"), folder, environment) as server:
+            sleep(1)
+            stand_in.write(customers)
+            while not stand_in.sent():
+                sleep(0.01)
+            began, cpu = monotonic(), server.cpu_s()
+            while len(stand_in.sent()) < customers and monotonic() - began < ANSWERED_WITHIN_S:
+                sleep(0.05)
+            share = (server.cpu_s() - cpu) / (monotonic() - began)
+    finally:
+        stand_in.close()
+    calls = stand_in.sent()
+    taken = [call for call in calls if call.get("outcome") == "ok"]
+    moments = [datetime.fromisoformat(call["at"]).timestamp() for call in taken]
+    span = max(moments) - min(moments)
+    asked_too_fast = sum(call.get("status") == 429 for call in calls)
+    once = len({json.dumps(call["chat_id"]) for call in taken})
+    section.add("Customers answered", once, "", limit=customers, kind="at_least", note=f"of {customers}")
+    section.add("Sent, mean rate", (len(taken) - 1) / span, "/s", limit=25, kind="at_least")
+    section.add("Sent, most in any second", busiest_window(moments, 1.0), "", limit=PER_S)
+    section.add("Refused by the stand-in (429)", asked_too_fast, "", limit=0)
+    section.add("CPU of one core while sending", share * 100, "%")
+    return section

@@ -1,0 +1,91 @@
+"""Whole turns: understood, decided, recorded, and the reply on the visitor's screen; beside a real Rasa server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from bench.figures import median, percentile
+from bench.processes import Server, fresh_folder, frontdesk, measured_load, run_load, wait_until_idle
+from bench.sections import Plan, Section
+from bench.understanding import SHOP, rows_of
+
+VISITORS = 64
+ABOUT = (
+    "A turn: the visitor posts a message, the desk stores it, understands it with the embedded engine, decides, commits "
+    "turn and reply to SQLite (synchronous=FULL) and delivers the reply over the visitor's event stream. 64 visitors, "
+    "each says its next message when it has its reply; at half load messages come at half the rate reached so, whether "
+    "or not earlier replies have arrived. The messages are the Chinese and English paraphrases of those intents that "
+    "data/rules.yml answers in one turn, none of them a training example. Rasa 3.6.21 serves the same assistant over its "
+    "REST channel, keeps conversations in memory only and gets the same messages, each from a new sender."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    cpu_ms: float
+    per_s: float
+    p50_ms: float
+    p99_ms: float
+    memory_mb: float
+    replies: list[str]
+
+
+def run(plan: Plan) -> Section:
+    section = Section("turn", "Complete turns", ABOUT)
+    texts = single_turn_texts()
+    desk = measure_desk(plan, texts)
+    section.add("CPU per turn", desk.cpu_ms, "ms")
+    section.add("Turns", desk.per_s, "/s")
+    section.add("Message to reply at half load, p50", desk.p50_ms, "ms")
+    section.add("Message to reply at half load, p99", desk.p99_ms, "ms", limit=50)
+    section.add("Memory under load", desk.memory_mb, "MB")
+    return section
+
+
+def single_turn_texts() -> list[str]:
+    """Paraphrases of the intents that a rule answers, Chinese and English in turn."""
+    rules = yaml.safe_load((SHOP / "data" / "rules.yml").read_text(encoding="utf-8"))["rules"]
+    intents = {rule["steps"][0]["intent"] for rule in rules}
+    chinese, english = (
+        [text for text, intent in rows_of(SHOP / "tests" / f"paraphrases_{language}.csv") if intent in intents]
+        for language in ("zh", "en")
+    )
+    return [text for pair in zip(chinese, english, strict=False) for text in pair]
+
+
+def measure_desk(plan: Plan, texts: list[str]) -> Desk:
+    plan.say("turn: frontdesk")
+    folder = fresh_folder(plan.work, "turn", plan.template)
+    job: dict[str, Any] = {"texts": texts, "visitors": VISITORS, "seconds": plan.seconds}
+    samples: list[tuple[float, float]] = []
+    latencies: list[float] = []
+    with Server(frontdesk("run", "--port", "0"), folder) as server:
+        heard = run_load({"kind": "replies", "port": server.port, "texts": texts})["replies"]
+        measured_load(server, {**job, "kind": "turns", "seconds": 1})
+        for _ in range(plan.repeats):
+            wait_until_idle(server)
+            report, spent = measured_load(server, {**job, "kind": "turns"})
+            done = answered(report)
+            samples.append((spent.cpu_s * 1000 / done, done / report["wall_s"]))
+        cpu_ms, per_s = (median(column) for column in zip(*samples, strict=True))
+        halves: list[tuple[float, float]] = []
+        for _ in range(plan.repeats):
+            wait_until_idle(server)
+            report, _ = measured_load(server, {**job, "kind": "paced", "per_s": per_s / 2})
+            answered(report)
+            latencies = report["latencies_ms"]
+            halves.append((percentile(latencies, 0.5), percentile(latencies, 0.99)))
+        memory_mb = server.memory_mb()
+    p50_ms, p99_ms = (median(column) for column in zip(*halves, strict=True))
+    return Desk(cpu_ms, per_s, p50_ms, p99_ms, memory_mb, heard)
+
+
+def answered(report: dict[str, Any]) -> int:
+    """Turns with a reply. Raises: RuntimeError when a message was refused."""
+    statuses: dict[str, int] = report["statuses"]
+    if statuses.get("0"):
+        raise RuntimeError(f"{statuses['0']} messages were refused")
+    return statuses.get("200", 0)

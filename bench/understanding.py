@@ -1,0 +1,83 @@
+"""The embedded engine: how often it is right and how long it takes, through `frontdesk nlu test`."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import sqlite3
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from bench.processes import ROOT, clean_environment, frontdesk, python
+from bench.sections import Plan, Section
+
+SHOP = ROOT / "config" / "assistants" / "shop"
+ABOUT = (
+    "`frontdesk nlu test` trains on one file and tests on another, in a process of its own; accuracy is before "
+    "rejection. The shop paraphrases were written without looking at the training examples and are read by the model "
+    "that `frontdesk run` has trained."
+)
+
+
+def run(plan: Plan) -> Section:
+    section = Section("nlu", "Understanding (embedded engine)", ABOUT)
+    plan.say("nlu: shop paraphrases")
+    for language in ("zh", "en"):
+        found = ask_shop_model(plan, SHOP / "tests" / f"paraphrases_{language}.csv")
+        share = 100 * found["right"] / found["rows"]
+        note = f"{found['rows']} texts; parse p50 {found['p50_ms']:.2f} ms, p99 {found['p99_ms']:.2f} ms"
+        section.add(f"Shop paraphrases, {language}", share, "% right", limit=85, kind="at_least", note=note)
+    given = os.environ.get("FRONTDESK_TEST_DATA")
+    if not given:
+        section.add("BANKING77", None, "", note="skipped: FRONTDESK_TEST_DATA does not name a folder with banking77/")
+        return section
+    folder = Path(given) / "banking77"
+    for title, train, limit in (("full", "train.csv", 89.0), ("10-shot", "train_10shot.csv", 74.0)):
+        plan.say(f"nlu: BANKING77 {title}")
+        found = nlu_test(folder / train, folder / "test.csv")
+        note = f"trained in {found['train_s']:.1f} s; parse p50 {found['p50_ms']:.2f} ms, p99 {found['p99_ms']:.2f} ms"
+        accuracy = 100 * found["accuracy"]
+        section.add(f"BANKING77 {title}", accuracy, "% right", limit=limit, kind="at_least", note=note)
+    return section
+
+
+def nlu_test(train: Path, test: Path) -> dict[str, Any]:
+    done = subprocess.run(
+        frontdesk("nlu", "test", "--train", str(train), "--test", str(test), "--json"),
+        capture_output=True,
+        text=True,
+        env=clean_environment(),
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError(f"frontdesk nlu test failed: {done.stderr.strip()[-500:]}")
+    report: dict[str, Any] = json.loads(done.stdout)
+    return report
+
+
+def ask_shop_model(plan: Plan, questions: Path) -> dict[str, Any]:
+    """Right answers and times of the model in the template's store."""
+    with sqlite3.connect(plan.template / "frontdesk.db") as connection:
+        (packed,) = connection.execute("SELECT payload FROM models ORDER BY id DESC LIMIT 1").fetchone()
+    connection.close()
+    blob = plan.work / "shop.model"
+    blob.write_bytes(packed)
+    done = subprocess.run(
+        python("-m", "bench.parsing", str(blob), str(questions)),
+        capture_output=True,
+        text=True,
+        env=clean_environment(),
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError(f"parsing failed: {done.stderr.strip()[-500:]}")
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
+
+
+def rows_of(path: Path) -> list[tuple[str, str]]:
+    """(text, intent) of each row."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return [(row["text"], row["intent"]) for row in csv.DictReader(file)]

@@ -1,0 +1,250 @@
+"""`frontdesk assistant check`: what would make an assistant understand or answer worse than it could."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from scipy.sparse import csr_matrix
+
+from bot.assistant import Assistant
+from bot.errors import AssistantInvalid
+from bot.located import line_of, text
+from bot.types import Language
+from frontdesk.assistant import assistant_paths, load_assistant, nlu_items
+
+THIN = 20  # examples an intent should have in each language
+ALIKE = 0.86  # cosine of character 2- and 3-grams from which two examples count as near-duplicates
+MAX_PAIRS = 200  # near-duplicates reported at most: the first ones tell enough
+
+_ANNOTATION = re.compile(r"\[([^\]]+)\](?:\([^)]*\)|\{[^}]*\})")
+_IDEOGRAPH = re.compile(r"[\u3400-\u9fff]")
+_LATIN_WORD = re.compile(r"[A-Za-z]{2,}")
+_NAME_IN_CODE = re.compile(r"\butter_(?:\{[a-z_]+\}_)?[a-z_]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """`level` error: it cannot serve; warning: it serves worse than it could; note: perhaps meant."""
+
+    level: Literal["error", "warning", "note"]
+    where: str  # file:line, or the name of the intent, response or slot
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingExample:
+    intent: str
+    words: str  # without annotations
+    file: str
+    line: int | None
+
+    @property
+    def where(self) -> str:
+        return f"{self.file}:{self.line}" if self.line else self.file
+
+
+def assistant_check(folder: Path) -> list[Finding]:
+    """Everything worth saying about the folder, errors first; a folder that cannot be loaded gives that one error."""
+    try:
+        assistant = load_assistant(folder)
+        examples = list(training_examples(folder))
+    except AssistantInvalid as invalid:
+        where = f"{invalid.file}:{invalid.line}" if invalid.line else invalid.file or folder.name
+        return [Finding("error", where, invalid.reason)]
+    findings = [
+        *unknown_intents(assistant, examples),
+        *thin_intents(assistant, examples),
+        *near_duplicates(examples),
+        *wrong_language(examples),
+        *missing_wordings(assistant),
+        *unused(assistant),
+        *never_filled(assistant),
+    ]
+    order = {"error": 0, "warning": 1, "note": 2}
+    return sorted(findings, key=lambda finding: order[finding.level])
+
+
+def training_examples(folder: Path) -> Iterator[TrainingExample]:
+    """Every example of every intent in the folder's NLU files, annotations removed. Raises: AssistantInvalid."""
+    for path in assistant_paths(folder).nlu:
+        name = path.relative_to(folder).as_posix()
+        for item in nlu_items(path, folder):
+            if "intent" not in item:
+                continue
+            intent = text(item["intent"], "intent", item, "intent").partition("/")[0]
+            first = line_of(item, "examples")
+            for offset, line in enumerate(str(item.get("examples") or "").splitlines()):
+                words = _ANNOTATION.sub(r"\1", line.strip().removeprefix("-").strip())
+                if words:
+                    yield TrainingExample(intent, words, name, first + offset + 1 if first else None)
+
+
+def language_of(words: str) -> Language | None:
+    """The language an example is written in; None when it could be either (numbers, names, emoji)."""
+    ideographs, latin = len(_IDEOGRAPH.findall(words)), len(_LATIN_WORD.findall(words))
+    if ideographs:
+        return "zh"
+    return "en" if latin >= 2 else None
+
+
+def file_language(file: str) -> Language | None:
+    """The language a training file says it is in by its name (nlu_zh.yml, nlu.en.yml)."""
+    match = re.search(r"(?:^|[_.-])(zh|en)(?:[_.-]|$)", Path(file).stem)
+    if not match:
+        return None
+    return "zh" if match[1] == "zh" else "en"
+
+
+def unknown_intents(assistant: Assistant, examples: Iterable[TrainingExample]) -> Iterator[Finding]:
+    seen: set[str] = set()
+    for example in examples:
+        if example.intent not in assistant.intents and example.intent not in seen:
+            seen.add(example.intent)
+            yield Finding("error", example.where, f"intent {example.intent!r} is not in domain.yml")
+
+
+def thin_intents(assistant: Assistant, examples: Iterable[TrainingExample]) -> Iterator[Finding]:
+    counts: dict[tuple[str, Language], set[str]] = defaultdict(set)
+    for example in examples:
+        language = file_language(example.file) or language_of(example.words)
+        for spoken in [language] if language else assistant.languages:
+            counts[example.intent, spoken].add(normalised(example.words))
+    for intent in assistant.intents:
+        for language in assistant.languages:
+            count = len(counts[intent, language])
+            if count < THIN:
+                level: Literal["error", "warning"] = "warning" if count else "error"
+                yield Finding(level, intent, f"{count} different examples in {language}; {THIN} or more are needed")
+
+
+def wrong_language(examples: Iterable[TrainingExample]) -> Iterator[Finding]:
+    for example in examples:
+        said, expected = language_of(example.words), file_language(example.file)
+        if expected and said and said != expected and not (expected == "zh" and said == "en" and _is_loan(example.words)):
+            yield Finding("warning", example.where, f"{example.words[:40]!r} is not {expected}")
+
+
+def _is_loan(words: str) -> bool:
+    """A couple of English words that Chinese customers also type (hi, ok, thank you)."""
+    return len(words) <= 12
+
+
+def missing_wordings(assistant: Assistant) -> Iterator[Finding]:
+    for name, variations in assistant.responses.items():
+        spoken = {variation.language for variation in variations}
+        missing = [language for language in assistant.languages if language not in spoken]
+        if missing and None not in spoken:
+            yield Finding("error", name, f"has no wording in {', '.join(missing)}")
+    for intent in assistant.intents.values():
+        if intent.title and any(language not in intent.title for language in assistant.languages):
+            yield Finding("warning", intent.name, "has a title in one language only")
+
+
+def unused(assistant: Assistant) -> Iterator[Finding]:
+    """Intents that start nothing and have no answer; responses that neither a flow nor an intent nor the dialogue uses."""
+    triggered = {trigger.intent for flow in assistant.flows.values() for trigger in flow.triggers}
+    for intent in assistant.intents:
+        if intent not in triggered and f"utter_{intent}" not in assistant.responses:
+            yield Finding("warning", intent, "starts no flow and has no response")
+    used = set(_responses_in_flows(assistant)) | {f"utter_{intent}" for intent in assistant.intents}
+    named = _names_in_code()
+    for name in assistant.responses:
+        if name not in used and not named.fullmatch(name):
+            yield Finding("note", name, "is used by no flow, intent or action")
+
+
+def _responses_in_flows(assistant: Assistant) -> Iterator[str]:
+    for flow in assistant.flows.values():
+        for step in flow.steps.values():
+            yield step.utter or step.target
+            yield from (rejection.utter for rejection in step.rejections)
+
+
+def _names_in_code() -> re.Pattern[str]:
+    """Matches the responses that dialogue and actions name in their source, also as `utter_{kind}_opened`."""
+    package = Path(__file__).parent.parent / "bot"
+    found = {name for path in package.rglob("*.py") for name in _NAME_IN_CODE.findall(path.read_text("utf-8"))}
+    return re.compile("|".join(re.sub(r"\{[a-z_]+\}", "[a-z_]+", name) for name in sorted(found)))
+
+
+def never_filled(assistant: Assistant) -> Iterator[Finding]:
+    """Slots no entity, flow or action can fill."""
+    filled = {name for flow in assistant.flows.values() for name in flow.slots}
+    package = Path(__file__).parent.parent / "bot"
+    named = {word for path in package.rglob("*.py") for word in re.findall(r'"([a-z_]+)":', path.read_text("utf-8"))}
+    for slot in assistant.slots.values():
+        if not slot.entities and slot.name not in filled | named:
+            yield Finding("note", slot.name, "is never filled")
+
+
+# --- near-duplicates ---------------------------------------------------------------------------------------------
+
+
+def normalised(words: str) -> str:
+    """Lower case, compatibility form, nothing but letters and digits."""
+    folded = unicodedata.normalize("NFKC", words).casefold()
+    return "".join(character for character in folded if character.isalnum())
+
+
+def near_duplicates(examples: Iterable[TrainingExample]) -> Iterator[Finding]:
+    """Examples of different intents that say almost the same; the same words twice in one intent are a note.
+
+    Compared by the cosine of their character n-grams, as one sparse product: 5,000 examples take below a second.
+    """
+    known = [example for example in examples if normalised(example.words)]
+    first: dict[tuple[str, str], TrainingExample] = {}
+    for example in known:
+        same = first.setdefault((example.intent, normalised(example.words)), example)
+        if same is not example:
+            yield Finding("note", example.where, f"{example.words[:40]!r} is already at {same.where}")
+    unique = list(first.values())
+    pairs = sorted(_alike(unique), reverse=True)[:MAX_PAIRS]
+    for score, left, right in pairs:
+        one, other = unique[left], unique[right]
+        says = f"{one.words[:40]!r} ({one.intent}) is {score:.0%} like {other.words[:40]!r} ({other.intent}, {other.where})"
+        yield Finding("warning", one.where, says)
+
+
+def _alike(examples: list[TrainingExample]) -> Iterator[tuple[float, int, int]]:
+    if len(examples) < 2:
+        return
+    grams = _vectors([normalised(example.words) for example in examples])
+    intents = np.unique([example.intent for example in examples], return_inverse=True)[1]
+    for start in range(0, len(examples), 512):  # in slices, so that memory stays small
+        near = (grams[start : start + 512] @ grams.T).tocoo()
+        is_near = near.data >= ALIKE
+        for row, column, score in zip(near.row[is_near], near.col[is_near], near.data[is_near], strict=True):
+            left = start + int(row)
+            if left < column and intents[left] != intents[column]:
+                yield float(score), left, int(column)
+
+
+def _vectors(texts: list[str]) -> csr_matrix:
+    """One unit-length row of character 2- and 3-gram counts per text."""
+    vocabulary: dict[str, int] = {}
+    rows: list[int] = []
+    columns: list[int] = []
+    for row, words in enumerate(texts):
+        padded = f"^{words}$"
+        for size in (2, 3):
+            for at in range(len(padded) - size + 1):
+                rows.append(row)
+                columns.append(vocabulary.setdefault(padded[at : at + size], len(vocabulary)))
+    counts = csr_matrix((np.ones(len(rows), dtype=np.float32), (rows, columns)), shape=(len(texts), len(vocabulary)))
+    lengths = np.sqrt(np.asarray(counts.multiply(counts).sum(axis=1)).ravel())
+    return csr_matrix(counts.multiply(1 / np.maximum(lengths, 1e-9)[:, None]))
+
+
+def counted(findings: Iterable[Finding]) -> Mapping[str, int]:
+    """How many findings of each level there are."""
+    counts: dict[str, int] = {"error": 0, "warning": 0, "note": 0}
+    for finding in findings:
+        counts[finding.level] += 1
+    return counts

@@ -1,0 +1,117 @@
+"""A customer's record for a terminal: what a person looks for, not every column (`--json` has those)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from frontdesk.commands.output import print_table, say
+
+Row = Mapping[str, Any]
+Column = tuple[str, Callable[[Row], object]]
+
+
+def show_record(record: Mapping[str, Any], timezone: str) -> None:
+    """Print profile, identities, conversations, messages, cases, orders, consents, tasks, handoffs and timeline.
+
+    Times are shown in `timezone` (IANA name).
+    """
+    zone = ZoneInfo(timezone)
+
+    def at(name: str) -> Callable[[Row], str]:
+        return lambda row: local_time(row.get(name), zone)
+
+    def plain(name: str) -> Callable[[Row], object]:
+        return lambda row: row.get(name)
+
+    customer = record["customer"]
+    verified = " (verified)" if customer["phone_is_verified"] else ""
+    say(f"Customer {customer['id']}  {customer['name'] or '(name unknown)'}  {customer['phone']}{verified}")
+    if customer["erased_at"]:
+        say(f"Erased on {local_time(customer['erased_at'], zone)}")
+    sections: dict[str, Sequence[Column]] = {
+        "identities": (
+            ("channel", lambda row: f"{row['channel']}/{row['account']}"),
+            ("external id", plain("external_id")),
+            ("name", plain("display_name")),
+            ("since", at("created_at")),
+            ("unreachable", plain("unreachable_reason")),
+        ),
+        "conversations": (
+            ("id", plain("id")),
+            ("channel", lambda row: f"{row['channel']}/{row['account']}"),
+            ("status", plain("status")),
+            ("owner", plain("owner")),
+            ("language", plain("language")),
+            ("last message", at("last_message_at")),
+        ),
+        "messages": (
+            ("at", at("at")),
+            ("author", plain("author")),
+            ("text", lambda row: row["text"] or f"[{row['kind']}]"),
+            ("understood", understood),
+            ("delivery", delivery),
+        ),
+        "cases": (
+            ("number", plain("number")),
+            ("kind", plain("kind")),
+            ("about", lambda row: " ".join(part for part in (row["category"], row["subject"]) if part)),
+            ("severity", plain("severity")),
+            ("status", plain("status")),
+            ("summary", plain("summary")),
+            ("opened", at("opened_at")),
+        ),
+        "orders": (
+            ("number", plain("number")),
+            ("status", plain("status")),
+            ("items", plain("items")),
+            ("amount", amount),
+            ("placed", at("placed_at")),
+            ("expected", at("expected_at")),
+        ),
+        "consents": (
+            ("purpose", plain("purpose")),
+            ("granted", lambda row: "yes" if row["granted"] else "no"),
+            ("channel", plain("channel")),
+            ("source", plain("source")),
+            ("at", at("at")),
+        ),
+        "tasks": (
+            ("kind", plain("kind")),
+            ("status", plain("status")),
+            ("summary", plain("summary")),
+            ("due", at("due_at")),
+        ),
+        "handoffs": (("reason", plain("reason")), ("urgency", plain("urgency")), ("requested", at("requested_at"))),
+        "timeline": (("at", at("at")), ("what", plain("kind")), ("summary", plain("summary"))),
+    }
+    for section, columns in sections.items():
+        rows = record.get(section) or []
+        if not rows:
+            continue
+        used = [(name, read) for name, read in columns if any(read(row) not in (None, "") for row in rows)]
+        print_table(section.capitalize(), [name for name, _ in used], ([read(row) for _, read in used] for row in rows))
+
+
+def local_time(value: str | datetime | None, zone: ZoneInfo) -> str:
+    if not value:
+        return ""
+    moment = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+    return moment.astimezone(zone).strftime("%Y-%m-%d %H:%M")
+
+
+def understood(row: Row) -> str:
+    return f"{row['intent']} {row['confidence']:.2f}" if row.get("intent") else ""
+
+
+def delivery(row: Row) -> str:
+    shown = str(row.get("delivery") or "")
+    if row.get("maybe_repeated"):
+        shown += ", possibly repeated"
+    return f"{shown}: {row['reason']}" if row.get("reason") else shown
+
+
+def amount(row: Row) -> str:
+    return f"{row['amount_minor'] / 100:.2f} {row['currency']}" if row.get("amount_minor") is not None else ""

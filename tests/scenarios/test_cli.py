@@ -1,0 +1,167 @@
+"""The command line as an operator uses it: every command on a real store, and one sentence for every mistake."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SAMPLE_ORDERS = ROOT / "config" / "assistants" / "shop" / "sample" / "orders.csv"
+Frontdesk = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def frontdesk(tmp_path: Path) -> Frontdesk:
+    """Run the command in an empty folder; the trained sample model is shared between runs."""
+
+    def run(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("FRONTDESK_")}
+        environment |= {"FRONTDESK_NLU__MODEL_DIR": str(ROOT / ".frontdesk" / "model"), "COLUMNS": "200", **settings}
+        return subprocess.run(
+            [sys.executable, "-c", "from frontdesk.cli import main; main()", *arguments],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=110,
+        )
+
+    return run
+
+
+def parsed(done: subprocess.CompletedProcess[str]) -> Any:
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_a_signed_in_customer_asks_complains_and_finds_it_all_in_the_record(frontdesk: Frontdesk) -> None:
+    imported = parsed(frontdesk("import", "orders", str(SAMPLE_ORDERS), "--json"))
+    assert (imported["inserted"], imported["errors"]) == (40, [])
+    again = parsed(frontdesk("import", "orders", str(SAMPLE_ORDERS), "--json"))
+    assert (again["inserted"], again["unchanged"]) == (0, 40)
+
+    def say(text: str, user: str = "demo-9") -> Any:
+        return parsed(frontdesk("say", text, "--user", user, "--json"))
+
+    status = say("where is my order SO-20391?")
+    assert set(status) >= {
+        "replies", "intent", "confidence", "entities", "engine", "conversation_id", "customer_id", "turn_ms",
+    }  # fmt: skip
+    assert "SO-20391" in status["replies"][0]["text"]
+    assert status["engine"] == "embedded"
+
+    stranger = say("where is my order SO-20391?", user="somebody-else")
+    assert "Swift" not in stranger["replies"][0]["text"]
+
+    shown = frontdesk("customer", "show", "cli/default/demo-9")
+    assert shown.returncode == 0, shown.stderr
+    assert "where is my order SO-20391?" in shown.stdout
+    record = parsed(frontdesk("customer", "show", "cli/default/demo-9", "--json"))
+    assert [message["author"] for message in record["messages"]] == ["customer", "bot"]
+
+    exported = parsed(frontdesk("customer", "export", "cli/default/demo-9"))
+    assert "where is my order SO-20391?" in json.dumps(exported)
+    receipt = parsed(frontdesk("customer", "erase", str(record["customer"]["id"]), "--yes"))
+    assert receipt
+    after = frontdesk("customer", "export", str(record["customer"]["id"]))
+    assert "where is my order SO-20391?" not in after.stdout
+
+
+def test_staff_accounts_have_a_life_of_their_own(frontdesk: Frontdesk) -> None:
+    added = frontdesk("user", "add", "li", "--role", "operator")
+    assert added.returncode == 0, added.stderr
+    password = added.stdout.strip().rsplit(" ", 1)[1]
+    reset = frontdesk("user", "reset-password", "li")
+    assert reset.returncode == 0
+    assert password not in reset.stdout
+    assert frontdesk("user", "disable", "li").returncode == 0
+    (user,) = parsed(frontdesk("user", "list", "--json"))
+    assert (user["name"], user["role"]) == ("li", "operator")
+    assert user["disabled_at"]
+    assert "password" not in json.dumps(user)
+    assert frontdesk("user", "add", "li").returncode == 1
+
+
+def test_doctor_says_what_is_broken_and_what_repairs_it(frontdesk: Frontdesk) -> None:
+    broken = frontdesk("doctor", "--json")
+    assert broken.returncode == 1
+    findings = {finding["check"]: finding for finding in json.loads(broken.stdout)}
+    assert not findings["store"]["ok"]
+    assert "db upgrade" in findings["store"]["repair"]
+    assert frontdesk("db", "upgrade").returncode == 0
+    repaired = {finding["check"]: finding for finding in json.loads(frontdesk("doctor", "--json").stdout)}
+    assert repaired["store"]["ok"]
+    assert repaired["assistant"]["ok"]
+
+
+def test_knowledge_is_imported_asked_and_measured(frontdesk: Frontdesk, tmp_path: Path) -> None:
+    article = tmp_path / "petrol.md"
+    article.write_text(
+        "---\nid: petrol\nlanguage: en\ntitle: Do you sell petrol?\nquestions: [where can I refuel my car]\n---\n"
+        "No petrol here, only kettles.\n",
+        encoding="utf-8",
+    )
+    assert frontdesk("knowledge", "import", str(article)).returncode == 0
+    hits = parsed(frontdesk("knowledge", "ask", "can I refuel my car with petrol here?", "--json"))
+    assert hits[0]["article_id"] == "petrol"
+    questions = ROOT / "config" / "assistants" / "shop" / "knowledge" / "questions.csv"
+    report = parsed(
+        frontdesk("knowledge", "test", "--articles", str(questions.parent), "--questions", str(questions), "--json")
+    )
+    assert report["recall@5"] >= report["recall@1"] > 0.4
+
+
+def test_parsing_has_the_shape_of_rasa(frontdesk: Frontdesk) -> None:
+    understood = parsed(frontdesk("nlu", "parse", "where is my order 2391?", "--json"))
+    assert set(understood) >= {"text", "intent", "intent_ranking", "entities"}
+    assert understood["intent"]["name"] == "order_status"
+    (number,) = [entity for entity in understood["entities"] if entity["entity"] == "order_number"]
+    assert understood["text"][number["start"] : number["end"]] == "2391"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (("customer", "show", "99999"), 1, "no customer"),
+        (("import", "orders", "missing.csv"), 1, "missing.csv"),
+        (("run", "--roles", "juggler"), 2, "unknown role"),
+        (("run", "--roles", "worker"), 1, "PostgreSQL"),
+        (("simulate", "fax"), 2, "telegram"),
+        (("nlu", "train", "--data", "missing.yml"), 1, "missing.yml"),
+        (("say",), 2, "Missing argument"),
+        (("no-such-command",), 2, "No such command"),
+    ],
+)
+def test_a_mistake_gets_one_plain_sentence(
+    frontdesk: Frontdesk, arguments: tuple[str, ...], code: int, told: str
+) -> None:
+    frontdesk("db", "upgrade")
+    done = frontdesk(*arguments)
+    assert done.returncode == code, done.stderr
+    assert told.lower() in done.stderr.lower()
+    assert "Traceback" not in done.stderr
+
+
+def test_a_wrong_setting_is_named_without_its_value(frontdesk: Frontdesk) -> None:
+    done = frontdesk("doctor", FRONTDESK_CHANNELS__TELEGRAM__MAIN__TOKNE="very-secret")
+    assert done.returncode == 1
+    assert "FRONTDESK_CHANNELS__TELEGRAM__MAIN" in done.stderr
+    assert "very-secret" not in done.stderr
+
+
+def test_a_broken_assistant_is_refused_at_start_with_file_line_and_reason(frontdesk: Frontdesk, tmp_path: Path) -> None:
+    folder = tmp_path / "broken"
+    folder.mkdir()
+    (folder / "domain.yml").write_text("version: '3.1'\nintents:\n  - greet\n  - [\n", encoding="utf-8")
+    done = frontdesk("run", "--port", "0", FRONTDESK_ASSISTANT=str(folder))
+    assert done.returncode == 1
+    assert "domain.yml:" in done.stderr
+    assert "Traceback" not in done.stderr
