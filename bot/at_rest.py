@@ -92,7 +92,7 @@ def start_intent(talk: Talk, name: str, confidence: float = 1.0, slots: Mapping[
 def respond(talk: Talk, request: Request) -> None:
     """Answer a request while no flow waits for anything."""
     words = request.words
-    if not has_words(words) and not request.intent.name:
+    if not has_words(words):
         agrees = yes_or_no(words)
         talk.say("utter_no_words" if agrees is None else "utter_affirm" if agrees else "utter_deny")
         return

@@ -227,7 +227,7 @@ def choose_value(talk: Talk, choice: Choice) -> None:
 
 def act_on(talk: Talk, intent: str, slots: dict[str, str] | None = None) -> None:
     """The customer chose this meaning."""
-    request = Request(intents=(ScoredIntent(intent, 1.0),), articles=())
+    request = Request(intents=(ScoredIntent(intent, 1.0),), choice=Choice("intent", intent), articles=())
     if intent in ("affirm", "deny", "cancel") and talk.memory.top:
         continue_flow(talk, request)
         return

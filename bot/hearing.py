@@ -24,7 +24,7 @@ from bot.types import (
     Turn,
     Understanding,
 )
-from bot.values import CASE_NUMBER, plain
+from bot.values import CASE_NUMBER, has_words, plain
 
 MAX_PARTS = 4  # requests of one message; what comes after is only stored
 
@@ -69,13 +69,17 @@ class Request:
 
 
 def language_of(turn: Turn, assistant: Assistant) -> Language:
-    """The language to answer in: the words' own when sure, else the conversation's, the device's, the customer's."""
+    """The language to answer in: the words' own when sure, else the conversation's, the device's, the customer's.
+
+    In the first message of a conversation a guess from its words ("hello") is better than the business's default.
+    """
     words = turn.understanding
-    candidates: list[str] = []
-    if isinstance(turn.message.content, Text | Media) and words.language_is_sure:
-        candidates.append(words.language)
     hint = turn.message.language_hint.lower()[:2]
     customer = turn.conversation.customer.language.lower()[:2]
+    said = words.language if isinstance(turn.message.content, Text | Media) and has_words(words.text) else ""
+    candidates: list[str] = [said] if words.language_is_sure else []
+    if not turn.conversation.state:
+        candidates += [hint, customer, said]
     candidates += [turn.conversation.language or "", hint, customer]
     for candidate in candidates:
         for language in assistant.languages:
@@ -110,6 +114,8 @@ def _request(
     words: str | None = None,
 ) -> Request:
     words = understanding.text if words is None else words
+    if not has_words(words):  # whatever an engine makes of emoji and blanks is a guess
+        return Request(words=words, articles=())
     known = tuple(intent for intent in understanding.intents if intent.name in assistant.intents)
     best = understanding.intent
     if best.name not in assistant.intents or (understanding.engine == "rasa" and _ENGINE_COMMAND.match(words)):

@@ -150,7 +150,7 @@ def own_words(slot: Slot, request: Request) -> SlotValue:
 
 def not_an_answer(talk: Talk, frame: Frame, slot: Slot | None, request: Request) -> None:
     """Say why it is none; the question follows again."""
-    if not has_words(request.words) and not request.intent.name:
+    if request.choice is None and not has_words(request.words):
         talk.say("utter_no_words_in_flow")
     elif slot is not None and slot.type == "bool":
         talk.say("utter_need_yes_or_no")

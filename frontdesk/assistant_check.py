@@ -127,7 +127,12 @@ def thin_intents(assistant: Assistant, examples: Iterable[TrainingExample]) -> I
 def wrong_language(examples: Iterable[TrainingExample]) -> Iterator[Finding]:
     for example in examples:
         said, expected = language_of(example.words), file_language(example.file)
-        if expected and said and said != expected and not (expected == "zh" and said == "en" and _is_loan(example.words)):
+        if (
+            expected
+            and said
+            and said != expected
+            and not (expected == "zh" and said == "en" and _is_loan(example.words))
+        ):
             yield Finding("warning", example.where, f"{example.words[:40]!r} is not {expected}")
 
 

@@ -109,7 +109,6 @@ class Summary:
             ],
         }
 
-
     def lines(self) -> list[str]:
         """One line per conversation and a last one with the counts."""
         found = []

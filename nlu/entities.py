@@ -28,6 +28,8 @@ _LOOKUP, _REGEX, _RECOGNISER = "lookup", "regex", "recogniser"
 # Among spans of equal length the first of these wins; whatever is not named comes in between.
 _RANK = {"case_number": 0, "email": 1, "phone": 2, "amount": 3, "date": 4, "order_number": 9}
 _RECOGNISED = frozenset(_RANK)
+# Rasa assistants guess the language from frequent words with an entity of this name; Understanding.language says it.
+_IGNORED = frozenset({"language"})
 
 
 # --- what a model brings along -------------------------------------------------------------------------------------
@@ -89,7 +91,7 @@ def build_lexicon(data: TrainingData) -> Lexicon:
 
     def learn(entity: str, phrase: str, value: str) -> None:
         folded = fold(phrase).strip()
-        if folded:
+        if folded and entity not in _IGNORED:
             known.setdefault(folded, {}).setdefault(entity, synonyms.get(folded, value))
 
     for lookup in data.lookups:
@@ -112,7 +114,7 @@ def build_lexicon(data: TrainingData) -> Lexicon:
             learn(entity, text, value)
             learn(entity, value, value)
     phrases = {phrase: tuple(sorted(entities.items())) for phrase, entities in sorted(known.items())}
-    return Lexicon.of(phrases, synonyms, [(regex.entity, regex.pattern) for regex in data.regexes])
+    return Lexicon.of(phrases, synonyms, [(r.entity, r.pattern) for r in data.regexes if r.entity not in _IGNORED])
 
 
 # --- finding -------------------------------------------------------------------------------------------------------
@@ -128,7 +130,10 @@ def find_entities(text: str, lexicon: Lexicon, *, now: datetime, language: Langu
     found = list(_lookup(text, folded, lexicon))
     found += _match_patterns(text, lexicon)
     if _WORTH_RECOGNISING.search(folded):
-        found += recognise(text, folded, now=now, language=language)
+        recognised = list(recognise(text, folded, now=now, language=language))
+        # Where both find the same kind of thing, the recogniser's value is the normalised one.
+        spans = {(entity.name, entity.start, entity.end) for entity in recognised}
+        found = [entity for entity in found if (entity.name, entity.start, entity.end) not in spans] + recognised
     return _without_overlaps(found)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -67,6 +68,10 @@ class Breaker:
         self.failures += 1
         if self.failures >= self.failures_to_open:
             self.open_until = now + self.open_for_s
+
+
+_WORD_START, _WORD_END = re.compile(r"[A-Za-z]"), re.compile(r"[A-Za-z]\Z")
+_PLURAL = re.compile(r"e?s(?![a-z])", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,6 +275,8 @@ def _entities(found: Iterable[Mapping[str, Any]], sent: _Sent, text: str) -> tup
             continue
         if type(start) is not int or type(end) is not int or not 0 <= start < end <= len(sent.text):
             raise ValueError("offsets outside the text")
+        if _cuts_a_word(sent.text, start, end):
+            continue
         words = text[sent.lead + start : sent.lead + end]
         # DIET says confidence_entity, Duckling and CRF say confidence, patterns and lookups say nothing: they are sure.
         score = entry.get("confidence_entity", entry.get("confidence"))
@@ -285,6 +292,16 @@ def _entities(found: Iterable[Mapping[str, Any]], sent: _Sent, text: str) -> tup
             )
         )
     return without_overlaps(entities)
+
+
+def _cuts_a_word(text: str, start: int, end: int) -> bool:
+    """Lookup tables that must match inside Chinese match inside English words too: "fan" in "fantastic".
+
+    A plural is no cut: "kettles".
+    """
+    before = _WORD_END.search(text[:start]) and _WORD_START.match(text[start:])
+    after = _WORD_END.search(text[:end]) and _WORD_START.match(text[end:]) and not _PLURAL.match(text[end:])
+    return bool(before or after)
 
 
 def without_overlaps(entities: Iterable[Entity]) -> tuple[Entity, ...]:

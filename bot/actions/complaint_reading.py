@@ -55,6 +55,13 @@ _AGAIN = _stems(
 )
 _CATEGORIES: tuple[tuple[str, re.Pattern[str]], ...] = (
     (
+        "refund",
+        _stems(
+            "退款没 退款一直 退款还 没退 退钱 到账 多扣 扣款 扣了两次",
+            "my refund, the refund, no refund, refunded, charged, charge",
+        ),
+    ),
+    (
         "delivery",
         _stems(
             "快递 物流 送货 配送 发货 没到 没收到 未收到 没送到 迟到 晚到 延误 丢件 包裹 到货",
@@ -68,7 +75,6 @@ _CATEGORIES: tuple[tuple[str, re.Pattern[str]], ...] = (
             "rude, staff, employee*, cashier*, manager*, service, unfriendly, ignored me, shouted",
         ),
     ),
-    ("refund", _stems("退款 退钱 没退 多扣 扣款 扣了两次", "refund*, money back, charged, charge")),
     (
         "product",
         _stems(

@@ -242,7 +242,7 @@ const markRead = () => {
   clearTimeout(readTimer);
   readTimer = setTimeout(() => {
     setRead(lastSeq);
-    post("read", { seq: lastSeq }).catch(() => {}); // the next message says it again
+    post("read", { seq: lastSeq }).catch(() => {});
   }, 400);
 };
 
@@ -362,7 +362,7 @@ const CSS = `
 :host([theme=dark]){color-scheme:dark;--bg:#14161a;--surface:#23272e;--text:#e8eaed;--muted:#98a2b3;--line:#2c3138;--accent:#5b9cff;--on:#0b1220;--tint:#1d2d47;--bad:#ff6b76}
 *{box-sizing:border-box;font:inherit}
 [hidden]{display:none!important}
-.root{font:14px/1.5 -apple-system,"Segoe UI","PingFang SC","Microsoft YaHei","Noto Sans CJK SC",sans-serif;color:var(--text);font-variant-numeric:tabular-nums;text-align:start}
+.root{font:14px/1.5 -apple-system,"Segoe UI","PingFang SC","Microsoft YaHei","Noto Sans CJK SC",sans-serif;color:var(--text);font-variant-numeric:tabular-nums}
 svg{width:24px;height:24px;fill:none;stroke:currentColor;stroke-width:1.8;stroke-linecap:round;stroke-linejoin:round;display:block}
 button{cursor:pointer;border:0;background:none;color:inherit;padding:0}
 :focus-visible{outline:2px solid var(--accent);outline-offset:2px}
@@ -398,8 +398,8 @@ h2{margin:0;font-size:16px;font-weight:600}
 .system{color:var(--muted);font-size:12px}
 .me{margin-inline-start:auto;align-items:flex-end}
 .me .body{border-radius:12px;border-end-end-radius:4px}
-[data-state=pending] .body{opacity:.7}
-[data-state=failed] .body{background:none;color:var(--bad);border-color:currentColor;opacity:1}
+[data-state=pending] .body{background:var(--tint);color:var(--text)}
+[data-state=failed] .body{background:none;color:var(--bad);border-color:currentColor}
 .state{font-size:12px;color:var(--muted);margin-top:2px}
 [data-state=""]:not(:last-child) .state{display:none}
 [data-state=failed] .state{color:var(--bad)}
@@ -512,7 +512,7 @@ input.onkeydown = (event) => {
   submit();
 };
 card.onkeydown = (event) => {
-  event.stopPropagation(); // shortcuts of the page are not meant here
+  event.stopPropagation(); // not for the page's shortcuts
   if (event.key === "Escape" && !event.isComposing) close();
 };
 document.addEventListener("click", (event) => {

@@ -1,12 +1,13 @@
 """One Bot API call over aiohttp, its failures told by class. The token lives in the URL, so no URL ever leaves here.
 
-A call costs 0.35 ms of CPU this way; through `telegram.Bot` on the same transport 0.93 ms, on its own 4.4 ms. That
-library is the independent client the stand-in server is tested with.
+Replies and set-up go through `telegram.Bot` on top of this (request.py); polling and bulk sending call it directly,
+at a quarter of the CPU (docs/decisions/0007).
 """
 
 from __future__ import annotations
 
 import math
+import re
 import urllib.parse
 import urllib.request
 from collections.abc import Mapping
@@ -30,6 +31,8 @@ DEFAULT_RETRY_AFTER_S = 5.0  # for a 429 that does not say
 
 # A 400 that says the recipient is gone, not that our message is wrong. Wording: tdlib/telegram-bot-api, Client.cpp.
 _GONE = ("chat not found", "user not found", "peer_id_invalid", "user_is_blocked", "user is deactivated", "kicked")
+
+_TOKEN = re.compile(r"[0-9]+:[A-Za-z0-9_-]+")
 
 
 class Conflict(ServiceUnavailable):
@@ -56,10 +59,10 @@ class BotApi:
         parts = urllib.parse.urlsplit(base_url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise Misconfigured(SERVICE, "api_base_url must be an http or https address")
-        if not token or not token.isascii() or not token.isprintable() or "/" in token or " " in token:
+        if not _TOKEN.fullmatch(token):
             raise Misconfigured(SERVICE, "the bot token is empty or malformed; copy it from @BotFather")
         self._prefix = f"{base_url.rstrip('/')}/bot{token}/"
-        self._timeout_s = timeout_s
+        self.timeout_s = timeout_s
         # Read once: aiohttp's trust_env looks through the environment and ~/.netrc on every request.
         proxies = {} if urllib.request.proxy_bypass(parts.hostname) else urllib.request.getproxies()
         self._proxy = proxies.get(parts.scheme)
@@ -75,21 +78,30 @@ class BotApi:
         return result_of(status, body)
 
     async def call_raw(self, method: str, params: Mapping[str, Any], *, extra_wait_s: float = 0.0) -> tuple[int, bytes]:
-        """HTTP status and body as they came. Raises: ServiceUnavailable, which says whether it may have happened."""
+        """HTTP status and body as they came.
+
+        Raises: SendRefused for what JSON cannot carry; ServiceUnavailable, which says whether it may have happened.
+        """
+        try:
+            written = orjson.dumps(params)
+        except TypeError:  # a number beyond 64 bits, half a surrogate pair
+            written = b""
+        if not written:
+            raise SendRefused(SERVICE, "the call cannot be written as JSON")
         timeout = aiohttp.ClientTimeout(
-            total=self._timeout_s + extra_wait_s, sock_connect=min(self._timeout_s, 5.0), connect=self._timeout_s
+            total=self.timeout_s + extra_wait_s, sock_connect=min(self.timeout_s, 5.0), connect=self.timeout_s
         )
         failure: ServiceUnavailable
         try:
             async with self._open().post(
                 self._prefix + method,
-                data=orjson.dumps(params),
+                data=written,
                 headers={"Content-Type": "application/json"},
                 timeout=timeout,
                 proxy=self._proxy,
                 allow_redirects=False,  # a redirect would carry the token to another address
             ) as response:
-                return response.status, await response.content.read(MAX_ANSWER_BYTES)
+                return response.status, await _whole_body(response)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as exc:
             failure = ServiceUnavailable(SERVICE, f"no connection ({type(exc).__name__})", happened="no")
         except (TimeoutError, aiohttp.ClientError, OSError) as exc:
@@ -112,44 +124,52 @@ class BotApi:
         return self._session
 
 
+async def _whole_body(response: aiohttp.ClientResponse) -> bytes:
+    """All of it: `content.read(n)` would stop at what has arrived. Raises: ClientPayloadError beyond the limit."""
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > MAX_ANSWER_BYTES:
+            raise aiohttp.ClientPayloadError("longer than any Bot API answer")
+    return bytes(body)
+
+
 def result_of(status: int, body: bytes) -> Any:
     """The `result` of a Bot API answer, or the error it stands for.
 
     A 5xx is `unknown`, save 501 and 503: proxies answer 502 and 504, and the server "500 … restart", for requests
     already handed on, and bots were seen to send twice by repeating them.
     """
+    answer = parsed(body)
+    if status == 200 and answer.get("ok") is True:
+        return answer.get("result")
+    raise error_of(status, answer)
+
+
+def parsed(body: bytes) -> Mapping[str, Any]:
+    """The JSON object of an answer; empty when it is none."""
     try:
         answer = orjson.loads(body)
     except orjson.JSONDecodeError:
-        answer = None
-    if not isinstance(answer, dict):
-        answer = {}
-    if status == 200 and answer.get("ok") is True:
-        return answer.get("result")
-    raise _error_of(status, answer)
+        return {}
+    return answer if isinstance(answer, dict) else {}
 
 
-def _error_of(status: int, answer: Mapping[str, Any]) -> ServiceError:
-    code = answer.get("error_code")
-    code = code if isinstance(code, int) and status != 429 else status
-    description = answer.get("description")
-    description = description if isinstance(description, str) else ""
-    parameters = answer.get("parameters")
+def error_of(status: int, answer: Mapping[str, Any]) -> ServiceError:
+    """What a parsed answer that is no success means; an empty one came from a proxy, not from the Bot API."""
+    code, description, parameters = code_of(status, answer), _words(answer.get("description")), answer.get("parameters")
     parameters = parameters if isinstance(parameters, dict) else {}
     if code == 429:
         return RateLimited(SERVICE, retry_after_s=_retry_after(parameters.get("retry_after")))
     if code == 409:
         return Conflict(description)
     if code == 403:
-        return RecipientUnreachable(SERVICE, _reason(description))
+        return unreachable(description)
     if code in {401, 404}:
-        return Misconfigured(SERVICE, "the Bot API does not know this token or address")
+        return unknown_token()
     if code == 400:
         moved_to = parameters.get("migrate_to_chat_id")
-        if isinstance(moved_to, int):
-            return ChatMigrated(moved_to)
-        gone = any(sign in description.lower() for sign in _GONE)
-        return (RecipientUnreachable if gone else SendRefused)(SERVICE, _reason(description))
+        return ChatMigrated(moved_to) if isinstance(moved_to, int) else refused(description)
     if 300 <= code < 500:
         return Misconfigured(SERVICE, f"unexpected HTTP status {code}; check api_base_url")
     if status == 200:
@@ -157,10 +177,34 @@ def _error_of(status: int, answer: Mapping[str, Any]) -> ServiceError:
     return ServiceUnavailable(SERVICE, f"HTTP {code}", happened="no" if code in {501, 503} else "unknown")
 
 
+def code_of(status: int, answer: Mapping[str, Any]) -> int:
+    """The Bot API's own code where it gave one; a proxy's 429 counts whatever is written in it."""
+    code = answer.get("error_code")
+    return code if isinstance(code, int) and status != 429 else status
+
+
+def refused(description: str) -> ServiceError:
+    """A 400: the message is wrong, or whom it is for is gone."""
+    gone = any(sign in description.lower() for sign in _GONE)
+    return unreachable(description) if gone else SendRefused(SERVICE, _reason(description))
+
+
+def unreachable(description: str) -> RecipientUnreachable:
+    return RecipientUnreachable(SERVICE, _reason(description))
+
+
+def unknown_token() -> Misconfigured:
+    return Misconfigured(SERVICE, "the Bot API does not know this token or address")
+
+
 def _retry_after(found: Any) -> float:
     if isinstance(found, int | float) and not isinstance(found, bool) and math.isfinite(found) and found >= 0:
         return float(found)
     return DEFAULT_RETRY_AFTER_S
+
+
+def _words(found: Any) -> str:
+    return found if isinstance(found, str) else ""
 
 
 def _reason(description: str) -> str:

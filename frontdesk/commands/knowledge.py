@@ -13,7 +13,6 @@ from crm_sync.models import StoredArticle
 from crm_sync.store import SqlStore
 from frontdesk.commands.output import print_json, print_table, say
 from frontdesk.commands.records import with_store
-from frontdesk.runtimes import merged_articles, model_name
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
 
@@ -23,6 +22,7 @@ app = typer.Typer(help="Articles.", no_args_is_help=True)
 @app.command("import")
 def import_(path: Annotated[Path, typer.Argument(help="Folder or .md, .csv or .jsonl file.")]) -> None:
     """Put articles into the store; the same id and language is replaced. A running desk follows within a second."""
+    from frontdesk.runtimes import model_name
     from nlu.knowledge import load_articles
 
     articles = load_articles(path)
@@ -44,6 +44,7 @@ def ask(
     json_: JsonFlag = False,
 ) -> None:
     """Ranked answers with scores."""
+    from frontdesk.runtimes import merged_articles
     from nlu.knowledge import ArticleIndex
     from nlu.language import detect
 

@@ -13,7 +13,6 @@ import uvloop
 from config.logging import configure_logging
 from config.settings import Settings
 from frontdesk.commands.output import print_json, print_table, say
-from frontdesk.runtimes import trained
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
 
@@ -51,6 +50,7 @@ def parse(
     json_: JsonFlag = False,
 ) -> None:
     """What the embedded engine understands, in the shape of Rasa's POST /model/parse."""
+    from frontdesk.runtimes import trained
     from nlu.compound import CompoundEngine
     from nlu.embedded.engine import EmbeddedEngine
     from nlu.embedded.model import load_model, unpack
@@ -58,7 +58,7 @@ def parse(
 
     settings = Settings()
     configure_logging(settings.log_format, "warning")
-    loaded = load_model(model) if model else unpack(trained(settings.assistant, settings.nlu.model_dir)[1])
+    loaded = load_model(newest(model)) if model else unpack(trained(settings.assistant, settings.nlu.model_dir)[1])
     engine = CompoundEngine(EmbeddedEngine(loaded))
     understanding = uvloop.run(engine.parse(text, now=datetime.now(UTC), timezone=settings.timezone))
     parsed = parse_json(understanding)
@@ -91,3 +91,11 @@ def measure(
         print_json(report)
     else:
         print_table("NLU test", ("measure", "value"), report.items())
+
+
+def newest(folder: Path) -> Path:
+    """The folder itself when it is a model, else the newest of the versions that `nlu train --out` put into it."""
+    if (folder / "manifest.json").is_file():
+        return folder
+    versions = sorted(folder.glob("*/manifest.json"), key=lambda manifest: manifest.stat().st_mtime)
+    return versions[-1].parent if versions else folder

@@ -13,7 +13,7 @@ from bot.errors import CustomerNotFound
 from bot.types import CustomerId
 from config.logging import configure_logging
 from config.settings import Settings
-from crm_sync import customers, staff
+from crm_sync import customers, erasure, staff
 from crm_sync.store import SqlStore
 from frontdesk.commands.output import print_json, print_table, say
 from frontdesk.commands.record_view import show_record
@@ -102,7 +102,7 @@ def customer_export(key: Annotated[str, typer.Argument(help="As for show.")]) ->
     """One JSON document with every row that names the person."""
 
     async def work(store: SqlStore) -> Any:
-        return await customers.export_customer(store.database, await _one_customer(store, key))
+        return await erasure.export_customer(store.database, await _one_customer(store, key))
 
     print_json(with_store(work))
 
@@ -122,7 +122,7 @@ def customer_erase(
         typer.confirm(f"Erase customer {customer_id} from every table? This cannot be undone", abort=True)
 
     async def work(store: SqlStore) -> Any:
-        return await customers.erase_customer(store.database, customer_id)
+        return await erasure.erase_customer(store.database, customer_id)
 
     print_json(with_store(work))
 

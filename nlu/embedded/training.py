@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -30,6 +31,7 @@ Labels = npt.NDArray[np.int64]
 _C = 10.0
 _FOLDS = 4
 _MAX_LOSS = 0.1
+_BARE_EXAMPLES, _BARE_VALUES = 3, 60
 # From so many examples on, part of them is enough to calibrate with.
 _LARGE = 3000
 _FALLBACK_THRESHOLD = 0.3
@@ -62,7 +64,7 @@ class _Fitted:
 def fit(data: TrainingData, *, seed: int, created_at: datetime | None) -> Model:
     """See `nlu.embedded.model.train_model`."""
     started = time.perf_counter()
-    pairs = sorted({(example.text, example.intent) for example in data.examples})
+    pairs = sorted({(example.text, example.intent) for example in data.examples} | _bare_values(data))
     intents = tuple(sorted({intent for _, intent in pairs}))
     if len(intents) < 2:
         raise AssistantInvalid(f"training needs at least two intents, there is only `{intents[0]}`")
@@ -79,7 +81,7 @@ def fit(data: TrainingData, *, seed: int, created_at: datetime | None) -> Model:
         created_at=(created_at or datetime.now(UTC)).isoformat(timespec="seconds"),
         seed=seed,
         intents=intents,
-        examples=len(pairs),
+        examples=len(data.examples),
         features=len(fitted.vocabulary),
         train_s=round(time.perf_counter() - started, 3),
         temperature=calibration.temperature,
@@ -92,6 +94,27 @@ def fit(data: TrainingData, *, seed: int, created_at: datetime | None) -> Model:
         bias=fitted.bias,
         lexicon=build_lexicon(data),
     )
+
+
+def _bare_values(data: TrainingData) -> set[tuple[str, str]]:
+    """(phrase, intent) for known phrases of an entity whose values alone were given as examples of an intent.
+
+    Where "kettle" and "duvet" alone are examples of `inform`, so are the other products, sixty at most per entity.
+    """
+    alone: Counter[tuple[str, str]] = Counter()
+    for example in data.examples:
+        if (
+            len(example.entities) == 1
+            and example.text == example.text[example.entities[0].start : example.entities[0].end]
+        ):
+            alone[example.intent, example.entities[0].name] += 1
+    given = {example.text for example in data.examples}
+    more: set[tuple[str, str]] = set()
+    for (intent, entity), count in alone.items():
+        phrases = sorted({p for k in data.lookups if k.entity == entity for p in k.phrases} - given)
+        if count >= _BARE_EXAMPLES and phrases:
+            more |= {(phrase, intent) for phrase in phrases[:: -(-len(phrases) // _BARE_VALUES)]}
+    return more
 
 
 def _fit(labelled: _Labelled) -> _Fitted:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,9 +52,33 @@ async def browser() -> AsyncIterator[Browser]:
         await launched.close()
 
 
+@dataclass
+class Shop:
+    """Another site, on another origin, that embeds the widget; `page` is what it serves."""
+
+    origin: str = ""
+    page: str = ""
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        body = self.page.encode()
+        head = f"HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: {len(body)}\r\n"
+        writer.write(head.encode() + b"Connection: close\r\n\r\n" + body)
+        await writer.drain()
+        writer.close()
+
+
 @pytest_asyncio.fixture(loop_scope="package")
-async def server() -> AsyncIterator[WebServer]:
-    accounts = {"default": WebSettings(origins=("http://localhost:8899",), identity_secret=SecretStr(IDENTITY_SECRET))}
+async def shop() -> AsyncIterator[Shop]:
+    site = Shop()
+    async with await asyncio.start_server(site.serve, "127.0.0.1", 0) as listener:
+        site.origin = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+        yield site
+
+
+@pytest_asyncio.fixture(loop_scope="package")
+async def server(shop: Shop) -> AsyncIterator[WebServer]:
+    accounts = {"default": WebSettings(origins=(shop.origin,), identity_secret=SecretStr(IDENTITY_SECRET))}
     async with web_server(accounts=accounts, responder=answer, hub_options={"sweep_s": 600.0}) as running:
         yield running
 

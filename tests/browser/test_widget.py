@@ -11,7 +11,7 @@ import pytest
 from bot.ports import TOPIC_WEB
 from bot.types import Button, Text
 from channels.web import sign_identity
-from tests.browser.conftest import IDENTITY_SECRET, NewPage, keep_picture
+from tests.browser.conftest import IDENTITY_SECRET, NewPage, Shop, keep_picture
 from tests.web_server import WebServer
 
 if TYPE_CHECKING:
@@ -115,10 +115,11 @@ async def test_enter_while_composing_does_not_send(server: WebServer, new_page: 
     await box.focus()
     ime = await page.context.new_cdp_session(page)
     await ime.send("Input.imeSetComposition", {"text": "nihao", "selectionStart": 5, "selectionEnd": 5})
-    await page.keyboard.press("Enter")
-    assert await _texts(page) == []
+    enter = {"type": "rawKeyDown", "key": "Enter", "code": "Enter"}
+    await ime.send("Input.dispatchKeyEvent", {**enter, "windowsVirtualKeyCode": 13})
     await ime.send("Input.insertText", {"text": "你好"})
-    assert "你好" in await box.input_value()
+    await ime.send("Input.dispatchKeyEvent", {**enter, "windowsVirtualKeyCode": 229})  # Safari: after the end
+    assert (await box.input_value(), await _texts(page)) == ("你好", [])
     await page.keyboard.press("Enter")
     await _see(page, "echo: 你好")
 
@@ -320,8 +321,8 @@ async def test_an_invalid_token_is_replaced_without_losing_the_message(server: W
     page = await new_page()
     await page.goto(server.url + "/?lang=en")
     await page.evaluate(
-        """localStorage.setItem("frontdesk:default:session", JSON.stringify({
-             token: "fd1.a.b", user: "v-old", expires_at: new Date(Date.now() + 1e9).toISOString(), at: Date.now() }))"""
+        """localStorage.setItem("frontdesk:default:session", JSON.stringify({ token: "fd1.a.b", user: "v-old",
+             expires_at: new Date(Date.now() + 1e9).toISOString(), at: Date.now() }))"""
     )
     await _write(page, "still me")
     await _see(page, "echo: still me")
@@ -367,28 +368,22 @@ async def test_messages_that_come_while_closed_are_counted_and_read_when_opened(
     assert server.store.read[conversation] == 4
 
 
-def _shop_page(server: WebServer, attributes: str = "") -> str:
-    policy = f"default-src 'none'; script-src {server.url}; connect-src {server.url}"
-    return f"""<!doctype html><html lang=en><meta charset=utf-8>
+async def _open_shop(page: Page, server: WebServer, shop: Shop, attributes: str = "") -> None:
+    policy = f"default-src 'none'; script-src {server.url}; connect-src {server.url}; img-src data:"
+    shop.page = f"""<!doctype html><html lang=en><meta charset=utf-8><link rel=icon href=data:,>
       <meta http-equiv="Content-Security-Policy" content="{policy}"><title>Shop</title>
       <body><h1>Shop</h1><script src="{server.url}/widget.js" {attributes}></script></body></html>"""
-
-
-async def _open_shop(page: Page, server: WebServer, attributes: str = "") -> None:
-    async def fulfil(route: Any) -> None:
-        await route.fulfill(content_type="text/html", body=_shop_page(server, attributes))
-
-    await page.unroute("http://localhost:8899/")
-    await page.route("http://localhost:8899/", fulfil)
-    await page.goto("http://localhost:8899/")
+    await page.goto(shop.origin)
     await page.locator("#frontdesk-chat .launcher").click()
 
 
-async def test_the_widget_works_on_another_site_with_a_strict_policy(server: WebServer, new_page: NewPage) -> None:
+async def test_the_widget_works_on_another_site_with_a_strict_policy(
+    server: WebServer, shop: Shop, new_page: NewPage
+) -> None:
     page = await new_page()
     complaints: list[str] = []
     page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-    await _open_shop(page, server, 'data-title="Linden Home" data-questions="One?|Two?"')
+    await _open_shop(page, server, shop, 'data-title="Linden Home" data-questions="One?|Two?"')
     await page.locator("#frontdesk-chat").get_by_role("button", name="Two?").click()
     await _see(page, "echo: Two?")
     background = "node => getComputedStyle(node).backgroundColor"
@@ -398,19 +393,19 @@ async def test_the_widget_works_on_another_site_with_a_strict_policy(server: Web
 
 
 async def test_a_logged_in_customer_is_recognised_and_gone_after_logging_out(
-    server: WebServer, new_page: NewPage
+    server: WebServer, shop: Shop, new_page: NewPage
 ) -> None:
     page = await new_page()
     issued_at = int(time())
     signature = sign_identity(IDENTITY_SECRET, account="default", user="4711", issued_at=issued_at, name="王芳")
     signed = f"data-user=4711 data-name=王芳 data-issued-at={issued_at} data-signature={signature}"
-    await _open_shop(page, server, signed)
+    await _open_shop(page, server, shop, signed)
     await _write(page, "my secret order")
     await _see(page, "on its way")
     assert server.store.received[0].message.sender.external_id == "u-4711"
     assert server.store.received[0].message.sender_name == "王芳"
 
-    await _open_shop(page, server)
+    await _open_shop(page, server, shop)
     await _write(page, "hello")
     await _see(page, "echo: hello")
 
@@ -418,9 +413,9 @@ async def test_a_logged_in_customer_is_recognised_and_gone_after_logging_out(
     assert re.match(r"v-", server.store.received[1].message.sender.external_id)
 
 
-async def test_a_forged_sign_in_is_not_let_in(server: WebServer, new_page: NewPage) -> None:
+async def test_a_forged_sign_in_is_not_let_in(server: WebServer, shop: Shop, new_page: NewPage) -> None:
     page = await new_page()
-    await _open_shop(page, server, f"data-user=4711 data-issued-at={int(time())} data-signature={'00' * 32}")
+    await _open_shop(page, server, shop, f"data-user=4711 data-issued-at={int(time())} data-signature={'00' * 32}")
     await page.locator("#frontdesk-chat .notice", has_text="expired").wait_for()
 
     assert server.store.received == []

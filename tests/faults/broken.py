@@ -9,10 +9,12 @@ import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import crm_sync.claims
+from sqlalchemy import Connection, update
+
 import crm_sync.committing
 import crm_sync.database_sqlite
 import crm_sync.outbox
@@ -20,7 +22,7 @@ from bot.ports import Claimed, Committed, TurnsCommit
 from bot.types import Accepted, InboxId, Outbound, Receipt, Received
 from channels.telegram import TelegramAdapter
 from crm_sync.inbox import SqlInbox
-from crm_sync.tables import outbox
+from crm_sync.tables import inbox
 from crm_sync.turns import SqlTurns
 from frontdesk.cli import main
 
@@ -67,10 +69,9 @@ def _commit_twice() -> None:
     SqlTurns.commit = commit  # type: ignore[method-assign]
 
 
-def _mark_done_without_looking(conn: Any, results: Sequence[Any], now: Any) -> None:
+def _mark_done_without_looking(conn: Connection, results: Sequence[Any], now: datetime) -> None:
     ids = [turn.inbox_id for _, turn in results]
-    if ids:
-        conn.execute(crm_sync.committing._DONE, {"b_ids": ids, "b_now": now})
+    conn.execute(update(inbox).where(inbox.c.id.in_(ids)).values(state="done", done_at=now))
 
 
 def says_sent_without_sending() -> None:
@@ -110,19 +111,33 @@ def skips_web_sequence_numbers() -> None:
 
 
 def handles_the_newest_message_first() -> None:
-    honest = crm_sync.claims.claim
+    honest = SqlTurns.claim
 
-    def claim(*args: Any) -> list[Claimed]:
-        return [replace(claimed, messages=claimed.messages[::-1]) for claimed in honest(*args)]
+    async def claim(self: SqlTurns, worker: str, limit: int) -> list[Claimed]:
+        claims = await honest(self, worker, limit)
+        return [replace(claimed, messages=claimed.messages[::-1]) for claimed in claims]
 
-    crm_sync.claims.claim = claim
+    SqlTurns.claim = claim  # type: ignore[method-assign]
 
 
-def sends_the_newest_reply_first() -> None:
-    unfinished = outbox.c.state.in_(("pending", "sending"))
-    heads = crm_sync.outbox._HEADS.with_only_columns(outbox)
-    heads._where_criteria = (unfinished, crm_sync.outbox._is_due)
-    crm_sync.outbox._HEADS = heads.order_by(None).order_by(outbox.c.id.desc())
+def sends_in_another_order() -> None:
+    """The first reply of a chat is held back until the second one has left."""
+    honest = TelegramAdapter.send
+    held: dict[str, Outbound] = {}
+    passed: set[str] = set()
+
+    async def send(self: TelegramAdapter, outbound: Outbound) -> Receipt:
+        chat = outbound.chat_id
+        if chat not in held and chat not in passed:
+            held[chat] = outbound
+            return Receipt("1")
+        receipt = await honest(self, outbound)
+        if chat in held:
+            passed.add(chat)
+            await honest(self, held.pop(chat))
+        return receipt
+
+    TelegramAdapter.send = send  # type: ignore[method-assign]
 
 
 def fills_the_disk() -> None:
@@ -148,7 +163,7 @@ BREAKS: dict[str, Callable[[], None]] = {
         hides_that_a_send_was_repeated,
         skips_web_sequence_numbers,
         handles_the_newest_message_first,
-        sends_the_newest_reply_first,
+        sends_in_another_order,
         fills_the_disk,
     )
 }

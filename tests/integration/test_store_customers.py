@@ -119,8 +119,8 @@ async def test_the_export_has_a_row_of_every_personal_table(store: SqlStore) -> 
 
 
 async def test_the_export_says_nothing_about_anybody_else(store: SqlStore) -> None:
-    await _full_life(store)
     other = await converse(store, "other words", "other reply", user="other")
+    await _full_life(store)
     document = await export_customer(store.database, other.conversation.customer.customer_id)
     assert SECRET not in json.dumps(document)
 

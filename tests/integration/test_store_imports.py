@@ -18,7 +18,10 @@ HEADER = (
     "order_number,channel,account,external_id,name,phone,status,placed_at,expected_at,items,amount,currency,carrier,"
     "tracking_number,store\n"
 )
-ROW = '2391,web,default,ann,王芳,138 0000 0001,Shipped,2026-11-20T10:00:00+08:00,2026-11-23,"kettle, red",299.5,cny,SF,SF1,保定路\n'
+ROW = (
+    "2391,web,default,ann,王芳,138 0000 0001,Shipped,2026-11-20T10:00:00+08:00,2026-11-23,"
+    '"kettle, red",299.5,cny,SF,SF1,保定路\n'
+)
 
 
 async def _import(store: SqlStore, tmp_path: Path, body: str | bytes) -> ImportReport:
@@ -119,7 +122,7 @@ async def test_bad_rows_are_named_and_good_ones_kept(store: SqlStore, tmp_path: 
         b"\xff\xff\xff\x00",
         b"number,state\n1,paid\n",
         b'order_number,status\n1,"open',
-        "order_number;name\n1;x\n".encode(),
+        b"order_number;name\n1;x\n",
     ],
     ids=["empty", "no-text", "other-columns", "open-quote", "lacks-status"],
 )

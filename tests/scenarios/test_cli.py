@@ -143,7 +143,6 @@ def test_parsing_has_the_shape_of_rasa(frontdesk: Frontdesk) -> None:
 def test_a_mistake_gets_one_plain_sentence(
     frontdesk: Frontdesk, arguments: tuple[str, ...], code: int, told: str
 ) -> None:
-    frontdesk("db", "upgrade")
     done = frontdesk(*arguments)
     assert done.returncode == code, done.stderr
     assert told.lower() in done.stderr.lower()

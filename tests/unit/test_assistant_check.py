@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from config.settings import SAMPLE_ASSISTANT
-from frontdesk.assistant_check import ALIKE, Finding, assistant_check, language_of, near_duplicates, training_examples
+from frontdesk.assistant_check import Finding, assistant_check, language_of, near_duplicates, training_examples
 
 DOMAIN = """\
 intents: [greet, subscribe, lonely]
@@ -32,7 +32,7 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "assistant.yml").write_text("languages: [zh, en]\n", "utf-8")
     english = examples("greet", *(f"hello number {chr(97 + number)} friend" for number in range(20)), "我想说你好")
     english += examples("subscribe", "please send me the [news](topic) every week", "send me the news")
-    english += examples("lonely", "please send me the news each week", "send me the news!")
+    english += examples("lonely", "please do send me the news every week", "send me the news!")
     (tmp_path / "data" / "nlu_en.yml").write_text("nlu:\n" + english, "utf-8")
     return tmp_path
 
@@ -51,7 +51,7 @@ def test_thin_intents_are_counted_per_language(folder: Path) -> None:
 def test_near_duplicates_across_intents_are_named_with_both_places(folder: Path) -> None:
     found = [message for message in messages(assistant_check(folder)) if " like " in message]
     assert any("subscribe" in message and "lonely" in message and "100%" in message for message in found)
-    assert any("every week" in message and "each week" in message for message in found) == (ALIKE < 0.87)
+    assert any("please send" in message and "please do send" in message for message in found)
 
 
 def test_an_example_in_the_wrong_language_is_found_with_its_line(folder: Path) -> None:
@@ -88,7 +88,8 @@ def test_examples_of_one_intent_are_never_near_duplicates_of_each_other(folder: 
 
 
 @pytest.mark.parametrize(
-    ("words", "language"), [("订单 SO-20391 呢", "zh"), ("where is it", "en"), ("2391", None), ("ok", None), ("👍", None)]
+    ("words", "language"),
+    [("订单 SO-20391 呢", "zh"), ("where is it", "en"), ("2391", None), ("ok", None), ("👍", None)],
 )
 def test_the_language_of_an_example(words: str, language: str | None) -> None:
     assert language_of(words) == language

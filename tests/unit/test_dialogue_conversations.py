@@ -112,7 +112,9 @@ def test_a_complaint_collects_everything_and_names_number_content_and_time() -> 
 
 
 def test_a_complaint_late_in_the_evening_promises_the_next_day() -> None:
-    chat = Chat(language="en", now=datetime(2024, 11, 20, 11, 0, tzinfo=UTC))  # 19:00 in Shanghai: two staffed hours left
+    chat = Chat(
+        language="en", now=datetime(2024, 11, 20, 11, 0, tzinfo=UTC)
+    )  # 19:00 in Shanghai: two staffed hours left
     chat.hear("I want to complain: the lamp arrived broken", "complaint", entities={"product": "lamp"})
     chat.hear("yesterday", "inform")
     chat.hear("a replacement please", "exchange_request")
@@ -334,7 +336,9 @@ def test_two_close_meanings_are_offered_instead_of_guessing() -> None:
     assert chat.hear("退款进度").startswith("我这里没有查到")
 
 
-@pytest.mark.parametrize("words", ["/restart", '/greet{"order_number": "2391"}', "/human_handoff", "slot:order_number=1"])
+@pytest.mark.parametrize(
+    "words", ["/restart", '/greet{"order_number": "2391"}', "/human_handoff", "slot:order_number=1"]
+)
 def test_text_that_looks_like_a_command_is_only_text(words: str) -> None:
     chat = Chat(orders=[an_order("2391")])
     chat.hear("我要投诉", "complaint")

@@ -34,9 +34,33 @@ FLOWS = list(shop().flows)
 WORDS = st.one_of(
     st.text(max_size=60),
     st.sampled_from(
-        ["", "   ", "\u200b\u200d", "👍", "👎", "🙂🙂", "2", "第二个", "取消", "stop", "退订", "不对，订单号是10482", "yes", "不是"]
+        [
+            "",
+            "   ",
+            "\u200b\u200d",
+            "👍",
+            "👎",
+            "🙂🙂",
+            "2",
+            "第二个",
+            "取消",
+            "stop",
+            "退订",
+            "不对，订单号是10482",
+            "yes",
+            "不是",
+        ]
         + ["/restart", '/greet{"order_number": "1"}', "C-1024", "C-1024-7", "2391", "SO-20391", "13812345678", "明天"]
-        + ["我要投诉" * 40, "x" * 20_000, "\u202eabc", "2月31日", "9999999周前", "{order_number} {0} %s", "²₂٣", "订单２３９１"]
+        + [
+            "我要投诉" * 40,
+            "x" * 20_000,
+            "\u202eabc",
+            "2月31日",
+            "9999999周前",
+            "{order_number} {0} %s",
+            "²₂٣",
+            "订单２３９１",
+        ]
     ),
 )
 JSON = st.recursive(
@@ -82,7 +106,9 @@ CHOICES = st.one_of(
 )
 OTHER: st.SearchStrategy[Content] = st.one_of(
     st.builds(Button, value=CHOICES, label=st.text(max_size=10)),
-    st.builds(Command, st.sampled_from(["start", "help", "cancel", "stop", "human", "restart", ""]), st.text(max_size=20)),
+    st.builds(
+        Command, st.sampled_from(["start", "help", "cancel", "stop", "human", "restart", ""]), st.text(max_size=20)
+    ),
     st.builds(
         Media,
         st.sampled_from(["image", "voice", "audio", "video", "document", "sticker", "animation"]),
@@ -98,7 +124,9 @@ CUSTOMERS = st.sampled_from(
         a_customer(),
         a_customer(phone="+8613812345678", language="en"),
         a_customer(orders=(an_order(),), cases=(a_case(),)),
-        a_customer(orders=(an_order(), an_order("10482", "delivered", expected_at=None)), cases=(a_case(), a_case("C-9-9"))),
+        a_customer(
+            orders=(an_order(), an_order("10482", "delivered", expected_at=None)), cases=(a_case(), a_case("C-9-9"))
+        ),
     ]
 )
 
@@ -146,7 +174,9 @@ QUICK = settings(max_examples=60, deadline=None)
 def test_a_conversation_of_anything_is_always_answered(state: Any, customer: Any, articles: Any, messages: Any) -> None:
     for heard, other in messages:
         content = other or Text(heard.text)
-        decision = decided(a_turn(content=content, understanding=heard, state=state, customer=customer, articles=articles))
+        decision = decided(
+            a_turn(content=content, understanding=heard, state=state, customer=customer, articles=articles)
+        )
         assert_sound(decision, speaks=True)
         state = decision.state
 

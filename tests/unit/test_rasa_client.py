@@ -145,6 +145,25 @@ async def test_offsets_into_another_text_are_not_believed() -> None:
     assert answer.entities == ()
 
 
+@pytest.mark.parametrize(
+    ("text", "word", "found"),
+    [
+        ("a fantastic company", "fan", False),
+        ("your company", "pan", False),
+        ("two kettles", "kettle", True),
+        ("FANS", "fan", True),
+        ("the fan.", "fan", True),
+        ("这个fan坏了", "fan", True),
+        ("2391fan", "fan", True),
+    ],
+)
+async def test_a_lookup_inside_another_word_is_no_finding(text: str, word: str, found: bool) -> None:
+    start = text.lower().index(word)
+    entity = {"entity": "product", "start": start, "end": start + len(word), "value": word}
+    answer = await understood(saying(an_answer(text, entities=[entity])), text)
+    assert bool(answer.entities) is found
+
+
 def test_overlapping_findings_of_several_extractors_are_given_once() -> None:
     diet = Entity("product", "lamp", "lamp", 5, 9, 0.99, "DIETClassifier")
     lookup = Entity("product", "desk lamp", "desk lamp", 0, 9, 1.0, "RegexEntityExtractor")
