@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,26 +31,34 @@ ABOUT = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """Medians over the repeats."""
+SUBJECTS = (("desk", "web"), ("desk", "telegram"), ("bare-store", "web"), ("bare-sql", "web"), ("single", "web"))
 
+
+@dataclass(frozen=True, slots=True)
+class Sample:
     cpu_ms: float
     per_s: float
     p50_ms: float
     p99_ms: float
-    commits_per_1000: float
     client_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """The rounds of one server; its numbers are their medians."""
+
+    samples: list[Sample]
+    commits_per_1000: float
+
+    def __getattr__(self, name: str) -> float:
+        return median([getattr(sample, name) for sample in self.samples])
 
 
 def run(plan: Plan) -> Section:
     section = Section("ingest", "Taking messages in", ABOUT)
     ready = prepare_visitors(plan)
-    desk = measure(plan, ready, "desk")
-    telegram = measure(plan, ready, "desk", channel="telegram")
-    store = measure(plan, ready, "bare-store")
-    plain = measure(plan, ready, "bare-sql")
-    single = measure(plan, ready, "single")
+    desk, telegram, store, plain, single = measure(plan, ready)
+    versus_store, versus_plain, versus_single = (ratio(desk, other) for other in (store, plain, single))
     section.add("Web message: CPU", desk.cpu_ms, "ms", limit=0.35)
     section.add("Telegram update: CPU", telegram.cpu_ms, "ms", limit=0.35)
     add_syncs(section, plan, ready, desk)
@@ -61,9 +70,9 @@ def run(plan: Plan) -> Section:
     section.add("One commit each", single.per_s, "/s", note=f"{single.cpu_ms:.2f} ms CPU, p99 {single.p99_ms:.0f} ms")
     section.add("Bare Starlette, same store", store.per_s, "/s", note=f"{store.cpu_ms:.2f} ms CPU")
     section.add("Bare Starlette, plain SQL", plain.per_s, "/s", note=f"{plain.cpu_ms:.2f} ms CPU")
-    section.add("Throughput to one commit each", desk.per_s / single.per_s, "×")
-    section.add("Throughput to bare Starlette, same store", desk.per_s / store.per_s, "×", limit=0.8, kind="at_least")
-    section.add("Throughput to bare Starlette, plain SQL", desk.per_s / plain.per_s, "×")
+    section.add("Throughput to one commit each", versus_single, "×")
+    section.add("Throughput to bare Starlette, same store", versus_store, "×", limit=0.8, kind="at_least")
+    section.add("Throughput to bare Starlette, plain SQL", versus_plain, "×")
     section.add("CPU to bare Starlette, plain SQL", desk.cpu_ms / plain.cpu_ms, "×")
     return section
 
@@ -86,32 +95,45 @@ def prepare_visitors(plan: Plan) -> Visitors:
     return Visitors(folder, made["tokens"], made["users"])
 
 
-def measure(plan: Plan, ready: Visitors, mode: str, *, channel: str = "web") -> Measured:
-    plan.say(f"ingest: {mode}, {channel}")
-    folder = fresh_folder(plan.work, f"ingest-{mode}-{channel}", ready.folder)
-    samples: list[tuple[float, float, float, float, float]] = []
-    accepted = 0
-    with Server(command(mode), folder, environment(mode)) as server:
-        job = the_job(ready, channel, plan.seconds)
-        accepted += count_accepted(measured_load(server, {**job, "seconds": 0.5})[0])
-        wait_until_idle(server)
-        for _ in range(plan.repeats):
-            report, spent = measured_load(server, job)
-            count = count_accepted(report)
-            accepted += count
-            samples.append(
-                (
-                    spent.cpu_s * 1000 / count,
-                    count / report["wall_s"],
-                    percentile(report["latencies_ms"], 0.5),
-                    percentile(report["latencies_ms"], 0.99),
-                    report["client_cpu_s"] * 1000 / count,
-                )
-            )
-        said = server.stop()
-    shutil.rmtree(folder)
-    cpu_ms, per_s, p50_ms, p99_ms, client_ms = (median(column) for column in zip(*samples, strict=True))
-    return Measured(cpu_ms, per_s, p50_ms, p99_ms, said.get("commits", 0) * 1000 / accepted, client_ms)
+def measure(plan: Plan, ready: Visitors) -> list[Measured]:
+    """All servers stand ready and take turns, so that what else the machine does falls on each of them alike."""
+    servers: list[Server] = []
+    samples: list[list[Sample]] = [[] for _ in SUBJECTS]
+    accepted = [0] * len(SUBJECTS)
+    with ExitStack() as running:
+        for mode, channel in SUBJECTS:
+            folder = fresh_folder(plan.work, f"ingest-{mode}-{channel}", ready.folder)
+            server = running.enter_context(Server(command(mode), folder, environment(mode)))
+            servers.append(server)
+        for number in range(-1, plan.repeats):  # the first round warms up
+            for place, (mode, channel) in enumerate(SUBJECTS):
+                plan.say(f"ingest: {mode}, {channel}, {'warm-up' if number < 0 else number + 1}")
+                wait_until_idle(servers[place])
+                sample, count = one_run(servers[place], the_job(ready, channel, plan.seconds if number >= 0 else 0.5))
+                accepted[place] += count
+                if number >= 0:
+                    samples[place].append(sample)
+        commits = [server.stop().get("commits", 0) for server in servers]
+    return [Measured(taken, commits[place] * 1000 / accepted[place]) for place, taken in enumerate(samples)]
+
+
+def one_run(server: Server, job: dict[str, Any]) -> tuple[Sample, int]:
+    report, spent = measured_load(server, job)
+    count = count_accepted(report)
+    latencies = report["latencies_ms"]
+    return Sample(
+        cpu_ms=spent.cpu_s * 1000 / count,
+        per_s=count / report["wall_s"],
+        p50_ms=percentile(latencies, 0.5),
+        p99_ms=percentile(latencies, 0.99),
+        client_ms=report["client_cpu_s"] * 1000 / count,
+    ), count
+
+
+def ratio(ours: Measured, theirs: Measured) -> float:
+    """Of the throughputs: the median of the rounds' ratios."""
+    pairs = zip(ours.samples, theirs.samples, strict=True)
+    return median([mine.per_s / other.per_s for mine, other in pairs])
 
 
 def add_syncs(section: Section, plan: Plan, ready: Visitors, desk: Measured) -> None:

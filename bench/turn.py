@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from random import Random
 from typing import Any
 
 import yaml
 
-from bench.figures import median, percentile
+from bench import rasa_rest
+from bench.figures import equal_share, median, percentile
 from bench.processes import Server, fresh_folder, frontdesk, measured_load, run_load, wait_until_idle
+from bench.rasa_server import HOW, is_installed, rasa_server
 from bench.sections import Plan, Section
 from bench.understanding import SHOP, rows_of
 
 VISITORS = 64
+MIXED = 7  # any number, but always the same
 ABOUT = (
     "A turn: the visitor posts a message, the desk stores it, understands it with the embedded engine, decides, commits "
     "turn and reply to SQLite (synchronous=FULL) and delivers the reply over the visitor's event stream. 64 visitors, "
@@ -42,18 +46,41 @@ def run(plan: Plan) -> Section:
     section.add("Message to reply at half load, p50", desk.p50_ms, "ms")
     section.add("Message to reply at half load, p99", desk.p99_ms, "ms", limit=50)
     section.add("Memory under load", desk.memory_mb, "MB")
+    compare_with_rasa(section, plan, texts, desk)
     return section
 
 
+def compare_with_rasa(section: Section, plan: Plan, texts: list[str], desk: Desk) -> None:
+    if not is_installed():
+        section.skipped = f"the comparison with Rasa: {HOW}."
+        return
+    plan.say("turn: rasa (a first start trains its model, which takes minutes)")
+    chosen = texts[: 40 if plan.quick else 160]
+    with rasa_server() as (url, pid):
+        rasa = rasa_rest.measure(url, pid, chosen)
+    said = ["\n".join(part["text"] for part in reply) for reply in rasa["replies"]]
+    same = 100 * equal_share(desk.replies[: len(chosen)], said)
+    ratio = rasa["cpu_ms_per_turn"] / desk.cpu_ms
+    section.add("Rasa: CPU per turn", rasa["cpu_ms_per_turn"], "ms", note=f"{rasa['turns']} turns, one after the other")
+    section.add("Rasa: turns", rasa["turns_per_s"], "/s")
+    section.add("Rasa: message to reply, p99", rasa["p99_ms"], "ms")
+    section.add("Rasa: memory", rasa["rss_mb"], "MB")
+    section.add("CPU per turn, Rasa to Frontdesk", ratio, "×", limit=20, kind="at_least", note="aim: 60 ×")
+    section.add("Turns per second, Frontdesk to Rasa", desk.per_s / rasa["turns_per_s"], "×")
+    section.add("Same reply text", same, "% of messages", note="the engines understand some paraphrases differently")
+
+
 def single_turn_texts() -> list[str]:
-    """Paraphrases of the intents that a rule answers, Chinese and English in turn."""
+    """Paraphrases of the intents that a rule answers, Chinese and English in turn, the intents well mixed."""
     rules = yaml.safe_load((SHOP / "data" / "rules.yml").read_text(encoding="utf-8"))["rules"]
     intents = {rule["steps"][0]["intent"] for rule in rules}
     chinese, english = (
         [text for text, intent in rows_of(SHOP / "tests" / f"paraphrases_{language}.csv") if intent in intents]
         for language in ("zh", "en")
     )
-    return [text for pair in zip(chinese, english, strict=False) for text in pair]
+    pairs = list(zip(chinese, english, strict=False))
+    Random(MIXED).shuffle(pairs)
+    return [text for pair in pairs for text in pair]
 
 
 def measure_desk(plan: Plan, texts: list[str]) -> Desk:

@@ -85,7 +85,8 @@ def start_intent(talk: Talk, name: str, confidence: float = 1.0, slots: Mapping[
     if talk.has_new_question():
         talk.later(name)
         return True
-    talk.start(flow.id, slots)
+    number = case_number(talk.request.words) if name == COMPLAINT_STATUS else None
+    talk.start(flow.id, slots or ({"case_number": number} if number else None))
     return True
 
 

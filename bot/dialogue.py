@@ -73,7 +73,7 @@ def finish(talk: Talk, requests: Sequence[Request] = ()) -> Decision:
     decision = talk.finish()
     if decision.needs or decision.replies:
         return decision
-    talk.say("utter_rephrase")
+    talk.say("utter_flow_over" if talk.older else "utter_rephrase")
     return talk.finish()
 
 
@@ -96,6 +96,7 @@ def handle(talk: Talk, request: Request) -> None:
     if is_stale(talk):
         talk.memory.at = None
         talk.memory.question = "" if talk.memory.question == "cancel" else talk.memory.question
+        talk.memory.shared = {}
         if talk.memory.stack and set_aside(talk, request):
             return
     question, talk.memory.question = talk.memory.question, ""
@@ -118,7 +119,6 @@ def set_aside(talk: Talk, request: Request) -> bool:
     frame = memory.stack[-1]
     value = late_answer(talk, request)
     title = talk.flow_title(frame.flow)
-    memory.shared = {}
     if value is None:
         memory.stack, memory.later = [], []
         if frame.given:

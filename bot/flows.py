@@ -197,7 +197,9 @@ def _next(body: dict[str, Any], ids: list[str]) -> tuple[Branch, ...]:
         if set(choice) == {"else"}:
             branches.append(Branch(None, _target(choice["else"], ids, choice, "else")))
         elif set(choice) == {"if", "then"}:
-            branches.append(Branch(_condition(choice["if"], choice, "if"), _target(choice["then"], ids, choice, "then")))
+            branches.append(
+                Branch(_condition(choice["if"], choice, "if"), _target(choice["then"], ids, choice, "then"))
+            )
         else:
             raise invalid("a branch of next is either if and then, or else", choices, index)
     if not branches or branches[-1].condition is not None:

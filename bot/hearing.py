@@ -71,21 +71,28 @@ class Request:
 def language_of(turn: Turn, assistant: Assistant) -> Language:
     """The language to answer in: the words' own when sure, else the conversation's, the device's, the customer's.
 
-    In the first message of a conversation a guess from its words ("hello") is better than the business's default.
+    In the first message of a conversation its script ("hello") says more than the business's default.
     """
     words = turn.understanding
+    is_typed = isinstance(turn.message.content, Text | Media)
     hint = turn.message.language_hint.lower()[:2]
     customer = turn.conversation.customer.language.lower()[:2]
-    said = words.language if isinstance(turn.message.content, Text | Media) and has_words(words.text) else ""
-    candidates: list[str] = [said] if words.language_is_sure else []
-    if not turn.conversation.state:
-        candidates += [hint, customer, said]
+    candidates: list[str] = [words.language] if is_typed and words.language_is_sure else []
+    if is_typed and not turn.conversation.state:
+        candidates += [hint, customer, script_language(words.text)]
     candidates += [turn.conversation.language or "", hint, customer]
     for candidate in candidates:
         for language in assistant.languages:
             if language == candidate:
                 return language
     return assistant.language
+
+
+def script_language(words: str) -> str:
+    """zh for any ideograph, en for Latin letters only, "" for neither."""
+    if re.search(r"[\u3400-\u9fff]", words[:500]):
+        return "zh"
+    return "en" if re.search(r"[A-Za-z]{2}", words[:500]) else ""
 
 
 def hear(turn: Turn, memory: Memory, assistant: Assistant) -> list[Request]:

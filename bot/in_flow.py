@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from bot.assistant import Slot
 from bot.at_rest import (
@@ -109,24 +110,33 @@ def understood_value(talk: Talk, slot: Slot | None, request: Request) -> SlotVal
     for entity in reversed(request.entities):
         if entity.name in slot.entities:
             return normal(entity.name, entity.value or entity.text, talk.today)
-    for kind in slot.entities:
-        found = in_words(kind, request.words, talk.today)
-        if found:
-            return found
-    return None
+    shapes = (in_words(kind, request.words, talk.today) for kind in slot.entities)
+    return next((shape for shape in shapes if shape), None) or special_value(talk, slot, request.words)
+
+
+def special_value(talk: Talk, slot: Slot, words: str) -> str | None:
+    """A value with words of its own beside those of the slot's kind, e.g. `chat` as contact instead of a phone."""
+    said = plain(words)
+    found = [value for value, named in synonyms_of(talk, slot) if any(_holds_word(said, name) for name in named)]
+    return found[0] if len(found) == 1 else None
+
+
+def synonyms_of(talk: Talk, slot: Slot) -> Iterator[tuple[str, list[str]]]:
+    """Values of a slot with the words the assistant lists for them (`words: <slot>_words:`), in every language."""
+    for value, wording in talk.assistant.words.get(f"{slot.name}_words", {}).items():
+        yield value, [plain(word) for words in wording.values() for word in words.split("|")]
 
 
 def category(talk: Talk, slot: Slot, words: str) -> str | None:
     """The one value of a categorical slot that these words name, by value, label or a word for it."""
     said = plain(words)
-    synonyms = talk.assistant.words.get(f"{slot.name}_words", {})
+    synonyms = dict(synonyms_of(talk, slot))
     found = []
     for value in slot.values:
         label = plain(talk.assistant.word(slot.name, value, talk.language))
         if said in (label, plain(value)):
             return value
-        named = [plain(word) for wording in synonyms.get(value, {}).values() for word in wording.split("|")]
-        if any(_holds_word(said, name) for name in (label, *named)):
+        if any(_holds_word(said, name) for name in (label, *synonyms.get(value, []))):
             found.append(value)
     return found[0] if len(found) == 1 else None
 

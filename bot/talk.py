@@ -328,7 +328,8 @@ class Talk:
             self.ask(self.memory.top)
         if self.needs:
             return Decision(needs=tuple(dict.fromkeys(self.needs)), language=self.language)
-        self.memory.at = self.turn.now
+        if not (self.memory.frozen and self.turn.conversation.owner is Owner.QUEUE):  # put-aside flows grow old
+            self.memory.at = self.turn.now
         self.settle_buttons()
         return Decision(tuple(self.replies), tuple(self.effects), self.memory.to_json(), self.language)
 

@@ -485,4 +485,5 @@ class Capabilities:
     direct: bool  # True: visible on commit, no sender needed (web, cli)
     per_chat_per_s: float | None = None
     per_account_per_s: float | None = None
+    per_group_per_min: float | None = None  # in any minute, to one chat of many people (its id is negative)
     window_h: float | None = None  # hours after the customer's last message in which replies may leave

@@ -16,6 +16,7 @@ from bot.ports import TOPIC_OUTBOX, Clock, Outbox, RateTokens, SendOutcome, Sign
 from bot.types import Outbound
 from channels.base import ChannelAdapter
 from channels.delivery_policy import DeliveryPolicy, outcome_of, uncertain
+from channels.pacing import pace_within_a_minute
 
 log = structlog.get_logger()
 
@@ -228,12 +229,18 @@ class Sender:
     # --- pacing ---------------------------------------------------------------------------------------------------
 
     async def _pace(self, row: Outbound, deadline: float) -> None:
-        """The chat's and the account's token are taken. Raises: _MustWait, ServiceUnavailable (no token source)."""
+        """The chat's, the group's and the account's token are taken.
+
+        Raises: _MustWait, ServiceUnavailable (no token source).
+        """
         account = (row.channel, row.account)
         capabilities = self._adapters[account].capabilities
         if capabilities.per_chat_per_s is not None:
             key = f"chat:{row.channel}:{row.account}:{row.chat_id}"
             await self._take(key, capabilities.per_chat_per_s, deadline)
+        if capabilities.per_group_per_min is not None and row.chat_id.startswith("-"):
+            pace = pace_within_a_minute(capabilities.per_group_per_min)
+            await self._take(f"group:{row.channel}:{row.account}:{row.chat_id}", pace.per_s, deadline, pace.burst)
         async with self._turns[account]:  # first come, first served, instead of everybody asking again at once
             pause_s = self._paused_until.get(account, 0.0) - self._monotonic()
             if pause_s > 0:
@@ -241,8 +248,8 @@ class Sender:
             if capabilities.per_account_per_s is not None:
                 await self._take(f"account:{row.channel}:{row.account}", capabilities.per_account_per_s, deadline)
 
-    async def _take(self, key: str, per_s: float, deadline: float) -> None:
-        while wait_s := await self._tokens.take(key, per_s=per_s):
+    async def _take(self, key: str, per_s: float, deadline: float, burst: int = 1) -> None:
+        while wait_s := await self._tokens.take(key, per_s=per_s, burst=burst):
             if self._monotonic() + wait_s > deadline:
                 raise _MustWait(wait_s)
             await self._sleep(wait_s)

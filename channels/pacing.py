@@ -4,8 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 MAX_IDLE_KEYS = 10_000  # keys remembered before the idle ones are forgotten; a chat's key is idle after a second
+
+
+class Pace(NamedTuple):
+    per_s: float
+    burst: int
+
+
+def pace_within_a_minute(limit: float) -> Pace:
+    """A bucket that gives at most `limit` tokens (1 or more) in any 60 s, a quarter of them at once.
+
+    A bucket of `limit` refilled with `limit` a minute would give nearly twice as many in its first minute.
+    """
+    burst = max(1, int(limit / 4))
+    return Pace(max(limit - burst, limit / 4) / 60, burst)
 
 
 class LocalRateTokens:

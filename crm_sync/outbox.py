@@ -242,6 +242,7 @@ def _outbound(row: Any, words: Any) -> Outbound:
         idempotency_key=row.idempotency_key or "",
         attempt=row.attempts + 1,
         fence=row.fence,
+        created_at=row.created_at,
     )
 
 

@@ -6,8 +6,10 @@ import asyncio
 import os
 import secrets
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from io import IOBase
 from typing import TYPE_CHECKING, Literal
 
 import structlog
@@ -90,7 +92,7 @@ class App:
     admin_password: str | None
     rate_tokens: RateTokens
     fault: Callable[[str], None] = no_fault
-    _lock: object | None = None
+    _lock: IOBase | None = None
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     @classmethod
@@ -169,6 +171,8 @@ class App:
         if "web" in roles:
             for poller in build_pollers(self):
                 start(f"telegram-{poller.account}", poller.run)
+            for account, announcement in webhook_announcements(self.adapters, self.settings.public_url).items():
+                start(f"telegram-webhook-{account}", announcement)
         if "worker" in roles:
             # A remote engine keeps a batch waiting on the network; more loops keep other conversations moving.
             for _ in range(4 if "rasa" in self.settings.nlu.engine else 1):
@@ -200,6 +204,8 @@ class App:
             if isinstance(resource, RedisSignals | RedisRateTokens):
                 await resource.close()
         await self.store.close()
+        if self._lock is not None:
+            self._lock.close()
 
     def _start(self, role: str, work: Callable[[], object]) -> None:
         self._tasks.append(asyncio.create_task(supervise(role, work), name=role))  # type: ignore[arg-type]
@@ -227,6 +233,8 @@ def build_adapters(settings: Settings) -> dict[tuple[str, str], ChannelAdapter]:
 
 def build_pollers(app: App) -> list[TelegramPoller]:
     """One poller for each Telegram account that polls."""
+    if not app.settings.channels.telegram:
+        return []
     from channels.telegram import TelegramAdapter, TelegramPoller
 
     pollers = []
@@ -235,3 +243,18 @@ def build_pollers(app: App) -> list[TelegramPoller]:
         if section.mode == "polling" and isinstance(adapter, TelegramAdapter):
             pollers.append(TelegramPoller(adapter, app.inbox, app.store, fault=app.fault))
     return pollers
+
+
+def webhook_announcements(
+    adapters: Mapping[tuple[str, str], ChannelAdapter], public_url: str
+) -> dict[str, Callable[[], Awaitable[None]]]:
+    """What tells Telegram where to deliver, for each of its accounts in webhook mode."""
+    if not any(channel == "telegram" for channel, _ in adapters):
+        return {}
+    from channels.telegram import TelegramAdapter, announce_webhook
+
+    return {
+        adapter.account: partial(announce_webhook, adapter, public_url)
+        for adapter in adapters.values()
+        if isinstance(adapter, TelegramAdapter) and adapter.settings.mode == "webhook"
+    }

@@ -23,6 +23,8 @@ THIN = 20  # examples an intent should have in each language
 ALIKE = 0.86  # cosine of character 2- and 3-grams from which two examples count as near-duplicates
 MAX_PAIRS = 200  # near-duplicates reported at most: the first ones tell enough
 
+RASA_DEFAULT = "utter_default"  # what a Rasa server says when its rules have no answer
+
 _ANNOTATION = re.compile(r"\[([^\]]+)\](?:\([^)]*\)|\{[^}]*\})")
 _IDEOGRAPH = re.compile(r"[\u3400-\u9fff]")
 _LATIN_WORD = re.compile(r"[A-Za-z]{2,}")
@@ -153,12 +155,12 @@ def missing_wordings(assistant: Assistant) -> Iterator[Finding]:
 
 
 def unused(assistant: Assistant) -> Iterator[Finding]:
-    """Intents that start nothing and have no answer; responses that neither a flow nor an intent nor the dialogue uses."""
+    """Intents that start nothing and have no answer; responses that no flow, intent or action uses."""
     triggered = {trigger.intent for flow in assistant.flows.values() for trigger in flow.triggers}
     for intent in assistant.intents:
         if intent not in triggered and f"utter_{intent}" not in assistant.responses:
             yield Finding("warning", intent, "starts no flow and has no response")
-    used = set(_responses_in_flows(assistant)) | {f"utter_{intent}" for intent in assistant.intents}
+    used = {RASA_DEFAULT, *_responses_in_flows(assistant)} | {f"utter_{intent}" for intent in assistant.intents}
     named = _names_in_code()
     for name in assistant.responses:
         if name not in used and not named.fullmatch(name):
@@ -213,8 +215,11 @@ def near_duplicates(examples: Iterable[TrainingExample]) -> Iterator[Finding]:
     pairs = sorted(_alike(unique), reverse=True)[:MAX_PAIRS]
     for score, left, right in pairs:
         one, other = unique[left], unique[right]
-        says = f"{one.words[:40]!r} ({one.intent}) is {score:.0%} like {other.words[:40]!r} ({other.intent}, {other.where})"
-        yield Finding("warning", one.where, says)
+        left_says, right_says = (
+            f"{one.words[:40]!r} ({one.intent})",
+            f"{other.words[:40]!r} ({other.intent}, {other.where})",
+        )
+        yield Finding("warning", one.where, f"{left_says} is {score:.0%} like {right_says}")
 
 
 def _alike(examples: list[TrainingExample]) -> Iterator[tuple[float, int, int]]:

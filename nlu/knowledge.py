@@ -34,6 +34,7 @@ SURE = 0.6
 
 _MAX_QUERY = 300  # characters; beyond them a question is a story, and the cost per question stays bounded
 _EXACT = 0.99
+_NOTHING = 0.005  # a best hit below this shares a few letters with the question and no more
 _LIST_SEPARATORS = "|\n；"
 
 
@@ -207,7 +208,7 @@ class ArticleIndex:
         self._parts = {language: _Index(members) for language, members in by_language.items()}
 
     def ask(self, text: str, *, language: Language, top: int = 3) -> tuple[ArticleHit, ...]:
-        """Best first, articles of `language` only; empty when no word of the question occurs in any of them."""
+        """Best first, articles of `language` only; empty when nothing of the question occurs in any."""
         part = self._parts.get(language)
         if part is None or top <= 0:
             return ()
@@ -295,7 +296,7 @@ class _Index:
         for place, (i, score) in enumerate(ranked[:top]):
             margin = score / best if place else best / second if second else math.inf
             hits.append((self._articles[i], _confidence(score / reachable, margin, reachable)))
-        return hits
+        return hits if hits[0][1] >= _NOTHING else []
 
 
 class _Posting(NamedTuple):

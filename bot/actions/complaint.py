@@ -23,6 +23,7 @@ from bot.types import (
 from bot.values import case_number, order_number, same_case
 
 MEDIA_MINUTES = 30  # pictures sent this shortly before or during the complaint belong to it
+SUMMARY = 60  # characters of a case repeated to the customer
 URGENT = 3  # from this severity on a person takes over
 _DETAILS = ("what_happened", "order_number", "product", "store", "since", "wish", "contact")
 
@@ -216,7 +217,7 @@ def case_reply(context: ActionContext, case: Case) -> Reply:
         "status": context.word("case_status", case.status),
         "opened": context.time(case.opened_at),
         "updated": context.time(case.updated_at),
-        "summary": case.summary[:80],
+        "summary": case.summary if len(case.summary) <= SUMMARY else case.summary[: SUMMARY - 1] + "…",
     }
     if not case.is_open:
         return Reply("utter_case_closed", args)

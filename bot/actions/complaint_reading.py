@@ -39,8 +39,8 @@ _AUTHORITY = _stems(
     "律师 起诉 法院 法律 维权 12315 12345 消协 消费者协会 市场监管 工商局 "
     "监管部门 举报 媒体 记者 曝光 微博 小红书 抖音 欺诈 诈骗 假货 报警",
     "lawyer*, attorney*, solicitor*, sue, suing, lawsuit, court, legal action, consumer protection, "
-    "consumer association, consumer council, regulator*, ombudsman, trading standards, the press, journalist*, newspaper*, the media, "
-    "social media, go public, fraud*, scam*, counterfeit*, police",
+    "consumer association, consumer council, regulator*, ombudsman, trading standards, the press, journalist*, "
+    "newspaper*, the media, social media, go public, fraud*, scam*, counterfeit*, police",
 )
 _ANGER = _stems(
     "气死 太差 过分 恶心 垃圾 忍无可忍 受够 愤怒 生气 离谱 坑人 骗子 骗人 无语 恶劣 再也不 什么破 差劲",

@@ -20,7 +20,8 @@ from aiohttp import web
 from channels.simulators.faults import Fault, FaultPlan
 from channels.simulators.ledger import Ledger
 from channels.simulators.telegram_control import control_routes
-from channels.simulators.telegram_methods import Limits, Methods, Refused
+from channels.simulators.telegram_methods import Limits, Methods
+from channels.simulators.telegram_params import Refused
 from channels.simulators.telegram_webhook import WebhookDelivery
 from channels.simulators.telegram_world import Customer, Fields, SimulatedBot
 

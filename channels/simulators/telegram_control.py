@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 PAGE = Path(__file__).parents[1] / "static" / "telegram_simulator.html"
+KINDS = {**CALL_FAULTS, **UPDATE_FAULTS}
 MAX_WAIT_S = 60.0
 
 # What a customer can do: path segment -> what to call with the request's JSON object.
@@ -84,16 +85,21 @@ def control_routes(simulator: TelegramSimulator) -> list[web.RouteDef]:
         try:
             simulator.faults.plan(Fault.from_json(await _object(request)))
         except (TypeError, ValueError) as exc:
-            return _json({"error": str(exc), "kinds": {**CALL_FAULTS, **UPDATE_FAULTS}}, status=400)
+            return _json({"error": str(exc), "kinds": KINDS}, status=400)
         return _json({"planned": True})
+
+    async def fault_kinds(request: web.Request) -> web.StreamResponse:
+        return _json({"kinds": KINDS})
 
     async def clear_faults(request: web.Request) -> web.StreamResponse:
         simulator.faults.clear()
         return _json({"cleared": True})
 
     def _customer(request: web.Request, given: Fields) -> Customer:
-        language = str(given.get("language", "en"))
-        return simulator.user(int(request.match_info["user_id"]), str(given.get("name", "")), language)
+        customer = simulator.user(int(request.match_info["user_id"]))
+        customer.name = str(given.get("name") or customer.name)
+        customer.language = str(given.get("language") or customer.language)
+        return customer
 
     return [
         web.get("/_sim/", page),
@@ -101,6 +107,7 @@ def control_routes(simulator: TelegramSimulator) -> list[web.RouteDef]:
         web.get("/_sim/state", state),
         web.get("/_sim/users/{user_id}/messages", messages),
         web.post("/_sim/users/{user_id}/{action}", act),
+        web.get("/_sim/faults", fault_kinds),
         web.post("/_sim/faults", plan_fault),
         web.delete("/_sim/faults", clear_faults),
     ]

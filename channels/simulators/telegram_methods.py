@@ -6,7 +6,6 @@ the bots FAQ ("My bot is hitting limits").
 
 from __future__ import annotations
 
-import html.parser
 import math
 import re
 import urllib.parse
@@ -14,30 +13,26 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-import orjson
-
+from channels.simulators.telegram_params import (
+    Refused,
+    chat_id_in,
+    decoded,
+    int_in,
+    keyboard_in,
+    names_in,
+    shown_text,
+    str_in,
+)
 from channels.simulators.telegram_world import Customer, Fields, Shown, SimulatedBot, Webhook
-from channels.text import is_blank, length
+from channels.text import is_blank
 
-MAX_TEXT, MAX_CAPTION, MAX_CALLBACK_BYTES, MAX_BUTTONS = 4096, 1024, 64, 100
+MAX_TEXT, MAX_CAPTION = 4096, 1024
 MAX_BATCH, MAX_POLL_S = 100, 50
 WEBHOOK_PORTS: Final = frozenset({443, 80, 88, 8443})
 CHAT_ACTIONS: Final = frozenset(
     {"typing", "upload_photo", "record_video", "upload_video", "record_voice", "upload_voice", "upload_document"}
     | {"choose_sticker", "find_location", "record_video_note", "upload_video_note"}
 )
-HTML_TAGS: Final = frozenset(
-    {"b", "strong", "i", "em", "u", "ins", "s", "strike", "del", "a", "code", "pre", "blockquote"}
-    | {"span", "tg-spoiler", "tg-emoji"}
-)
-
-
-class Refused(Exception):
-    """An answer with ok = false."""
-
-    def __init__(self, status: int, description: str, **parameters: Any) -> None:
-        super().__init__(description)
-        self.status, self.description, self.parameters = status, description, parameters
 
 
 @dataclass(slots=True)
@@ -123,10 +118,10 @@ class Methods:
                 "webhook first",
             )
         if "allowed_updates" in params:
-            bot.allowed = _names(params["allowed_updates"])
-        offset = _int(params, "offset", 0)
-        limit = min(max(_int(params, "limit", MAX_BATCH), 1), MAX_BATCH)
-        timeout_s = min(max(_int(params, "timeout", 0), 0), MAX_POLL_S)
+            bot.allowed = names_in(params["allowed_updates"])
+        offset = int_in(params, "offset", 0)
+        limit = min(max(int_in(params, "limit", MAX_BATCH), 1), MAX_BATCH)
+        timeout_s = min(max(int_in(params, "timeout", 0), 0), MAX_POLL_S)
         bot.drop_expired()
         if offset < 0:
             offset = bot.pending[offset].update_id if len(bot.pending) >= -offset else 0
@@ -147,7 +142,7 @@ class Methods:
         return [pending.update for pending in bot.pending[:limit]]
 
     async def _set_webhook(self, params: Fields) -> bool:
-        url = _str(params, "url")
+        url = str_in(params, "url")
         if not url:
             return await self._delete_webhook(params)
         parts = urllib.parse.urlsplit(url)
@@ -158,15 +153,15 @@ class Methods:
                 raise Refused(400, "Bad Request: bad webhook: Webhook can be set up only on ports 80, 88, 443 or 8443")
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise Refused(400, "Bad Request: invalid webhook URL specified")
-        secret = _str(params, "secret_token")
+        secret = str_in(params, "secret_token")
         if secret and not re.fullmatch(r"[A-Za-z0-9_-]{1,256}", secret):
             raise Refused(400, "Bad Request: secret token contains unallowed characters")
-        connections = _int(params, "max_connections", 40)
+        connections = int_in(params, "max_connections", 40)
         if not 1 <= connections <= 100:
             raise Refused(400, "Bad Request: max_connections must be between 1 and 100")
         if "allowed_updates" in params:
-            self._bot.allowed = _names(params["allowed_updates"])
-        if _str(params, "drop_pending_updates").lower() in {"true", "1"}:
+            self._bot.allowed = names_in(params["allowed_updates"])
+        if str_in(params, "drop_pending_updates").lower() in {"true", "1"}:
             self._bot.pending.clear()
         self._bot.webhook = Webhook(url, secret, connections)
         self._bot.pulse.beat()
@@ -174,7 +169,7 @@ class Methods:
         return True
 
     async def _delete_webhook(self, params: Fields) -> bool:
-        if _str(params, "drop_pending_updates").lower() in {"true", "1"}:
+        if str_in(params, "drop_pending_updates").lower() in {"true", "1"}:
             self._bot.pending.clear()
         self._bot.webhook = None
         self._bot.pulse.beat()
@@ -198,24 +193,24 @@ class Methods:
     # --- messages ---------------------------------------------------------------------------------------------------
 
     async def _send_message(self, params: Fields) -> Fields:
-        chat_id = _chat_id(params)
-        text = _formatted(params, "text", MAX_TEXT, "message is too long")
+        chat_id = chat_id_in(params)
+        text = shown_text(params, "text", MAX_TEXT, "message is too long")
         if is_blank(text):
             raise Refused(400, "Bad Request: message text is empty")
         return self._deliver(chat_id, text.strip(), params)
 
     async def _send_photo(self, params: Fields) -> Fields:
-        chat_id = _chat_id(params)
-        photo = _str(params, "photo")
+        chat_id = chat_id_in(params)
+        photo = str_in(params, "photo")
         if not photo:
             raise Refused(400, "Bad Request: there is no photo in the request")
         if "/" in photo and urllib.parse.urlsplit(photo).scheme not in {"http", "https"}:
             raise Refused(400, "Bad Request: wrong file identifier/HTTP URL specified")
-        caption = _formatted(params, "caption", MAX_CAPTION, "message caption is too long")
+        caption = shown_text(params, "caption", MAX_CAPTION, "message caption is too long")
         return self._deliver(chat_id, caption.strip(), params, photo=photo)
 
     def _deliver(self, chat_id: int, text: str, params: Fields, *, photo: str = "") -> Fields:
-        keyboard = _keyboard(params)
+        keyboard = keyboard_in(params)
         customer = self._reachable(chat_id)
         if "message_thread_id" in params:
             raise Refused(400, "Bad Request: message thread not found")
@@ -240,13 +235,13 @@ class Methods:
         return sent
 
     async def _edit_message_text(self, params: Fields) -> Fields:
-        text = _formatted(params, "text", MAX_TEXT, "message is too long").strip()
+        text = shown_text(params, "text", MAX_TEXT, "message is too long").strip()
         if is_blank(text):
             raise Refused(400, "Bad Request: message text is empty")
-        keyboard = _keyboard(params)
-        customer = self._reachable(_chat_id(params))
+        keyboard = keyboard_in(params)
+        customer = self._reachable(chat_id_in(params))
         try:
-            shown = customer.message(_int(params, "message_id", 0), by="bot")
+            shown = customer.message(int_in(params, "message_id", 0), by="bot")
         except LookupError:
             raise Refused(400, "Bad Request: message to edit not found") from None
         if (shown.text, shown.keyboard) == (text, keyboard):
@@ -261,7 +256,7 @@ class Methods:
         return self._message(customer, shown.message_id, text, keyboard)
 
     async def _answer_callback_query(self, params: Fields) -> bool:
-        query_id = _str(params, "callback_query_id")
+        query_id = str_in(params, "callback_query_id")
         if query_id not in self._bot.open_queries:
             raise Refused(400, "Bad Request: query is too old and response timeout expired or query ID is invalid")
         self._bot.open_queries[query_id] = True
@@ -269,14 +264,14 @@ class Methods:
         return True
 
     async def _send_chat_action(self, params: Fields) -> bool:
-        action = _str(params, "action")
+        action = str_in(params, "action")
         if action not in CHAT_ACTIONS:
             raise Refused(400, "Bad Request: wrong parameter action in request")
-        self._reachable(_chat_id(params)).actions.append(action)
+        self._reachable(chat_id_in(params)).actions.append(action)
         return True
 
     async def _set_my_commands(self, params: Fields) -> bool:
-        commands = _decoded(params.get("commands"))
+        commands = decoded(params.get("commands"))
         if not isinstance(commands, list) or len(commands) > 100:
             raise Refused(400, "Bad Request: can't parse commands")
         for command in commands:
@@ -286,11 +281,11 @@ class Methods:
                 raise Refused(400, "Bad Request: BOT_COMMAND_INVALID")
             if not isinstance(text, str) or not 1 <= len(text) <= 256:
                 raise Refused(400, "Bad Request: BOT_COMMAND_DESCRIPTION_INVALID")
-        self._bot.commands[_str(params, "language_code")] = commands
+        self._bot.commands[str_in(params, "language_code")] = commands
         return True
 
     async def _get_my_commands(self, params: Fields) -> list[Fields]:
-        return self._bot.commands.get(_str(params, "language_code"), [])
+        return self._bot.commands.get(str_in(params, "language_code"), [])
 
     def _reachable(self, chat_id: int) -> Customer:
         customer = self._bot.customers.get(chat_id)
@@ -313,130 +308,3 @@ class Methods:
         if chat_id < 0:
             wanted[f"group {chat_id}"] = (limits.group_per_min / 60, int(limits.group_per_min))
         self._flood.take(wanted)
-
-
-# --- parameters -----------------------------------------------------------------------------------------------------
-
-
-def _decoded(found: Any) -> Any:
-    """Forms and query strings carry objects as JSON text."""
-    if not isinstance(found, str):
-        return found
-    try:
-        return orjson.loads(found)
-    except orjson.JSONDecodeError:
-        return None
-
-
-def _names(found: Any) -> tuple[str, ...]:
-    names = _decoded(found)
-    if not isinstance(names, list):
-        raise Refused(400, "Bad Request: can't parse allowed updates")
-    return tuple(str(name) for name in names)
-
-
-def _str(params: Fields, name: str) -> str:
-    found = params.get(name, "")
-    return found if isinstance(found, str) else str(found)
-
-
-def _int(params: Fields, name: str, otherwise: int) -> int:
-    found = params.get(name, otherwise)
-    try:
-        return int(found)
-    except (TypeError, ValueError):
-        raise Refused(400, f"Bad Request: wrong parameter {name} in request") from None
-
-
-def _chat_id(params: Fields) -> int:
-    found = params.get("chat_id")
-    if found is None or found == "":
-        raise Refused(400, "Bad Request: chat_id is empty")
-    try:
-        return int(found)
-    except (TypeError, ValueError):
-        raise Refused(400, "Bad Request: chat not found") from None
-
-
-def _formatted(params: Fields, name: str, limit: int, too_long: str) -> str:
-    """The text as shown. Limits count UTF-16 units after the markup is gone."""
-    text = params.get(name, "")
-    if not isinstance(text, str):
-        raise Refused(400, f"Bad Request: can't parse {name}")
-    mode = _str(params, "parse_mode")
-    if mode.lower() == "html":
-        text = _HtmlText.of(text)
-    elif mode:
-        raise Refused(400, "Bad Request: unsupported parse_mode")
-    if length(text.strip(), "utf16") > limit:
-        raise Refused(400, f"Bad Request: {too_long}")
-    for entity in _decoded(params.get("entities")) or ():
-        end = entity["offset"] + entity["length"] if isinstance(entity, dict) else -1
-        if end < 0 or end > length(text, "utf16"):
-            raise Refused(400, "Bad Request: ENTITY_BOUNDS_INVALID")
-    return text
-
-
-class _HtmlText(html.parser.HTMLParser):
-    """Telegram's HTML subset: known tags, properly nested."""
-
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self.words: list[str] = []
-        self._open: list[str] = []
-
-    @classmethod
-    def of(cls, text: str) -> str:
-        parser = cls()
-        parser.feed(text)
-        parser.close()
-        if parser._open:
-            raise Refused(400, f"Bad Request: can't parse entities: Can't find end tag for \"{parser._open[-1]}\"")
-        return "".join(parser.words)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag not in HTML_TAGS:
-            raise Refused(400, f'Bad Request: can\'t parse entities: Unsupported start tag "{tag}"')
-        self._open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        if not self._open or self._open.pop() != tag:
-            raise Refused(400, "Bad Request: can't parse entities: Unexpected end tag")
-
-    def handle_data(self, data: str) -> None:
-        self.words.append(data)
-
-
-def _keyboard(params: Fields) -> list[list[Fields]]:
-    """The inline keyboard, checked; a reply keyboard is checked for its shape only."""
-    markup = _decoded(params.get("reply_markup"))
-    if markup is None and not params.get("reply_markup"):
-        return []
-    if not isinstance(markup, dict):
-        raise Refused(400, "Bad Request: can't parse reply keyboard markup JSON object")
-    if "inline_keyboard" not in markup:
-        if not {"keyboard", "remove_keyboard", "force_reply"} & set(markup):
-            raise Refused(400, "Bad Request: object expected as reply markup")
-        return []
-    rows = markup["inline_keyboard"]
-    if not isinstance(rows, list) or not all(isinstance(row, list) for row in rows):
-        raise Refused(400, 'Bad Request: field "inline_keyboard" must be an Array of Arrays')
-    buttons = [button for row in rows for button in row]
-    if len(buttons) > MAX_BUTTONS:
-        raise Refused(400, "Bad Request: REPLY_MARKUP_TOO_LONG")
-    for button in buttons:
-        _check_button(button)
-    return [row for row in rows if row]
-
-
-def _check_button(button: Any) -> None:
-    if not isinstance(button, dict) or not isinstance(button.get("text"), str):
-        raise Refused(400, "Bad Request: can't parse inline keyboard button: Can't find field \"text\"")
-    if is_blank(button["text"]):
-        raise Refused(400, "Bad Request: inline keyboard button text must be non-empty")
-    actions = {"callback_data", "url", "web_app", "login_url", "switch_inline_query", "copy_text", "pay"} & set(button)
-    if len(actions) != 1:
-        raise Refused(400, "Bad Request: can't parse inline keyboard button: exactly one action is expected")
-    value = button.get("callback_data")
-    if value is not None and (not isinstance(value, str) or not 1 <= len(value.encode()) <= MAX_CALLBACK_BYTES):
-        raise Refused(400, "Bad Request: BUTTON_DATA_INVALID")

@@ -74,6 +74,7 @@ class Shown:
     keyboard: list[list[Fields]] = field(default_factory=list)
     photo: str = ""
     is_edited: bool = False
+    is_text: bool = True
 
     @property
     def buttons(self) -> list[str]:
@@ -87,6 +88,7 @@ class Shown:
             "keyboard": self.keyboard,
             "photo": self.photo,
             "is_edited": self.is_edited,
+            "is_text": self.is_text,
         }
 
 
@@ -269,7 +271,8 @@ class Customer:
     def _say(self, text: str, fields: Fields) -> int | None:
         self.has_started = True
         message_id = self.bot.new_message_id()
-        self.show(Shown(message_id, "customer", text))
+        shown = text if "text" in fields else f"[{next(iter(fields))}] {text}".strip()
+        self.show(Shown(message_id, "customer", shown, is_text="text" in fields))
         body = {**self._envelope(message_id), **fields}
         return self.bot.push("message", body, self.user_id, text=text, message_id=message_id)
 

@@ -3,5 +3,6 @@
 from channels.telegram.adapter import TelegramAdapter
 from channels.telegram.polling import TelegramPoller
 from channels.telegram.webhook import telegram_routes
+from channels.telegram.webhook_setup import announce_webhook
 
-__all__ = ["TelegramAdapter", "TelegramPoller", "telegram_routes"]
+__all__ = ["TelegramAdapter", "TelegramPoller", "announce_webhook", "telegram_routes"]

@@ -1,7 +1,7 @@
 """One Bot API call over aiohttp, its failures told by class. The token lives in the URL, so no URL ever leaves here.
 
 Replies and set-up go through `telegram.Bot` on top of this (request.py); polling and bulk sending call it directly,
-at a quarter of the CPU (docs/decisions/0007).
+at a third of the CPU (docs/decisions/0007).
 """
 
 from __future__ import annotations

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from typing import Any, Literal, TypeGuard
+from datetime import datetime
+from typing import Any, Literal
 
 import orjson
 
@@ -29,6 +28,22 @@ from bot.types import (
     Received,
     Text,
     Unsupported,
+)
+from channels.telegram.fields import (
+    Fields,
+    id_in,
+    is_int,
+    is_number,
+    name_of,
+    number_in,
+    object_in,
+    replied_to,
+    size_of,
+    status_in,
+    text_in,
+    time_of,
+    topic_of,
+    whole,
 )
 
 CHANNEL = "telegram"
@@ -72,8 +87,6 @@ _SERVICE = _names(
     "video_chat_participants_invited giveaway_created giveaway_completed"
 )
 
-Fields = Mapping[str, Any]
-
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -97,7 +110,7 @@ def decode_body(body: bytes, reading: Reading) -> Received:
 def decode_update(update: Any, raw: bytes, reading: Reading) -> Received:
     """One parsed update. Never raises: what cannot be read is said in `reason`."""
     update_id = update.get("update_id") if isinstance(update, dict) else None
-    if not _is_int(update_id):
+    if not is_int(update_id):
         return _unreadable(raw, reading, None, "no update_id")
     try:
         message = _message_of(update, str(update_id), reading)
@@ -128,16 +141,16 @@ def _unreadable(raw: bytes, reading: Reading, update_id: int | None, reason: str
 
 def _message_of(update: Fields, key: str, reading: Reading) -> InboundMessage:
     if update.get("message") is not None:
-        return _from_message(_object(update, "message"), key, reading)
+        return _from_message(object_in(update, "message"), key, reading)
     if update.get("callback_query") is not None:
-        return _from_callback(_object(update, "callback_query"), key, reading)
+        return _from_callback(object_in(update, "callback_query"), key, reading)
     if update.get("edited_message") is not None:
-        edited = _object(update, "edited_message")
+        edited = object_in(update, "edited_message")
         message = _from_message(edited, key, reading)
-        edited_at = _time(edited.get("edit_date"), reading)
+        edited_at = time_of(edited.get("edit_date"), reading.now)
         return replace(message, edits=message.vendor_message_id, sent_at=edited_at, wants_turn=False)
     if update.get("my_chat_member") is not None:
-        return _from_membership(_object(update, "my_chat_member"), key, reading)
+        return _from_membership(object_in(update, "my_chat_member"), key, reading)
     return _from_other(update, key, reading)
 
 
@@ -145,24 +158,24 @@ def _message_of(update: Fields, key: str, reading: Reading) -> InboundMessage:
 
 
 def _from_message(message: Fields, key: str, reading: Reading) -> InboundMessage:
-    chat = _object(message, "chat")
-    chat_id = _id(chat, "id")
+    chat = object_in(message, "chat")
+    chat_id = id_in(chat, "id")
     sender = message.get("from") if isinstance(message.get("from"), dict) else message.get("sender_chat")
     if not isinstance(sender, dict):
         sender = chat  # anonymous: all we know is where it was said
     content, wants_turn = _content(message, sender, reading)
     is_private = chat.get("type") == "private"
     return InboundMessage(
-        sender=Identity(CHANNEL, reading.account, _id(sender, "id")),
+        sender=Identity(CHANNEL, reading.account, id_in(sender, "id")),
         chat_id=chat_id,
         dedupe_key=key,
         content=content,
-        sent_at=_time(message.get("date"), reading),
-        topic=_topic(message),
-        vendor_message_id=_id(message, "message_id"),
-        reply_to=_reply_to(message),
-        sender_name=_name(sender),
-        language_hint=_text(sender, "language_code"),
+        sent_at=time_of(message.get("date"), reading.now),
+        topic=topic_of(message),
+        vendor_message_id=id_in(message, "message_id"),
+        reply_to=replied_to(message),
+        sender_name=name_of(sender),
+        language_hint=text_in(sender, "language_code"),
         wants_turn=wants_turn and (is_private or reading.groups) and sender.get("is_bot") is not True,
     )
 
@@ -173,14 +186,14 @@ def _content(message: Fields, sender: Fields, reading: Reading) -> tuple[Content
     if text is not None:
         if not isinstance(text, str):
             raise PayloadInvalid("text is not a string")
-        return _words(_whole(text), message.get("entities"), reading)
+        return _words(whole(text), message.get("entities"), reading)
     media = _media(message)
     if media is not None:
         return media, True
     contact = message.get("contact")
     if isinstance(contact, dict) and isinstance(contact.get("phone_number"), str):
-        is_own = _is_int(contact.get("user_id")) and contact.get("user_id") == sender.get("id")
-        return Contact(contact["phone_number"], _name(contact), is_own), True
+        is_own = is_int(contact.get("user_id")) and contact.get("user_id") == sender.get("id")
+        return Contact(contact["phone_number"], name_of(contact), is_own), True
     location = _location(message)
     if location is not None:
         return location, True
@@ -194,7 +207,7 @@ def _words(text: str, entities: Any, reading: Reading) -> tuple[Content, bool]:
         if not isinstance(entity, dict) or entity.get("type") != "bot_command" or entity.get("offset") != 0:
             continue
         length = entity.get("length")
-        if not _is_int(length) or length < 2 or not text.startswith("/"):
+        if not is_int(length) or length < 2 or not text.startswith("/"):
             continue
         # Commands are ASCII, so UTF-16 units and code points agree up to their end.
         name, _, addressed_to = text[1:length].partition("@")
@@ -206,25 +219,25 @@ def _words(text: str, entities: Any, reading: Reading) -> tuple[Content, bool]:
 
 
 def _media(message: Fields) -> Media | None:
-    caption = _whole(_text(message, "caption"))
+    caption = whole(text_in(message, "caption"))
     photo = message.get("photo")
     if isinstance(photo, list):
-        sizes = [size for size in photo if isinstance(size, dict) and _text(size, "file_id")]
+        sizes = [size for size in photo if isinstance(size, dict) and text_in(size, "file_id")]
         if sizes:
-            largest = max(sizes, key=lambda size: _number(size, "width") * _number(size, "height"))
-            return Media("image", largest["file_id"], caption, size=_size(largest))
+            largest = max(sizes, key=lambda size: number_in(size, "width") * number_in(size, "height"))
+            return Media("image", largest["file_id"], caption, size=size_of(largest))
     for field, kind in _MEDIA:
         file = message.get(field)
-        if isinstance(file, dict) and _text(file, "file_id"):
+        if isinstance(file, dict) and text_in(file, "file_id"):
             duration = file.get("duration")
             return Media(
                 kind,
                 file["file_id"],
-                caption or (_text(file, "emoji") if kind == "sticker" else ""),
-                file_name=_whole(_text(file, "file_name")),
-                mime=_text(file, "mime_type"),
-                size=_size(file),
-                duration_s=float(duration) if _is_number(duration) else None,
+                caption or (text_in(file, "emoji") if kind == "sticker" else ""),
+                file_name=whole(text_in(file, "file_name")),
+                mime=text_in(file, "mime_type"),
+                size=size_of(file),
+                duration_s=float(duration) if is_number(duration) else None,
             )
     return None
 
@@ -233,9 +246,9 @@ def _location(message: Fields) -> Location | None:
     venue = message.get("venue")  # a venue message also carries `location`: the venue says more
     venue = venue if isinstance(venue, dict) else {}
     place = venue.get("location") if isinstance(venue.get("location"), dict) else message.get("location")
-    if not isinstance(place, dict) or not (_is_number(place.get("latitude")) and _is_number(place.get("longitude"))):
+    if not isinstance(place, dict) or not (is_number(place.get("latitude")) and is_number(place.get("longitude"))):
         return None
-    name, address = _whole(_text(venue, "title")), _whole(_text(venue, "address"))
+    name, address = whole(text_in(venue, "title")), whole(text_in(venue, "address"))
     return Location(float(place["latitude"]), float(place["longitude"]), name, address)
 
 
@@ -244,7 +257,7 @@ def _location(message: Fields) -> Location | None:
 
 def _from_callback(query: Fields, key: str, reading: Reading) -> InboundMessage:
     """A pressed inline button; its message may be gone, too old to be shown (date 0) or never ours (inline mode)."""
-    sender = _object(query, "from")
+    sender = object_in(query, "from")
     message = query.get("message")
     message = message if isinstance(message, dict) else {}
     chat = message.get("chat")
@@ -252,20 +265,20 @@ def _from_callback(query: Fields, key: str, reading: Reading) -> InboundMessage:
     value = query.get("data")
     content: Content
     if isinstance(value, str):
-        content = Button(_whole(value), _pressed_label(message, value), _text(query, "id"))
+        content = Button(whole(value), _pressed_label(message, value), text_in(query, "id"))
     else:
         content = Unsupported("game" if "game_short_name" in query else "callback_query")
     in_private = chat.get("type", "private") == "private"
     return InboundMessage(
-        sender=Identity(CHANNEL, reading.account, _id(sender, "id")),
-        chat_id=_id(chat, "id"),
+        sender=Identity(CHANNEL, reading.account, id_in(sender, "id")),
+        chat_id=id_in(chat, "id"),
         dedupe_key=key,
         content=content,
         sent_at=reading.now(),
-        topic=_topic(message),
-        reply_to=str(message["message_id"]) if _is_int(message.get("message_id")) else "",
-        sender_name=_name(sender),
-        language_hint=_text(sender, "language_code"),
+        topic=topic_of(message),
+        reply_to=str(message["message_id"]) if is_int(message.get("message_id")) else "",
+        sender_name=name_of(sender),
+        language_hint=text_in(sender, "language_code"),
         wants_turn=isinstance(content, Button) and (in_private or reading.groups) and sender.get("is_bot") is not True,
     )
 
@@ -276,25 +289,25 @@ def _pressed_label(message: Fields, value: str) -> str:
     for row in rows if isinstance(rows, list) else ():
         for button in row if isinstance(row, list) else ():
             if isinstance(button, dict) and button.get("callback_data") == value:
-                return _whole(_text(button, "text"))
+                return whole(text_in(button, "text"))
     return ""
 
 
 def _from_membership(change: Fields, key: str, reading: Reading) -> InboundMessage:
     """The user blocked or unblocked us, or our place in a group changed."""
-    sender, chat = _object(change, "from"), _object(change, "chat")
-    old, new = _status(change, "old_chat_member"), _status(change, "new_chat_member")
+    sender, chat = object_in(change, "from"), object_in(change, "chat")
+    old, new = status_in(change, "old_chat_member"), status_in(change, "new_chat_member")
     name = "membership"
     if chat.get("type") == "private" and old != new:
         name = {"kicked": "blocked", "member": "unblocked"}.get(new, name)
     return InboundMessage(
-        sender=Identity(CHANNEL, reading.account, _id(sender, "id")),
-        chat_id=_id(chat, "id"),
+        sender=Identity(CHANNEL, reading.account, id_in(sender, "id")),
+        chat_id=id_in(chat, "id"),
         dedupe_key=key,
         content=Event(name, {"old": old, "new": new}),
-        sent_at=_time(change.get("date"), reading),
-        sender_name=_name(sender),
-        language_hint=_text(sender, "language_code"),
+        sent_at=time_of(change.get("date"), reading.now),
+        sender_name=name_of(sender),
+        language_hint=text_in(sender, "language_code"),
         wants_turn=False,
     )
 
@@ -311,98 +324,20 @@ def _from_other(update: Fields, key: str, reading: Reading) -> InboundMessage:
     chat = body.get("chat")
     chat = chat if isinstance(chat, dict) else {}
     people = (body.get(name) for name in ("from", "user", "actor_chat", "voter_chat", "sender_chat", "chat"))
-    sender = next((person for person in people if isinstance(person, dict) and _is_int(person.get("id"))), None)
+    sender = next((person for person in people if isinstance(person, dict) and is_int(person.get("id"))), None)
     if sender is None:
         raise PayloadInvalid(f"{kind} names nobody")
-    business = _text(body, "business_connection_id")
+    business = text_in(body, "business_connection_id")
     return InboundMessage(
-        sender=Identity(CHANNEL, reading.account, _id(sender, "id")),
-        chat_id=_id(chat, "id") if _is_int(chat.get("id")) else _id(sender, "id"),
+        sender=Identity(CHANNEL, reading.account, id_in(sender, "id")),
+        chat_id=id_in(chat, "id") if is_int(chat.get("id")) else id_in(sender, "id"),
         dedupe_key=key,
         content=Unsupported(kind),
-        sent_at=_time(body.get("date"), reading),
+        sent_at=time_of(body.get("date"), reading.now),
         # A business message was said to somebody else: it must not mix with what the customer says to us.
         topic=f"business:{business}" if "business" in kind else "",
-        vendor_message_id=str(body["message_id"]) if _is_int(body.get("message_id")) else "",
-        sender_name=_name(sender),
-        language_hint=_text(sender, "language_code"),
+        vendor_message_id=str(body["message_id"]) if is_int(body.get("message_id")) else "",
+        sender_name=name_of(sender),
+        language_hint=text_in(sender, "language_code"),
         wants_turn=False,
     )
-
-
-# --- reading fields -----------------------------------------------------------------------------------------------
-
-
-def _object(fields: Fields, name: str) -> Fields:
-    found = fields.get(name)
-    if not isinstance(found, dict):
-        raise PayloadInvalid(f"{name} is missing or no object")
-    return found
-
-
-def _id(fields: Fields, name: str) -> str:
-    found = fields.get(name)
-    if not _is_int(found):
-        raise PayloadInvalid(f"{name} is missing or no integer")
-    return str(found)
-
-
-def _text(fields: Fields, name: str) -> str:
-    found = fields.get(name)
-    return found if isinstance(found, str) else ""
-
-
-def _whole(text: str) -> str:
-    """`text` without halves of surrogate pairs, which no store or encoder takes."""
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    return text
-
-
-def _name(person: Fields) -> str:
-    names = (_text(person, "first_name"), _text(person, "last_name"))
-    return _whole(" ".join(name for name in names if name) or _text(person, "title"))
-
-
-def _topic(message: Fields) -> str:
-    """The forum topic; `message_thread_id` alone may be a mere reply thread."""
-    thread = message.get("message_thread_id")
-    return str(thread) if message.get("is_topic_message") is True and _is_int(thread) else ""
-
-
-def _reply_to(message: Fields) -> str:
-    original = message.get("reply_to_message")
-    return str(original["message_id"]) if isinstance(original, dict) and _is_int(original.get("message_id")) else ""
-
-
-def _status(change: Fields, name: str) -> str:
-    member = change.get(name)
-    return _text(member, "status") if isinstance(member, dict) else ""
-
-
-def _time(unix_s: Any, reading: Reading) -> datetime:
-    """Telegram's clock; ours where it gave no usable time (0 stands for a message that is gone)."""
-    if _is_int(unix_s) and 0 < unix_s < 253_402_300_800:  # year 10000
-        return datetime.fromtimestamp(unix_s, UTC)
-    return reading.now()
-
-
-def _is_int(found: Any) -> TypeGuard[int]:
-    """An integer both databases can hold; Telegram's ids have at most 52 significant bits."""
-    return isinstance(found, int) and not isinstance(found, bool) and -(2**63) <= found < 2**63
-
-
-def _is_number(found: Any) -> TypeGuard[float]:
-    return (isinstance(found, float) and math.isfinite(found)) or _is_int(found)
-
-
-def _number(fields: Fields, name: str) -> float:
-    found = fields.get(name)
-    return float(found) if _is_number(found) else 0.0
-
-
-def _size(fields: Fields) -> int | None:
-    found = fields.get("file_size")
-    return found if _is_int(found) and found >= 0 else None

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
-from typing import Any
+from datetime import UTC, datetime, timedelta
 
-from channels.telegram.api import BotApi
+from telegram import Bot, WebhookInfo
+
+from channels.telegram.request import asked
 from config.settings import TelegramSettings
 
-RECENT_S = 3600.0  # a delivery that failed longer ago says nothing about now
+RECENT = timedelta(hours=1)  # a delivery that failed longer ago says nothing about now
 MANY_PENDING = 1000
 
 
@@ -25,31 +26,26 @@ def webhook_url(public_url: str, account: str) -> str:
     return f"{public_url.rstrip('/')}/channels/telegram/{account}"
 
 
-async def examine(api: BotApi, settings: TelegramSettings, account: str, public_url: str) -> Examination:
+async def examine(bot: Bot, settings: TelegramSettings, account: str, public_url: str) -> Examination:
     """Token, way of delivery and backlog are judged. Raises: ServiceError when Telegram cannot be asked."""
-    me = await api.call("getMe", {})
-    info = await api.call("getWebhookInfo", {})
-    info = info if isinstance(info, dict) else {}
-    name = me.get("username", "?") if isinstance(me, dict) else "?"
-    pending = info.get("pending_update_count", 0)
-    summary = f"@{name}, {settings.mode}, {pending} updates waiting"
-    return Examination(summary, _problem(info, settings, account, public_url))
+    me = await asked(bot.get_me())
+    webhook = await asked(bot.get_webhook_info())
+    summary = f"@{me.username or '?'}, {settings.mode}, {webhook.pending_update_count} updates waiting"
+    return Examination(summary, _problem(webhook, settings, account, public_url))
 
 
-def _problem(info: dict[str, Any], settings: TelegramSettings, account: str, public_url: str) -> str:
-    url = info.get("url") or ""
+def _problem(webhook: WebhookInfo, settings: TelegramSettings, account: str, public_url: str) -> str:
     if settings.mode == "polling":
-        return "a webhook is set, so polling gets nothing; frontdesk run takes it down" if url else ""
+        return "a webhook is set, so polling gets nothing; frontdesk run takes it down" if webhook.url else ""
     if not public_url:
         return "webhook mode needs FRONTDESK_PUBLIC_URL"
-    if not url:
+    if not webhook.url:
         return "no webhook is set; frontdesk run sets it"
-    if url != webhook_url(public_url, account):
+    if webhook.url != webhook_url(public_url, account):
         return "the webhook points to another address; frontdesk run sets it to FRONTDESK_PUBLIC_URL"
-    failed_at = info.get("last_error_date")
-    if isinstance(failed_at, int) and time.time() - failed_at < RECENT_S:
-        return f"Telegram could not deliver: {info.get('last_error_message', 'no reason given')}"
-    pending = info.get("pending_update_count", 0)
-    if isinstance(pending, int) and pending > MANY_PENDING:
-        return f"{pending} updates wait at Telegram; is the web role running and reachable?"
+    failed_at = webhook.last_error_date
+    if failed_at is not None and datetime.now(UTC) - failed_at < RECENT:
+        return f"Telegram could not deliver: {webhook.last_error_message or 'no reason given'}"
+    if webhook.pending_update_count > MANY_PENDING:
+        return f"{webhook.pending_update_count} updates wait at Telegram; is the web role running and reachable?"
     return ""

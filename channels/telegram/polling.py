@@ -132,12 +132,7 @@ class TelegramPoller:
 
     async def _prepare(self) -> None:
         """Ready to poll: the bot is known, no webhook takes the updates, the stored position is read."""
-        api = self._adapter.api
-        me = await api.call("getMe", {})
-        if isinstance(me, dict) and isinstance(me.get("username"), str):
-            self._adapter.knows_itself_as(me["username"])
-        await api.call("deleteWebhook", {"drop_pending_updates": False})
-        await self._adapter.publish_commands()
+        await self._adapter.prepare_polling()
         offset, _, stored_at = (await self._cursors.get_cursor(self._cursor_name)).partition("@")
         if offset.isdecimal() and stored_at.isdecimal():
             age_s = self._now().timestamp() - int(stored_at)

@@ -49,7 +49,7 @@ class AnswerUnread(ServiceUnavailable):
 
 
 class AiohttpRequest(BaseRequest):
-    """Calls of the library's methods, carried out by a BotApi. Nothing to initialise; the BotApi is closed by its owner."""
+    """Calls of the library's methods, carried out by a BotApi, which its owner opens and closes."""
 
     __slots__ = ("_api",)
 
@@ -87,10 +87,10 @@ class AiohttpRequest(BaseRequest):
         code = code_of(status, answer)
         if code in _REFUSALS and isinstance(answer.get("description"), str):
             return code, body
-        failure = error_of(status, answer)
-        if isinstance(failure, RateLimited):
-            raise error.RetryAfter(timedelta(seconds=failure.retry_after_s)) from failure
-        raise error.NetworkError(str(failure)) from failure
+        meaning = error_of(status, answer)
+        if isinstance(meaning, RateLimited):
+            raise error.RetryAfter(timedelta(seconds=meaning.retry_after_s)) from meaning
+        raise error.NetworkError(str(meaning)) from meaning
 
     @staticmethod
     def parse_json_payload(payload: bytes) -> dict[str, Any]:
@@ -129,7 +129,7 @@ async def asked(call: Awaitable[Answer]) -> Answer:
 
 
 def outcome_of(exc: error.TelegramError) -> ServiceError:
-    """The library's exception in our words. The order matters: BadRequest is a NetworkError, and never worth a retry."""
+    """The library's exception in our words. BadRequest is a NetworkError, so it comes first: it is never retried."""
     cause = exc.__cause__
     if isinstance(cause, ServiceError):
         return cause

@@ -45,9 +45,12 @@ class _Labelled:
     texts: Sequence[Features]
     labels: Labels
     names: Sequence[Features]
+    knows_out_of_scope: bool
 
     def at(self, rows: Sequence[int]) -> _Labelled:
-        return _Labelled([self.texts[row] for row in rows], self.labels[list(rows)], self.names)
+        return _Labelled(
+            [self.texts[row] for row in rows], self.labels[list(rows)], self.names, self.knows_out_of_scope
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +58,15 @@ class _Fitted:
     vocabulary: Vocabulary
     weights: Floats
     bias: Floats
+    knows_out_of_scope: bool
 
     def logits(self, texts: Sequence[Features]) -> Floats:
+        """(texts, intents), before temperature; flattened as `Model.probabilities` does."""
         scored: Floats = np.asarray(_matrix(self.vocabulary, texts) @ self.weights + self.bias, dtype=np.float32)
-        return scored
+        if self.knows_out_of_scope:
+            return scored
+        familiar = [self.vocabulary.familiarity(text) for text in texts]
+        return scored * np.asarray(familiar, dtype=np.float32)[:, None]
 
 
 def fit(data: TrainingData, *, seed: int, created_at: datetime | None) -> Model:
@@ -71,7 +79,7 @@ def fit(data: TrainingData, *, seed: int, created_at: datetime | None) -> Model:
     texts = [extract(text) for text, _ in pairs]
     labels = np.asarray([intents.index(intent) for _, intent in pairs], dtype=np.int64)
     names = [extract("" if intent == OUT_OF_SCOPE else _SEPARATORS.sub(" ", intent)) for intent in intents]
-    labelled = _Labelled(texts, labels, names)
+    labelled = _Labelled(texts, labels, names, OUT_OF_SCOPE in intents)
     fitted = _fit(labelled)
     calibration = _calibrate(labelled, intents, seed)
     version = hashlib.sha256(f"{FORMAT_VERSION}:{seed}:{data.content_hash()}".encode()).hexdigest()[:12]
@@ -140,7 +148,7 @@ def _fit(labelled: _Labelled) -> _Fitted:
     bias = np.full(len(names), -50.0, dtype=np.float32)
     weights[:, estimator.classes_] = coefficients.T
     bias[estimator.classes_] = intercept
-    return _Fitted(vocabulary, weights, bias)
+    return _Fitted(vocabulary, weights, bias, labelled.knows_out_of_scope)
 
 
 def _matrix(vocabulary: Vocabulary, texts: Sequence[Features]) -> Any:

@@ -49,6 +49,17 @@ class Vocabulary:
             values += self._weigh(found, group, weight, rows)
         return rows, values
 
+    def familiarity(self, text: Features) -> float:
+        """How much of the text's words was seen in training, by weight: 0 to 1, and 1 for a text without words."""
+        known = unknown = 0.0
+        for stem in text.words[: (len(text.words) + 1) // 2]:  # the rest are pairs
+            row = self.groups[0].get(stem)
+            if row is None:
+                unknown += self.unknown_idf
+            else:
+                known += self.idf[row]
+        return known / (known + unknown) if known + unknown else 1.0
+
     def _weigh(self, found: list[str], group: dict[str, int], weight: float, rows: list[int]) -> list[float]:
         """Append one group's rows to `rows` and return its TF-IDF values.
 

@@ -299,6 +299,7 @@ async def test_on_a_phone_the_chat_fills_the_screen(server: WebServer, new_page:
     size = await page.locator("#frontdesk-chat textarea").evaluate("node => getComputedStyle(node).fontSize")
     assert size == "16px"  # below, iOS zooms into the page
     await page.locator("#frontdesk-chat").get_by_role("button", name="关闭").tap()
+    await page.locator("#frontdesk-chat .launcher").wait_for()
     assert await page.evaluate("document.documentElement.style.overflow") == ""
 
 

@@ -38,6 +38,7 @@ class Visitor:
     address: Address
     http: aiohttp.ClientSession
     account: str = "default"
+    identity: dict[str, Any] = field(default_factory=dict)  # the shop's signed word for a logged-in customer
     token: str = ""
     user: str = ""
     sent: list[tuple[str, str]] = field(default_factory=list)  # client id, text
@@ -61,16 +62,28 @@ class Visitor:
         """A session, and the event stream that stays open from now on."""
         async with self._turn:
             if not self.token:
-                session = await self._post("sessions", {})
+                session = await self._post("sessions", self.identity)
                 self.token, self.user = session["token"], session["user"]
                 self._reader = asyncio.create_task(self._read_for_ever())
 
     async def say(self, text: str, *, client_id: str = "") -> None:
         """Acknowledged when this returns; sent again under the same id until it is."""
         client_id = client_id or secrets.token_hex(8)
+        await self._send(client_id, text, {"text": text})
+
+    async def press(self, label: str) -> None:
+        """The newest button that is called so is pressed, and acknowledged. Raises: LookupError."""
+        for event in reversed(self.events):
+            for button in event["buttons"]:
+                if button["label"] == label:
+                    await self._send(secrets.token_hex(8), label, {"button": button})
+                    return
+        raise LookupError(f"no button {label!r} is shown")
+
+    async def _send(self, client_id: str, shown: str, content: dict[str, Any]) -> None:
         async with self._turn:
-            self.sent.append((client_id, text))
-            answer = await self._post("messages", {"id": client_id, "text": text})
+            self.sent.append((client_id, shown))
+            answer = await self._post("messages", {"id": client_id, **content})
             assert answer["id"] == client_id
             self.acknowledged.append(client_id)
 

@@ -80,7 +80,7 @@ async def test_a_worker_dies_and_redis_goes_away_and_nothing_is_lost(
             assert await process.stop() == 0, process.log()[-3000:]
         await scene.judge()
         assert await query(postgres_desk_url, "SELECT key FROM rate_buckets"), (
-            "without Redis, tokens come from the store"
+            "without Redis, the store gives the tokens"
         )
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -87,6 +90,10 @@ async def test_defaults_checks_and_partial_indexes_agree_too(empty_url: str) -> 
     await database.close()
 
 
+def _conditions(index: Mapping[str, Any]) -> list[str]:
+    return sorted(str(value) for name, value in index.get("dialect_options", {}).items() if name.endswith("_where"))
+
+
 def _details(conn: Connection) -> dict[str, object]:
     found: dict[str, object] = {}
     inspector = inspect(conn)
@@ -101,7 +108,7 @@ def _details(conn: Connection) -> dict[str, object]:
                 str(index["name"]),
                 tuple(index["column_names"]),
                 bool(index["unique"]),
-                repr(index.get("dialect_options")),
+                _conditions(index),
             )
             for index in inspector.get_indexes(table.name)
         )
@@ -159,7 +166,7 @@ async def test_a_store_behind_is_reported_and_not_changed_without_asking(store_u
 async def test_looking_for_a_store_does_not_create_one(tmp_path: Path) -> None:
     with pytest.raises(StoreUnavailable, match="no store yet"):
         await SqlStore.open(f"sqlite:///{tmp_path}/none.db", migrate=False)
-    assert list(tmp_path.iterdir()) == []
+    assert os.listdir(tmp_path) == []
 
 
 def test_the_list_of_revisions_is_the_folder() -> None:

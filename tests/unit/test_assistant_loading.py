@@ -68,13 +68,13 @@ def test_a_small_rasa_folder_without_flows_loads(tmp_path: Path) -> None:
 
 
 def test_a_folder_in_one_language_needs_no_other(tmp_path: Path) -> None:
-    domain = DOMAIN.split("  - text: hello")[0]
+    domain = DOMAIN.split("  - text: hello", maxsplit=1)[0]
     folder = folder_with(tmp_path, domain=domain, assistant="languages: [zh]\n")
     assert load_assistant(folder).languages == ("zh",)
 
 
 def test_the_language_of_config_yml_counts_without_settings(tmp_path: Path) -> None:
-    folder = folder_with(tmp_path, domain=DOMAIN.split("  - text: hello")[0], config="language: en\n")
+    folder = folder_with(tmp_path, domain=DOMAIN.split("  - text: hello", maxsplit=1)[0], config="language: en\n")
     (folder / "assistant.yml").unlink()
     assert load_assistant(folder).languages == ("en",)
 

@@ -6,19 +6,27 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from bot.dialogue import decide
 from bot.types import (
+    ArticleHit,
     Button,
+    Command,
+    Contact,
+    Content,
     CreateTask,
+    Location,
+    Media,
     Need,
     OpenCase,
     Owner,
     RecordConsent,
     ReleaseHandoff,
     RequestHandoff,
+    Unsupported,
     UpdateCase,
     UpdateCustomer,
 )
-from tests.builders import NIGHT, NOON, Chat, a_case, a_customer, an_article, an_order, an_understanding, shop
+from tests.builders import NIGHT, NOON, Chat, a_case, a_customer, a_turn, an_article, an_order, an_understanding, shop
 
 # --- orders -----------------------------------------------------------------------------------------------------
 
@@ -501,9 +509,20 @@ def test_a_button_of_a_finished_question_changes_nothing() -> None:
 
 def test_every_flow_of_the_shop_is_tested_by_name() -> None:
     assert set(shop().flows) == {
-        "order_status", "complaint", "complaint_status", "return_request", "exchange_request", "refund_status",
-        "repair_booking", "callback_request", "human_handoff", "subscribe_news", "unsubscribe_news", "praise", "suggestion",
-    }  # fmt: skip
+        "order_status",
+        "complaint",
+        "complaint_status",
+        "return_request",
+        "exchange_request",
+        "refund_status",
+        "repair_booking",
+        "callback_request",
+        "human_handoff",
+        "subscribe_news",
+        "unsubscribe_news",
+        "praise",
+        "suggestion",
+    }
 
 
 def test_things_are_named_in_the_customers_language() -> None:
@@ -513,3 +532,160 @@ def test_things_are_named_in_the_customers_language() -> None:
     said = chat.hear("滨江店", "inform", entities={"store": "Riverside"})
     assert "烤箱" in said
     assert "滨江店" in said
+
+
+@pytest.mark.parametrize(("words", "expected"), [("hello", "Hello"), ("哈喽", "您好"), ("👋", "文字"), ("", "文字")])
+def test_the_script_decides_for_a_first_message_whose_language_is_not_sure(words: str, expected: str) -> None:
+    understanding = an_understanding(words, "greet" if words.isalpha() else "", language="zh", is_sure=False)
+    assert expected in Chat().hear(words, understanding=understanding)
+
+
+def test_a_compound_message_is_decided_within_the_rounds_the_engine_allows() -> None:
+    chat = Chat()
+    words = "订单2391到哪了，订单10482呢，几点开门"
+    parts = [
+        an_understanding("订单2391到哪了", "order_status", entities={"order_number": "2391"}),
+        an_understanding("订单10482呢", "order_status", entities={"order_number": "10482"}),
+        an_understanding("几点开门", "opening_hours"),
+    ]
+    said = chat.hear(words, understanding=an_understanding(words, "order_status", parts=parts))
+    assert "2391" in said
+    assert "10482" in said
+    assert "10:00" in said
+
+
+@pytest.mark.parametrize(
+    ("intent", "confidence", "article", "expected"),
+    [
+        ("opening_hours", 0.95, an_article("答案", 0.9), ["utter_article"]),
+        ("opening_hours", 0.95, an_article("答案", 0.5), ["utter_opening_hours"]),
+        ("opening_hours", 0.95, an_article("答案", 0.9, is_sure=False), ["utter_opening_hours"]),
+        ("opening_hours", 0.95, an_article("answer", 0.9, language="en"), ["utter_opening_hours"]),
+        ("opening_hours", 0.2, an_article("答案", 0.5), ["utter_article"]),
+        ("out_of_scope", 0.95, an_article("答案", 0.5), ["utter_article"]),
+        ("", 0.0, an_article("答案", 0.5), ["utter_article"]),
+        ("greet", 0.95, an_article("答案", 0.9), ["utter_greet"]),
+        ("return_request", 0.95, an_article("答案", 0.9), ["utter_ask_order_number"]),
+        ("return_request", 0.5, an_article("答案", 0.9), ["utter_article"]),
+    ],
+)
+def test_when_an_article_answers_instead_of_the_intent(
+    intent: str, confidence: float, article: ArticleHit, expected: list[str]
+) -> None:
+    chat = Chat()
+    chat.hear("请问怎么办理？", intent, confidence, articles=[article])
+    assert chat.templates == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (Media("image", "f1"), "utter_media_received"),
+        (Media("voice", "f1"), "utter_voice_received"),
+        (Media("sticker", "f1"), "utter_no_words"),
+        (Location(31.2, 121.5), "utter_location_received"),
+        (Contact("13812345678", is_own=False), "utter_contact_other"),
+        (Contact("13812345678", is_own=True), "utter_contact_saved"),
+        (Contact("nobody"), "utter_contact_unreadable"),
+        (Unsupported("poll"), "utter_unsupported"),
+        (Command("start", "campaign-7"), "utter_greet"),
+        (Command("help"), "utter_help"),
+    ],
+)
+def test_messages_without_words_get_an_answer_of_their_own(content: Content, expected: str) -> None:
+    chat = Chat()
+    chat.send(content)
+    assert chat.templates == [expected]
+
+
+def test_the_payload_of_a_start_link_is_remembered() -> None:
+    chat = Chat()
+    chat.send(Command("start", "campaign-7"))
+    assert chat.state["start"] == "campaign-7"
+
+
+def test_a_photo_during_a_complaint_becomes_evidence_and_the_question_is_put_again() -> None:
+    chat = complain(Chat())
+    chat.send(Media("image", "photo-9"))
+    assert chat.templates == ["utter_evidence_added", "utter_ask_contact"]
+    chat.press("在这里回复")
+    assert chat.effect(OpenCase).details["evidence"] == "image:photo-9"
+
+
+def test_a_photo_shortly_before_the_complaint_belongs_to_it_too() -> None:
+    chat = Chat()
+    chat.send(Media("image", "photo-9"))
+    complain(chat)
+    chat.press("在这里回复")
+    assert chat.effect(OpenCase).details["evidence"] == "image:photo-9"
+
+
+def test_the_customers_own_contact_card_answers_the_question_for_a_phone_and_is_verified() -> None:
+    chat = complain(Chat())
+    chat.send(Contact("+8613812345678", is_own=True))
+    assert chat.effect(OpenCase).details["contact"] == "+8613812345678"
+    assert next(effect.phone_is_verified for effect in chat.effects if isinstance(effect, UpdateCustomer)) is True
+
+
+def test_a_question_about_being_human_is_answered_honestly() -> None:
+    assert "not a person" in Chat(language="en").hear("are you a real person?", "bot_challenge")
+
+
+def test_placeholders_are_all_filled_whatever_the_customer_typed() -> None:
+    chat = Chat()
+    chat.hear("查订单", "order_status")
+    said = chat.hear("{order_number} {0}", "", 0.0)
+    assert "“{order_number} {0}”不像是订单号" in said
+
+
+def test_the_same_turn_gives_the_same_decision() -> None:
+    turn = a_turn("我要投诉", "complaint")
+    assert decide(turn, shop()) == decide(turn, shop())
+
+
+def test_failing_to_get_a_number_is_said_and_opens_nothing() -> None:
+    chat = complain(Chat(elsewhere={Need("case_number", "complaint"): None}))
+    said = chat.press("在这里回复")
+    assert "没有办成" in said
+    assert not [effect for effect in chat.effects if isinstance(effect, OpenCase)]
+
+
+def test_words_for_a_special_value_are_understood_where_a_phone_is_asked() -> None:
+    chat = complain(Chat())
+    chat.hear("不用打电话了，在这里回复就行", "deny", 0.6)
+    assert chat.effect(OpenCase).details["contact"] == "chat"
+
+
+def test_a_flow_that_ends_without_a_word_is_closed_politely() -> None:
+    chat = Chat()
+    chat.hear("我要退货，订单9999", "return_request", entities={"order_number": "9999"})
+    chat.hear("不用", "deny")
+    assert chat.templates == ["utter_flow_over"]
+
+
+def test_a_case_number_in_mid_flow_is_looked_up() -> None:
+    chat = Chat(cases=[a_case(), a_case("C-1030-2")])
+    chat.hear("请给我回电话", "callback_request")
+    assert "C-1024-7" in chat.hear("C-1024 怎么样了？", "complaint_status")
+    assert chat.templates[-1] == "utter_ask_callback_phone"
+
+
+def test_after_a_long_talk_with_an_operator_an_old_flow_does_not_swallow_the_next_message() -> None:
+    chat = Chat()
+    chat.hear("我要投诉", "complaint")
+    chat.owner = Owner.OPERATOR
+    for _ in range(5):
+        chat.wait(minutes=10)
+        chat.hear("好的我知道了", "affirm")
+    chat.owner = Owner.BOT
+    chat.hear("水壶可以寄到上海吗？", "delivery_options")
+    assert chat.templates == ["utter_delivery_options"]
+
+
+def test_an_order_talked_about_long_ago_is_not_assumed() -> None:
+    chat = Chat(orders=[an_order("2391"), an_order("10482")])
+    chat.hear("订单2391到哪了", "order_status", entities={"order_number": "2391"})
+    assert "2391" in chat.hear("现在到哪了", "order_status")
+    chat.wait(hours=20)
+    chat.hear("我的订单到哪了", "order_status")
+    assert chat.templates == ["utter_ask_order_number"]

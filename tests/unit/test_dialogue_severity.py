@@ -19,8 +19,10 @@ from tests.builders import NOON, a_case
         "孩子被划伤了",
         "The kettle caught fire",
         "it gave me an electric shock",
-    ]
-    + ["smoke came out of the oven", "my daughter was injured", "the lamp exploded"],
+        "smoke came out of the oven",
+        "my daughter was injured",
+        "the lamp exploded",
+    ],
 )
 def test_danger_is_critical(words: str) -> None:
     assert severity(words) == 4
@@ -34,8 +36,10 @@ def test_danger_is_critical(words: str) -> None:
         "我会在微博曝光",
         "I will call my lawyer",
         "I'll report you to consumer protection",
-    ]
-    + ["this is a scam", "第三次了，太过分了", "this is unacceptable, it happened again"],
+        "this is a scam",
+        "第三次了，太过分了",
+        "this is unacceptable, it happened again",
+    ],
 )
 def test_authorities_the_press_and_anger_over_a_repetition_are_urgent(words: str) -> None:
     assert severity(words) == 3

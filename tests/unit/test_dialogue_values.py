@@ -56,8 +56,14 @@ def test_order_numbers(words: str, number: str | None) -> None:
 
 @pytest.mark.parametrize(
     ("words", "number"),
-    [("what about C-1024?", "C-1024"), ("c-1024-7", "C-1024-7"), ("C1024", "C-1024"), ("ABC-1024", None), ("C-12", None)],
-)  # fmt: skip
+    [
+        ("what about C-1024?", "C-1024"),
+        ("c-1024-7", "C-1024-7"),
+        ("C1024", "C-1024"),
+        ("ABC-1024", None),
+        ("C-12", None),
+    ],
+)
 def test_case_numbers(words: str, number: str | None) -> None:
     assert case_number(words) == number
 
@@ -126,8 +132,19 @@ def test_days_are_found_as_seen_from_a_wednesday(words: str, day: date | None) -
 
 @pytest.mark.parametrize(
     ("words", "agrees"),
-    [("是的", True), ("Yes.", True), ("👍", True), ("不用", False), ("no!", False), ("👎", False)]
-    + [("maybe", None), ("👍👎", None), ("🙂", None), ("", None), ("yes but no", None)],
+    [
+        ("是的", True),
+        ("Yes.", True),
+        ("👍", True),
+        ("不用", False),
+        ("no!", False),
+        ("👎", False),
+        ("maybe", None),
+        ("👍👎", None),
+        ("🙂", None),
+        ("", None),
+        ("yes but no", None),
+    ],
 )
 def test_yes_and_no(words: str, agrees: bool | None) -> None:
     assert yes_or_no(words) is agrees
@@ -139,6 +156,9 @@ def test_stop_and_cancel_words_are_whole_messages() -> None:
     assert not is_stop_word("how do I unsubscribe my friend")
     assert is_cancel_word("算了。")
     assert not is_cancel_word("取消订单")
+
+
+MOMENTS = st.integers(0, 5_000_000).map(lambda minutes: datetime(2020, 1, 1, tzinfo=UTC) + timedelta(minutes=minutes))
 
 
 def at(hour: int, minute: int = 0) -> datetime:
@@ -166,7 +186,7 @@ def test_four_staffed_hours_from_any_time_of_the_day(moment: datetime, expected:
     assert say_time(due, moment, HOURS.timezone, "zh") == expected
 
 
-@given(st.datetimes(datetime(2020, 1, 1), datetime(2030, 1, 1), timezones=st.just(UTC)), st.integers(1, 40))
+@given(MOMENTS, st.integers(1, 40))
 def test_a_promise_is_always_kept_inside_staffed_hours(moment: datetime, hours: int) -> None:
     due = after_staffed(moment, HOURS, timedelta(hours=hours))
     assert due > moment

@@ -68,14 +68,22 @@ def test_the_version_changes_with_the_content_only() -> None:
         ("    - id: a\n      noop: true\n    - id: a\n      noop: true\n", 7, "used twice"),
         ("    - noop: true\n      next: END\n    - collect: wish\n", 7, "can never be reached"),
         ("    - id: a\n      noop: true\n    - noop: true\n      next: a\n", 5, "never ask anything"),
-        ("    - collect: wish\n      next:\n      - if: slots.nothing\n        then: END\n      - else: END\n", 5, "unknown slot"),
-        ("    - collect: wish\n      rejections:\n      - if: 'slots.wish ='\n        utter: utter_wrong\n", 7, "bad condition"),
+        (
+            "    - collect: wish\n      next:\n      - if: slots.nothing\n        then: END\n      - else: END\n",
+            5,
+            "unknown slot",
+        ),
+        (
+            "    - collect: wish\n      rejections:\n      - if: 'slots.wish ='\n        utter: utter_wrong\n",
+            7,
+            "bad condition",
+        ),
         ("    - set_slots:\n      - nothing: 1\n", 5, "sets unknown slot"),
         ("    - set_slots: []\n", 5, "sets nothing"),
         ("      []\n", 4, "has no steps"),
         ("    - just words\n", 5, "must be a mapping"),
     ],
-)  # fmt: skip
+)
 def test_a_wrong_flow_is_refused_with_line_and_reason(steps: str, line: int, reason: str) -> None:
     with pytest.raises(AssistantInvalid) as refused:
         flows_of(flow_with(steps))
@@ -93,9 +101,14 @@ def test_a_wrong_flow_is_refused_with_line_and_reason(steps: str, line: int, rea
         ("flows:\n  one:\n    steps:\n    - collect: wish\n", "needs a description"),
         (flow_with("    - collect: wish\n", "    nlu_trigger:\n    - intent: weather\n"), "unknown intent 'weather'"),
         (flow_with("    - collect: wish\n", "    persisted_slots: [x]\n"), "unknown slot 'x'"),
-        (flow_with("    - collect: wish\n", "    nlu_trigger:\n    - intent: {name: complaint, confidence_threshold: 2}\n"), "0 to 1"),
+        (
+            flow_with(
+                "    - collect: wish\n", "    nlu_trigger:\n    - intent: {name: complaint, confidence_threshold: 2}\n"
+            ),
+            "0 to 1",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_wrong_file_is_refused(source: str, reason: str) -> None:
     with pytest.raises(AssistantInvalid, match=reason):
         flows_of(source)

@@ -11,9 +11,16 @@ from hypothesis import strategies as st
 from bot.conditions import ConditionInvalid, parse
 
 VALUES: dict[str, dict[str, Any]] = {
-    "slots": {"wish": "refund", "severity": 3, "found": True, "phone": "+8613812345678", "since": "2024-11-21", "empty": None},
+    "slots": {
+        "wish": "refund",
+        "severity": 3,
+        "found": True,
+        "phone": "+8613812345678",
+        "since": "2024-11-21",
+        "empty": None,
+    },
     "context": {"today": "2024-11-20", "orders": 2},
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(
@@ -51,12 +58,31 @@ def test_a_condition_means_what_it_says(source: str, holds: bool) -> None:
 @pytest.mark.parametrize(
     "source",
     [
-        "", "slots.wish =", "= 3", "slots.wish = 3 slots.found", "wish", "slots", "other.wish", "(slots.found", "slots.found)",
-        "__import__('os').system('x')", "slots.__class__.__mro__", "slots.wish()", "slots['wish']", "slots.wish + 1",
-        'slots.wish matches "["', "slots.wish matches slots.found", "not " * 50 + "slots.found", "(" * 200, "[" * 200,
-        "slots.found and " * 100 + "slots.found", "slots.wish in [1", "lambda: 1", "slots.wish if 1 else 2",
+        "",
+        "slots.wish =",
+        "= 3",
+        "slots.wish = 3 slots.found",
+        "wish",
+        "slots",
+        "other.wish",
+        "(slots.found",
+        "slots.found)",
+        "__import__('os').system('x')",
+        "slots.__class__.__mro__",
+        "slots.wish()",
+        "slots['wish']",
+        "slots.wish + 1",
+        'slots.wish matches "["',
+        "slots.wish matches slots.found",
+        "not " * 50 + "slots.found",
+        "(" * 200,
+        "[" * 200,
+        "slots.found and " * 100 + "slots.found",
+        "slots.wish in [1",
+        "lambda: 1",
+        "slots.wish if 1 else 2",
     ],
-)  # fmt: skip
+)
 def test_anything_else_is_refused(source: str) -> None:
     with pytest.raises(ConditionInvalid):
         parse(source)

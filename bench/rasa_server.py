@@ -1,0 +1,84 @@
+"""A real Rasa 3.6.21 server on the sample assistant, where its environment has been installed (`make rasa`)."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import monotonic, sleep
+from types import ModuleType
+from urllib.error import URLError
+from urllib.request import ProxyHandler, build_opener
+
+from bench.processes import ROOT, NotStarted, clean_environment
+
+SCRIPT = ROOT / "scripts" / "rasa_env.py"
+HOW = (
+    "there is no Rasa environment; `make rasa` (or `python scripts/rasa_env.py ensure`) installs one, with Python 3.10, "
+    "in about two minutes"
+)
+READY_WITHIN_S = 900.0  # a first start trains the model
+
+
+def is_installed() -> bool:
+    """True when the environment is complete; nothing is installed."""
+    script = _script()
+    return bool(script.is_complete(script.env_folder(os.environ), os.environ))
+
+
+@contextmanager
+def rasa_server() -> Iterator[tuple[str, int]]:
+    """(address, process id) of a server that has loaded its model. Raises: NotStarted."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    # The script becomes Rasa, so this is Rasa's own process id; what a developer has set for Rasa stays.
+    environment = {name: value for name, value in os.environ.items() if name.startswith("FRONTDESK_")}
+    server = subprocess.Popen(
+        [sys.executable, str(SCRIPT), "serve", "--port", str(port)],
+        env=clean_environment(environment),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        _wait(server, url)
+        yield url, server.pid
+    finally:
+        server.terminate()
+        try:
+            server.communicate(timeout=20)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.communicate()
+
+
+def _wait(server: subprocess.Popen[str], url: str) -> None:
+    opener = build_opener(ProxyHandler({}))
+    until = monotonic() + READY_WITHIN_S
+    while monotonic() < until:
+        if server.poll() is not None:
+            _, said = server.communicate()
+            raise NotStarted(f"Rasa did not start: {said.strip()[-500:]}")
+        try:
+            with opener.open(f"{url}/status", timeout=5) as response:
+                if response.status == 200:
+                    return
+        except (URLError, OSError):
+            sleep(0.5)
+    raise NotStarted(f"Rasa did not answer within {READY_WITHIN_S:.0f} s")
+
+
+def _script() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("rasa_env", SCRIPT)
+    if spec is None or spec.loader is None:
+        raise NotStarted(f"{SCRIPT.name} is missing")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -1,0 +1,167 @@
+"""The whole desk in this process: real app, real HTTP on the loopback, the stand-in for Telegram; and people to talk to it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import aiohttp
+from pydantic import SecretStr
+
+from channels.simulators.telegram import TelegramSimulator
+from channels.simulators.telegram_methods import Limits
+from channels.simulators.telegram_world import Customer
+from channels.web.tokens import sign_identity
+from config.settings import ChannelsSettings, NluSettings, Settings, TelegramSettings, WebSettings
+from crm_sync.customers import customer_record, find_customers
+from crm_sync.imports import import_orders
+from frontdesk.app import ALL_ROLES, App
+from frontdesk.http import build_http
+from frontdesk.serving import HttpServer, listen
+from tests.faults.customers import Visitor
+
+ROOT = Path(__file__).parents[2]
+IDENTITY_SECRET = "shared with the shop's own site"
+TELEGRAM_ACCOUNT = "main"
+WITHIN_S = 15.0
+
+
+class Chat(Protocol):
+    """A customer's side of a conversation, whatever the channel."""
+
+    key: str  # channel/account/external id, as `frontdesk customer show` takes it
+
+    async def ask(self, text: str, expect: str) -> str:
+        """What the desk answers, once `expect` is in it. Raises: TimeoutError."""
+        ...
+
+    async def press(self, label: str, expect: str) -> str: ...
+
+
+@dataclass
+class WebChat:
+    visitor: Visitor
+
+    @property
+    def key(self) -> str:
+        return f"web/default/{self.visitor.user}"
+
+    async def ask(self, text: str, expect: str) -> str:
+        before = len(self.visitor.replies)
+        await self.visitor.say(text)
+        return await self._answer(before, expect)
+
+    async def press(self, label: str, expect: str) -> str:
+        before = len(self.visitor.replies)
+        await self.visitor.press(label)
+        return await self._answer(before, expect)
+
+    async def _answer(self, before: int, expect: str) -> str:
+        await self.visitor.until(lambda: expect in "\n".join(self.visitor.replies[before:]), WITHIN_S)
+        return "\n".join(self.visitor.replies[before:])
+
+
+@dataclass
+class TelegramChat:
+    customer: Customer
+
+    @property
+    def key(self) -> str:
+        return f"telegram/{TELEGRAM_ACCOUNT}/{self.customer.user_id}"
+
+    async def ask(self, text: str, expect: str) -> str:
+        before = len(self.customer.received)
+        self.customer.send_text(text)
+        return await self._answer(before, expect)
+
+    async def press(self, label: str, expect: str) -> str:
+        before = len(self.customer.received)
+        self.customer.press(label)
+        return await self._answer(before, expect)
+
+    async def _answer(self, before: int, expect: str) -> str:
+        def answer() -> str:
+            return "\n".join(shown.text for shown in self.customer.received[before:])
+
+        if not await self.customer.bot.pulse.until(lambda: expect in answer(), WITHIN_S):
+            raise TimeoutError(f"expected {expect!r}, got {answer()!r}")
+        return answer()
+
+
+@dataclass
+class DeskUnderTest:
+    """The running desk; `chat` opens a conversation."""
+
+    app: App
+    url: str
+    simulator: TelegramSimulator
+    http: aiohttp.ClientSession
+    visitors: list[Visitor]
+
+    async def chat(self, channel: str, who: str, language: str = "en") -> Chat:
+        """A signed-in web visitor or a Telegram user; `who` is digits and means the same person each time."""
+        if channel == "telegram":
+            return TelegramChat(self.simulator.user(int(who), language="zh-hans" if language == "zh" else "en"))
+        issued_at = int(time.time())
+        signature = sign_identity(IDENTITY_SECRET, account="default", user=who, issued_at=issued_at)
+        identity = {"user": who, "issued_at": issued_at, "signature": signature, "language": language}
+        return await self._visit(identity)
+
+    async def stranger(self, language: str = "en") -> WebChat:
+        """An anonymous visitor."""
+        return await self._visit({"language": language})
+
+    async def record(self, chat: Chat) -> dict[str, Any]:
+        """What `frontdesk customer show` shows of this customer."""
+        (customer,) = await find_customers(self.app.store.database, chat.key)
+        return await customer_record(self.app.store.database, customer)
+
+    async def import_orders(self, file: Path) -> None:
+        report = await import_orders(self.app.store.database, file)
+        assert not report.errors
+
+    async def address(self) -> str:
+        return self.url
+
+    async def _visit(self, identity: dict[str, Any]) -> WebChat:
+        visitor = Visitor(self.address, self.http, identity=identity)
+        self.visitors.append(visitor)
+        await visitor.open()
+        return WebChat(visitor)
+
+
+@asynccontextmanager
+async def desk_under_test(folder: Path) -> AsyncIterator[DeskUnderTest]:
+    """A desk with an empty SQLite store, the sample shop, and both channels open."""
+    limits = Limits(chat_per_s=1000, chat_burst=1000)
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=5)
+    async with TelegramSimulator(limits=limits) as simulator, aiohttp.ClientSession(timeout=timeout) as http:
+        settings = Settings(
+            database_url=SecretStr(f"sqlite:///{folder}/desk.db"),
+            secret_key=(SecretStr("a key for whole-conversation tests"),),
+            nlu=NluSettings(model_dir=ROOT / ".frontdesk" / "model"),
+            channels=ChannelsSettings(
+                web={"default": WebSettings(identity_secret=SecretStr(IDENTITY_SECRET))},
+                telegram={
+                    TELEGRAM_ACCOUNT: TelegramSettings(
+                        token=SecretStr(simulator.token), api_base_url=simulator.url, per_chat_per_s=50
+                    )
+                },
+            ),
+        )
+        app = await App.open(settings)
+        listener = listen("127.0.0.1", 0)
+        server = HttpServer(build_http(app), listener)
+        await app.serve(ALL_ROLES, server)
+        visitors: list[Visitor] = []
+        try:
+            url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+            yield DeskUnderTest(app, url, simulator, http, visitors)
+        finally:
+            for visitor in visitors:
+                await visitor.close()
+            await app.stop(server)

@@ -1,0 +1,164 @@
+"""Articles: reading them, finding them, and knowing when an answer is good enough."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bot.errors import AssistantInvalid
+from nlu.knowledge import Article, ArticleIndex, Question, evaluate_articles, evaluate_index, load_articles
+
+SAMPLE = Path(__file__).parents[2] / "config" / "assistants" / "shop" / "knowledge"
+MARKDOWN = """---
+id: parking
+language: en
+title: Can I park at the store?
+questions:
+  - where to leave my car
+tags: [store]
+---
+Yes, two hours are free.
+"""
+
+
+def an_article(id_: str, title: str, answer: str = "Answer.", *questions: str, language: str = "en") -> Article:
+    return Article(id_, language, title, answer, questions)
+
+
+SHOP = (
+    an_article("parking", "Can I park at the store?", "Two hours are free.", "where can I leave my car"),
+    an_article("hours", "When are you open?", "From 10:00 to 21:00.", "opening hours", "are you open on Sunday"),
+    an_article("refund", "When do I get my money back?", "In 3 to 5 days.", "how long does a refund take"),
+    an_article("hours", "你们几点开门？", "10:00 到 21:00。", "营业时间", language="zh"),
+    an_article("refund", "退款多久到账？", "三到五天。", "什么时候能收到退款", language="zh"),
+)
+
+
+def test_markdown_folder_is_read_in_depth(tmp_path: Path) -> None:
+    (tmp_path / "en").mkdir()
+    (tmp_path / "en" / "parking.md").write_text(MARKDOWN, encoding="utf-8")
+    (tmp_path / "questions.csv").write_text("question,article,language\na,parking,en\n", encoding="utf-8")
+    assert load_articles(tmp_path) == [
+        Article(
+            "parking",
+            "en",
+            "Can I park at the store?",
+            "Yes, two hours are free.",
+            ("where to leave my car",),
+            ("store",),
+        )
+    ]
+
+
+def test_tables_and_json_lines_carry_the_same(tmp_path: Path) -> None:
+    table = tmp_path / "a.csv"
+    table.write_text('\ufeffid,language,title,answer,questions\np,en,Park?,Yes.,"car|van"\n', encoding="utf-8")
+    lines = tmp_path / "a.jsonl"
+    lines.write_text(
+        '{"id":"p","language":"en","title":"Park?","answer":"Yes.","questions":["car","van"]}\n\n', encoding="utf-8"
+    )
+    assert load_articles(table) == load_articles(lines) == [Article("p", "en", "Park?", "Yes.", ("car", "van"))]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "line", "reason"),
+    [
+        ("a.md", "no front matter", 1, "front matter"),
+        ("a.md", "---\nid: x\n", 1, "not closed"),
+        ("a.md", "---\nid: x\nlanguage: en\ntitle: [\n---\nbody", 4, "not YAML"),
+        ("a.md", "---\nid: x\nlanguage: en\n---\nbody", 1, "`title` is missing"),
+        ("a.md", "---\nid: x\nlanguage: en\ntitle: t\n---\n", 1, "`answer` is missing"),
+        ("a.md", "---\nid: x\nlanguage: fr\ntitle: t\n---\nbody", 1, "must be zh or en"),
+        ("a.csv", "id,title\nx,y\n", 1, "column `language`"),
+        ("a.jsonl", '{"id": 1,}\n', 1, "not JSON"),
+        ("a.xlsx", "PK", None, "save the sheet as CSV"),
+        ("a.pdf", "x", None, "must be .md"),
+    ],
+)
+def test_mistakes_are_named_with_file_line_and_reason(
+    tmp_path: Path, name: str, content: str, line: int | None, reason: str
+) -> None:
+    path = tmp_path / name
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(AssistantInvalid) as caught:
+        load_articles(path)
+    assert (caught.value.file, caught.value.line) == (name, line)
+    assert reason in caught.value.reason
+
+
+def test_the_same_id_twice_in_a_language_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_text(MARKDOWN, encoding="utf-8")
+    (tmp_path / "b.md").write_text(MARKDOWN, encoding="utf-8")
+    with pytest.raises(AssistantInvalid, match="`parking`"):
+        load_articles(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "article"),
+    [
+        ("is there somewhere for my car", "en", "parking"),
+        ("what time do you open tomorrow", "en", "hours"),
+        ("waiting for my refund", "en", "refund"),
+        ("请问营业到几点", "zh", "hours"),
+        ("退款怎么還沒收到", "zh", "refund"),
+    ],
+)
+def test_finds_the_article_in_the_customers_words(text: str, language: str, article: str) -> None:
+    assert ArticleIndex(SHOP).ask(text, language=language)[0].article_id == article  # type: ignore[arg-type]
+
+
+def test_typed_title_is_answered_for_sure() -> None:
+    hit = ArticleIndex(SHOP).ask("WHEN are you open", language="en")[0]
+    assert (hit.article_id, hit.answer, hit.is_sure) == ("hours", "From 10:00 to 21:00.", True)
+
+
+@pytest.mark.parametrize("text", ["", "。。。", "🫥", "xyzzy"])
+def test_words_nobody_wrote_find_nothing(text: str) -> None:
+    assert ArticleIndex(SHOP).ask(text, language="en") == ()
+
+
+def test_language_and_top_are_kept() -> None:
+    index = ArticleIndex(SHOP)
+    assert {hit.language for hit in index.ask("退款 refund open", language="zh", top=5)} == {"zh"}
+    assert len(index.ask("when do you open and refund money", language="en", top=2)) == 2
+    assert index.ask("open", language="en", top=0) == ()
+    assert ArticleIndex(()).ask("open", language="en") == ()
+
+
+@settings(deadline=None)
+@given(st.text(max_size=400))
+def test_any_question_gets_scores_in_order(text: str) -> None:
+    for language in ("zh", "en"):
+        scores = [hit.score for hit in INDEX.ask(text, language=language, top=5)]  # type: ignore[arg-type]
+        assert scores == sorted(scores, reverse=True)
+        assert all(0 <= score <= 1 for score in scores)
+
+
+INDEX = ArticleIndex(SHOP)
+
+
+def test_measures_are_those_of_the_ranks() -> None:
+    asked = [Question("opening hours", "hours", "en"), Question("where to leave my car", "refund", "en")]
+    report = evaluate_index(ArticleIndex(SHOP), asked)
+    assert report["recall@1"] == 0.5
+    assert report["recall@5"] >= 0.5
+    assert report["questions"] == 2
+
+
+def test_question_for_an_unknown_article_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_text(MARKDOWN, encoding="utf-8")
+    questions = tmp_path / "questions.csv"
+    questions.write_text("question,article,language\ncar?,garage,en\n", encoding="utf-8")
+    with pytest.raises(AssistantInvalid, match="unknown article `garage`"):
+        evaluate_articles(tmp_path, questions)
+
+
+def test_sample_assistant_answers_most_paraphrases_and_is_rarely_wrong_when_sure() -> None:
+    report = evaluate_articles(SAMPLE, SAMPLE / "questions.csv")
+    assert report["recall@1"] >= 0.7
+    assert report["recall@5"] >= 0.85
+    assert report["sure_share"] >= 0.3
+    assert report["sure_precision"] >= 0.9

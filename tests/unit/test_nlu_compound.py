@@ -1,0 +1,89 @@
+"""Messages with several requests in them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bot.types import ScoredIntent, Understanding
+from nlu.compound import CompoundEngine, may_be_compound, split_clauses
+
+NOW = datetime(2026, 11, 22, tzinfo=UTC)
+
+
+class KeywordEngine:
+    """Understands by keyword, so that a test says what each clause means."""
+
+    name = "keywords"
+    _KNOWN = (
+        (("complain", "投诉"), "complaint"),
+        (("arrived", "没到", "where is"), "order_status"),
+        (("hello", "你好"), "greet"),
+        (("refund", "退款"), "refund_status"),
+    )
+
+    async def parse(self, text: str, *, now: datetime, timezone: str) -> Understanding:
+        name = next((intent for keys, intent in self._KNOWN if any(key in text for key in keys)), "inform")
+        return Understanding(text, "zh", True, (ScoredIntent(name, 0.9),), (), "embedded")
+
+    async def is_ready(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("text", "clauses"),
+    [
+        ("order 2391 hasn't arrived and I want to complain", ("order 2391 hasn't arrived", "I want to complain")),
+        ("我的订单还没到，另外我要投诉", ("我的订单还没到", "我要投诉")),
+        ("Where is it? Also, my refund is late.", ("Where is it", "my refund is late")),
+        ("¥1,299.50 for a pan", ("¥1,299.50 for a pan",)),
+        ("bread and butter", ("bread and butter",)),
+        ("SO-20391", ("SO-20391",)),
+        ("version 3.1.2 of www.a.com", ("version 3.1.2 of www.a.com",)),
+        ("", ("",)),
+    ],
+)
+def test_clauses(text: str, clauses: tuple[str, ...]) -> None:
+    assert split_clauses(text) == clauses
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("order 2391 hasn't arrived and I want to complain", ["order_status", "complaint"]),
+        ("我的订单还没到，另外我要投诉", ["order_status", "complaint"]),
+        ("你好，我的订单还没到", []),
+        ("I want to complain, and I will complain again", []),
+        ("my order has not arrived", []),
+        ("where is my order, my number is 2391", []),
+    ],
+)
+async def test_parts_are_different_requests_only(text: str, parts: list[str]) -> None:
+    whole = await CompoundEngine(KeywordEngine()).parse(text, now=NOW, timezone="UTC")
+    assert [part.intent.name for part in whole.parts] == parts
+
+
+async def test_politeness_before_one_request_does_not_hide_it() -> None:
+    whole = await CompoundEngine(GreetsFirst()).parse("你好，我要投诉你们", now=NOW, timezone="UTC")
+    assert (whole.intent.name, whole.parts) == ("complaint", ())
+
+
+class GreetsFirst(KeywordEngine):
+    """Takes any message with a greeting in it for a greeting."""
+
+    _KNOWN = ((("你好",), "greet"), *KeywordEngine._KNOWN)
+
+
+def test_ordinary_messages_are_not_even_split() -> None:
+    for text in ("where is my order", "我的订单到哪了", "13812345678", "好的"):
+        assert not may_be_compound(text)
+
+
+@settings(deadline=None)
+@given(st.text(max_size=300))
+def test_clauses_invent_nothing(text: str) -> None:
+    for clause in split_clauses(text):
+        assert clause in text
