@@ -36,6 +36,7 @@ from bot.ports import (
 )
 from bot.rendering import render
 from bot.types import (
+    ArticleHit,
     Conversation,
     Decision,
     Event,
@@ -145,7 +146,7 @@ class Engine:
         words = words_of(message)
         if words is None:
             understanding = nothing_said(fallback_language)
-            articles = ()
+            articles: tuple[ArticleHit, ...] = ()
         else:
             understanding = await runtime.nlu.parse(words, now=now, timezone=timezone)
             language = understanding.language if understanding.language_is_sure else fallback_language

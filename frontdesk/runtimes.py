@@ -93,7 +93,10 @@ class Runtimes:
             self._bind()
 
     async def _load_one(self, folder: Path, *, train: bool = True) -> None:
+        before = self._loaded.get(folder)
         assistant = load_assistant(folder)
+        if before is not None:
+            assistant = assistant.remembering(before.assistant)  # flows that run go on in the version they began with
         name = model_name(folder)
         active = await self._store.active_model(name)
         if train and (active is None or active.training_hash != training_hash(folder)):
@@ -102,7 +105,6 @@ class Runtimes:
             active = await self._store.active_model(name)
         if active is None:
             raise ServiceError("nlu", f"no model for {name}")
-        before = self._loaded.get(folder)
         nlu = before.nlu if before else None
         if nlu is None or before is None or before.model_version != active.version:
             embedded = EmbeddedEngine(unpack(active.packed))

@@ -1,4 +1,4 @@
-"""The whole desk in this process: real app, real HTTP on the loopback, the stand-in for Telegram; and people to talk to it."""
+"""The whole desk in this process: real app, real HTTP on the loopback, the stand-in for Telegram, people to talk to it."""
 
 from __future__ import annotations
 
