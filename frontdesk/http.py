@@ -51,6 +51,7 @@ def build_http(app: App) -> Starlette:
             hub=app.hub,
             signals=app.signals,
             secrets=app.secret_keys,
+            public_url=app.settings.public_url,
             max_body_bytes=app.settings.max_body_bytes,
         ),
     ]

@@ -27,7 +27,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -106,7 +106,8 @@ def runs(python: Path, environ: Mapping[str, str]) -> bool:
     return probe.returncode == 0
 
 
-def find_python310(environ: Mapping[str, str]) -> Path:
+def find_python310(environ: Mapping[str, str], places: Iterable[Path] | None = None) -> Path:
+    """The first of `places` (default: everywhere one may be) that runs; `FRONTDESK_PYTHON310` instead, if it is set."""
     named = environ.get("FRONTDESK_PYTHON310")
     if named:
         found = shutil.which(named, path=environ.get("PATH"))
@@ -117,7 +118,7 @@ def find_python310(environ: Mapping[str, str]) -> Path:
             "correct it or unset it to have one looked for."
         )
     seen: set[Path] = set()
-    for candidate in candidates(environ):
+    for candidate in candidates(environ) if places is None else places:
         if candidate not in seen and candidate.is_file() and runs(candidate, environ):
             return candidate
         seen.add(candidate)

@@ -86,12 +86,12 @@ def _shape(scored: dict[str, Any]) -> dict[str, type]:
 async def test_text_that_looks_like_a_command_is_classified_like_any_text(mini: RasaServer) -> None:
     shortcut = mini.parse("/greet")
     assert shortcut["intent"] == {"name": "greet", "confidence": 1.0}, "Rasa no longer has the trap this is about"
-    for typed in ("/restart I want to complain", '/greet{"x": 1} your service is terrible', " //complaint 我要投诉"):
+    for typed in ("/ I want to complain", " //complaint 我要投诉", "/greet I want to complain about your service"):
         answer = await understood(mini, typed)
         assert answer.intent.name == "complaint"
-        assert "restart" not in {scored.name for scored in answer.intents}
-    assert mini.parse("/restart")["intent"]["name"] == "restart"
-    assert "restart" not in {scored.name for scored in (await understood(mini, "/restart")).intents}
+    for typed in ("/restart", "/greet", '/greet{"name": "x"}', "／greet", "\x1c/greet"):
+        # A shortcut would be ranked alone; a classifier ranks all it knows.
+        assert {scored.name for scored in (await understood(mini, typed)).intents} == INTENTS
 
 
 ODD = {

@@ -1,4 +1,4 @@
-"""The whole desk in this process: real app, real HTTP on the loopback, the stand-in for Telegram, people to talk to it."""
+"""The whole desk in this process: real app, real HTTP on the loopback, a stand-in for Telegram, and its customers."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ ROOT = Path(__file__).parents[2]
 IDENTITY_SECRET = "shared with the shop's own site"
 TELEGRAM_ACCOUNT = "main"
 WITHIN_S = 15.0
+STORE = "desk.db"
 
 
 class Chat(Protocol):
@@ -134,26 +135,32 @@ class DeskUnderTest:
         return WebChat(visitor)
 
 
+def shop_settings(folder: Path) -> Settings:
+    """The sample shop on an SQLite store in this folder."""
+    return Settings(
+        database_url=SecretStr(f"sqlite:///{folder}/{STORE}"),
+        secret_key=(SecretStr("a key for whole-conversation tests"),),
+        nlu=NluSettings(model_dir=ROOT / ".frontdesk" / "model"),
+        channels=ChannelsSettings(web={"default": WebSettings(identity_secret=SecretStr(IDENTITY_SECRET))}),
+    )
+
+
+async def prepare(folder: Path) -> None:
+    """The store is there, with tables, administrator and trained model."""
+    app = await App.open(shop_settings(folder))
+    await app.close()
+
+
 @asynccontextmanager
 async def desk_under_test(folder: Path) -> AsyncIterator[DeskUnderTest]:
-    """A desk with an empty SQLite store, the sample shop, and both channels open."""
+    """The sample shop on the store in this folder, with both channels open."""
     limits = Limits(chat_per_s=1000, chat_burst=1000)
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=5)
     async with TelegramSimulator(limits=limits) as simulator, aiohttp.ClientSession(timeout=timeout) as http:
-        settings = Settings(
-            database_url=SecretStr(f"sqlite:///{folder}/desk.db"),
-            secret_key=(SecretStr("a key for whole-conversation tests"),),
-            nlu=NluSettings(model_dir=ROOT / ".frontdesk" / "model"),
-            channels=ChannelsSettings(
-                web={"default": WebSettings(identity_secret=SecretStr(IDENTITY_SECRET))},
-                telegram={
-                    TELEGRAM_ACCOUNT: TelegramSettings(
-                        token=SecretStr(simulator.token), api_base_url=simulator.url, per_chat_per_s=50
-                    )
-                },
-            ),
-        )
-        app = await App.open(settings)
+        telegram = TelegramSettings(token=SecretStr(simulator.token), api_base_url=simulator.url, per_chat_per_s=50)
+        settings = shop_settings(folder)
+        channels = settings.channels.model_copy(update={"telegram": {TELEGRAM_ACCOUNT: telegram}})
+        app = await App.open(settings.model_copy(update={"channels": channels}))
         listener = listen("127.0.0.1", 0)
         server = HttpServer(build_http(app), listener)
         await app.serve(ALL_ROLES, server)
