@@ -16,7 +16,6 @@ from crm_sync.schema import upgrade
 from crm_sync.store import SqlStore
 from tests import services
 
-
 # The same examples on every run, and no time limit: how fast a shared machine is says nothing about the code.
 # `HYPOTHESIS_PROFILE=explore` searches anew.
 settings.register_profile("suite", deadline=None, derandomize=True)
