@@ -14,6 +14,7 @@ CALL_FAULTS: Final = {
     "error_502": "HTTP 502 with an HTML page, after the call was carried out",
     "error_503": "HTTP 503, nothing carried out",
     "rate_limited": "HTTP 429 with retry_after = `seconds`",
+    "odd_answer": "HTTP 200 with a result that lacks most of its fields, after the call was carried out",
     "unreadable_answer": "HTTP 200 with a body that is no JSON, after the call was carried out",
 }
 UPDATE_FAULTS: Final = {

@@ -17,13 +17,14 @@ import orjson
 import structlog
 from aiohttp import web
 
+from bot.errors import Misconfigured
 from channels.simulators.faults import Fault, FaultPlan
 from channels.simulators.ledger import Ledger
 from channels.simulators.telegram_control import control_routes
 from channels.simulators.telegram_methods import Limits, Methods
 from channels.simulators.telegram_params import Refused
 from channels.simulators.telegram_webhook import WebhookDelivery
-from channels.simulators.telegram_world import Customer, Fields, SimulatedBot
+from channels.simulators.telegram_world import Customer, Fields, Group, SimulatedBot
 
 log = structlog.get_logger()
 
@@ -83,6 +84,16 @@ class TelegramSimulator:
         if user_id not in customers:
             customers[user_id] = Customer(bot or self.bot, user_id, name or f"User {user_id}", language)
         return customers[user_id]
+
+    def group(self, chat_id: int, title: str = "") -> Group:
+        """The group with this (negative) id; the bot is in it."""
+        customers = self.bot.customers
+        if chat_id not in customers:
+            customers[chat_id] = Group(self.bot, chat_id, title or f"Group {chat_id}")
+        found = customers[chat_id]
+        if not isinstance(found, Group):
+            raise TypeError(f"{chat_id} is a person")
+        return found
 
     # --- serving ----------------------------------------------------------------------------------------------------
 
@@ -220,6 +231,8 @@ def _broken(request: web.Request, fault: Fault) -> web.Response:
         return _refusal(Refused(503, "Service Unavailable"))
     if fault.kind == "error_502":
         return web.Response(status=502, text="<html><title>502 Bad Gateway</title></html>", content_type="text/html")
+    if fault.kind == "odd_answer":
+        return web.Response(body=b'{"ok":true,"result":{"message_id":1}}', content_type="application/json")
     if fault.kind == "unreadable_answer":
         return web.Response(body=b'{"ok":tru', content_type="application/json")
     if request.transport is not None:
@@ -228,9 +241,13 @@ def _broken(request: web.Request, fault: Fault) -> web.Response:
 
 
 async def serve_simulator(host: str, port: int, ledger_file: Path | None = None, *, token: str = DEFAULT_TOKEN) -> None:
-    """The stand-in as a process of its own, until cancelled. Raises: OSError when the port is taken."""
+    """The stand-in as a process of its own, until cancelled. Raises: Misconfigured when the port cannot be had."""
     simulator = TelegramSimulator(token, ledger_file=ledger_file)
-    await simulator.start(host, port)
+    try:
+        await simulator.start(host, port)
+    except (OSError, OverflowError) as exc:
+        await simulator.close()
+        raise Misconfigured(f"Port {port} on {host}", "cannot be opened; choose another with --port") from exc
     log.info("telegram_simulator_started", page=f"{simulator.url}/_sim/", api_base_url=simulator.url, bot_token=token)
     try:
         await asyncio.Event().wait()

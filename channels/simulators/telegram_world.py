@@ -308,6 +308,21 @@ class Customer:
         return self.bot.push("my_chat_member", body, self.user_id, text=new)
 
 
+class Group(Customer):
+    """A supergroup with the bot in it; what a member says there carries the group as its chat."""
+
+    def __init__(self, bot: SimulatedBot, chat_id: int, title: str) -> None:
+        super().__init__(bot, chat_id, title, "")
+        self.has_started = True
+
+    def as_chat(self) -> Fields:
+        return {"id": self.user_id, "title": self.name, "type": "supergroup"}
+
+    def said_by(self, member: Customer, text: str) -> int | None:
+        """`member` writes this in the group."""
+        return self.send_text(text, **{"from": member.as_user()})
+
+
 def _commands_in(text: str) -> list[Fields]:
     word = text.split(maxsplit=1)[0] if text.startswith("/") and text.split() else ""
     name = word[1:].partition("@")[0]

@@ -14,7 +14,8 @@ from itertools import accumulate
 
 from nlu.embedded.features import Features
 
-# How much words, pieces and concepts weigh; by cross-validation on BANKING77's training split, flat around these.
+# How much words, pieces and concepts weigh; held-out rows of BANKING77's training split, ten
+# examples per intent: 0.8 to 0.9 for concepts do about equally well.
 _GROUP_WEIGHTS = (1.0, 1.0, 0.85)
 # Large data sets repeat themselves: what occurs once among that many texts is mostly a typing error.
 _LARGE = 3000

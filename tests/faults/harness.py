@@ -19,7 +19,7 @@ from channels.simulators.telegram import TelegramSimulator
 from channels.simulators.telegram_methods import Limits
 from tests.faults.customers import Texter, Visitor, texter, words_for
 from tests.faults.judge import confirmed_updates, look_for_ourselves, run_checker
-from tests.faults.process import FRONTDESK, Desk
+from tests.faults.process import FRONTDESK, ROOT, Desk
 
 ASSISTANT = Path(__file__).parent / "assistant"
 SECRET_KEY = "only-for-the-fault-suite-0123456789"
@@ -33,6 +33,7 @@ def basic_settings(database_url: str, redis_url: str = "") -> dict[str, str]:
         "FRONTDESK_DATABASE_URL": database_url,
         "FRONTDESK_SECRET_KEY": SECRET_KEY,
         "FRONTDESK_ASSISTANT": str(ASSISTANT),
+        "FRONTDESK_NLU__MODEL_DIR": str(ROOT / ".frontdesk" / "model"),  # trained once per checkout, not per worker
         "FRONTDESK_LOG_FORMAT": "json",
         **({"FRONTDESK_REDIS_URL": redis_url} if redis_url else {}),
     }
