@@ -74,8 +74,8 @@ def _clauses(text: str) -> list[tuple[str, bool]]:
 def with_parts(whole: Understanding, understand: Callable[[str], Understanding]) -> Understanding:
     """`whole` with its `parts`, where there are several requests; `understand` is asked once per clause at most.
 
-    Where only one clause is a request and the whole was taken for politeness ("hello, where is my order"), that
-    clause's ranking becomes the ranking of the whole.
+    Where only one clause is a request and the whole was taken for politeness ("hello, where is my order") or for nothing
+    clear, that clause's ranking becomes the ranking of the whole.
     """
     if not may_be_compound(whole.text):
         return whole
@@ -94,8 +94,11 @@ def _combine(whole: Understanding, clauses: Sequence[tuple[Understanding, bool]]
     requests = list(_requests(clauses))
     if len(requests) >= 2:
         return replace(whole, parts=tuple(requests))
-    if len(requests) == 1 and whole.intent.name in NOT_REQUESTS and whole.intent.name != "cancel":
-        return replace(whole, intents=requests[0].intents)
+    if len(requests) == 1 and whole.intent.name != "cancel":
+        # "I want to complain, the kettle leaks": the story around a clear request must not blur it.
+        is_blurred = whole.intent.confidence < _SURE_ANNOUNCED and requests[0].intent.confidence >= _SURE
+        if is_blurred or whole.intent.name in NOT_REQUESTS:
+            return replace(whole, intents=requests[0].intents)
     return whole
 
 

@@ -320,7 +320,7 @@ class Group(Customer):
 
     def said_by(self, member: Customer, text: str) -> int | None:
         """`member` writes this in the group."""
-        return self.send_text(text, **{"from": member.as_user()})
+        return self.send_text(text, None, **{"from": member.as_user()})
 
 
 def _commands_in(text: str) -> list[Fields]:

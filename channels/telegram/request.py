@@ -82,7 +82,7 @@ class AiohttpRequest(BaseRequest):
         except ServiceError as failure:
             raise error.NetworkError(str(failure)) from failure
         answer = parsed(body)
-        if status == 200 and answer.get("ok") is True and "result" in answer:
+        if status == 200 and answer.get("ok") is True:
             return status, body
         code = code_of(status, answer)
         if code in _REFUSALS and isinstance(answer.get("description"), str):

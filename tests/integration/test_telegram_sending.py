@@ -7,6 +7,7 @@ import io
 import traceback
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -306,6 +307,45 @@ async def test_the_sender_stays_below_the_vendors_limits_and_keeps_order() -> No
         for chat in range(40, 70):
             expected = [row.part.text for row in rows if row.chat_id == str(chat)]
             assert [shown.text for shown in telegram.user(chat).received] == expected
+
+
+async def test_a_group_gets_at_most_twenty_messages_in_any_minute_while_others_go_on() -> None:
+    clock = SteppedClock()
+    async with TelegramSimulator(
+        TOKEN, now=lambda: clock.now().timestamp(), monotonic=clock.monotonic, limits=Limits(group_per_min=20)
+    ) as telegram:
+        telegram.group(-1007)
+        telegram.user(42).start()
+        rows = [an_outbound(number + 1, text=f"message {number}", chat="-1007") for number in range(50)]
+        rows += [an_outbound(number + 100, text=f"private {number}", chat="42") for number in range(50)]
+        outbox = MemoryOutbox(clock, rows)
+        adapter = TelegramAdapter("main", settings_for(telegram))
+        tokens = LocalRateTokens(clock.monotonic)
+        sender = Sender(
+            outbox,
+            {("telegram", "main"): adapter},
+            NoSignals(),
+            tokens,
+            clock,
+            policy=DeliveryPolicy(concurrency=1, hold_s=0.0),
+            sleep=clock.sleep,
+            monotonic=clock.monotonic,
+        )
+
+        while len(outbox.ended) < len(rows):
+            if not await sender.run_once():
+                clock.elapsed_s += 0.5
+        await adapter.close()
+
+        assert telegram.ledger.entries("call", outcome="refused") == []
+        assert [shown.text for shown in telegram.group(-1007).received] == [row.part.text for row in rows[:50]]
+        at = [
+            (entry["chat_id"], datetime.fromisoformat(entry["at"]).timestamp())
+            for entry in telegram.ledger.entries("call", method="sendMessage")
+        ]
+    group, private = ([moment for chat, moment in at if chat == wanted] for wanted in (-1007, 42))
+    assert max(sum(start <= moment < start + 60 for moment in group) for start in group) <= 20
+    assert private[-1] < group[-1]
 
 
 async def test_sends_to_different_chats_do_not_wait_for_each_other(

@@ -87,3 +87,20 @@ def test_ordinary_messages_are_not_even_split() -> None:
 def test_clauses_invent_nothing(text: str) -> None:
     for clause in split_clauses(text):
         assert clause in text
+
+
+class BlurredEngine(KeywordEngine):
+    """Sure of a clause, unsure of the whole story."""
+
+    async def parse(self, text: str, *, now: datetime, timezone: str) -> Understanding:
+        if "," in text:
+            ranking = (ScoredIntent("return_request", 0.35), ScoredIntent("complaint", 0.3))
+            return Understanding(text, "en", True, ranking, (), "embedded")
+        return await super().parse(text, now=now, timezone=timezone)
+
+
+async def test_a_story_around_one_clear_request_does_not_blur_it() -> None:
+    engine = CompoundEngine(BlurredEngine())
+    understood = await engine.parse("I want to complain, the kettle leaks", now=NOW, timezone="UTC")
+    assert understood.intent == ScoredIntent("complaint", 0.9)
+    assert understood.parts == ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from channels.pacing import LocalRateTokens
+from channels.pacing import LocalRateTokens, pace_within_a_minute
 from tests.channel_doubles import SteppedClock
 
 
@@ -69,3 +69,22 @@ async def test_idle_keys_are_forgotten_without_forgetting_busy_ones() -> None:
 async def test_a_rate_that_never_gives_a_token_is_refused(per_s: float, burst: int) -> None:
     with pytest.raises(ValueError, match="rate"):
         await LocalRateTokens().take("chat", per_s=per_s, burst=burst)
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 7, 20, 600])
+async def test_no_minute_holds_more_than_its_limit(limit: int) -> None:
+    clock = SteppedClock()
+    tokens = LocalRateTokens(clock.monotonic)
+    pace = pace_within_a_minute(limit)
+    moments: list[float] = []
+
+    while clock.elapsed_s < 300:
+        wait_s = await tokens.take("group", per_s=pace.per_s, burst=pace.burst)
+        if wait_s:
+            clock.elapsed_s += wait_s
+        else:
+            moments.append(clock.elapsed_s)
+
+    busiest = max(sum(start <= moment < start + 60 for moment in moments) for start in moments)
+    assert limit / 2 <= busiest <= limit
+    assert len(moments) > limit
