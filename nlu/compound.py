@@ -74,8 +74,8 @@ def _clauses(text: str) -> list[tuple[str, bool]]:
 def with_parts(whole: Understanding, understand: Callable[[str], Understanding]) -> Understanding:
     """`whole` with its `parts`, where there are several requests; `understand` is asked once per clause at most.
 
-    Where only one clause is a request and the whole was taken for politeness ("hello, where is my order") or for nothing
-    clear, that clause's ranking becomes the ranking of the whole.
+    Where only one clause is a request and the whole was taken for politeness ("hello, where is my order") or for
+    nothing clear, that clause's ranking becomes the ranking of the whole.
     """
     if not may_be_compound(whole.text):
         return whole

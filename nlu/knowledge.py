@@ -253,18 +253,13 @@ class _Index:
                     group[feature] += weight  # type: ignore[assignment]  # a Counter of fractions
         return counts
 
-    def _group(self, weight: float, counts: Sequence[Counter[str]], relative: list[float]) -> dict[str, _Posting]:
-        found: dict[str, tuple[list[int], list[float]]] = {}
+    def _group(self, weight: float, counts: Sequence[Counter[str]], relative: list[float]) -> _Postings:
+        found: dict[str, list[tuple[int, float]]] = {}
         for row, count in enumerate(counts):
+            saturated = self._K1 * relative[row]
             for feature, times in count.items():
-                rows, values = found.setdefault(feature, ([], []))
-                rows.append(row)
-                values.append(times / (times + self._K1 * relative[row]))
-        postings = {}
-        for feature, (rows, values) in found.items():
-            reach = weight * _idf(len(rows), len(counts))
-            postings[feature] = _Posting(np.asarray(rows), np.asarray(values) * reach, reach)
-        return postings
+                found.setdefault(feature, []).append((row, times / (times + saturated)))
+        return _Postings.of(found, weight, len(counts))
 
     def ask(self, text: str, top: int) -> list[tuple[Indexable, float]]:
         """(article, score), best first; an article whose title or question was typed as it stands comes first."""
@@ -275,19 +270,15 @@ class _Index:
         return [(exact, _EXACT), *((article, score) for article, score in ranked if article is not exact)][:top]
 
     def _rank(self, question: Features, top: int) -> list[tuple[Indexable, float]]:
-        rows, values, reachable = [], [], 0.0
+        scores, reachable = np.zeros(len(self._articles)), 0.0
         for found, postings, weight in zip(question, self._postings, self._GROUPS, strict=True):
-            for feature in set(found):
-                posting = postings.get(feature)
-                if posting is None:
-                    reachable += weight * self._unseen_idf
-                else:
-                    rows.append(posting.rows)
-                    values.append(posting.values)
-                    reachable += posting.reach
-        if not rows:
+            asked = set(found)
+            known = [number for feature in asked if (number := postings.numbers.get(feature)) is not None]
+            reachable += (len(asked) - len(known)) * weight * self._unseen_idf
+            if known:
+                reachable += postings.add(known, scores)
+        if not scores.any():
             return []
-        scores = np.bincount(np.concatenate(rows), np.concatenate(values), minlength=len(self._articles))
         order = np.argsort(-scores, kind="stable")[: max(top, 2)].tolist()
         ranked = [(i, float(scores[i])) for i in order if scores[i] > 0]
         best = ranked[0][1]
@@ -299,12 +290,42 @@ class _Index:
         return hits if hits[0][1] >= _NOTHING else []
 
 
-class _Posting(NamedTuple):
-    """Where a feature occurs: article rows, what it adds to each, and what it could add at most."""
+class _Postings(NamedTuple):
+    """Where the features of a group occur, all in four arrays: thousands of small ones would cost more than they hold.
 
+    Feature number n occurs in the articles `rows[starts[n]:starts[n + 1]]` and adds `values[...]` to each of them;
+    `reach[n]` is what it could add at most.
+    """
+
+    numbers: dict[str, int]
+    starts: npt.NDArray[np.int64]
     rows: npt.NDArray[np.int64]
     values: npt.NDArray[np.float64]
-    reach: float
+    reach: npt.NDArray[np.float64]
+
+    @classmethod
+    def of(cls, found: dict[str, list[tuple[int, float]]], weight: float, total: int) -> _Postings:
+        sizes = [len(places) for places in found.values()]
+        reach = np.asarray([weight * _idf(size, total) for size in sizes])
+        values = np.asarray([value for places in found.values() for _, value in places])
+        return cls(
+            numbers={feature: number for number, feature in enumerate(found)},
+            starts=np.concatenate(([0], np.cumsum(sizes, dtype=np.int64))),
+            rows=np.asarray([row for places in found.values() for row, _ in places], dtype=np.int64),
+            values=values * np.repeat(reach, sizes) if sizes else values,
+            reach=reach,
+        )
+
+    def add(self, known: list[int], scores: npt.NDArray[np.float64]) -> float:
+        """What these features say is added to `scores`; what they could add to one article at most."""
+        chosen = np.asarray(known)
+        first = self.starts[chosen]
+        sizes = self.starts[chosen + 1] - first
+        # Positions of all their entries: each feature's first place, counting on within the feature.
+        ends = np.cumsum(sizes)
+        places = np.arange(ends[-1]) + np.repeat(first - ends + sizes, sizes)
+        scores += np.bincount(self.rows[places], self.values[places], minlength=len(scores))
+        return float(self.reach[chosen].sum())
 
 
 def _idf(holders: int, total: int) -> float:

@@ -51,6 +51,7 @@ async def test_an_imported_order_is_in_its_owners_next_snapshot(store: SqlStore,
         29950,
         "CNY",
     )
+    assert (order.carrier, order.tracking_number, order.store) == ("SF", "SF1", "保定路")
     assert order.placed_at is not None
     assert order.expected_at is not None
     assert (order.placed_at.isoformat(), order.expected_at.isoformat()) == (

@@ -98,7 +98,7 @@ async def test_pauses_grow_to_a_minute_and_stay_there(telegram: TelegramSimulato
 
 @pytest.mark.parametrize(
     ("public_url", "reason"),
-    [("http://shop.example", "HTTPS"), ("https://shop.example:8080", "ports 80, 88, 443 or 8443")],
+    [("http://shop.example", "https url must be provided"), ("https://shop.example:8080", "ports 80, 88, 443 or 8443")],
 )
 async def test_an_address_telegram_does_not_take_is_told_to_the_operator(public_url: str, reason: str) -> None:
     async with TelegramSimulator(allow_local_webhooks=False) as telegram:

@@ -19,7 +19,7 @@ FILES = [*sorted(OWN.glob("*.json")), *sorted(GIVEN.glob("*.json"))]
 
 
 def library_reads(path: Path) -> Update | None:
-    """None where it gives up because a field is missing that newer servers send: we must not (a poll from last year)."""
+    """None where it gives up on a field that only newer servers send (a poll of last year); we may not."""
     try:
         return Update.de_json(json.loads(path.read_bytes()))
     except TypeError:
