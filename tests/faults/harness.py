@@ -17,8 +17,8 @@ import aiohttp
 
 from channels.simulators.telegram import TelegramSimulator
 from channels.simulators.telegram_methods import Limits
-from tests.faults.customers import Texter, Visitor, texter, words_for
-from tests.faults.judge import confirmed_updates, look_for_ourselves, run_checker
+from tests.faults.customers import AGAIN_AFTER_S, Texter, Visitor, texter, words_for
+from tests.faults.judge import confirmed_updates, look_for_ourselves, query, run_checker
 from tests.faults.process import FRONTDESK, ROOT, Desk
 
 ASSISTANT = Path(__file__).parent / "assistant"
@@ -73,9 +73,27 @@ class Scene:
             *(user.until_answered(within_s) for user in self.texters),
         )
 
-    async def judge(self) -> None:
-        """No violation by our own eyes, nor by the public checker."""
-        await look_for_ourselves(self.database_url, self.visitors, self.texters)
+    async def until_settled(self, within_s: float = 60) -> None:
+        """Every message sent had its turn and nothing waits to leave, as far as the store says."""
+        wanted = sum(len(person.sent) for person in [*self.visitors, *self.texters])
+        async with asyncio.timeout(within_s):
+            while True:
+                if await self._progress() == (wanted, 0):
+                    return
+                await asyncio.sleep(AGAIN_AFTER_S)
+
+    async def _progress(self) -> tuple[int, int]:
+        """Messages done, replies that still have to leave."""
+        ((done, waiting),) = await query(
+            self.database_url,
+            "SELECT (SELECT count(*) FROM inbox WHERE state = 'done'), "
+            "(SELECT count(*) FROM outbox WHERE state IN ('pending', 'sending'))",
+        )
+        return done, waiting
+
+    async def judge(self, *, deaths: int = 1) -> None:
+        """No violation by our own eyes, nor by the public checker; the desk died at most `deaths` times."""
+        await look_for_ourselves(self.database_url, self.visitors, self.texters, deaths)
         assert await self.check() == (0, [])
 
     async def check(self) -> tuple[int, list[dict[str, str]]]:

@@ -14,8 +14,8 @@ import pytest
 from crm_sync.invariants import check
 from crm_sync.store import SqlStore
 from tests import services
-from tests.faults.harness import ACCOUNT, Scene, stage
-from tests.faults.judge import confirmed_updates, query, run_checker
+from tests.faults.harness import ACCOUNT, stage
+from tests.faults.judge import confirmed_updates, run_checker
 from tests.faults.process import BROKEN
 
 Entries = list[dict[str, Any]]
@@ -31,21 +31,6 @@ async def rules_broken(url: str, ledger: Entries, acknowledged: Entries) -> set[
         await store.close()
 
 
-async def until_settled(scene: Scene) -> None:
-    """Every message sent so far had its turn and nothing waits to leave, as far as the store says."""
-    wanted = sum(len(person.sent) for person in [*scene.visitors, *scene.texters])
-    async with asyncio.timeout(WITHIN_S):
-        while True:
-            (row,) = await query(
-                scene.database_url,
-                "SELECT (SELECT count(*) FROM inbox WHERE state = 'done'), "
-                "(SELECT count(*) FROM outbox WHERE state IN ('pending', 'sending'))",
-            )
-            if row == (wanted, 0):
-                return
-            await asyncio.sleep(0.05)
-
-
 async def rules_broken_by(breaking: str, url: str, folder: Path, *, fault: str = "") -> set[str]:
     """What the checker says after people talked to a desk broken like this."""
     extra = {"FRONTDESK_BROKEN": breaking}
@@ -56,7 +41,7 @@ async def rules_broken_by(breaking: str, url: str, folder: Path, *, fault: str =
             await scene.desk.until_killed(WITHIN_S)
             await scene.desk.start()
         await talking
-        await until_settled(scene)
+        await scene.until_settled(WITHIN_S)
         await scene.desk.stop()
         acknowledged = [entry for visitor in scene.visitors for entry in visitor.ledger()]
         return await rules_broken(url, [dict(entry) for entry in scene.simulator.ledger.entries()], acknowledged)
@@ -124,7 +109,7 @@ async def _finish(url: str, folder: Path) -> tuple[Entries, Entries]:
         await scene.desk.start()
         await scene.everybody_talks()
         await scene.until_everybody_is_answered()
-        await until_settled(scene)
+        await scene.until_settled(WITHIN_S)
         await scene.desk.stop()
         acknowledged: Entries = [dict(entry) for visitor in scene.visitors for entry in visitor.ledger()]
         acknowledged += confirmed_updates(scene.simulator.ledger, ACCOUNT)

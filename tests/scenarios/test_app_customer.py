@@ -14,11 +14,11 @@ from tests.scenarios.app_under_test import STORE, DeskUnderTest, desk_under_test
 
 CHANNELS = ["web", "telegram"]
 CASE_NUMBER = re.compile(r"C-\d+(?:-\d+)?")
-COLUMNS = "order_number,channel,account,external_id,name,status,placed_at,expected_at,items,amount,currency,carrier"
-SHIPPED = "shipped,2026-11-10T09:42:00+08:00,2026-11-24T18:00:00+08:00,kettle x1,307.00,CNY,Swift Parcel"
-ORDERS = f"""{COLUMNS}
-52391,web,default,u-9001,王芳,{SHIPPED}
-52392,telegram,main,9001,Li Wei,{SHIPPED}
+COLUMNS = "order_number,channel,account,external_id,name,status,placed_at,expected_at,items,amount,currency"
+SHIPPED = "shipped,2026-11-10T09:42:00+08:00,2026-11-24T18:00:00+08:00,kettle x1,307.00,CNY"
+ORDERS = f"""{COLUMNS},carrier,tracking_number
+52391,web,default,u-9001,王芳,{SHIPPED},Swift Parcel,SP77
+52392,telegram,main,9001,Li Wei,{SHIPPED},Swift Parcel,SP77
 """
 
 
