@@ -3,7 +3,7 @@
 PY := .venv/bin/python
 FAST := tests/unit tests/contract
 
-.PHONY: help run test test-browser test-rasa test-all check bench rasa fmt lock
+.PHONY: help run test test-slow test-browser test-rasa test-all lint check bench rasa fmt lock
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -15,7 +15,12 @@ run: ## install, create the store, train, serve on 127.0.0.1:8080
 test: ## the everyday suite, on real SQLite, PostgreSQL and Redis which it starts by itself
 	@scripts/setup.sh dev
 	@$(PY) -m tests.services ensure
-	@$(PY) -m pytest -n 2 --dist loadgroup -m "not browser and not rasa" $(ARGS)
+	@$(PY) -m pytest -n 2 --dist worksteal -m "not slow and not browser and not rasa" $(ARGS)
+
+test-slow: ## every fault point by itself on both databases, full NLU training
+	@scripts/setup.sh dev
+	@$(PY) -m tests.services ensure
+	@$(PY) -m pytest -n 2 --dist worksteal -m "slow and not browser and not rasa" $(ARGS)
 
 test-browser: ## the suite in a real Chromium
 	@scripts/setup.sh dev
@@ -28,14 +33,16 @@ test-rasa: ## the suite against a real Rasa 3.6.21 server (needs Python 3.10)
 	@$(PY) scripts/rasa_env.py ensure
 	@$(PY) -m pytest -m rasa --timeout=900 tests/rasa $(ARGS)
 
-test-all: test test-browser test-rasa ## everything
+test-all: test test-slow test-browser test-rasa ## everything
 
-check: ## format, lint, types, import contract, fast tests
+lint: ## format, lint, strict types, import contract
 	@scripts/setup.sh dev
-	@$(PY) -m ruff format --check .
-	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check -q .
+	@$(PY) -m ruff check -q .
 	@$(PY) -m mypy
-	@.venv/bin/lint-imports
+	@.venv/bin/lint-imports > /dev/null || .venv/bin/lint-imports
+
+check: lint ## lint and the fast tests
 	@$(PY) -m pytest -n 2 -m "not slow and not postgres and not redis and not browser and not rasa" $(FAST)
 
 bench: ## measure; writes bench/results.json and docs/benchmarks.md

@@ -1,4 +1,4 @@
-"""The baseline's own store: the rows Frontdesk writes for a web message, in plain SQL, as few statements as they need."""
+"""The baseline's own store: the rows Frontdesk writes for a web message, in plain SQL, with no statement too many."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from crm_sync.addressing import Address
 
 FIND = "SELECT id, web_seq FROM conversations WHERE key = ?"
 INBOX = (
-    "INSERT INTO inbox (id, dedupe, channel, account, conversation_id, message_id, state, kind, wants_turn, message, raw,"
-    " digest, sent_at, received_at) VALUES (?, ?, 'web', 'default', ?, ?, 'pending', 'text', 1, ?, ?, ?, ?, ?)"
+    "INSERT INTO inbox (id, dedupe, channel, account, conversation_id, message_id, state, kind, wants_turn, message,"
+    " raw, digest, sent_at, received_at) VALUES (?, ?, 'web', 'default', ?, ?, 'pending', 'text', 1, ?, ?, ?, ?, ?)"
 )
 MESSAGE = (
     "INSERT INTO messages (id, conversation_id, direction, author, kind, text, seq, inbox_id, vendor_message_id, at)"

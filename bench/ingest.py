@@ -22,12 +22,12 @@ TELEGRAM = {
 }
 ABOUT = (
     "POST with 64 requests in flight over keep-alive connections, 512 returning visitors in turn, SQLite in WAL mode "
-    "with synchronous=FULL, no worker running. CPU is the server process's user and system time, all threads. "
-    "*One commit each* is the same application with each message committed on its own. *Bare Starlette, same store* is "
-    "one Starlette route that parses the body and hands it to the same group-committing store: no session, no checks, no "
-    "signals. *Bare Starlette, plain SQL* writes the same rows into the same tables with hand-written SQL over sqlite3, "
-    "grouped into commits by a thread of its own, without looking for redeliveries, errors of single messages or new "
-    "visitors."
+    "with synchronous=FULL, no worker running. CPU is the server process's user and system time, all threads; the "
+    "servers take turns, round by round. *One commit each* is the same application with each message committed on its "
+    "own. *Bare Starlette, same store* is one Starlette route that parses the body and hands it to the same "
+    "group-committing store: no session, no checks, no signals. *Bare Starlette, plain SQL* writes the same rows into "
+    "the same tables with hand-written SQL over sqlite3, grouped into commits by a thread of its own, without looking "
+    "for redeliveries, errors of single messages or new visitors."
 )
 
 

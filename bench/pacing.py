@@ -19,7 +19,7 @@ CUSTOMERS = 300
 PER_S = 30  # Bot API FAQ, broadcasting limits
 ABOUT = (
     "`frontdesk run` polling the stand-in Bot API (another process), 300 customers write at once, each gets a reply. "
-    "What was sent, when and to whom is the stand-in's own count. Rate limits of the stand-in: 30/s per bot, 1/s per chat."
+    "What was sent, when and to whom is the stand-in's own count. It allows 30/s per bot and 1/s per chat."
 )
 ANSWERED_WITHIN_S = 60.0
 

@@ -18,8 +18,8 @@ from bench.processes import ROOT, NotStarted, clean_environment
 
 SCRIPT = ROOT / "scripts" / "rasa_env.py"
 HOW = (
-    "there is no Rasa environment; `make rasa` (or `python scripts/rasa_env.py ensure`) installs one, with Python 3.10, "
-    "in about two minutes"
+    "there is no Rasa environment; `make rasa` (or `python scripts/rasa_env.py ensure`) installs one in about two "
+    "minutes where there is a Python 3.10"
 )
 READY_WITHIN_S = 900.0  # a first start trains the model
 

@@ -12,7 +12,7 @@ from bench.sections import Plan, Section
 
 ABOUT = (
     "`frontdesk run`, all roles, sample assistant, on a store that exists (a second start). Ready: from starting the "
-    "process until GET /readyz answers 200, which needs store, migrations and model. Memory is resident memory once idle."
+    "process until GET /readyz answers 200, which needs store, migrations and model. Memory: resident, once idle."
 )
 
 

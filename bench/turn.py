@@ -18,12 +18,12 @@ from bench.understanding import SHOP, rows_of
 VISITORS = 64
 MIXED = 7  # any number, but always the same
 ABOUT = (
-    "A turn: the visitor posts a message, the desk stores it, understands it with the embedded engine, decides, commits "
-    "turn and reply to SQLite (synchronous=FULL) and delivers the reply over the visitor's event stream. 64 visitors, "
-    "each says its next message when it has its reply; at half load messages come at half the rate reached so, whether "
-    "or not earlier replies have arrived. The messages are the Chinese and English paraphrases of those intents that "
-    "data/rules.yml answers in one turn, none of them a training example. Rasa 3.6.21 serves the same assistant over its "
-    "REST channel, keeps conversations in memory only and gets the same messages, each from a new sender."
+    "A turn: the visitor posts a message; the desk stores it, understands it with the embedded engine, decides, commits "
+    "turn and reply to SQLite (synchronous=FULL) and delivers the reply over the visitor's event stream. 64 visitors "
+    "each say their next message when they have their reply. At half load messages come at half the rate reached so, "
+    "whether or not earlier replies have arrived. The messages are the Chinese and English paraphrases of the intents "
+    "that data/rules.yml answers in one turn; none is a training example. Rasa 3.6.21 serves the same assistant over "
+    "its REST channel, keeps conversations in memory only, and gets the same messages, each from a new sender."
 )
 
 
@@ -88,7 +88,6 @@ def measure_desk(plan: Plan, texts: list[str]) -> Desk:
     folder = fresh_folder(plan.work, "turn", plan.template)
     job: dict[str, Any] = {"texts": texts, "visitors": VISITORS, "seconds": plan.seconds}
     samples: list[tuple[float, float]] = []
-    latencies: list[float] = []
     with Server(frontdesk("run", "--port", "0"), folder) as server:
         heard = run_load({"kind": "replies", "port": server.port, "texts": texts})["replies"]
         measured_load(server, {**job, "kind": "turns", "seconds": 1})

@@ -165,8 +165,8 @@ class TurnStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SendOutcome:
-    """How a send ended. states: sent, failed, parked, retry (not sent, try again at `retry_at`), uncertain (its answer was
-    lost: the outbox's uncertain policy decides whether it is repeated, not before `retry_at`).
+    """How a send ended. states: sent, failed, parked, retry (not sent, try again at `retry_at`), uncertain (its answer
+    was lost: the outbox's uncertain policy decides whether it is repeated, not before `retry_at`).
 
     `unreachable`: also mark the recipient's identity unreachable (blocked us).
     """

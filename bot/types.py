@@ -21,6 +21,9 @@ InboxId = NewType("InboxId", int)
 OutboxId = NewType("OutboxId", int)
 MessageId = NewType("MessageId", int)
 
+# Before the business's own user id in a web identity, so that it never meets an anonymous visitor's.
+WEB_SIGNED_IN = "u-"
+
 Language = Literal["zh", "en"]
 Author = Literal["customer", "bot", "operator", "system"]
 
@@ -351,7 +354,7 @@ class UpdateCase:
 
 @dataclass(frozen=True, slots=True)
 class RequestHandoff:
-    """Ownership goes to the queue; the fence is raised, so replies decided before are dropped."""
+    """Ownership goes to the queue. The fence stays: nobody else writes yet, so earlier replies still leave."""
 
     reason: str
     urgency: int = 2  # 1 low … 4 critical

@@ -165,7 +165,6 @@ def _request_handoff(conn: Connection, effect: RequestHandoff, subject: Subject)
         note(conn, subject, "handoff_requested", effect.reason)
         return
     subject.owner = Owner.QUEUE
-    subject.fence += 1
     conn.execute(
         insert(handoffs),
         {

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, select, update
 
+from bot.types import WEB_SIGNED_IN
 from crm_sync.addressing import Address, find_or_create_people
 from crm_sync.columns import key_in
 from crm_sync.database import Database
@@ -90,10 +91,17 @@ def _write(conn: Connection, lines: Sequence[OrderLine], now: datetime) -> tuple
     return len(fresh), len(changed)
 
 
+def stored_id(line: OrderLine) -> str:
+    """The external id as the channel stores it: a shop knows its web customers by its own user ids."""
+    if line.channel == "web" and not line.external_id.startswith(WEB_SIGNED_IN):
+        return WEB_SIGNED_IN + line.external_id
+    return line.external_id
+
+
 def _owners(conn: Connection, lines: Sequence[OrderLine], now: datetime) -> dict[str, int]:
     """Order number -> customer, for the lines that name an identity; what the customer's record lacks is filled in."""
     addresses = {
-        line.number: Address(line.channel, line.account, line.external_id, line.external_id)
+        line.number: Address(line.channel, line.account, stored_id(line), stored_id(line))
         for line in lines
         if line.external_id
     }

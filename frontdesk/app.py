@@ -203,6 +203,7 @@ class App:
         for resource in (self.signals, self.rate_tokens):
             if isinstance(resource, RedisSignals | RedisRateTokens):
                 await resource.close()
+        await self.runtimes.close()
         await self.store.close()
         if self._lock is not None:
             self._lock.close()

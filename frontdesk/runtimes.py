@@ -23,8 +23,7 @@ from config.settings import AccountSettings, Settings
 from crm_sync.store import SqlStore
 from frontdesk.assistant import load_assistant
 from frontdesk.observing import MODEL_LOADED
-from nlu.cascade import build_engine
-from nlu.compound import CompoundEngine
+from nlu.cascade import Cascade, build_engine
 from nlu.embedded.engine import EmbeddedEngine
 from nlu.embedded.model import FORMAT_VERSION, unpack
 from nlu.knowledge import Article, ArticleIndex, load_articles
@@ -102,17 +101,25 @@ class Runtimes:
         if train and (active is None or active.training_hash != training_hash(folder)):
             version, packed = await asyncio.to_thread(trained, folder, self._settings.nlu.model_dir)
             await self._store.put_model(name, version, packed, training_hash=training_hash(folder), activate=True)
+            self._epoch = await self._store.model_epoch()  # our own change is no news to us
             active = await self._store.active_model(name)
         if active is None:
             raise ServiceError("nlu", f"no model for {name}")
-        nlu = before.nlu if before else None
-        if nlu is None or before is None or before.model_version != active.version:
-            embedded = EmbeddedEngine(unpack(active.packed))
-            nlu = CompoundEngine(build_engine(self._settings.nlu, embedded))
-            MODEL_LOADED.set(1)
         articles = await merged_articles(self._store, folder)
+        if before is not None and before.model_version == active.version:
+            nlu = before.nlu
+        else:
+            nlu = build_engine(self._settings.nlu, EmbeddedEngine(unpack(active.packed)))
+            MODEL_LOADED.set(1)
         self._loaded[folder] = LoadedAssistant(folder, assistant, nlu, ArticleIndex(articles), active.version)
+        if before is not None and before.nlu is not nlu:
+            await close_engine(before.nlu)  # a turn still waiting for it is answered by the next engine in line
         log.info("assistant_loaded", assistant=name, model=active.version, articles=len(articles))
+
+    async def close(self) -> None:
+        """Connections to remote engines are closed."""
+        for loaded in self._loaded.values():
+            await close_engine(loaded.nlu)
 
     def _sections(self) -> Iterable[tuple[str, str, Path, str | None, Literal["zh", "en"] | None]]:
         channels: dict[str, Mapping[str, AccountSettings]] = {
@@ -144,6 +151,11 @@ class Runtimes:
             )
             for channel, account, folder, timezone, language in self._sections()
         }
+
+
+async def close_engine(engine: NluEngine) -> None:
+    if isinstance(engine, Cascade):
+        await engine.close()
 
 
 async def merged_articles(store: SqlStore, folder: Path) -> list[Article]:

@@ -240,15 +240,25 @@ def _broken(request: web.Request, fault: Fault) -> web.Response:
     return web.Response()
 
 
-async def serve_simulator(host: str, port: int, ledger_file: Path | None = None, *, token: str = DEFAULT_TOKEN) -> None:
-    """The stand-in as a process of its own, until cancelled. Raises: Misconfigured when the port cannot be had."""
+async def serve_simulator(
+    host: str,
+    port: int,
+    ledger_file: Path | None = None,
+    *,
+    token: str = DEFAULT_TOKEN,
+    started: Callable[[str, str], None] = lambda url, token: None,
+) -> None:
+    """The stand-in as a process of its own, until cancelled; `started` is told its URL and the bot's token.
+
+    Raises: Misconfigured when the port cannot be had.
+    """
     simulator = TelegramSimulator(token, ledger_file=ledger_file)
     try:
         await simulator.start(host, port)
     except (OSError, OverflowError) as exc:
         await simulator.close()
         raise Misconfigured(f"Port {port} on {host}", "cannot be opened; choose another with --port") from exc
-    log.info("telegram_simulator_started", page=f"{simulator.url}/_sim/", api_base_url=simulator.url, bot_token=token)
+    started(simulator.url, token)
     try:
         await asyncio.Event().wait()
     finally:

@@ -14,7 +14,7 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from bot.errors import ServiceError, SignatureInvalid
 from bot.ports import TOPIC_WEB, Clock, Inbox, Signals
-from bot.types import Accepted, ConversationId, Identity, Received
+from bot.types import WEB_SIGNED_IN, Accepted, ConversationId, Identity, Received
 from channels.web.http import Call, Endpoint, Headers, Origins
 from channels.web.hub import HubClosed, Stream, TooManyStreams, WebHub, WebStore
 from channels.web.pages import page_routes
@@ -235,7 +235,7 @@ class WebChat:
             )
         except SignatureInvalid as exc:
             raise Refused(403, "identity_refused", str(exc)) from exc
-        return f"u-{user}", name
+        return f"{WEB_SIGNED_IN}{user}", name
 
 
 def bearer(call: Call) -> str:

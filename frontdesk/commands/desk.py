@@ -127,7 +127,15 @@ def simulate(
     from channels.simulators.telegram import serve_simulator
 
     configure_logging("auto", "info")
-    asyncio.run(serve_simulator("127.0.0.1", port, ledger))
+
+    def started(url: str, token: str) -> None:
+        say(f"Chat as a customer  {url}/_sim/")
+        say("Connect a desk to it with")
+        say(f"  FRONTDESK_CHANNELS__TELEGRAM__MAIN__TOKEN={token}")
+        say(f"  FRONTDESK_CHANNELS__TELEGRAM__MAIN__API_BASE_URL={url}")
+        sys.stdout.flush()
+
+    asyncio.run(serve_simulator("127.0.0.1", port, ledger, started=started))
 
 
 def replay(files: Annotated[list[Path], typer.Argument(help="YAML transcripts.")], json_: JsonFlag = False) -> None:

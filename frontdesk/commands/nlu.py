@@ -51,7 +51,6 @@ def parse(
 ) -> None:
     """What the embedded engine understands, in the shape of Rasa's POST /model/parse."""
     from frontdesk.runtimes import trained
-    from nlu.compound import CompoundEngine
     from nlu.embedded.engine import EmbeddedEngine
     from nlu.embedded.model import load_model, unpack
     from nlu.evaluation import parse_json
@@ -59,7 +58,7 @@ def parse(
     settings = Settings()
     configure_logging(settings.log_format, "warning")
     loaded = load_model(newest(model)) if model else unpack(trained(settings.assistant, settings.nlu.model_dir)[1])
-    engine = CompoundEngine(EmbeddedEngine(loaded))
+    engine = EmbeddedEngine(loaded)
     understanding = uvloop.run(engine.parse(text, now=datetime.now(UTC), timezone=settings.timezone))
     parsed = parse_json(understanding)
     if json_:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,14 +14,13 @@ from tests.faults.harness import stage
 from tests.faults.judge import end_leases, query, repeated_numbers
 
 UNCERTAIN = {"send.after_call", "outbox.before_finish"}  # the vendor was called, its answer was not stored
-LONG = pytest.mark.skipif(not os.environ.get("FRONTDESK_LONG_FAULTS"), reason="set FRONTDESK_LONG_FAULTS=1 to run it")
 STORES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]
-STORES_IN_SHORT = ["sqlite", pytest.param("postgresql", marks=[pytest.mark.postgres, LONG])]
 # On the way in up to the turn, and from the turn on the way out: each point's death hits what the one before left.
 WAY_IN, WAY_OUT = FAULT_POINTS[:7], FAULT_POINTS[7:]
 
 
-@pytest.mark.parametrize("desk_url", STORES_IN_SHORT, indirect=True)
+@pytest.mark.slow
+@pytest.mark.parametrize("desk_url", STORES, indirect=True)
 @pytest.mark.parametrize("point", FAULT_POINTS)
 async def test_killed_at_a_point_everything_acknowledged_is_answered_once_and_in_order(
     desk_url: str, tmp_path: Path, point: str
@@ -30,11 +28,11 @@ async def test_killed_at_a_point_everything_acknowledged_is_answered_once_and_in
     await killed_and_restarted(desk_url, tmp_path, [point])
 
 
-@pytest.mark.postgres
 @pytest.mark.timeout(300)
+@pytest.mark.parametrize("desk_url", STORES, indirect=True)
 @pytest.mark.parametrize("points", [WAY_IN, WAY_OUT], ids=["way in", "way out"])
-async def test_killed_at_one_point_after_the_other(postgres_desk_url: str, tmp_path: Path, points: list[str]) -> None:
-    await killed_and_restarted(postgres_desk_url, tmp_path, points, messages=1)
+async def test_killed_at_one_point_after_the_other(desk_url: str, tmp_path: Path, points: list[str]) -> None:
+    await killed_and_restarted(desk_url, tmp_path, points, messages=1)
 
 
 async def test_killed_again_right_after_each_restart(sqlite_desk_url: str, tmp_path: Path) -> None:
@@ -42,13 +40,11 @@ async def test_killed_again_right_after_each_restart(sqlite_desk_url: str, tmp_p
     await killed_and_restarted(sqlite_desk_url, tmp_path, points)
 
 
-@LONG
 @pytest.mark.slow
 @pytest.mark.parametrize("desk_url", STORES, indirect=True)
 @pytest.mark.parametrize("point", FAULT_POINTS)
-@pytest.mark.parametrize("passes", [2, 3])
-async def test_killed_at_a_later_pass(desk_url: str, tmp_path: Path, point: str, passes: int) -> None:
-    await killed_and_restarted(desk_url, tmp_path, [f"{point}:{passes}"], messages=5)
+async def test_killed_at_a_later_pass(desk_url: str, tmp_path: Path, point: str) -> None:
+    await killed_and_restarted(desk_url, tmp_path, [f"{point}:2"], messages=5)
 
 
 async def killed_and_restarted(url: str, folder: Path, faults: Sequence[str], *, messages: int = 3) -> None:

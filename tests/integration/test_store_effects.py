@@ -103,11 +103,11 @@ async def test_a_number_alone_gives_no_right_to_somebody_elses_case(store: SqlSt
         assert answer[Need("case", spelling)].number == "C-1024-7"
 
 
-async def test_asking_for_a_person_queues_the_conversation_and_raises_the_fence(store: SqlStore) -> None:
+async def test_asking_for_a_person_queues_the_conversation_and_lets_earlier_replies_leave(store: SqlStore) -> None:
     await _with(store, RequestHandoff("asked", urgency=2))
     await _with(store, RequestHandoff("asked again", urgency=4))
     (row,) = await _all(store, conversations)
-    assert (row.owner, row.fence) == (Owner.QUEUE, 1)
+    assert (row.owner, row.fence) == (Owner.QUEUE, 0)
     (handoff,) = await _all(store, handoffs)
     assert (handoff.urgency, handoff.ended_at) == (4, None)
 

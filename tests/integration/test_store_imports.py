@@ -42,7 +42,7 @@ async def test_the_sample_file_is_imported_and_again_changes_nothing(store: SqlS
 async def test_an_imported_order_is_in_its_owners_next_snapshot(store: SqlStore, tmp_path: Path) -> None:
     report = await _import(store, tmp_path, HEADER + ROW)
     assert report == ImportReport(inserted=1)
-    claimed = await converse(store, "where is it")
+    claimed = await converse(store, "where is it", user="u-ann")
     (order,) = claimed.conversation.customer.orders
     assert (order.number, order.status, order.items, order.amount_minor, order.currency) == (
         "2391",
@@ -71,7 +71,7 @@ async def test_a_changed_row_updates_its_order(store: SqlStore, tmp_path: Path) 
 
 async def test_an_order_with_only_a_phone_waits_for_whoever_proves_it(store: SqlStore, tmp_path: Path) -> None:
     await _import(store, tmp_path, HEADER + "7,,,,,13800000001,paid,,,,,,,,\n")
-    customer = (await converse(store, "hi")).conversation.customer
+    customer = (await converse(store, "hi", user="u-ann")).conversation.customer
     assert customer.orders == ()
     assert (await store.fetch([Need("order", "7")], customer.customer_id))[Need("order", "7")] is None
 
@@ -79,9 +79,9 @@ async def test_an_order_with_only_a_phone_waits_for_whoever_proves_it(store: Sql
 async def test_what_the_customer_said_is_not_overwritten_by_an_import(store: SqlStore, tmp_path: Path) -> None:
     from bot.types import UpdateCustomer
 
-    await converse(store, "hi", effects=[UpdateCustomer(name="Own Name")])
+    await converse(store, "hi", user="u-ann", effects=[UpdateCustomer(name="Own Name")])
     await _import(store, tmp_path, HEADER + ROW)
-    (customer,) = await find_customers(store.database, "web/default/ann")
+    (customer,) = await find_customers(store.database, "web/default/u-ann")
     profile = (await customer_record(store.database, customer))["customer"]
     assert (profile["name"], profile["phone"]) == ("Own Name", "+8613800000001")
 
@@ -90,7 +90,7 @@ async def test_what_the_customer_said_is_not_overwritten_by_an_import(store: Sql
 async def test_the_encodings_of_spreadsheets_are_read(store: SqlStore, tmp_path: Path, encoding: str) -> None:
     report = await _import(store, tmp_path, (HEADER + ROW).encode(encoding))
     assert report == ImportReport(inserted=1)
-    assert (await converse(store, "hi")).conversation.customer.name == "王芳"
+    assert (await converse(store, "hi", user="u-ann")).conversation.customer.name == "王芳"
 
 
 async def test_bad_rows_are_named_and_good_ones_kept(store: SqlStore, tmp_path: Path) -> None:
@@ -139,4 +139,4 @@ async def test_a_missing_file_is_said_so(store: SqlStore, tmp_path: Path) -> Non
 
 async def test_yen_has_no_minor_units_and_thousands_may_be_grouped(store: SqlStore, tmp_path: Path) -> None:
     await _import(store, tmp_path, HEADER + '1,web,default,ann,,,paid,,,,"12,800",JPY,,,\n')
-    assert (await converse(store, "hi")).conversation.customer.orders[0].amount_minor == 12800
+    assert (await converse(store, "hi", user="u-ann")).conversation.customer.orders[0].amount_minor == 12800

@@ -17,7 +17,7 @@ CASE_NUMBER = re.compile(r"C-\d+(?:-\d+)?")
 COLUMNS = "order_number,channel,account,external_id,name,status,placed_at,expected_at,items,amount,currency"
 SHIPPED = "shipped,2026-11-10T09:42:00+08:00,2026-11-24T18:00:00+08:00,kettle x1,307.00,CNY"
 ORDERS = f"""{COLUMNS},carrier,tracking_number
-52391,web,default,u-9001,王芳,{SHIPPED},Swift Parcel,SP77
+52391,web,default,9001,王芳,{SHIPPED},Swift Parcel,SP77
 52392,telegram,main,9001,Li Wei,{SHIPPED},Swift Parcel,SP77
 """
 
