@@ -20,7 +20,9 @@ app = typer.Typer(help="Articles.", no_args_is_help=True)
 
 
 @app.command("import")
-def import_(path: Annotated[Path, typer.Argument(help="Folder or .md, .csv or .jsonl file.")]) -> None:
+def import_(
+    path: Annotated[Path, typer.Argument(help="Folder or .md, .csv or .jsonl file.")], json_: JsonFlag = False
+) -> None:
     """Put articles into the store; the same id and language is replaced. A running desk follows within a second."""
     from frontdesk.runtimes import model_name
     from nlu.knowledge import load_articles
@@ -34,7 +36,10 @@ def import_(path: Annotated[Path, typer.Argument(help="Folder or .md, .csv or .j
             await store.put_article(name, row)
 
     with_store(work)
-    say(f"{len(articles)} articles are in the store.")
+    if json_:
+        print_json({"articles": len(articles)})
+    else:
+        say(f"{len(articles)} articles are in the store.")
 
 
 @app.command("ask")

@@ -23,6 +23,7 @@ app = typer.Typer(help="Understanding.", no_args_is_help=True)
 def train(
     data: Annotated[Path | None, typer.Option(help="Rasa YAML file or folder, or text,intent CSV.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the model.")] = None,
+    json_: JsonFlag = False,
 ) -> None:
     """Train and save a versioned model folder."""
     from nlu.embedded.model import save_model, train_model
@@ -37,10 +38,12 @@ def train(
     folder = out / model.manifest.version
     save_model(model, folder)
     size_mb = sum(file.stat().st_size for file in folder.iterdir()) / 1e6
-    say(
-        f"{perf_counter() - started:.1f} s, {len(training.examples)} examples, "
-        f"{len(model.manifest.intents)} intents, {size_mb:.1f} MB: {folder}"
-    )
+    seconds = perf_counter() - started
+    if json_:
+        facts = {"train_s": round(seconds, 2), "examples": len(training.examples), "intents": len(model.intents)}
+        print_json({**facts, "model_mb": round(size_mb, 3), "version": model.version, "folder": str(folder)})
+        return
+    say(f"{seconds:.1f} s, {len(training.examples)} examples, {len(model.intents)} intents, {size_mb:.1f} MB: {folder}")
 
 
 @app.command("parse")

@@ -48,14 +48,17 @@ def with_store(work: Callable[[SqlStore], Awaitable[T]], *, migrate: bool | None
 
 
 @db_app.command("upgrade")
-def db_upgrade() -> None:
+def db_upgrade(json_: JsonFlag = False) -> None:
     """Bring the store to this version's schema."""
 
     async def current(store: SqlStore) -> bool:
         return await store.is_current()
 
-    with_store(current, migrate=True)
-    say("The store is up to date.")
+    is_current = with_store(current, migrate=True)
+    if json_:
+        print_json({"up_to_date": is_current})
+    else:
+        say("The store is up to date.")
 
 
 @import_app.command("orders")
@@ -131,13 +134,14 @@ def customer_erase(
 def user_add(
     name: str,
     role: Annotated[str, typer.Option(help=f"One of {', '.join(staff.ROLES)}.")] = "operator",
+    json_: JsonFlag = False,
 ) -> None:
     """Add a staff account; prints its generated password once."""
 
     async def work(store: SqlStore) -> str:
         return await staff.add_user(store.database, name, role)
 
-    say(f"Password for {name}: {with_store(work)}")
+    _tell_password(name, with_store(work), json_)
 
 
 @user_app.command("list")
@@ -159,24 +163,34 @@ def user_list(json_: JsonFlag = False) -> None:
 
 
 @user_app.command("disable")
-def user_disable(name: str) -> None:
+def user_disable(name: str, json_: JsonFlag = False) -> None:
     """The account can no longer sign in; its history stays."""
 
     async def work(store: SqlStore) -> None:
         await staff.disable_user(store.database, name)
 
     with_store(work)
-    say(f"{name} is disabled.")
+    if json_:
+        print_json({"name": name, "disabled": True})
+    else:
+        say(f"{name} is disabled.")
 
 
 @user_app.command("reset-password")
-def user_reset_password(name: str) -> None:
+def user_reset_password(name: str, json_: JsonFlag = False) -> None:
     """Give an account a new generated password, printed once."""
 
     async def work(store: SqlStore) -> str:
         return await staff.reset_password(store.database, name)
 
-    say(f"Password for {name}: {with_store(work)}")
+    _tell_password(name, with_store(work), json_)
+
+
+def _tell_password(name: str, password: str, as_json: bool) -> None:
+    if as_json:
+        print_json({"name": name, "password": password})
+    else:
+        say(f"Password for {name}: {password}")
 
 
 async def _one_customer(store: SqlStore, key: str) -> CustomerId:
