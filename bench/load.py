@@ -131,9 +131,9 @@ class Visitor:
         self._exchange.send(post(MESSAGES, body, self._headers), self._acknowledged)
 
     @property
-    def heard(self) -> str:
-        """Everything answered to the last message, part by part on lines of their own."""
-        return "\n".join(text for seq, text, _ in self._heard if self._seq is not None and seq > self._seq)
+    def heard(self) -> list[str]:
+        """Everything answered to the last message, part by part."""
+        return [text for seq, text, _ in self._heard if self._seq is not None and seq > self._seq]
 
     def close(self) -> None:
         self._exchange.close()
@@ -240,7 +240,7 @@ async def replies(job: Job) -> Job:
     """What each text is answered with by a desk that has never heard of its sender."""
     gate = asyncio.Semaphore(8)
 
-    async def answer(text: str) -> str:
+    async def answer(text: str) -> list[str]:
         async with gate:
             (visitor,) = await visitors_for({"port": job["port"], "visitors": 1})
             replied = asyncio.get_running_loop().create_future()

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from bot.actions.complaint_reading import is_description
 from bot.flows import SlotValue
 from bot.hearing import Request
+from bot.rendering import shown_buttons
 from bot.talk import Talk
-from bot.types import ArticleHit, Need, ReplyButton, UpdateCustomer
+from bot.types import ArticleHit, Need, Reply, ReplyButton, UpdateCustomer
 from bot.values import case_number, has_words, is_stop_word, order_number, phone, plain, yes_or_no
 
 SOCIAL = frozenset({"greet", "goodbye", "thanks", "affirm", "deny", "cancel", "help", "bot_challenge", "out_of_scope"})
@@ -24,6 +26,9 @@ _QUESTION = re.compile(
     r"|^\s*(?:what|when|where|which|who|why|how|do|does|did|can|could|is|are|will|would|may|should)\b",
     re.IGNORECASE,
 )
+NEAR = 0.3  # from this score on an article that is not good enough to answer with is worth offering
+MAX_NEAR = 3
+SHORT = 30  # characters; a wish to do something else is short, a description is not
 _BARE_EXTRA = 8  # characters around a number that still leave it a bare value ("order 2391", "单号是2391")
 
 
@@ -35,19 +40,27 @@ def article_need(request: Request) -> Need:
     return Need("articles", request.words[:300])
 
 
-def article_for(talk: Talk, request: Request) -> ArticleHit | None:
-    """The article good enough to answer with; None when there is none (or it has to be looked up first: `needs`)."""
+def articles_for(talk: Talk, request: Request) -> list[ArticleHit]:
+    """The articles found for these words, best first; empty also when they have to be looked up first: `needs`."""
     hits = request.articles
     if hits is None:
         need = article_need(request)
         if need not in talk.turn.facts:
             talk.needs.append(need)
-            return None
+            return []
         hits = talk.turn.facts[need] or ()
-    for hit in hits:
-        if hit.is_sure and hit.answer.strip() and hit.language in ("", talk.language):
-            return hit
-    return None
+    return [hit for hit in hits if hit.answer.strip() and hit.language in ("", talk.language)]
+
+
+def article_for(talk: Talk, request: Request) -> ArticleHit | None:
+    """The article good enough to answer with; None when there is none (or it has to be looked up first: `needs`)."""
+    return next((hit for hit in articles_for(talk, request) if hit.is_sure), None)
+
+
+def near_articles(talk: Talk, request: Request) -> list[ReplyButton]:
+    """Buttons for the articles that may be what was meant."""
+    near = [hit for hit in articles_for(talk, request) if hit.score >= NEAR and hit.title.strip()]
+    return [ReplyButton(hit.title, f"article:{hit.article_id}"[:60]) for hit in near[:MAX_NEAR]]
 
 
 def answer(talk: Talk, request: Request, *, least: float) -> bool:
@@ -68,7 +81,18 @@ def answer(talk: Talk, request: Request, *, least: float) -> bool:
         return True
     if is_believed:
         talk.say(f"utter_{intent.name}")
+        if intent.name not in SOCIAL:
+            offer_articles(talk, request)
     return is_believed
+
+
+def offer_articles(talk: Talk, request: Request) -> None:
+    """After a general answer: the articles that may say it more exactly, before the answer's own buttons."""
+    near = near_articles(talk, request)
+    if near:
+        channel = talk.turn.conversation.identity.channel
+        own = shown_buttons(Reply(f"utter_{request.intent.name}"), talk.language, channel, talk.assistant)
+        talk.say("utter_articles_offer", buttons=(*near, *own))
 
 
 def start_intent(talk: Talk, name: str, confidence: float = 1.0, slots: Mapping[str, SlotValue] | None = None) -> bool:
@@ -117,7 +141,8 @@ def respond_to_meaning(talk: Talk, request: Request) -> None:
         return
     if intent.name == "inform":
         if not bare_value(talk, request) and not answer(talk, request, least=2.0):
-            talk.say("utter_inform" if talk.has_response("utter_inform") else "utter_rephrase")
+            talk.memory.unclear = talk.heard()
+            talk.say("utter_caption_unclear" if talk.is_caption else "utter_inform")
         return
     if intent.name == "out_of_scope":
         if not answer(talk, request, least=2.0):
@@ -128,6 +153,8 @@ def respond_to_meaning(talk: Talk, request: Request) -> None:
             fall_back(talk, request)
         return
     talk.memory.fallbacks = 0
+    if len(plain(request.words)) <= SHORT and talk.trigger_of(intent.name, intent.confidence):
+        talk.hear_unclear()
     is_weak_request = intent.confidence < tuning.sure and looks_like_question(request.words)
     if is_weak_request and talk.trigger_of(intent.name, intent.confidence) and article_for(talk, request):
         answer(talk, request, least=2.0)
@@ -150,9 +177,13 @@ def is_ambiguous(talk: Talk, request: Request) -> bool:
 
 
 def bare_value(talk: Talk, request: Request) -> bool:
-    """A number that came by itself means the obvious thing: an order's status, a phone we may call."""
+    """A number that came by itself means the obvious thing: an order's status, a phone we may call.
+
+    A story with a number in it ("the kettle leaks, order SO-20391") may be about anything.
+    """
     words = request.words
-    is_informing = request.intent.name == "inform" and request.intent.confidence >= talk.assistant.tuning.accept
+    is_inform = request.intent.name == "inform" and request.intent.confidence >= talk.assistant.tuning.accept
+    is_informing = is_inform and not is_description(words)
     number = phone(words)
     if number and (is_informing or len(plain(words)) <= 20 + _BARE_EXTRA):
         talk.effects.append(UpdateCustomer(phone=number))
@@ -170,15 +201,18 @@ def fall_back(talk: Talk, request: Request) -> None:
     if talk.memory.fallbacks > 1:
         offer_person(talk, "utter_offer_person")
         return
+    talk.memory.unclear = talk.heard()
     likely = [intent.name for intent in request.intents if talk.title(intent.name) and intent.confidence > 0.02][:2]
-    if not likely:
-        talk.say("utter_rephrase")
+    near = near_articles(talk, request)
+    if not likely and not near:
+        talk.say("utter_caption_unclear" if talk.is_caption else "utter_rephrase")
         return
-    if len(likely) == 1:
+    if len(likely) == 1 and not near:
         talk.memory.question = f"meant:{likely[0]}"
-    buttons = [ReplyButton(talk.title(name), f"intent:{name}") for name in likely]
+    buttons = [*near, *(ReplyButton(talk.title(name), f"intent:{name}") for name in likely)]
     other = talk.assistant.word("button", "something_else", talk.language)
-    talk.say("utter_clarify", buttons=(*buttons, ReplyButton(other, "say:something_else")))
+    template = "utter_caption_unclear" if talk.is_caption else "utter_clarify"
+    talk.say(template, buttons=(*buttons, ReplyButton(other, "say:something_else")))
 
 
 def offer_person(talk: Talk, template: str) -> None:

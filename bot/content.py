@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from bot.at_rest import start_intent
 from bot.memory import MAX_MEDIA, MAX_TEXT
-from bot.talk import Talk
+from bot.talk import SHOWING, Talk
 from bot.types import Command, Contact, Location, Media, Unsupported, UpdateCustomer
 from bot.values import has_words, phone
 
+MAX_CAPTION = 300  # characters kept beside a file; the message itself is stored in full elsewhere
 EVIDENCE_FLOWS = frozenset({"complaint", "return_request", "repair_booking", "exchange_request"})
 
 
@@ -47,14 +48,16 @@ def take_command(talk: Talk, command: Command) -> bool:
 
 def take_media(talk: Talk, media: Media) -> bool:
     """Keep the file with the conversation; its caption or transcript goes on as words."""
+    frame, words = talk.memory.top, talk.turn.understanding.text
     if media.kind not in ("sticker", "animation"):
         kept = {"kind": media.kind, "file_id": media.file_id[:200], "at": talk.turn.now.isoformat()}
+        if talk.is_caption:
+            kept["caption"] = " ".join(words.split())[:MAX_CAPTION]
         talk.memory.media = [*talk.memory.media, kept][-MAX_MEDIA:]
-    frame = talk.memory.top
-    if frame and frame.flow in EVIDENCE_FLOWS and media.kind not in ("sticker", "animation"):
-        talk.say("utter_evidence_added")
-        return not has_words(talk.turn.understanding.text)
-    if has_words(talk.turn.understanding.text):
+    if frame and media.kind in SHOWING:
+        talk.say("utter_evidence_added" if frame.flow in EVIDENCE_FLOWS else "utter_media_kept")
+        return not has_words(words)
+    if has_words(words):
         return False
     if media.kind in ("voice", "audio"):
         talk.say("utter_voice_received")

@@ -83,6 +83,7 @@ def wake_up(talk: Talk) -> None:
     if talk.turn.conversation.owner is Owner.BOT and memory.frozen and memory.question != "resume":
         memory.stack = [*memory.frozen, *memory.stack]
         memory.frozen = []
+    talk.unclear, memory.unclear = memory.unclear, {}
     talk.mark_stack()
 
 
@@ -103,7 +104,7 @@ def handle(talk: Talk, request: Request) -> None:
     if question and settle(talk, question, request):
         return
     if request.choice:
-        choose(talk, request.choice)
+        choose(talk, request, request.choice)
     elif talk.memory.top:
         continue_flow(talk, request)
     else:
@@ -192,10 +193,13 @@ def settle(talk: Talk, question: str, request: Request) -> bool:
 # --- buttons ----------------------------------------------------------------------------------------------------
 
 
-def choose(talk: Talk, choice: Choice) -> None:
+def choose(talk: Talk, request: Request, choice: Choice) -> None:
     """Do what a button says."""
     if choice.kind == "slot":
         choose_value(talk, choice)
+    elif choice.kind == "article":
+        if not answer(talk, request, least=2.0):
+            talk.say("utter_rephrase")
     elif choice.kind == "flow" and choice.name in talk.assistant.flows:
         if all(frame.flow != choice.name for frame in talk.memory.stack):
             talk.start(choice.name, dict(choice.slots))
@@ -232,5 +236,6 @@ def act_on(talk: Talk, intent: str, slots: dict[str, str] | None = None) -> None
         continue_flow(talk, request)
         return
     talk.memory.fallbacks = 0
+    talk.hear_unclear()
     if not start_intent(talk, intent, 1.0, slots) and not answer(talk, request, least=0.0):
         talk.say("utter_rephrase")

@@ -45,9 +45,10 @@ _ENGINE_COMMAND = re.compile(r"^\s*/[A-Za-z_]")
 
 @dataclass(frozen=True)
 class Choice:
-    """A resolved button: start an intent or flow, fill a slot, or say something of the dialogue's own."""
+    """A resolved button: start an intent or flow, fill a slot, read an article (`value` is its title), or say something
+    of the dialogue's own."""
 
-    kind: str  # intent | flow | slot | say
+    kind: str  # intent | flow | slot | article | say
     name: str
     value: str = ""
     slots: tuple[tuple[str, str], ...] = ()
@@ -55,7 +56,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Request:
-    """One thing asked. `words` is what was typed ("" for a choice)."""
+    """One thing asked. `words` is what was typed; for a choice "" or the title of the article."""
 
     words: str = ""
     intents: tuple[ScoredIntent, ...] = ()
@@ -99,14 +100,15 @@ def hear(turn: Turn, memory: Memory, assistant: Assistant) -> list[Request]:
     """The requests of a message, at least one for anything a customer can type or press."""
     content = turn.message.content
     if isinstance(content, Button):
-        choice = choice_of(content.value)
-        return [Request(choice=choice)] if choice else [Request(words=content.label)]
+        shown = next((offer.label for offer in memory.offered if offer.value == content.value), content.label)
+        choice = choice_of(content.value, shown)
+        return [chosen(choice)] if choice else [Request(words=content.label)]
     if isinstance(content, Command):
         is_plain = content.name.lower() in ("cancel", "stop")
         return [Request(words="cancel" if is_plain else f"/{content.name} {content.argument}".strip())]
     words = content.text if isinstance(content, Text) else turn.understanding.text
     if isinstance(content, Text) and (choice := typed_choice(words, memory)):
-        return [Request(choice=choice)]
+        return [chosen(choice)]
     parts = turn.understanding.parts
     if len(parts) > 1:
         return [_request(part, assistant, articles=None) for part in parts[:MAX_PARTS]]
@@ -146,12 +148,19 @@ def typed_choice(words: str, memory: Memory) -> Choice | None:
     number = _ORDINALS.get(said) or (int(match[1]) if match else 0)
     for place, offer in enumerate(memory.offered, start=1):
         if place == number or plain(offer.label) == said:
-            return choice_of(offer.value)
+            return choice_of(offer.value, offer.label)
     return None
 
 
-def choice_of(value: str) -> Choice | None:
-    """A button's value, taken apart; None for a value that is none of ours."""
+def chosen(choice: Choice) -> Request:
+    """A choice as a request; an article is asked for by its title."""
+    return Request(words=choice.value, choice=choice) if choice.kind == "article" else Request(choice=choice)
+
+
+def choice_of(value: str, label: str = "") -> Choice | None:
+    """A button's value, taken apart; None for a value that is none of ours. `label`: what the customer saw on it."""
+    if (article := value.removeprefix("article:")) != value:
+        return Choice("article", article, value=label) if has_words(label) else None
     match = _CHOICE.match(unicodedata.normalize("NFC", value))
     if not match:
         return None

@@ -9,6 +9,7 @@ from bot.assistant import Slot
 from bot.at_rest import (
     ANSWERS,
     HANDOFF,
+    SHORT,
     SOCIAL,
     UNSUBSCRIBE,
     answer,
@@ -20,11 +21,10 @@ from bot.at_rest import (
 from bot.flows import Flow, SlotValue
 from bot.hearing import Request
 from bot.memory import MAX_TEXT, Frame
-from bot.talk import Talk
+from bot.talk import SHOWN, Talk
 from bot.types import Entity
 from bot.values import has_words, in_words, is_cancel_word, is_stop_word, normal, plain, yes_or_no
 
-SHORT = 30  # characters; a wish to do something else is short, a description is not
 _CORRECTION = re.compile(
     r"不对|不是|错了|搞错|写错|打错|说错|弄错|应该是|改成|改为|更正|纠正|其实是"
     r"|\b(?:no|not|wrong|actually|correction|i mean|i meant|should be|instead|make that|typo|mistake)\b",
@@ -46,6 +46,8 @@ def continue_flow(talk: Talk, request: Request) -> None:
         talk.run()
         return
     value = understood_value(talk, slot, request)
+    if value is None and comes_along(talk, slot) and (serve_beside(talk, request) or not is_open(slot)):
+        return
     if is_elsewhere(talk, frame, slot, request, value) and digress(talk, request):
         return
     if value is None and slot is not None:
@@ -262,13 +264,36 @@ def is_elsewhere(talk: Talk, frame: Frame, slot: Slot | None, request: Request, 
     return is_question or (not is_bare and slot is not None and slot.type == "text")
 
 
-def digress(talk: Talk, request: Request) -> bool:
-    """Answer it; the open question follows again. False when there is no answer after all."""
-    tuning, intent = talk.assistant.tuning, request.intent
-    is_sure = intent.confidence >= tuning.sure
+def comes_along(talk: Talk, slot: Slot | None) -> bool:
+    """Whether the words were not said to answer the open question: a later part of the message that began the flow, or
+    the caption of a file. A caption may still describe what happened."""
+    return talk.has_new_question() or (talk.is_caption and not is_open(slot))
+
+
+def serve_beside(talk: Talk, request: Request) -> bool:
+    """Answer what came along, if it asks for anything; a question we have no answer to is named, not passed over."""
+    is_question = looks_like_question(request.words)
+    if talk.is_caption and not is_question:
+        return True
+    if digress(talk, request, least=talk.assistant.tuning.accept):
+        return True
+    if is_question:
+        words = request.words.strip()
+        talk.say("utter_part_unanswered", {"words": words if len(words) <= SHOWN else words[: SHOWN - 1] + "…"})
+    return is_question
+
+
+def digress(talk: Talk, request: Request, *, least: float | None = None) -> bool:
+    """Answer it; the open question follows again. False when there is no answer after all.
+
+    `least`: from which confidence its meaning is believed; the assistant's `sure` unless given.
+    """
+    intent = request.intent
+    least = talk.assistant.tuning.sure if least is None else least
+    is_sure = intent.confidence >= least
     if is_sure and start_intent(talk, intent.name, intent.confidence):
         return True
-    if not answer(talk, request, least=tuning.sure):
+    if not answer(talk, request, least=least):
         return False
     if is_sure and intent.name == "goodbye":
         talk.asks = False

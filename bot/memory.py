@@ -59,6 +59,7 @@ class Memory:
     question: str = ""
     held: SlotValue = None  # the value that came for a stale flow, while we ask whether to resume it
     later: list[dict[str, Any]] = field(default_factory=list)
+    unclear: dict[str, Any] = field(default_factory=dict)  # the message before, when it was asked what it is about
     fallbacks: int = 0
     queued: int = 0  # messages since the customer began to wait for a person
     media: list[dict[str, str]] = field(default_factory=list)
@@ -79,6 +80,7 @@ class Memory:
             "question": self.question,
             "held": self.held,
             "later": list(self.later),
+            "unclear": dict(self.unclear),
             "fallbacks": self.fallbacks,
             "queued": self.queued,
             "media": list(self.media),
@@ -92,6 +94,7 @@ def recall(document: Any) -> Memory:
     if not isinstance(document, Mapping) or document.get("v") != VERSION:
         return Memory()
     later = [item for item in _list(document.get("later")) if isinstance(item, Mapping)]
+    unclear = document.get("unclear")
     media = [item for item in _list(document.get("media")) if isinstance(item, Mapping)]
     return Memory(
         stack=_frames(document.get("stack")),
@@ -101,6 +104,7 @@ def recall(document: Any) -> Memory:
         question=_text(document.get("question")),
         held=_value(document.get("held")),
         later=[dict(item) for item in later][:MAX_LATER],
+        unclear=dict(unclear) if isinstance(unclear, Mapping) else {},
         fallbacks=_count(document.get("fallbacks")),
         queued=_count(document.get("queued")),
         media=[{str(key): str(value) for key, value in item.items()} for item in media][-MAX_MEDIA:],

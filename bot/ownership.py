@@ -93,7 +93,7 @@ def answer_waiting(talk: Talk, request: Request, handle: Handle) -> bool:
             handle(talk, request)
             return True
         return False
-    if request.choice:
+    if request.choice and request.choice.kind != "article":
         question = Request(intents=request.intents, articles=())
         return name not in SOCIAL and answer(talk, question, least=0.0)
     if name in SOCIAL and confidence >= tuning.accept:

@@ -18,6 +18,7 @@ from bot.types import (
     Effect,
     Entity,
     Language,
+    Media,
     Need,
     Owner,
     Reply,
@@ -25,10 +26,11 @@ from bot.types import (
     RequestHandoff,
     Turn,
 )
-from bot.values import normal
+from bot.values import has_words, normal
 
 MAX_STEPS = 200  # steps of all flows in one turn; a checked flow never comes near
 SHOWN = 60  # characters of a value repeated to the customer
+SHOWING = frozenset({"image", "video", "document"})  # kinds of media whose words describe the file; a voice's are said
 
 
 class Talk:
@@ -42,10 +44,17 @@ class Talk:
         self.entities: tuple[Entity, ...] = ()
         self.request = Request()
         self.message_words = ""
+        self.unclear: Mapping[str, Any] = {}
         self.asks = True  # whether the open question of the top flow is put again at the end
         self.steps = 0
         self.older: tuple[Frame, ...] = ()
         self.today = turn.now.astimezone(zone(turn.timezone)).date()
+
+    @property
+    def is_caption(self) -> bool:
+        """Whether the words of this message only came along with a picture or another file."""
+        content = self.turn.message.content
+        return isinstance(content, Media) and content.kind in SHOWING and has_words(self.turn.understanding.text)
 
     # --- saying -------------------------------------------------------------------------------------------------
 
@@ -169,9 +178,29 @@ class Talk:
 
     def later(self, intent: str) -> None:
         """Remember a request of this message until the flow before it has ended."""
-        kept = [[entity.name, entity.value or entity.text] for entity in self.entities]
         if len(self.memory.later) < MAX_LATER:
-            self.memory.later.append({"intent": intent, "entities": kept, "words": self.request.words[:500]})
+            self.memory.later.append({"intent": intent, **self.heard()})
+
+    def heard(self) -> dict[str, Any]:
+        """What was said, in the form the memory keeps."""
+        kept = [[entity.name, entity.value or entity.text] for entity in self.entities]
+        return {"entities": kept, "words": self.request.words[:500]}
+
+    def hear_again(self, heard: Mapping[str, Any]) -> None:
+        """What was said before counts as said now."""
+        self.request = Request(words=str(heard.get("words", "")))
+        self.entities = tuple(
+            Entity(str(name), str(value), str(value), 0, 0)
+            for name, value in (pair for pair in heard.get("entities") or () if len(pair) == 2)
+        )
+
+    def hear_unclear(self) -> None:
+        """A message whose matter is only now clear is not to be said again: its words and values come first."""
+        if self.unclear:
+            words, entities = self.request.words, self.entities
+            self.hear_again(self.unclear)
+            self.request = replace(self.request, words=", ".join(filter(None, (self.request.words, words))))
+            self.entities, self.unclear = (*self.entities, *entities), {}
 
     def run(self) -> None:
         """Move the flows on the stack until one waits for the customer, all have ended, or something is needed."""
@@ -336,12 +365,7 @@ class Talk:
     def start_later(self) -> None:
         while self.memory.later and not self.memory.stack and not self.needs and not self.is_handed_over():
             waiting = self.memory.later.pop(0)
-            words = str(waiting.get("words", ""))
-            self.request = Request(words=words)
-            self.entities = tuple(
-                Entity(str(name), str(value), str(value), 0, 0)
-                for name, value in (pair for pair in waiting.get("entities") or () if len(pair) == 2)
-            )
+            self.hear_again(waiting)
             flow = self.trigger_of(str(waiting.get("intent", "")), 1.0)
             if flow:
                 self.start(flow.id)

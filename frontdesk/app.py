@@ -29,7 +29,7 @@ from frontdesk.command_line_channel import CommandLineAdapter
 from frontdesk.faults import no_fault
 from frontdesk.observing import ACCEPTED, LoggingObserver
 from frontdesk.pacing import RedisRateTokens, StoreRateTokens
-from frontdesk.runtimes import Runtimes
+from frontdesk.runtimes import Runtimes, spare_what_stays
 from frontdesk.secret_key import load_secret_keys, sqlite_path
 from frontdesk.serving import HttpServer, end, supervise
 from frontdesk.signals import LocalSignals, RedisSignals
@@ -163,6 +163,7 @@ class App:
 
     async def serve(self, roles: Sequence[Role], http: HttpServer | None) -> None:
         """Start the roles and return; `stop` ends them."""
+        spare_what_stays()
         start = self._start
         start("models", self.runtimes.watch)
         if http is not None:

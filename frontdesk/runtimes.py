@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import hashlib
 import subprocess
 import sys
@@ -90,6 +91,7 @@ class Runtimes:
                 continue
             self._epoch = epoch
             self._bind()
+            spare_what_stays()
 
     async def _load_one(self, folder: Path, *, train: bool = True) -> None:
         before = self._loaded.get(folder)
@@ -156,6 +158,17 @@ class Runtimes:
 async def close_engine(engine: NluEngine) -> None:
     if isinstance(engine, Cascade):
         await engine.close()
+
+
+def spare_what_stays() -> None:
+    """What is loaded now is left alone by the garbage collector, what it replaced is given back.
+
+    Models, articles and modules are a million objects that stay. Walking through all of them again and again stopped
+    every request for 100 ms, several times a second under load (docs/benchmarks.md).
+    """
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
 
 
 async def merged_articles(store: SqlStore, folder: Path) -> list[Article]:

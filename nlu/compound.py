@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
+from enum import Enum, auto
 
 from bot.ports import NluEngine
 from bot.types import Understanding
@@ -21,7 +22,9 @@ NOT_REQUESTS = frozenset(
         "out_of_scope", "nlu_fallback", "",
     }
 )  # fmt: skip
-# A clause after "also" or 另外 announces itself; a mere comma or full stop needs a surer clause.
+# A clause after "also" or 另外 announces itself; a mere comma or full stop needs a surer clause. An announced question
+# is a request whatever it is about: the dialogue answers it, or says that it cannot.
+_SURE_QUESTION = 0.3
 _SURE_ANNOUNCED = 0.5
 _SURE = 0.75
 _MAX_CLAUSES = 6
@@ -33,9 +36,16 @@ _EN_START = (
     r"(?:i|i'd|i'm|i've|i'll|id|im|ive|we|we'd|my|can|could|would|will|please|pls|where|when|how|what|what's|which|who|why"
     r"|is|are|do|does|did|has|have|there|it|your|you|the|somebody|someone|cancel|send|tell|give|call|change|let|also)\b"
 )
+_QUESTION = re.compile(
+    r"[?？吗呢]$|多少|多久|几点|什么|怎么|怎样|哪[里儿个些家]|能不能|可不可以|是不是|有没有|为什么"
+    r"|^(?:what|when|where|which|who|why|how|do|does|did|can|could|is|are|will|would|may|should)\b",
+    re.IGNORECASE,
+)
 _PLACES = re.compile(
     # Sentence ends; a full stop only before a blank, so that 3.5, a.com and SO-1.2 stay whole.
     r"(?P<stop>[。！？；\n]+|[!?;]+(?=\s|$|[\u4e00-\u9fff])|(?<!\d)\.+(?=\s+\S)|(?<=\d)\.(?=\s+\D))"
+    # What follows a colon is told about the request before it ("I want to complain: …"), unless it is a bare number.
+    r"|(?P<colon>：\s*(?!(?:[A-Za-z]{0,4}-?)?\d)|:\s+(?!(?:[A-Za-z]{0,4}-?)?\d)|(?<=[\u4e00-\u9fff]):(?=[\u4e00-\u9fff]))"
     rf"|(?P<zlink>[，,、\s]*(?:{_ZH_LINK})[，,：:\s]*)"
     r"|(?P<zcomma>，|(?<=[\u4e00-\u9fff]),(?=\s*[\u4e00-\u9fff]))"
     rf"|(?P<elink>[\s,]+(?:{_EN_LINK})\s*,?\s+(?={_EN_START}))"
@@ -47,6 +57,14 @@ _WORDS = re.compile(r"[\u4e00-\u9fff]|[^\W_]+")
 _LEADING_LINK = re.compile(rf"^\s*(?:(?:{_ZH_LINK})[，,：:\s]*|(?:{_EN_LINK})\s*,?\s+)", re.IGNORECASE)
 
 
+class Joint(Enum):
+    """What stands before a clause: a stop or comma (or nothing), a word such as "also", a colon."""
+
+    STOP = auto()
+    ANNOUNCED = auto()
+    TOLD = auto()
+
+
 def split_clauses(text: str) -> tuple[str, ...]:
     """The clauses of `text` in order, without the words that join them; the text alone when there is one.
 
@@ -55,20 +73,26 @@ def split_clauses(text: str) -> tuple[str, ...]:
     return tuple(clause for clause, _ in _clauses(text))
 
 
-def _clauses(text: str) -> list[tuple[str, bool]]:
-    """(clause, announced): `announced` when a word such as "also" or a sentence end stands before it."""
-    pieces: list[tuple[str, bool]] = []
-    start, announced = 0, False
+def _clauses(text: str) -> list[tuple[str, Joint]]:
+    """Each clause with what stands before it. After a colon everything is told, up to an announced clause."""
+    pieces: list[tuple[str, Joint]] = []
+    start, joint = 0, Joint.STOP
     for match in _PLACES.finditer(text):
-        pieces.append((text[start : match.start()], announced))
-        start, announced = match.end(), match.lastgroup in ("zlink", "elink")
-    pieces.append((text[start:], announced))
-    clauses: list[tuple[str, bool]] = []
-    for piece, was_announced in pieces:
+        pieces.append((text[start : match.start()], joint))
+        start = match.end()
+        if match.lastgroup in ("zlink", "elink"):
+            joint = Joint.ANNOUNCED
+        elif match.lastgroup == "colon" or (joint is Joint.TOLD and match.lastgroup != "stop"):
+            joint = Joint.TOLD
+        else:
+            joint = Joint.STOP
+    pieces.append((text[start:], joint))
+    clauses: list[tuple[str, Joint]] = []
+    for piece, before in pieces:
         cleaned = _LEADING_LINK.sub("", piece).strip(" ,，、.。")
         if _LETTER.search(cleaned):
-            clauses.append((cleaned, was_announced or bool(_LEADING_LINK.match(piece))))
-    return clauses if clauses else [(text, False)]
+            clauses.append((cleaned, Joint.ANNOUNCED if _LEADING_LINK.match(piece) else before))
+    return clauses if clauses else [(text, Joint.STOP)]
 
 
 def with_parts(whole: Understanding, understand: Callable[[str], Understanding]) -> Understanding:
@@ -82,7 +106,7 @@ def with_parts(whole: Understanding, understand: Callable[[str], Understanding])
     clauses = _clauses(whole.text)
     if not 2 <= len(clauses) <= _MAX_CLAUSES:
         return whole
-    return _combine(whole, [(understand(clause), announced) for clause, announced in clauses])
+    return _combine(whole, [(understand(clause), joint) for clause, joint in clauses])
 
 
 def may_be_compound(text: str) -> bool:
@@ -90,7 +114,7 @@ def may_be_compound(text: str) -> bool:
     return 6 <= len(text) <= _MAX_CHARS and _PLACES.search(text) is not None
 
 
-def _combine(whole: Understanding, clauses: Sequence[tuple[Understanding, bool]]) -> Understanding:
+def _combine(whole: Understanding, clauses: Sequence[tuple[Understanding, Joint]]) -> Understanding:
     requests = list(_requests(clauses))
     if len(requests) >= 2:
         return replace(whole, parts=tuple(requests))
@@ -102,16 +126,19 @@ def _combine(whole: Understanding, clauses: Sequence[tuple[Understanding, bool]]
     return whole
 
 
-def _requests(clauses: Sequence[tuple[Understanding, bool]]) -> Iterator[Understanding]:
+def _requests(clauses: Sequence[tuple[Understanding, Joint]]) -> Iterator[Understanding]:
     """The believed requests among the clauses, each intent once.
 
     A clause that asks for nothing ("my number is 13812345678") gives its entities to the request before it.
     """
     kept: list[Understanding] = []
-    for clause, announced in clauses:
-        wanted = _SURE_ANNOUNCED if announced else _SURE
+    for clause, joint in clauses:
+        wanted = _SURE
+        if joint is Joint.ANNOUNCED:
+            wanted = _SURE_QUESTION if _QUESTION.search(clause.text) else _SURE_ANNOUNCED
         is_request = (
-            clause.intent.name not in NOT_REQUESTS
+            joint is not Joint.TOLD
+            and clause.intent.name not in NOT_REQUESTS
             and clause.intent.confidence >= wanted
             and len(_WORDS.findall(clause.text)) >= 2
         )
@@ -147,7 +174,7 @@ class CompoundEngine:
         clauses = _clauses(text)
         if not 2 <= len(clauses) <= _MAX_CLAUSES:
             return whole
-        parsed = [(await self._engine.parse(c, now=now, timezone=timezone), announced) for c, announced in clauses]
+        parsed = [(await self._engine.parse(c, now=now, timezone=timezone), joint) for c, joint in clauses]
         return _combine(whole, parsed)
 
     async def is_ready(self) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -238,9 +239,11 @@ class _Index:
         relative = (1 - self._B + self._B * lengths / max(float(lengths.mean()), 1e-9)).tolist()
         self._unseen_idf = _idf(0, len(articles))
         self._exact = {_plain(way): a for a in reversed(articles) for way in (a.title, *a.questions) if _plain(way)}
-        self._postings = [
-            self._group(weight, [groups[i] for groups in counts], relative) for i, weight in enumerate(self._GROUPS)
-        ]
+        self._postings = _Postings.of(
+            [self._places([groups[i] for groups in counts], relative) for i in range(len(self._GROUPS))],
+            self._GROUPS,
+            len(articles),
+        )
 
     def _weighted_counts(self, article: Indexable) -> list[Counter[str]]:
         """Per group of features: how often the article has each, title and questions counting more."""
@@ -253,13 +256,13 @@ class _Index:
                     group[feature] += weight  # type: ignore[assignment]  # a Counter of fractions
         return counts
 
-    def _group(self, weight: float, counts: Sequence[Counter[str]], relative: list[float]) -> _Postings:
-        found: dict[str, list[tuple[int, float]]] = {}
+    def _places(self, counts: Sequence[Counter[str]], relative: list[float]) -> _Places:
+        found: _Places = {}
         for row, count in enumerate(counts):
             saturated = self._K1 * relative[row]
             for feature, times in count.items():
                 found.setdefault(feature, []).append((row, times / (times + saturated)))
-        return _Postings.of(found, weight, len(counts))
+        return found
 
     def ask(self, text: str, top: int) -> list[tuple[Indexable, float]]:
         """(article, score), best first; an article whose title or question was typed as it stands comes first."""
@@ -270,15 +273,17 @@ class _Index:
         return [(exact, _EXACT), *((article, score) for article, score in ranked if article is not exact)][:top]
 
     def _rank(self, question: Features, top: int) -> list[tuple[Indexable, float]]:
-        scores, reachable = np.zeros(len(self._articles)), 0.0
-        for found, postings, weight in zip(question, self._postings, self._GROUPS, strict=True):
+        known: list[int] = []
+        unseen = 0.0
+        for found, numbers, weight in zip(question, self._postings.numbers, self._GROUPS, strict=True):
             asked = set(found)
-            known = [number for feature in asked if (number := postings.numbers.get(feature)) is not None]
-            reachable += (len(asked) - len(known)) * weight * self._unseen_idf
-            if known:
-                reachable += postings.add(known, scores)
-        if not scores.any():
+            before = len(known)
+            known += [number for feature in asked if (number := numbers.get(feature)) is not None]
+            unseen += (len(asked) - len(known) + before) * weight * self._unseen_idf
+        if not known:
             return []
+        scores, reachable = self._postings.add_up(known, len(self._articles))
+        reachable += unseen
         order = np.argsort(-scores, kind="stable")[: max(top, 2)].tolist()
         ranked = [(i, float(scores[i])) for i in order if scores[i] > 0]
         best = ranked[0][1]
@@ -290,42 +295,51 @@ class _Index:
         return hits if hits[0][1] >= _NOTHING else []
 
 
+_Places = dict[str, list[tuple[int, float]]]  # feature -> the rows that have it, and how much of it
+
+
 class _Postings(NamedTuple):
-    """Where the features of a group occur, all in four arrays: thousands of small ones would cost more than they hold.
+    """Where features occur, all in four arrays: tens of thousands of small ones would cost more than they hold.
 
     Feature number n occurs in the articles `rows[starts[n]:starts[n + 1]]` and adds `values[...]` to each of them;
-    `reach[n]` is what it could add at most.
+    `reach[n]` is what it could add at most. `numbers` has the features of each group.
     """
 
-    numbers: dict[str, int]
+    numbers: list[dict[str, int]]
     starts: npt.NDArray[np.int64]
     rows: npt.NDArray[np.int64]
     values: npt.NDArray[np.float64]
     reach: npt.NDArray[np.float64]
 
     @classmethod
-    def of(cls, found: dict[str, list[tuple[int, float]]], weight: float, total: int) -> _Postings:
-        sizes = [len(places) for places in found.values()]
-        reach = np.asarray([weight * _idf(size, total) for size in sizes])
-        values = np.asarray([value for places in found.values() for _, value in places])
+    def of(cls, groups: Sequence[_Places], weights: Sequence[float], total: int) -> _Postings:
+        every = [places for group in groups for places in group.values()]
+        sizes = [len(places) for places in every]
+        reach = [
+            weight * _idf(len(places), total)
+            for group, weight in zip(groups, weights, strict=True)
+            for places in group.values()
+        ]
+        values = np.asarray([value for places in every for _, value in places])
+        number = itertools.count()
         return cls(
-            numbers={feature: number for number, feature in enumerate(found)},
+            numbers=[{feature: next(number) for feature in group} for group in groups],
             starts=np.concatenate(([0], np.cumsum(sizes, dtype=np.int64))),
-            rows=np.asarray([row for places in found.values() for row, _ in places], dtype=np.int64),
-            values=values * np.repeat(reach, sizes) if sizes else values,
-            reach=reach,
+            rows=np.asarray([row for places in every for row, _ in places], dtype=np.int64),
+            values=values * np.repeat(reach, sizes),
+            reach=np.asarray(reach),
         )
 
-    def add(self, known: list[int], scores: npt.NDArray[np.float64]) -> float:
-        """What these features say is added to `scores`; what they could add to one article at most."""
+    def add_up(self, known: list[int], total: int) -> tuple[npt.NDArray[np.float64], float]:
+        """The score of each article for these features, and what they could add to one at most."""
         chosen = np.asarray(known)
         first = self.starts[chosen]
         sizes = self.starts[chosen + 1] - first
         # Positions of all their entries: each feature's first place, counting on within the feature.
         ends = np.cumsum(sizes)
         places = np.arange(ends[-1]) + np.repeat(first - ends + sizes, sizes)
-        scores += np.bincount(self.rows[places], self.values[places], minlength=len(scores))
-        return float(self.reach[chosen].sum())
+        scores = np.bincount(self.rows[places], self.values[places], minlength=total).astype(np.float64, copy=False)
+        return scores, float(self.reach[chosen].sum())
 
 
 def _idf(holders: int, total: int) -> float:

@@ -154,7 +154,9 @@ def details_of(context: ActionContext) -> dict[str, str]:
 def recent_files(context: ActionContext) -> list[str]:
     oldest = (context.turn.now - timedelta(minutes=MEDIA_MINUTES)).isoformat()
     return [
-        f"{item.get('kind', '')}:{item.get('file_id', '')}" for item in context.media if item.get("at", "") >= oldest
+        f"{item.get('kind', '')}:{item.get('file_id', '')}" + (f" ({item['caption']})" if item.get("caption") else "")
+        for item in context.media
+        if item.get("at", "") >= oldest
     ]
 
 

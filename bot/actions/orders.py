@@ -8,6 +8,17 @@ from bot.values import order_number, order_spellings, same_order
 
 OVER = frozenset({"delivered", "cancelled", "returned", "refunded", "closed", "completed"})
 MAX_BUTTONS = 4
+_STATUS_REPLIES = {  # by what is known of the day of delivery and of who brings it
+    ("", ""): "utter_order_status_plain",
+    ("", "carrier"): "utter_order_status_plain_carrier",
+    ("", "tracked"): "utter_order_status_plain_tracked",
+    ("expected", ""): "utter_order_status_expected",
+    ("expected", "carrier"): "utter_order_status_expected_carrier",
+    ("expected", "tracked"): "utter_order_status_tracked",
+    ("late", ""): "utter_order_late",
+    ("late", "carrier"): "utter_order_late_carrier",
+    ("late", "tracked"): "utter_order_late_tracked",
+}
 
 
 def is_open(order: Order) -> bool:
@@ -75,14 +86,16 @@ def _status_reply(context: ActionContext, order: Order) -> tuple[str, dict[str, 
     args = {"order_number": order.number, "items": order.items[:80], "status": status_of(context, order)}
     if order.expected_at and is_open(order):
         args["expected"] = context.day(order.expected_at.astimezone(context.zone).date())
+    carried = ""
     if order.tracking_number:
         args["carrier"] = order.carrier or context.word("order_status", "carrier", "")
         args["tracking_number"] = order.tracking_number
-    if _is_late(context, order):
-        return ("utter_order_late_tracked" if "tracking_number" in args else "utter_order_late"), args
-    if "expected" in args:
-        return ("utter_order_status_tracked" if "tracking_number" in args else "utter_order_status_expected"), args
-    return "utter_order_status_plain", args
+        carried = "tracked"
+    elif order.carrier:
+        args["carrier"] = order.carrier
+        carried = "carrier"
+    due = "late" if _is_late(context, order) else "expected" if "expected" in args else ""
+    return _STATUS_REPLIES[due, carried], args
 
 
 def refund_status(context: ActionContext) -> ActionResult:

@@ -17,6 +17,8 @@ UNCERTAIN = {"send.after_call", "outbox.before_finish"}  # the vendor was called
 STORES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]
 # On the way in up to the turn, and from the turn on the way out: each point's death hits what the one before left.
 WAY_IN, WAY_OUT = FAULT_POINTS[:7], FAULT_POINTS[7:]
+# One poll takes all updates that wait, so a scene may confirm only once.
+PASSED_AGAIN = [point for point in FAULT_POINTS if point != "telegram.before_confirm"]
 
 
 @pytest.mark.slow
@@ -42,7 +44,7 @@ async def test_killed_again_right_after_each_restart(sqlite_desk_url: str, tmp_p
 
 @pytest.mark.slow
 @pytest.mark.parametrize("desk_url", STORES, indirect=True)
-@pytest.mark.parametrize("point", FAULT_POINTS)
+@pytest.mark.parametrize("point", PASSED_AGAIN)
 async def test_killed_at_a_later_pass(desk_url: str, tmp_path: Path, point: str) -> None:
     await killed_and_restarted(desk_url, tmp_path, [f"{point}:2"], messages=5)
 

@@ -18,7 +18,7 @@ class KeywordEngine:
     """Understands by keyword, so that a test says what each clause means."""
 
     name = "keywords"
-    _KNOWN = (
+    _KNOWN: tuple[tuple[tuple[str, ...], str], ...] = (
         (("complain", "投诉"), "complaint"),
         (("arrived", "没到", "where is"), "order_status"),
         (("hello", "你好"), "greet"),
@@ -104,3 +104,61 @@ async def test_a_story_around_one_clear_request_does_not_blur_it() -> None:
     understood = await engine.parse("I want to complain, the kettle leaks", now=NOW, timezone="UTC")
     assert understood.intent == ScoredIntent("complaint", 0.9)
     assert understood.parts == ()
+
+
+class MeasuredEngine:
+    """Clauses with the intents and scores a real model gave them."""
+
+    name = "measured"
+
+    def __init__(self) -> None:
+        self._scores = {
+            "我要投诉": ("complaint", 0.99),
+            "I want to complain": ("complaint", 0.92),
+            "快递没到": ("order_status", 0.93),
+            "my order never arrived": ("order_status", 0.99),
+            "我要退货": ("return_request", 1.0),
+            "包邮门槛是多少": ("delivery_options", 0.49),
+            "包邮的门槛": ("delivery_options", 0.49),
+            "多少": ("price_question", 0.2),
+        }
+
+    async def parse(self, text: str, *, now: datetime, timezone: str) -> Understanding:
+        name, score = self._scores.get(text, ("inform", 0.7))
+        return Understanding(text, "zh", True, (ScoredIntent(name, score),), (), "embedded")
+
+    async def is_ready(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "我要投诉：快递没到，订单 SO-20391",
+        "我要投诉:快递没到",
+        "I want to complain: my order never arrived, order SO-20391",
+    ],
+)
+async def test_what_follows_a_colon_is_told_about_the_request_before_it(text: str) -> None:
+    whole = await CompoundEngine(MeasuredEngine()).parse(text, now=NOW, timezone="UTC")
+    assert (whole.intent.name, whole.parts) == ("complaint", ())
+
+
+@pytest.mark.parametrize("text", ["订单号：SO-20391", "order number: 20391", "see you at 10:30", "http://a.com/b"])
+def test_a_colon_before_a_value_or_inside_one_separates_nothing(text: str) -> None:
+    assert split_clauses(text) == (text,)
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("我要退货，另外包邮门槛是多少", ["return_request", "delivery_options"]),
+        ("我要退货，另外包邮的门槛", []),
+        ("我要退货，包邮门槛是多少", []),
+        ("我要退货，另外多少", []),
+        ("我要投诉：快递没到，另外包邮门槛是多少", ["complaint", "delivery_options"]),
+    ],
+)
+async def test_an_announced_question_is_a_request_even_when_only_moderately_sure(text: str, parts: list[str]) -> None:
+    whole = await CompoundEngine(MeasuredEngine()).parse(text, now=NOW, timezone="UTC")
+    assert [part.intent.name for part in whole.parts] == parts
