@@ -29,16 +29,18 @@ _DETAILS = ("what_happened", "order_number", "product", "store", "since", "wish"
 
 
 def begin(context: ActionContext) -> ActionResult:
-    """Takes from the opening words what they already say, so that nothing known is asked."""
+    """Says sorry and takes from the opening words what they already say, so that nothing known is asked."""
+    replies: tuple[Reply, ...] = ()
     slots: dict[str, SlotValue] = {}
     words = context.message_words if is_description(context.message_words) else context.words
     if not context.text("what_happened") and is_description(words):
         slots["what_happened"] = words.strip()[:2000]
+        replies = (Reply("utter_complaint_sorry"),)  # without a story yet, the question for it says so itself
     if not context.text("subject"):
         slots["subject"] = subject_of(context) or None
     if not context.text("contact") and context.customer.phone:
         slots["contact"] = context.customer.phone
-    return ActionResult(slots={name: value for name, value in slots.items() if value})
+    return ActionResult(slots={name: value for name, value in slots.items() if value}, replies=replies)
 
 
 def subject_of(context: ActionContext) -> str:

@@ -28,7 +28,7 @@ def test_a_complaint_about_somebody_elses_order_is_taken_with_everything_already
         an_entity("order_number", "SO-20391", start=words.index("SO-")),
     ]
     chat.hear(words, "complaint", entities=said)
-    assert chat.templates == ["utter_ask_wish"]
+    assert chat.templates == ["utter_complaint_sorry", "utter_ask_wish"]
     chat.take_choice("slot:wish=refund")
     chat.take_choice("slot:contact=chat")
     opened = chat.effect(OpenCase)
@@ -45,7 +45,7 @@ def complaining() -> Chat:
     """A complaint that waits for the day since when."""
     chat = Chat(language="en")
     chat.hear("I want to complain, the kettle leaks", "complaint", entities={"product": "kettle"})
-    assert chat.templates == ["utter_ask_since"]
+    assert chat.templates == ["utter_complaint_sorry", "utter_ask_since"]
     return chat
 
 
@@ -243,7 +243,7 @@ def telling() -> Chat:
 def test_a_story_with_an_order_number_is_asked_what_it_is_about_and_not_told_again_by_button() -> None:
     chat = telling()
     chat.press("Make a complaint")
-    assert chat.templates == ["utter_ask_wish"]
+    assert chat.templates == ["utter_complaint_sorry", "utter_ask_wish"]
     chat.take_choice("slot:wish=refund")
     chat.take_choice("slot:contact=chat")
     details = chat.effect(OpenCase).details
@@ -253,7 +253,7 @@ def test_a_story_with_an_order_number_is_asked_what_it_is_about_and_not_told_aga
 def test_a_story_with_an_order_number_is_not_told_again_when_its_matter_is_typed() -> None:
     chat = telling()
     chat.hear("I want to complain", "complaint")
-    assert chat.templates == ["utter_ask_wish"]
+    assert chat.templates == ["utter_complaint_sorry", "utter_ask_wish"]
 
 
 def test_a_story_is_forgotten_when_something_else_is_said() -> None:
@@ -268,7 +268,7 @@ def test_a_message_not_understood_keeps_its_words_for_the_meaning_chosen() -> No
     chat.hear("上周五买的水壶漏水", "", others={"complaint": 0.3, "return_request": 0.2}, entities={"product": "水壶"})
     assert chat.templates == ["utter_clarify"]
     chat.press("我要投诉")
-    assert chat.templates == ["utter_ask_since"]
+    assert chat.templates == ["utter_complaint_sorry", "utter_ask_since"]
 
 
 def test_a_number_announced_as_such_is_looked_up_at_once() -> None:

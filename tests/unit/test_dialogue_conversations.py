@@ -204,7 +204,7 @@ def test_two_requests_in_one_message_are_both_served_and_the_order_is_not_asked_
         an_understanding("I want to complain", "complaint", language="en"),
     ]
     chat.hear(words, understanding=an_understanding(words, "order_status", language="en", parts=parts))
-    assert chat.templates == ["utter_order_status_tracked", "utter_ask_since"]
+    assert chat.templates == ["utter_order_status_tracked", "utter_complaint_sorry", "utter_ask_since"]
     chat.hear("since Monday", "inform", entities={"date": "Monday"})
     chat.press("Refund")
     chat.press("Reply here")
