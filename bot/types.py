@@ -154,6 +154,8 @@ class Accepted:
     message_id: MessageId | None
     seq: int | None  # web sequence number of the inbound message
     is_new: bool
+    # The new message as a web visitor sees it, so that nobody has to read it back; None: read it from the store.
+    visible: Mapping[str, Any] | None = field(default=None, compare=False)
 
 
 # --- understanding ----------------------------------------------------------------------------------------------

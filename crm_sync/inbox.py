@@ -20,6 +20,7 @@ from bot.ports import Clock
 from bot.types import Accepted, ConversationId, Event, InboxId, MessageId, Received
 from crm_sync.addressing import Address, Place, find_or_create
 from crm_sync.arrivals import Arrival, prepare
+from crm_sync.codec import wire_event
 from crm_sync.columns import key_in
 from crm_sync.database import Database
 from crm_sync.rows import new_ids
@@ -249,6 +250,7 @@ def _insert(conn: Connection, plan: _Plan, places: dict[Address, Place], now: da
             None if message_id is None else MessageId(message_id),
             seq,
             is_new=True,
+            visible=None if seq is None or arrival.edits else _event(message_rows[-1]),
         )
     insert_rows(conn, inbox, inbox_rows)
     plain = [row for row in message_rows if not any(row is edit for _, edit in edits)] if edits else message_rows
@@ -295,6 +297,20 @@ def _message_row(arrival: Arrival, place: Place, now: datetime) -> dict[str, Any
         "replaces": None,
         "at": now,
     }
+
+
+def _event(row: dict[str, Any]) -> dict[str, Any]:
+    """A message row as a web visitor sees it; an edit, which takes another's place, is read from the store."""
+    return wire_event(
+        seq=row["seq"],
+        message_id=row["id"],
+        direction=row["direction"],
+        author=row["author"],
+        kind=row["kind"],
+        text=row["text"],
+        content=row["content"],
+        at=row["at"],
+    )
 
 
 def _insert_edit(conn: Connection, arrival: Arrival, row: dict[str, Any]) -> None:

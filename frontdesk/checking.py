@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from crm_sync.invariants import Violation, check
-
 from config.settings import Settings
+from crm_sync.invariants import Violation, check
 from crm_sync.store import SqlStore
 
 

@@ -121,7 +121,10 @@ class WebChat:
         """Committed, and everyone who watches the conversation told."""
         (accepted,) = await self._inbox.accept([received])
         if accepted.is_new:
-            self._signals.publish(TOPIC_WEB, {"conversation_id": accepted.conversation_id})
+            hint: dict[str, object] = {"conversation_id": accepted.conversation_id}
+            if accepted.visible is not None:
+                hint["events"] = (accepted.visible,)
+            self._signals.publish(TOPIC_WEB, hint)
         return accepted
 
     async def open_stream(self, session: Session, after: int) -> Stream:
