@@ -33,6 +33,12 @@ async def test_accepted_messages_carry_their_ids_and_web_sequence_in_order(store
     assert second.is_new
 
 
+async def test_an_accepted_message_is_shown_as_it_will_be_read_back(store: SqlStore) -> None:
+    (accepted,) = await store.accept([said("你好 \x00 \ud83d")])
+    assert accepted.conversation_id is not None
+    assert [accepted.visible] == await store.events_after(accepted.conversation_id, 0, 10)
+
+
 async def test_redelivery_changes_nothing_and_gets_the_first_rows_answer(store: SqlStore) -> None:
     message = said("one", key="a")
     (first,) = await store.accept([message])
