@@ -92,6 +92,7 @@ class Assistant:
     flows: Mapping[str, Flow]
     versions: Mapping[str, Flow]
     words: Mapping[str, Mapping[str, Mapping[Language, str]]] = field(default_factory=dict)  # group -> key -> text
+    general_answers: frozenset[str] = frozenset()  # intents whose fixed answer covers much and says little exactly
     queue_flows: frozenset[str] = frozenset()  # status flows that may run while the customer waits for a person
     tuning: Tuning = field(default_factory=Tuning)
     hours: StaffedHours = field(default_factory=StaffedHours)

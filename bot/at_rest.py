@@ -81,7 +81,7 @@ def answer(talk: Talk, request: Request, *, least: float) -> bool:
         return True
     if is_believed:
         talk.say(f"utter_{intent.name}")
-        if intent.name not in SOCIAL:
+        if intent.name in talk.assistant.general_answers:
             offer_articles(talk, request)
     return is_believed
 

@@ -63,6 +63,7 @@ def load_assistant(folder: Path) -> Assistant:
         flows=flows,
         versions={flow.version: flow for flow in flows.values()},
         words=settings.words,
+        general_answers=frozenset(settings.general_answers),
         queue_flows=frozenset(settings.queue_flows),
         tuning=settings.tuning,
         hours=settings.hours,
@@ -99,6 +100,7 @@ def _check_names(settings: AssistantSettings, domain: Domain, flows: dict[str, F
     for what, names, known in (
         ("titles", settings.titles, domain.intents),
         ("shared_slots", settings.shared_slots, domain.slots),
+        ("general_answers", settings.general_answers, domain.intents),
         ("queue_flows", settings.queue_flows, flows),
     ):
         for name in names:

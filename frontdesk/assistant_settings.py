@@ -26,6 +26,7 @@ class AssistantSettings:
     titles: Mapping[str, Wording] = field(default_factory=dict)
     words: Mapping[str, Mapping[str, Wording]] = field(default_factory=dict)
     shared_slots: tuple[str, ...] = ()
+    general_answers: tuple[str, ...] = ()
     queue_flows: tuple[str, ...] = ()
     tuning: Tuning = field(default_factory=Tuning)
     hours: StaffedHours = field(default_factory=StaffedHours)
@@ -49,6 +50,7 @@ def read_settings(folder: Path) -> AssistantSettings:
         titles={name: _wording(value, root, "titles") for name, value in _section(root, "titles").items()},
         words={group: _words(root, group, entries) for group, entries in _section(root, "words").items()},
         shared_slots=_names(root, "shared_slots"),
+        general_answers=_names(root, "general_answers"),
         queue_flows=_names(root, "queue_flows"),
         tuning=_tuning(root),
         hours=_hours(root),
