@@ -95,7 +95,8 @@ class Runtimes:
 
     async def _load_one(self, folder: Path, *, train: bool = True) -> None:
         before = self._loaded.get(folder)
-        assistant = load_assistant(folder)
+        # Reading, unpacking and indexing take about a second: in a thread, so that turns and streams go on meanwhile.
+        assistant = await asyncio.to_thread(load_assistant, folder)
         if before is not None:
             assistant = assistant.remembering(before.assistant)  # flows that run go on in the version they began with
         name = model_name(folder)
@@ -111,9 +112,11 @@ class Runtimes:
         if before is not None and before.model_version == active.version:
             nlu = before.nlu
         else:
-            nlu = build_engine(self._settings.nlu, EmbeddedEngine(unpack(active.packed)))
+            embedded = EmbeddedEngine(await asyncio.to_thread(unpack, active.packed))
+            nlu = build_engine(self._settings.nlu, embedded)
             MODEL_LOADED.set(1)
-        self._loaded[folder] = LoadedAssistant(folder, assistant, nlu, ArticleIndex(articles), active.version)
+        knowledge = await asyncio.to_thread(ArticleIndex, articles)
+        self._loaded[folder] = LoadedAssistant(folder, assistant, nlu, knowledge, active.version)
         if before is not None and before.nlu is not nlu:
             await close_engine(before.nlu)  # a turn still waiting for it is answered by the next engine in line
         log.info("assistant_loaded", assistant=name, model=active.version, articles=len(articles))
@@ -173,7 +176,8 @@ def spare_what_stays() -> None:
 
 async def merged_articles(store: SqlStore, folder: Path) -> list[Article]:
     """The folder's articles; those edited in the store win."""
-    seeded = load_articles(folder / "knowledge") if (folder / "knowledge").is_dir() else ()
+    shelf = folder / "knowledge"
+    seeded = await asyncio.to_thread(load_articles, shelf) if shelf.is_dir() else []
     edited = [
         Article(id=row.id, language=row.language, title=row.title, answer=row.answer, questions=row.questions)
         for row in await store.articles(model_name(folder))
