@@ -69,5 +69,7 @@ async def killed_and_restarted(url: str, folder: Path, faults: Sequence[str], *,
             rows = await query(
                 url, "SELECT m.text FROM outbox o JOIN messages m ON m.id = o.message_id WHERE o.maybe_repeated"
             )
-            assert repeated
+            # In a chain of deaths the second copy may be the one that died, too: then nobody saw it twice.
+            assert repeated or len(faults) > 1
+            assert rows
             assert repeated <= set(numbers_in([text for (text,) in rows]))
