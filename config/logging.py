@@ -4,9 +4,27 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Literal
+import traceback
+from types import TracebackType
+from typing import Literal, TextIO
 
 import structlog
+
+
+def without_values(exc_info: tuple[type[BaseException], BaseException, TracebackType | None]) -> str:
+    """Frames and classes of an error and its causes. Not its text: a database quotes in it what a customer wrote."""
+    told: list[str] = []
+    error: BaseException | None = exc_info[1]
+    while error is not None:
+        told = [*traceback.format_tb(error.__traceback__), f"{type(error).__qualname__}\n", *told]
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return "".join(told)
+
+
+def _write_without_values(
+    stream: TextIO, exc_info: tuple[type[BaseException], BaseException, TracebackType | None]
+) -> None:
+    stream.write("\n" + without_values(exc_info))
 
 
 def configure_logging(format_: Literal["auto", "json", "console"], level: str) -> None:
@@ -22,11 +40,10 @@ def configure_logging(format_: Literal["auto", "json", "console"], level: str) -
         shared.append(structlog.dev.set_exc_info)
         renderer: structlog.types.Processor = structlog.dev.ConsoleRenderer(
             colors=sys.stderr.isatty(),
-            # Never the pretty one: it prints local variables, and those hold what customers wrote.
-            exception_formatter=structlog.dev.plain_traceback,
+            exception_formatter=_write_without_values,
         )
     else:
-        shared.append(structlog.processors.format_exc_info)
+        shared.append(structlog.processors.ExceptionRenderer(without_values))
         renderer = structlog.processors.JSONRenderer(ensure_ascii=False)
     structlog.configure(
         processors=[*shared, renderer],

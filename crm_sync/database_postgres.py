@@ -40,6 +40,7 @@ def create_engine(url: URL, *, pool_size: int = POOL_SIZE, overflow: int = POOL_
     """An engine that has not connected yet."""
     return create_async_engine(
         url,
+        hide_parameters=True,  # an error's text must not quote what a customer wrote
         pool_size=pool_size,
         max_overflow=overflow,
         pool_timeout=10,

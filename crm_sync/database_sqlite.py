@@ -61,7 +61,9 @@ def connect(url: URL, *, check_thread: bool = True) -> Connection:
     Raises: StoreUnavailable.
     """
     arguments = {"timeout": BUSY_TIMEOUT_S, "check_same_thread": check_thread}
-    engine = create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT", connect_args=arguments)
+    engine = create_engine(
+        url, poolclass=NullPool, isolation_level="AUTOCOMMIT", connect_args=arguments, hide_parameters=True
+    )
     try:
         connection = engine.connect()
         try:
