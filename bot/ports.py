@@ -90,6 +90,7 @@ class OutMessage:
     language: Language
     lane: Lane = Lane.REPLY
     template: str = ""
+    is_vital: bool = False  # a handoff or a complaint's status: may use the last reply of a window
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +167,8 @@ class TurnStore(Protocol):
 @dataclass(frozen=True, slots=True)
 class SendOutcome:
     """How a send ended. states: sent, failed, parked, retry (not sent, try again at `retry_at`), uncertain (its answer
-    was lost: the outbox's uncertain policy decides whether it is repeated, not before `retry_at`).
+    was lost: the outbox's uncertain policy decides whether it is repeated, not before `retry_at`), held (not sent: no
+    reply window is open; it leaves when the customer writes again).
 
     `unreachable`: also mark the recipient's identity unreachable (blocked us).
     """
@@ -193,6 +195,93 @@ class Outbox(Protocol):
 
     async def finish(self, outcomes: Sequence[SendOutcome]) -> None:
         """Store how the sends ended. Idempotent: a row already in an end state is left alone."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class WindowState:
+    """What may still be said freely to one recipient: `left` replies until `closes_at` (None: nothing is open)."""
+
+    left: int
+    closes_at: datetime | None
+
+
+class QuotaLedger(Protocol):
+    """Counts replies against the windows that customers' messages opened; shared by all processes."""
+
+    async def take(self, outbound: Outbound, *, reserve: int = 0) -> bool:
+        """One reply to this recipient is counted; False, and nothing counted, when fewer than `reserve` + 1 are left.
+
+        Taken from the open window that closes first. Idempotent for the same outbox row and attempt.
+        """
+        ...
+
+    async def give_back(self, outbound: Outbound) -> None:
+        """The vendor refused before counting: the reply taken for this row is not counted after all."""
+        ...
+
+    async def spent(self, outbound: Outbound) -> None:
+        """The vendor says that nothing is left (45047, 45015): the recipient's windows are used up."""
+        ...
+
+    async def state(self, conversation_id: ConversationId) -> WindowState: ...
+
+
+# --- files ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file in the media store: what its content is (found by looking at it, never by its name) and how big."""
+
+    media_id: str
+    mime: str
+    size: int  # bytes
+    file_name: str = ""
+
+
+class MediaStore(Protocol):
+    """Where the bytes of files are: a local folder, or an S3-compatible service. Keys are opaque."""
+
+    async def put(self, key: str, content: bytes, *, mime: str) -> None:
+        """The content is stored durably under `key`, which is new. Raises: ServiceUnavailable."""
+        ...
+
+    async def get(self, key: str) -> bytes:
+        """Raises: NotFound, ServiceUnavailable."""
+        ...
+
+    async def delete(self, key: str) -> None:
+        """It is gone; also when it never was there. Raises: ServiceUnavailable."""
+        ...
+
+
+class MediaLibrary(Protocol):
+    """Files with their rows in the store: what channels and flows see of the media store."""
+
+    async def add(
+        self, content: bytes, *, file_name: str = "", conversation_id: ConversationId | None = None
+    ) -> StoredFile:
+        """Checked (kind by content, size, virus hook), images re-encoded without metadata, stored.
+
+        Raises: InputError for a file that is not taken, ServiceUnavailable.
+        """
+        ...
+
+    async def read(self, media_id: str) -> tuple[StoredFile, bytes]:
+        """Raises: NotFound, ServiceUnavailable."""
+        ...
+
+    def link(self, media_id: str) -> str:
+        """A signed address below FRONTDESK_PUBLIC_URL that works for a limited time."""
+        ...
+
+
+class SpeechToText(Protocol):
+    """Turns a voice message into words. None is built in: a deployment that has one names it by setting."""
+
+    async def transcribe(self, content: bytes, *, mime: str, language: Language) -> str:
+        """The words; empty when nothing could be understood. Raises: ServiceUnavailable."""
         ...
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Literal, NewType
 
@@ -113,6 +113,18 @@ Content = Text | Button | Command | Media | Location | Contact | Event | Unsuppo
 
 
 @dataclass(frozen=True, slots=True)
+class ReplyWindow:
+    """What this message allows us on a channel that counts free-form replies: `quota` of them within `lasts`.
+
+    Another message of the same `kind` starts the window anew.
+    """
+
+    kind: str  # message, follow, menu, scan …: windows of different kinds run side by side
+    quota: int
+    lasts: timedelta
+
+
+@dataclass(frozen=True, slots=True)
 class InboundMessage:
     """One verified, decoded message: who, what, the channel's id for it, when. Never the raw payload."""
 
@@ -128,6 +140,7 @@ class InboundMessage:
     sender_name: str = ""
     language_hint: str = ""  # BCP 47 tag the channel reports, e.g. zh-hans
     wants_turn: bool = True  # False: recorded only (edits, events, messages for somebody else)
+    opens: ReplyWindow | None = None  # counted by the store from acceptance, on channels whose replies are counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -434,12 +447,44 @@ class Lane(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class OutMedia:
+    """A file we send: at a public `url`, or `media_id` in our media store (then `url` is empty)."""
+
+    kind: Literal["image", "voice", "audio", "video", "document"]
+    url: str = ""
+    media_id: str = ""
+    file_name: str = ""
+    mime: str = ""
+    caption: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A product, an article, a place: a title with what belongs to it. Several make a carousel."""
+
+    title: str
+    text: str = ""
+    image_url: str = ""
+    url: str = ""
+    buttons: tuple[ReplyButton, ...] = ()
+
+
+Ask = Literal["", "rating", "date", "location"]  # what the customer is asked for: stars, a day, where they are
+TextFormat = Literal["plain", "markdown"]  # markdown: the subset of channels/markup.py, nothing else is read as markup
+
+
+@dataclass(frozen=True, slots=True)
 class RenderedReply:
-    """Finished text and buttons, not yet cut to what the channel can carry."""
+    """Finished text and what comes with it, not yet cut to what the channel can carry."""
 
     text: str
     buttons: tuple[ReplyButton, ...] = ()
-    image_url: str = ""
+    image_url: str = ""  # the one picture of a response, as in Rasa's `image`
+    media: tuple[OutMedia, ...] = ()
+    cards: tuple[Card, ...] = ()
+    ask: Ask = ""
+    text_format: TextFormat = "plain"
+    status_key: str = ""  # one living message per key and conversation, e.g. case:C-1024-7: edited where possible
 
 
 @dataclass(frozen=True, slots=True)
@@ -449,6 +494,11 @@ class OutPart:
     text: str
     buttons: tuple[ReplyButton, ...] = ()
     image_url: str = ""
+    media: tuple[OutMedia, ...] = ()  # more than one: an album
+    cards: tuple[Card, ...] = ()
+    ask: Ask = ""
+    text_format: TextFormat = "plain"
+    status_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -467,6 +517,9 @@ class Outbound:
     attempt: int  # 1 for the first try
     fence: int
     created_at: datetime | None = None  # aware, UTC; None: unknown
+    edits: str = ""  # vendor id of our message with the same status_key; a channel that cannot edit sends anew
+    is_vital: bool = False  # a handoff or a complaint's status: may use the last reply of a window
+    merged: tuple[OutboxId, ...] = ()  # further rows whose words `part` carries; they end as this one does
 
 
 @dataclass(frozen=True, slots=True)
@@ -491,4 +544,13 @@ class Capabilities:
     per_chat_per_s: float | None = None
     per_account_per_s: float | None = None
     per_group_per_min: float | None = None  # in any minute, to one chat of many people (its id is negative)
-    window_h: float | None = None  # hours after the customer's last message in which replies may leave
+    per_chat_per_min: float | None = None
+    per_chat_per_h: float | None = None
+    is_windowed: bool = False  # free-form replies need an open ReplyWindow, counted by the store
+    passive_s: float | None = None  # a webhook waits this long after acceptance and carries the reply back itself
+    markdown: bool = False  # shows the subset of channels/markup.py; elsewhere its marks are taken out
+    media: frozenset[str] = frozenset()  # kinds of OutMedia it sends; others become a link below the text
+    album: int = 1  # most files in one message
+    cards: int = 0  # most cards in one message; 0: they become text
+    asks: frozenset[str] = frozenset()  # kinds of Ask it has a control for; elsewhere the text alone asks
+    can_pin: bool = False

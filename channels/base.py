@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 from bot.types import Capabilities, Outbound, OutPart, Receipt, Received, RenderedReply
 
@@ -35,3 +36,57 @@ class ChannelAdapter(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+# --- what only some channels can do; the rest of Frontdesk asks with isinstance ------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class FetchedFile:
+    content: bytes
+    mime: str = ""  # as the vendor says; the media library looks for itself
+    file_name: str = ""
+
+
+@runtime_checkable
+class FetchesMedia(Protocol):
+    """The vendor keeps customers' files and gives them on request."""
+
+    async def fetch_media(self, file_id: str, *, max_bytes: int) -> FetchedFile:
+        """The file behind `Media.file_id`.
+
+        Raises: NotFound when the vendor no longer has it, PayloadInvalid when it is longer than `max_bytes`, and what
+        `send` raises.
+        """
+        ...
+
+
+@runtime_checkable
+class ShowsTyping(Protocol):
+    async def send_typing(self, chat_id: str, topic: str = "") -> None:
+        """The customer sees for a moment that an answer is coming. Best effort, never raises."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of `frontdesk doctor`: what was looked at, what was found, and what repairs it when it is broken."""
+
+    check: str  # e.g. "telegram/main webhook"
+    is_broken: bool
+    finding: str
+    repair: str = ""
+
+    def as_dict(self) -> dict[str, object]:
+        return {"check": self.check, "ok": not self.is_broken, "finding": self.finding, "repair": self.repair}
+
+
+@runtime_checkable
+class Examinable(Protocol):
+    async def examine(self, *, public_url: str, repair: bool) -> Sequence[Finding]:
+        """Credentials, signature, clock, webhook, allow-list, token age, quota left: one finding each.
+
+        With `repair` whatever can be mended from here is (and the finding says so). Never raises ServiceError: what
+        could not be asked is a finding.
+        """
+        ...

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from bot.types import (
     Button,
+    Card,
     Command,
     Contact,
     Content,
@@ -17,6 +18,7 @@ from bot.types import (
     InboundMessage,
     Location,
     Media,
+    OutMedia,
     OutPart,
     ReplyButton,
     Text,
@@ -127,12 +129,21 @@ def dump_buttons(buttons: Sequence[ReplyButton]) -> list[dict[str, str]]:
 
 
 def dump_part(part: OutPart) -> dict[str, Any] | None:
-    """What a part says beyond its text; None when that is all."""
+    """What a part says beyond its text; None when that is all. Fields with their default value are left out."""
     document: dict[str, Any] = {}
     if part.buttons:
         document["buttons"] = dump_buttons(part.buttons)
     if part.image_url:
         document["image_url"] = part.image_url
+    if part.media:
+        document["media"] = [_filled(file) for file in part.media]
+    if part.cards:
+        document["cards"] = [_dump_card(card) for card in part.cards]
+    for name in ("ask", "status_key"):
+        if value := getattr(part, name):
+            document[name] = value
+    if part.text_format != "plain":
+        document["text_format"] = part.text_format
     return document or None
 
 
@@ -140,8 +151,33 @@ def load_part(text: str, content: Mapping[str, Any] | None) -> OutPart:
     """The part whose text and `dump_part` are given."""
     if not content:
         return OutPart(text)
-    buttons = tuple(ReplyButton(button["label"], button["value"]) for button in content.get("buttons", ()))
-    return OutPart(text, buttons, content.get("image_url", ""))
+    return OutPart(
+        text,
+        buttons=_load_buttons(content.get("buttons", ())),
+        image_url=content.get("image_url", ""),
+        media=tuple(OutMedia(**file) for file in content.get("media", ())),
+        cards=tuple(
+            Card(**{**card, "buttons": _load_buttons(card.get("buttons", ()))}) for card in content.get("cards", ())
+        ),
+        ask=content.get("ask", ""),
+        text_format=content.get("text_format", "plain"),
+        status_key=content.get("status_key", ""),
+    )
+
+
+def _load_buttons(found: Sequence[Mapping[str, str]]) -> tuple[ReplyButton, ...]:
+    return tuple(ReplyButton(button["label"], button["value"]) for button in found)
+
+
+def _dump_card(card: Card) -> dict[str, Any]:
+    document = _filled(card)
+    if card.buttons:
+        document["buttons"] = dump_buttons(card.buttons)
+    return document
+
+
+def _filled(item: OutMedia | Card) -> dict[str, Any]:
+    return {name.name: value for name in fields(item) if (value := getattr(item, name.name)) and name.name != "buttons"}
 
 
 def iso(moment: datetime) -> str:
@@ -174,8 +210,9 @@ def wire_event(
     }
     if kind != "text":
         event["kind"] = kind
-    if content.get("image_url"):
-        event["image_url"] = content["image_url"]
+    for name in ("image_url", "media", "cards", "ask", "text_format"):
+        if content.get(name):
+            event[name] = content[name]
     if replaces_seq is not None:
         event["replaces"] = replaces_seq
     return event

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -13,7 +13,7 @@ from sqlalchemy import Connection, and_, bindparam, exists, or_, select, true, u
 from sqlalchemy.sql.elements import ColumnElement
 
 from bot.ports import Clock, SendOutcome
-from bot.types import ConversationId, Lane, Outbound, OutboxId, Owner
+from bot.types import Capabilities, ConversationId, Lane, Outbound, OutboxId, Owner
 from crm_sync.codec import load_part
 from crm_sync.columns import id_in, is_state
 from crm_sync.committing import LANES
@@ -112,16 +112,15 @@ class _Ask:
 
 
 class SqlOutbox:
-    """Implements `bot.ports.Outbox`.
+    """Implements `bot.ports.Outbox`."""
 
-    `keyed_channels` are those whose vendor takes an idempotency key, so that an uncertain send can be repeated safely.
-    """
-
-    def __init__(
-        self, database: Database, clock: Clock, fault: Callable[[str], None], keyed_channels: Collection[str] = ()
-    ) -> None:
+    def __init__(self, database: Database, clock: Clock, fault: Callable[[str], None]) -> None:
         self._database, self._clock, self._fault = database, clock, fault
-        self._keyed = frozenset(keyed_channels)
+        self._keyed: frozenset[str] = frozenset()
+
+    def know(self, channels: Mapping[str, Capabilities]) -> None:
+        """What each channel can do: one with an idempotency key lets an uncertain send be repeated safely."""
+        self._keyed = frozenset(name for name, capabilities in channels.items() if capabilities.idempotency_key)
 
     async def claim(self, sender: str, limit: int, channels: Sequence[tuple[str, str]] | None = None) -> list[Outbound]:
         """Due heads are marked `sending` and handed out, by lane and then age.

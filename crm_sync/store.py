@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -11,7 +11,7 @@ import structlog
 
 from bot.errors import StoreUnavailable
 from bot.ports import Claimed, Clock, Committed, TurnsCommit
-from bot.types import Accepted, ConversationId, CustomerId, Identity, InboxId, Need, Received
+from bot.types import Accepted, Capabilities, ConversationId, CustomerId, Identity, InboxId, Need, Received
 from crm_sync import claims, deployment, models, outbox, schema, staff, web_reads
 from crm_sync.customers import turn_of
 from crm_sync.database import Database, parse_url, sqlite_path
@@ -44,13 +44,12 @@ class SqlStore:
         *,
         clock: Clock | None = None,
         fault: Callable[[str], None] = _no_fault,
-        keyed_channels: Collection[str] = (),
     ) -> None:
         self.database = database
         self._clock = clock or _SystemClock()
         self.inbox = SqlInbox(database, self._clock, fault)
         self.turns = SqlTurns(database, self._clock, fault)
-        self.outbox = SqlOutbox(database, self._clock, fault, keyed_channels)
+        self.outbox = SqlOutbox(database, self._clock, fault)
 
     @classmethod
     async def open(
@@ -61,12 +60,10 @@ class SqlStore:
         release_leases: bool = False,
         clock: Clock | None = None,
         fault: Callable[[str], None] = _no_fault,
-        keyed_channels: Collection[str] = (),
     ) -> SqlStore:
         """The store at `url`, created and brought up to date when `migrate` says so.
 
         `release_leases` frees what a dead process held; only for a process that works on the store alone (SQLite).
-        `keyed_channels` are the channels whose vendor takes an idempotency key.
         Raises: StoreIncompatible (newer than this code), StoreUnavailable, Misconfigured.
         """
         parsed = parse_url(url)
@@ -77,13 +74,17 @@ class SqlStore:
             state = await schema.check(database)
             if migrate and state is not SchemaState.CURRENT:
                 await schema.upgrade(url)
-            store = cls(database, clock=clock, fault=fault, keyed_channels=keyed_channels)
+            store = cls(database, clock=clock, fault=fault)
             if release_leases:
                 await store.release_dead_leases()
         except BaseException:
             await database.close()
             raise
         return store
+
+    def know(self, channels: Mapping[str, Capabilities]) -> None:
+        """What each channel can do, where sending depends on it; to be said before anything is sent."""
+        self.outbox.know(channels)
 
     async def close(self) -> None:
         """Everything handed in is committed and the connections are closed."""

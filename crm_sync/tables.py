@@ -68,6 +68,7 @@ identities = Table(
     Column("external_id", Words, nullable=False),
     Column("display_name", Words, nullable=False, server_default=""),
     Column("language_hint", Words, nullable=False, server_default=""),
+    Column("source", Words, nullable=False, server_default=""),  # where they came from first: QR scene, campaign …
     Column("unreachable_at", UtcDateTime),
     Column("unreachable_reason", Words, nullable=False, server_default=""),
     Column("created_at", UtcDateTime, nullable=False),
@@ -143,11 +144,13 @@ messages = Table(
     Column("seq", Integer),  # web sequence; null where the channel has none
     Column("inbox_id", Id, ForeignKey("inbox.id")),  # in: where it came from; out: what it answers
     Column("vendor_message_id", Words, nullable=False, server_default=""),
+    Column("status_key", Text, nullable=False, server_default=""),  # one living message per key: see OutPart
     Column("replaces", Id, ForeignKey("messages.id")),  # an edit: its `content.was` keeps the words before
     Column("at", UtcDateTime, nullable=False),
     Column("edited_at", UtcDateTime),
     UniqueConstraint("conversation_id", "seq", name="uq_messages_conversation_id_seq"),
     Index("ix_messages_vendor", "conversation_id", "vendor_message_id", **_where("vendor_message_id <> ''")),
+    Index("ix_messages_status", "conversation_id", "status_key", "id", **_where("status_key <> ''")),
 )
 
 turns = Table(
@@ -182,6 +185,7 @@ outbox = Table(
     Column("idempotency_key", Text, unique=True),  # null: nothing to send (direct channels)
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("maybe_repeated", Boolean, nullable=False, server_default=text("false")),
+    Column("is_vital", Boolean, nullable=False, server_default=text("false")),
     Column("not_before", UtcDateTime),
     Column("lease_owner", Text),
     Column("lease_until", UtcDateTime),
@@ -197,6 +201,67 @@ outbox = Table(
     ),
     Index("ix_outbox_due", "lane", "id", **_where("state IN ('pending', 'sending')")),
     Index("ix_outbox_unfinished", "conversation_id", "id", **_where("state IN ('pending', 'sending')")),
+)
+
+# --- what channels keep count of ------------------------------------------------------------------------------------
+
+reply_windows = Table(  # on channels that count free-form replies: what a customer's message allows
+    "reply_windows",
+    metadata,
+    Column("identity_id", Id, ForeignKey("identities.id"), primary_key=True, autoincrement=False),
+    Column("kind", Text, primary_key=True),  # message | follow | menu | scan …
+    Column("quota", Integer, nullable=False),
+    Column("used", Integer, nullable=False, server_default="0"),
+    Column("opened_at", UtcDateTime, nullable=False),
+    Column("closes_at", UtcDateTime, nullable=False),
+    Column("taken_for", Document, nullable=False, server_default="{}"),  # outbox id -> attempt it was counted for
+)
+
+passive_replies = Table(  # what a webhook carried back, so that a redelivery gets the same bytes
+    "passive_replies",
+    metadata,
+    Column("inbox_id", Id, ForeignKey("inbox.id"), primary_key=True, autoincrement=False),
+    Column("body", LargeBinary, nullable=False),  # before encryption, which is new for each delivery
+    Column("at", UtcDateTime, nullable=False),
+    Index("ix_passive_replies_at", "at"),
+)
+
+media = Table(
+    "media",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("key", Text, nullable=False, unique=True),  # random; name in the media store and in links
+    Column("conversation_id", Id, ForeignKey("conversations.id"), index=True),
+    Column("message_id", Id, ForeignKey("messages.id"), index=True),
+    Column("channel", Text, nullable=False, server_default=""),
+    Column("account", Text, nullable=False, server_default=""),
+    Column("file_id", Words, nullable=False, server_default=""),  # the vendor's name for it
+    Column("state", Text, nullable=False),  # wanted | stored | refused | gone
+    Column("reason", Words, nullable=False, server_default=""),
+    Column("kind", Text, nullable=False, server_default=""),
+    Column("mime", Text, nullable=False, server_default=""),  # found in the content
+    Column("size", Id),  # bytes
+    Column("sha256", Text, nullable=False, server_default=""),
+    Column("file_name", Words, nullable=False, server_default=""),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("not_before", UtcDateTime),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("stored_at", UtcDateTime),
+    Column("expires_at", UtcDateTime),
+    CheckConstraint("state IN ('wanted', 'stored', 'refused', 'gone')", name="state"),
+    Index("ix_media_wanted", "id", **_where("state = 'wanted'")),
+    Index("ix_media_expires", "expires_at", **_where("state = 'stored'")),
+)
+
+vendor_tokens = Table(  # one access token per vendor account, shared by all processes
+    "vendor_tokens",
+    metadata,
+    Column("name", Text, primary_key=True),  # e.g. wechat:main
+    Column("token", Text, nullable=False, server_default=""),
+    Column("fetched_at", UtcDateTime),
+    Column("expires_at", UtcDateTime),
+    Column("lease_owner", Text),  # who is fetching a new one
+    Column("lease_until", UtcDateTime),
 )
 
 # --- what is known and promised -------------------------------------------------------------------------------------

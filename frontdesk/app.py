@@ -6,11 +6,10 @@ import asyncio
 import os
 import secrets
 import socket
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from io import IOBase
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import structlog
 
@@ -21,12 +20,12 @@ from bot.types import Accepted, OutPart, Received, RenderedReply
 from channels.base import ChannelAdapter
 from channels.delivery import Sender
 from channels.pacing import LocalRateTokens
-from channels.web import WebAdapter, WebHub
+from channels.web import WebHub
 from config.settings import Settings
 from crm_sync.store import SqlStore
 from frontdesk.clock import SystemClock
-from frontdesk.command_line_channel import CommandLineAdapter
 from frontdesk.faults import no_fault
+from frontdesk.kits import Kit, build_kits
 from frontdesk.observing import ACCEPTED, LoggingObserver
 from frontdesk.pacing import RedisRateTokens, StoreRateTokens
 from frontdesk.runtimes import Runtimes, spare_what_stays
@@ -34,9 +33,6 @@ from frontdesk.secret_key import load_secret_keys, sqlite_path
 from frontdesk.serving import HttpServer, end, supervise
 from frontdesk.signals import LocalSignals, RedisSignals
 from frontdesk.single_process import hold_store
-
-if TYPE_CHECKING:
-    from channels.telegram import TelegramPoller
 
 log = structlog.get_logger()
 
@@ -84,6 +80,7 @@ class App:
     signals: LocalSignals
     runtimes: Runtimes
     inbox: Inbox
+    kits: Sequence[Kit]
     adapters: Mapping[tuple[str, str], ChannelAdapter]
     worker: Worker
     sender: Sender
@@ -134,7 +131,9 @@ class App:
             tokens = LocalRateTokens() if path is not None else StoreRateTokens(store)
         runtimes = Runtimes(settings, store)
         await runtimes.load()
-        adapters = build_adapters(settings)
+        kits = build_kits(settings, store)
+        adapters = {(kit.channel, account): adapter for kit in kits for account, adapter in kit.adapters.items()}
+        store.know({adapter.channel: adapter.capabilities for adapter in adapters.values()})
         encoders = Encoders(list(adapters.values()))
         clock = SystemClock()
         observer = LoggingObserver()
@@ -150,6 +149,7 @@ class App:
             signals=signals,
             runtimes=runtimes,
             inbox=NotifyingInbox(store, signals, fault),
+            kits=kits,
             adapters=adapters,
             worker=worker,
             sender=sender,
@@ -167,13 +167,11 @@ class App:
         start = self._start
         start("models", self.runtimes.watch)
         if http is not None:
-            start("web-hub", self.hub.run)
             start("web", http.run)
         if "web" in roles:
-            for poller in build_pollers(self):
-                start(f"telegram-{poller.account}", poller.run)
-            for account, announcement in webhook_announcements(self.adapters, self.settings.public_url).items():
-                start(f"telegram-webhook-{account}", announcement)
+            for kit in self.kits:
+                for name, work in kit.work(self).items():
+                    start(name, work)
         if "worker" in roles:
             # A remote engine keeps a batch waiting on the network; more loops keep other conversations moving.
             for _ in range(4 if "rasa" in self.settings.nlu.engine else 1):
@@ -218,45 +216,3 @@ class App:
             removed = await self.store.prune_raw(days=self.settings.raw_retention_days)
             log.info("raw_payloads_pruned", count=removed)
             await asyncio.sleep(3600)
-
-
-def build_adapters(settings: Settings) -> dict[tuple[str, str], ChannelAdapter]:
-    """One adapter for each configured account. A channel without a section is off."""
-    adapters: dict[tuple[str, str], ChannelAdapter] = {("cli", "default"): CommandLineAdapter()}
-    for account in settings.web_accounts():
-        adapters[("web", account)] = WebAdapter(account)
-    if settings.channels.telegram:
-        from channels.telegram import TelegramAdapter  # its library costs memory that other deployments keep
-
-        for account, section in settings.channels.telegram.items():
-            adapters[("telegram", account)] = TelegramAdapter(account, section)
-    return adapters
-
-
-def build_pollers(app: App) -> list[TelegramPoller]:
-    """One poller for each Telegram account that polls."""
-    if not app.settings.channels.telegram:
-        return []
-    from channels.telegram import TelegramAdapter, TelegramPoller
-
-    pollers = []
-    for account, section in app.settings.channels.telegram.items():
-        adapter = app.adapters[("telegram", account)]
-        if section.mode == "polling" and isinstance(adapter, TelegramAdapter):
-            pollers.append(TelegramPoller(adapter, app.inbox, app.store, fault=app.fault))
-    return pollers
-
-
-def webhook_announcements(
-    adapters: Mapping[tuple[str, str], ChannelAdapter], public_url: str
-) -> dict[str, Callable[[], Awaitable[None]]]:
-    """What tells Telegram where to deliver, for each of its accounts in webhook mode."""
-    if not any(channel == "telegram" for channel, _ in adapters):
-        return {}
-    from channels.telegram import TelegramAdapter, announce_webhook
-
-    return {
-        adapter.account: partial(announce_webhook, adapter, public_url)
-        for adapter in adapters.values()
-        if isinstance(adapter, TelegramAdapter) and adapter.settings.mode == "webhook"
-    }

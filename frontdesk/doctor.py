@@ -2,45 +2,43 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from bot.errors import BotError
+from channels.base import Examinable, Finding
 from config.settings import Settings
 from crm_sync.store import SqlStore
 from frontdesk.assistant import load_assistant
+from frontdesk.kits import build_kits
 from frontdesk.runtimes import model_name, training_hash
 from frontdesk.secret_key import load_secret_keys
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    check: str
-    is_broken: bool
-    finding: str
-    repair: str = ""
+async def examine(settings: Settings, *, repair: bool = False) -> list[Finding]:
+    """One finding a check: store, secret key, Redis, assistant, NLU, each channel. Never raises for what it finds.
 
-    @property
-    def mark(self) -> str:
-        return "✗" if self.is_broken else "✓"
-
-    def as_dict(self) -> dict[str, Any]:
-        return {"check": self.check, "ok": not self.is_broken, "finding": self.finding, "repair": self.repair}
-
-
-async def examine(settings: Settings) -> list[Finding]:
-    """One finding a check: store, secret key, Redis, assistant, NLU, each channel. Never raises for what it finds."""
-    findings = [_secret_key(settings), *await _store_and_model(settings), _assistant(settings)]
-    if settings.redis_url is not None:
-        findings.append(await _redis(settings.redis_url.get_secret_value()))
-    if "rasa" in settings.nlu.engine:
-        findings.append(await _rasa(settings))
-    for account in settings.web_accounts():
-        findings.append(Finding(f"web/{account}", False, "needs no credentials"))
-    findings.extend(await _telegram(settings))
+    With `repair` what a channel can mend at its vendor from here is mended (a webhook set again, say).
+    """
+    findings = [_secret_key(settings)]
+    store: SqlStore | None = None
+    try:
+        store = await SqlStore.open(settings.database_url.get_secret_value(), migrate=False, release_leases=False)
+        findings.extend(await _store_and_model(settings, store))
+    except BotError as error:
+        findings.append(
+            Finding("store", True, str(error), "check FRONTDESK_DATABASE_URL, then run frontdesk db upgrade")
+        )
+    try:
+        findings.append(_assistant(settings))
+        if settings.redis_url is not None:
+            findings.append(await _redis(settings.redis_url.get_secret_value()))
+        if "rasa" in settings.nlu.engine:
+            findings.append(await _rasa(settings))
+        findings.extend(await _channels(settings, store, repair=repair))
+    finally:
+        if store is not None:
+            await store.close()
     return findings
 
 
@@ -52,25 +50,14 @@ def _secret_key(settings: Settings) -> Finding:
     return Finding("secret key", False, f"{len(keys)} in use")
 
 
-async def _store_and_model(settings: Settings) -> list[Finding]:
-    try:
-        store = await SqlStore.open(settings.database_url.get_secret_value(), migrate=False, release_leases=False)
-    except BotError as error:
-        return [Finding("store", True, str(error), "check FRONTDESK_DATABASE_URL, then run frontdesk db upgrade")]
-    try:
-        current = await store.is_current()
-        findings = [
-            Finding(
-                "store", not current, "up to date" if current else "behind", "" if current else "frontdesk db upgrade"
-            )
-        ]
-        if current:
-            findings.append(await _model(settings, store))
-        return findings
-    except BotError as error:
-        return [Finding("store", True, str(error), "check that the database answers")]
-    finally:
-        await store.close()
+async def _store_and_model(settings: Settings, store: SqlStore) -> list[Finding]:
+    current = await store.is_current()
+    findings = [
+        Finding("store", not current, "up to date" if current else "behind", "" if current else "frontdesk db upgrade")
+    ]
+    if current:
+        findings.append(await _model(settings, store))
+    return findings
 
 
 async def _model(settings: Settings, store: SqlStore) -> Finding:
@@ -120,18 +107,17 @@ async def _rasa(settings: Settings) -> Finding:
     )
 
 
-async def _telegram(settings: Settings) -> list[Finding]:
-    findings = []
-    for account, section in settings.channels.telegram.items():
-        from channels.telegram import TelegramAdapter
-
-        adapter = TelegramAdapter(account, section)
-        try:
-            finding = await adapter.examine(public_url=settings.public_url)
-        except BotError as error:
-            findings.append(Finding(f"telegram/{account}", True, str(error), "check token and api_base_url"))
-        else:
-            findings.append(Finding(f"telegram/{account}", bool(finding.problem), finding.summary, finding.problem))
-        finally:
+async def _channels(settings: Settings, store: SqlStore | None, *, repair: bool) -> list[Finding]:
+    try:
+        kits = build_kits(settings, store)
+    except BotError as error:
+        return [Finding("channels", True, str(error), "correct the setting it names")]
+    findings: list[Finding] = []
+    for kit in kits:
+        for account, adapter in kit.adapters.items():
+            if isinstance(adapter, Examinable):
+                findings.extend(await adapter.examine(public_url=settings.public_url, repair=repair))
+            elif kit.channel == "web":
+                findings.append(Finding(f"web/{account}", False, "needs no credentials"))
             await adapter.close()
     return findings

@@ -14,7 +14,6 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from bot.errors import InputError, NotFound, RateLimited, ServiceError, SignatureInvalid
-from channels.web import web_routes
 from frontdesk.app import App
 
 log = structlog.get_logger()
@@ -44,22 +43,8 @@ def build_http(app: App) -> Starlette:
         Route("/readyz", _readyz(app), methods=["GET"]),
         Route("/metrics", _metrics, methods=["GET"]),
         Route("/console", _console(app), methods=["GET"]),
-        *web_routes(
-            accounts=app.settings.web_accounts(),
-            store=app.store,
-            inbox=app.inbox,
-            hub=app.hub,
-            signals=app.signals,
-            secrets=app.secret_keys,
-            public_url=app.settings.public_url,
-            max_body_bytes=app.settings.max_body_bytes,
-        ),
+        *(route for kit in app.kits for route in kit.routes(app)),
     ]
-    if app.settings.channels.telegram:
-        from channels.telegram import TelegramAdapter, telegram_routes
-
-        telegram = {key[1]: item for key, item in app.adapters.items() if isinstance(item, TelegramAdapter)}
-        routes.extend(telegram_routes(telegram, app.inbox, app.settings.max_body_bytes))
     return Starlette(
         routes=routes,
         exception_handlers={

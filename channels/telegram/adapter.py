@@ -26,9 +26,10 @@ from bot.types import (
     RenderedReply,
     ReplyButton,
 )
+from channels.base import Finding
 from channels.telegram.api import SERVICE, BotApi, ChatMigrated
 from channels.telegram.decode import CHANNEL, Reading, decode_body, decode_update
-from channels.telegram.examine import Examination, examine, webhook_url
+from channels.telegram.examine import examine, webhook_url
 from channels.telegram.request import AnswerUnread, asked, bot_over
 from channels.text import is_blank, length, numbered_list, split_text
 from config.settings import TelegramSettings
@@ -245,8 +246,8 @@ class TelegramAdapter:
             setting = partial(self.bot.set_my_commands, commands, language_code=language)
             await self._best_effort("setMyCommands", setting)
 
-    async def examine(self, *, public_url: str) -> Examination:
-        """What `frontdesk doctor` says about this account. Raises: ServiceError when Telegram cannot be asked."""
+    async def examine(self, *, public_url: str, repair: bool) -> Sequence[Finding]:
+        """See `channels.base.Examinable`."""
         return await examine(self.bot, self.settings, self.account, public_url)
 
     async def _learn_name(self) -> None:

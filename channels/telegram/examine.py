@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from telegram import Bot, WebhookInfo
 
+from bot.errors import ServiceError
+from channels.base import Finding
 from channels.telegram.request import asked
 from config.settings import TelegramSettings
 
@@ -14,24 +16,21 @@ RECENT = timedelta(hours=1)  # a delivery that failed longer ago says nothing ab
 MANY_PENDING = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Examination:
-    """`problem` is empty when all is well, else what is wrong and what to do about it."""
-
-    summary: str
-    problem: str = ""
-
-
 def webhook_url(public_url: str, account: str) -> str:
     return f"{public_url.rstrip('/')}/channels/telegram/{account}"
 
 
-async def examine(bot: Bot, settings: TelegramSettings, account: str, public_url: str) -> Examination:
-    """Token, way of delivery and backlog are judged. Raises: ServiceError when Telegram cannot be asked."""
-    me = await asked(bot.get_me())
-    webhook = await asked(bot.get_webhook_info())
+async def examine(bot: Bot, settings: TelegramSettings, account: str, public_url: str) -> Sequence[Finding]:
+    """Token, way of delivery and backlog are judged. What could not be asked is a finding."""
+    check = f"telegram/{account}"
+    try:
+        me = await asked(bot.get_me())
+        webhook = await asked(bot.get_webhook_info())
+    except ServiceError as error:
+        return (Finding(check, True, str(error), "check token and api_base_url"),)
+    problem = _problem(webhook, settings, account, public_url)
     summary = f"@{me.username or '?'}, {settings.mode}, {webhook.pending_update_count} updates waiting"
-    return Examination(summary, _problem(webhook, settings, account, public_url))
+    return (Finding(check, bool(problem), summary, problem),)
 
 
 def _problem(webhook: WebhookInfo, settings: TelegramSettings, account: str, public_url: str) -> str:

@@ -98,20 +98,26 @@ def say_command(
             say(f"  [{index}] {button['label']}")
 
 
-def doctor(json_: JsonFlag = False) -> None:
+def doctor(
+    repair: Annotated[bool, typer.Option("--repair", help="Mend what can be mended at the vendors from here.")] = False,
+    json_: JsonFlag = False,
+) -> None:
     """Check store, Redis, NLU and channels; one line each, exit 1 if any is broken."""
     from frontdesk.doctor import examine
 
     settings = Settings()
     configure_logging(settings.log_format, "error")
-    findings = uvloop.run(examine(settings))
+    findings = uvloop.run(examine(settings, repair=repair))
     if json_:
         print_json([finding.as_dict() for finding in findings])
     else:
         print_table(
             "Frontdesk doctor",
             ("", "check", "finding", "repair"),
-            ((finding.mark, finding.check, finding.finding, finding.repair) for finding in findings),
+            (
+                ("✗" if finding.is_broken else "✓", finding.check, finding.finding, finding.repair)
+                for finding in findings
+            ),
         )
     raise typer.Exit(1 if any(finding.is_broken for finding in findings) else 0)
 

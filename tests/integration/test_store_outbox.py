@@ -11,10 +11,21 @@ import pytest
 from sqlalchemy import select, update
 
 from bot.ports import SendOutcome
-from bot.types import Lane, RequestHandoff
+from bot.types import Capabilities, Lane, RequestHandoff
 from crm_sync.store import SqlStore
 from crm_sync.tables import conversations, identities, messages, outbox
 from tests.store_steps import SetClock, converse, said, send_all, take_turn
+
+KEYED = Capabilities(
+    channel="kf",
+    max_text=2048,
+    length_unit="utf8",
+    buttons=0,
+    can_edit=False,
+    can_type=False,
+    idempotency_key=True,
+    direct=False,
+)
 
 
 @pytest.fixture
@@ -25,7 +36,8 @@ def clock() -> SetClock:
 @pytest.fixture
 async def desk(store_url: str, clock: SetClock) -> AsyncIterator[SqlStore]:
     """A store on a clock that the test moves; the vendor of channel `kf` takes idempotency keys."""
-    opened = await SqlStore.open(store_url, clock=clock, keyed_channels=["kf"])
+    opened = await SqlStore.open(store_url, clock=clock)
+    opened.know({"kf": KEYED})
     yield opened
     await opened.close()
 

@@ -264,8 +264,8 @@ async def test_a_group_that_became_a_supergroup_gets_the_message_there() -> None
 
 def test_the_library_is_loaded_only_for_a_telegram_account() -> None:
     program = (
-        "import sys; from config.settings import Settings; from frontdesk import app, http, doctor\n"
-        "app.build_adapters(Settings(_env_file=None)); print('telegram' in sys.modules, 'httpx' in sys.modules)"
+        "import sys; from config.settings import Settings; from frontdesk import app, http, doctor, kits\n"
+        "kits.build_kits(Settings(_env_file=None), None); print('telegram' in sys.modules, 'httpx' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 

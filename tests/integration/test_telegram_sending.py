@@ -254,12 +254,12 @@ async def test_the_doctor_names_what_keeps_updates_away(
     if set_to:
         await adapter.api.call("setWebhook", {"url": set_to})
 
-    found = await adapter.examine(public_url=public_url)
+    (found,) = await adapter.examine(public_url=public_url, repair=False)
     await adapter.close()
 
-    assert found.summary == f"@frontdesk_bot, {mode}, 0 updates waiting"
-    assert problem in found.problem
-    assert bool(found.problem) == bool(problem)
+    assert (found.check, found.finding) == ("telegram/main", f"@frontdesk_bot, {mode}, 0 updates waiting")
+    assert problem in found.repair
+    assert found.is_broken == bool(problem)
 
 
 async def test_the_doctor_repeats_why_telegram_could_not_deliver(telegram: TelegramSimulator) -> None:
@@ -269,10 +269,10 @@ async def test_the_doctor_repeats_why_telegram_could_not_deliver(telegram: Teleg
     assert webhook is not None
     assert await telegram.bot.pulse.until(lambda: webhook.last_error != "", 5)
 
-    found = await adapter.examine(public_url=telegram.url)
+    (found,) = await adapter.examine(public_url=telegram.url, repair=False)
     await adapter.close()
 
-    assert found.problem == "Telegram could not deliver: Wrong response from the webhook: 404"
+    assert found.repair == "Telegram could not deliver: Wrong response from the webhook: 404"
 
 
 async def test_the_sender_stays_below_the_vendors_limits_and_keeps_order() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,9 +13,8 @@ from bot.errors import Misconfigured
 from channels.simulators.faults import Fault
 from channels.simulators.telegram import TelegramSimulator
 from channels.telegram import TelegramAdapter, announce_webhook
-from channels.web import WebAdapter
-from config.settings import TelegramSettings
-from frontdesk.app import webhook_announcements
+from config.settings import Settings, TelegramSettings
+from frontdesk.kits.telegram import TelegramKit
 from tests.channel_doubles import SteppedClock
 
 PUBLIC = "http://127.0.0.1:9"
@@ -38,28 +38,12 @@ async def adapter(telegram: TelegramSimulator) -> AsyncIterator[TelegramAdapter]
     await adapter.close()
 
 
-async def test_each_webhook_account_announces_itself_and_no_other(telegram: TelegramSimulator) -> None:
-    hooked = TelegramAdapter("hooked", settings_for(telegram))
-    polled = TelegramAdapter("polled", settings_for(telegram, mode="polling"))
-    adapters = {
-        ("telegram", "hooked"): hooked,
-        ("telegram", "polled"): polled,
-        ("web", "default"): WebAdapter("default"),
-    }
+def test_each_webhook_account_announces_itself_and_the_others_poll(telegram: TelegramSimulator) -> None:
+    hooked, polled = settings_for(telegram), settings_for(telegram, mode="polling")
+    settings = Settings(_env_file=None, channels={"telegram": {"hooked": hooked, "polled": polled}})
+    app = SimpleNamespace(settings=settings, inbox=None, store=None, fault=None)
 
-    announcements = webhook_announcements(adapters, PUBLIC)
-    for announce in announcements.values():
-        await announce()
-    for adapter in (hooked, polled):
-        await adapter.close()
-
-    assert list(announcements) == ["hooked"]
-    assert telegram.bot.webhook is not None
-    assert telegram.bot.webhook.url == f"{PUBLIC}/channels/telegram/hooked"
-
-
-async def test_without_a_telegram_account_there_is_nothing_to_announce() -> None:
-    assert webhook_announcements({("web", "default"): WebAdapter("default")}, PUBLIC) == {}
+    assert set(TelegramKit(settings).work(app)) == {"telegram-webhook-hooked", "telegram-polled"}
 
 
 async def test_without_a_public_address_nothing_is_changed_and_a_line_says_so(

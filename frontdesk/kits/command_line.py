@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from starlette.routing import BaseRoute
 
 from bot.errors import MessageUnsupported, SendRefused
 from bot.types import Capabilities, Outbound, OutPart, Receipt, Received, RenderedReply
+
+if TYPE_CHECKING:
+    from frontdesk.app import App
+    from frontdesk.kits import Work
 
 CLI_CAPABILITIES = Capabilities(
     channel="cli",
@@ -37,3 +44,18 @@ class CommandLineAdapter:
 
     async def close(self) -> None:
         """Nothing is open."""
+
+
+class CommandLineKit:
+    """Implements `frontdesk.kits.Kit`."""
+
+    channel = "cli"
+
+    def __init__(self) -> None:
+        self.adapters = {"default": CommandLineAdapter()}
+
+    def routes(self, app: App) -> Sequence[BaseRoute]:
+        return ()
+
+    def work(self, app: App) -> Mapping[str, Work]:
+        return {}

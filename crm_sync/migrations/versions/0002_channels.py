@@ -1,0 +1,100 @@
+"""What channels keep count of: reply windows, passive replies, files, vendor tokens.
+
+Revision ID: 0002
+Revises: 0001
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects.postgresql import TIMESTAMP
+
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+# What the column types were when this revision was written; a revision never imports the present ones.
+ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+TIME = sa.BigInteger().with_variant(TIMESTAMP(timezone=True), "postgresql")
+WORDS = sa.Text()
+DOCUMENT = sa.Text()
+
+
+def _where(condition: str) -> dict[str, sa.TextClause]:
+    return {"sqlite_where": sa.text(condition), "postgresql_where": sa.text(condition)}
+
+
+def upgrade() -> None:
+    op.add_column("identities", sa.Column("source", WORDS, nullable=False, server_default=""))
+    op.add_column("messages", sa.Column("status_key", sa.Text(), nullable=False, server_default=""))
+    op.create_index(
+        "ix_messages_status", "messages", ["conversation_id", "status_key", "id"], **_where("status_key <> ''")
+    )
+    op.add_column("outbox", sa.Column("is_vital", sa.Boolean(), nullable=False, server_default=sa.text("false")))
+    op.create_table(
+        "reply_windows",
+        sa.Column("identity_id", ID, nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("quota", sa.Integer(), nullable=False),
+        sa.Column("used", sa.Integer(), nullable=False, server_default="0"),
+        sa.Column("opened_at", TIME, nullable=False),
+        sa.Column("closes_at", TIME, nullable=False),
+        sa.Column("taken_for", DOCUMENT, nullable=False, server_default="{}"),
+        sa.ForeignKeyConstraint(["identity_id"], ["identities.id"], name=op.f("fk_reply_windows_identity_id")),
+        sa.PrimaryKeyConstraint("identity_id", "kind", name=op.f("pk_reply_windows")),
+    )
+    op.create_table(
+        "passive_replies",
+        sa.Column("inbox_id", ID, nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.Column("at", TIME, nullable=False),
+        sa.ForeignKeyConstraint(["inbox_id"], ["inbox.id"], name=op.f("fk_passive_replies_inbox_id")),
+        sa.PrimaryKeyConstraint("inbox_id", name=op.f("pk_passive_replies")),
+    )
+    op.create_index("ix_passive_replies_at", "passive_replies", ["at"])
+    op.create_table(
+        "media",
+        sa.Column("id", ID, nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("conversation_id", ID),
+        sa.Column("message_id", ID),
+        sa.Column("channel", sa.Text(), nullable=False, server_default=""),
+        sa.Column("account", sa.Text(), nullable=False, server_default=""),
+        sa.Column("file_id", WORDS, nullable=False, server_default=""),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("reason", WORDS, nullable=False, server_default=""),
+        sa.Column("kind", sa.Text(), nullable=False, server_default=""),
+        sa.Column("mime", sa.Text(), nullable=False, server_default=""),
+        sa.Column("size", ID),
+        sa.Column("sha256", sa.Text(), nullable=False, server_default=""),
+        sa.Column("file_name", WORDS, nullable=False, server_default=""),
+        sa.Column("attempts", sa.Integer(), nullable=False, server_default="0"),
+        sa.Column("not_before", TIME),
+        sa.Column("created_at", TIME, nullable=False),
+        sa.Column("stored_at", TIME),
+        sa.Column("expires_at", TIME),
+        sa.CheckConstraint("state IN ('wanted', 'stored', 'refused', 'gone')", name=op.f("ck_media_state")),
+        sa.ForeignKeyConstraint(
+            ["conversation_id"], ["conversations.id"], name=op.f("fk_media_conversation_id")
+        ),
+        sa.ForeignKeyConstraint(["message_id"], ["messages.id"], name=op.f("fk_media_message_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_media")),
+        sa.UniqueConstraint("key", name=op.f("uq_media_key")),
+    )
+    op.create_index(op.f("ix_media_conversation_id"), "media", ["conversation_id"])
+    op.create_index(op.f("ix_media_message_id"), "media", ["message_id"])
+    op.create_index("ix_media_wanted", "media", ["id"], **_where("state = 'wanted'"))
+    op.create_index("ix_media_expires", "media", ["expires_at"], **_where("state = 'stored'"))
+    op.create_table(
+        "vendor_tokens",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("token", sa.Text(), nullable=False, server_default=""),
+        sa.Column("fetched_at", TIME),
+        sa.Column("expires_at", TIME),
+        sa.Column("lease_owner", sa.Text()),
+        sa.Column("lease_until", TIME),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_vendor_tokens")),
+    )
+
