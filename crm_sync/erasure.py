@@ -25,10 +25,13 @@ from crm_sync.tables import (
     handoffs,
     identities,
     inbox,
+    media,
     messages,
     metadata,
     orders,
     outbox,
+    passive_replies,
+    reply_windows,
     tasks,
     timeline,
     turns,
@@ -52,6 +55,13 @@ PERSONAL: Final[dict[Table, _Condition]] = {
     timeline: lambda customer: timeline.c.customer_id == customer,
     tasks: lambda customer: tasks.c.customer_id == customer,
     handoffs: lambda customer: handoffs.c.conversation_id.in_(conversations_of(customer)),
+    media: lambda customer: media.c.conversation_id.in_(conversations_of(customer)),
+    reply_windows: lambda customer: reply_windows.c.identity_id.in_(
+        select(identities.c.id).where(identities.c.customer_id == customer)
+    ),
+    passive_replies: lambda customer: passive_replies.c.inbox_id.in_(
+        select(inbox.c.id).where(inbox.c.conversation_id.in_(conversations_of(customer)))
+    ),
 }
 # The others belong to the deployment and name nobody but its staff.
 IMPERSONAL: Final = frozenset(set(metadata.tables.values()) - set(PERSONAL))
@@ -66,7 +76,11 @@ _BLANK: Final[dict[Table, dict[str, Any]]] = {
     consents: {"source": ""},
     tasks: {"summary": "", "details": {}, "is_open": False},
     handoffs: {"reason": "", "ended_by": ""},
+    # The key stays until the bytes are gone from the media store; housekeeping deletes what is `gone`.
+    media: {"state": "gone", "reason": "erased", "file_id": "", "file_name": "", "sha256": "", "expires_at": None},
 }
+# Of these nothing remains.
+_DELETED: Final = (timeline, reply_windows, passive_replies)
 
 
 async def export_customer(database: Database, customer_id: CustomerId) -> dict[str, Any]:
@@ -98,6 +112,8 @@ def _export(conn: Connection, customer_id: CustomerId) -> dict[str, Any]:
         raise CustomerNotFound(f"no customer {customer_id}")
     for row in document[inbox.name]:
         row["raw"] = _readable(row["raw"])
+    for row in document[passive_replies.name]:
+        row["body"] = row["body"].decode(errors="replace")
     return document
 
 
@@ -127,7 +143,8 @@ def _erase(conn: Connection, customer_id: CustomerId, now: datetime) -> dict[str
     counts[outbox.name] = _outbox(conn, customer_id)
     for table, values in _BLANK.items():
         counts[table.name] = conn.execute(update(table).where(PERSONAL[table](customer_id)).values(**values)).rowcount
-    counts[timeline.name] = conn.execute(delete(timeline).where(timeline.c.customer_id == customer_id)).rowcount
+    for table in _DELETED:
+        counts[table.name] = conn.execute(delete(table).where(PERSONAL[table](customer_id))).rowcount
     counts[conversations.name] = _conversations(conn, customer_id)
     counts[identities.name] = _identities(conn, customer_id)
     # Last, because orders are found by the proven phone number.
@@ -179,6 +196,7 @@ def _identities(conn: Connection, customer_id: CustomerId) -> int:
             external_id="",
             display_name="",
             language_hint="",
+            source="",
             unreachable_reason="",
         )
     ).rowcount

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -117,9 +118,15 @@ class DeskUnderTest:
         return await self._visit({"language": language})
 
     async def record(self, chat: Chat) -> dict[str, Any]:
-        """What `frontdesk customer show` shows of this customer."""
+        """What `frontdesk customer show` shows of this customer, once no send of theirs is under way."""
         (customer,) = await find_customers(self.app.store.database, chat.key)
-        return await customer_record(self.app.store.database, customer)
+        until = time.monotonic() + WITHIN_S
+        while True:
+            record = await customer_record(self.app.store.database, customer)
+            states = {message["delivery"] for message in record["messages"]}
+            if "sending" not in states or time.monotonic() > until:
+                return record
+            await asyncio.sleep(0.05)
 
     async def import_orders(self, file: Path) -> None:
         report = await import_orders(self.app.store.database, file)
