@@ -75,11 +75,40 @@ class WebSettings(AccountSettings):
     title: str = ""
 
 
+class WechatSettings(AccountSettings):
+    """An Official Account (公众号)."""
+
+    app_id: str
+    app_secret: SecretStr | None = None  # without it only passive replies are possible
+    token: SecretStr  # the one typed into the account's server configuration; signs callbacks
+    aes_key: SecretStr | None = None  # EncodingAESKey, 43 characters; needed for compatible and encrypted
+    kind: Literal["subscription", "service"] = "subscription"  # decides how often a mass send may go out
+    encryption: Literal["plain", "compatible", "encrypted"] = "plain"
+    verified: bool = True  # unverified accounts have no customer-service messages: replies wait for the next message
+    api_base_url: str = "https://api.weixin.qq.com"
+    timeout_s: float = Field(10.0, gt=0)
+
+
+class WecomSettings(AccountSettings):
+    """A WeCom (企业微信) application; with `kf` its callbacks are those of 微信客服."""
+
+    corp_id: str
+    secret: SecretStr
+    token: SecretStr
+    aes_key: SecretStr
+    agent_id: int | None = None  # of the application; None for 微信客服 alone
+    kf: bool = False
+    api_base_url: str = "https://qyapi.weixin.qq.com"
+    timeout_s: float = Field(10.0, gt=0)
+
+
 class ChannelsSettings(_Section):
     telegram: dict[str, TelegramSettings] = Field(default_factory=dict)
+    wechat: dict[str, WechatSettings] = Field(default_factory=dict)
+    wecom: dict[str, WecomSettings] = Field(default_factory=dict)
     web: dict[str, WebSettings] = Field(default_factory=dict)
 
-    @field_validator("telegram", "web", mode="before")
+    @field_validator("*", mode="before")
     @classmethod
     def _account_names(cls, value: Any) -> Any:
         if not isinstance(value, dict):
@@ -89,6 +118,21 @@ class ChannelsSettings(_Section):
             if not ACCOUNT_NAME.match(name):
                 raise ValueError(f"account name {name!r} may only hold a-z, 0-9 and -")
         return accounts
+
+
+class MediaSettings(_Section):
+    """Where files are kept, and for how long."""
+
+    folder: Path = Path(".frontdesk/media")  # used while `s3_endpoint` is empty
+    s3_endpoint: str = ""  # e.g. https://s3.eu-central-1.amazonaws.com or a MinIO address
+    s3_bucket: str = ""
+    s3_region: str = "us-east-1"
+    s3_access_key: SecretStr | None = None
+    s3_secret_key: SecretStr | None = None
+    max_bytes: int = Field(20_000_000, gt=0)  # one file
+    retention_days: int = Field(180, ge=1)
+    link_hours: float = Field(24.0, gt=0)  # how long a signed link works
+    scan_command: str = ""  # virus scanner, given the file's path; exit code 0: clean, 1: infected
 
 
 def _known_zone(value: str) -> str:
@@ -126,6 +170,7 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     nlu: NluSettings = NluSettings()
     channels: ChannelsSettings = ChannelsSettings()
+    media: MediaSettings = MediaSettings()
 
     @classmethod
     def settings_customise_sources(

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
-from sqlalchemy import LargeBinary, insert, select
+from sqlalchemy import Connection, LargeBinary, insert, select
 
 from bot.errors import CustomerNotFound
+from bot.ports import Claimed
 from bot.types import (
     AddTimeline,
     CreateTask,
@@ -22,7 +23,7 @@ from crm_sync.customers import customer_record, find_customers
 from crm_sync.erasure import IMPERSONAL, PERSONAL, erase_customer, export_customer
 from crm_sync.invariants import check
 from crm_sync.store import SqlStore
-from crm_sync.tables import metadata, orders
+from crm_sync.tables import conversations, media, metadata, orders, passive_replies, reply_windows
 from tests.store_steps import START, converse, said, send_all
 
 SECRET = "Secret"  # in everything the person said or that names them
@@ -51,7 +52,27 @@ async def _full_life(store: SqlStore, user: str = "SecretUser") -> CustomerId:
     await store.database.run(
         lambda conn: conn.execute(insert(orders), [{**row, "updated_at": START} for row in rows]) and None
     )
+    await store.database.run(lambda conn: _channel_rows(conn, claimed))
     return customer
+
+
+def _channel_rows(conn: Connection, claimed: Claimed) -> None:
+    """What channels keep about this conversation."""
+    conversation_id, inbox_id = claimed.conversation.id, claimed.messages[0].inbox_id
+    identity_id = conn.execute(
+        select(conversations.c.identity_id).where(conversations.c.id == conversation_id)
+    ).scalar_one()
+    window = {"quota": 5, "opened_at": START, "closes_at": START, "kind": "message", "identity_id": identity_id}
+    conn.execute(insert(reply_windows), [window])
+    conn.execute(insert(passive_replies), [{"inbox_id": inbox_id, "body": b"SecretReply", "at": START}])
+    file = {
+        "key": f"k{inbox_id}",
+        "state": "stored",
+        "file_name": "SecretName",
+        "file_id": "SecretFile",
+        "created_at": START,
+    }
+    conn.execute(insert(media), [{**file, "conversation_id": conversation_id}])
 
 
 async def _everything(store: SqlStore) -> str:

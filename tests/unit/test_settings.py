@@ -75,10 +75,10 @@ def test_the_example_file_names_every_setting() -> None:
             inner = field.annotation
             if name == "channels":
                 for channel, section in inner.model_fields.items():
-                    account = {"telegram": "MAIN", "web": "DEFAULT"}[channel]
+                    account = "DEFAULT" if channel == "web" else "MAIN"
                     found += names(section.annotation.__args__[1], f"{prefix}CHANNELS__{channel.upper()}__{account}__")
-            elif name == "nlu":
-                found += names(inner, f"{prefix}NLU__")
+            elif name in {"nlu", "media"}:
+                found += names(inner, f"{prefix}{name.upper()}__")
             else:
                 found.append(prefix + name.upper())
         return found
@@ -87,6 +87,6 @@ def test_the_example_file_names_every_setting() -> None:
     missing = [
         name
         for name in names(Settings, "FRONTDESK_")
-        if f"#{name}=" not in example and not ("WEB__" in name and name.rsplit("__", 1)[1] in per_account)
+        if f"#{name}=" not in example and not ("TELEGRAM__" not in name and name.rsplit("__", 1)[1] in per_account)
     ]
     assert missing == []
