@@ -96,7 +96,10 @@ class Contact:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something happened that is no message: blocked, unblocked, joined, followed … Takes no reply by itself."""
+    """Something happened that is no message: blocked, unblocked, joined, followed … Takes no reply by itself.
+
+    What the store does about some of them is in crm_sync/channel_events.py.
+    """
 
     name: str
     detail: Mapping[str, Any] = field(default_factory=dict)
@@ -141,6 +144,8 @@ class InboundMessage:
     language_hint: str = ""  # BCP 47 tag the channel reports, e.g. zh-hans
     wants_turn: bool = True  # False: recorded only (edits, events, messages for somebody else)
     opens: ReplyWindow | None = None  # counted by the store from acceptance, on channels whose replies are counted
+    # Whose words these are: a channel may also report what a colleague or the bot said there. Theirs take no turn.
+    author: Author = "customer"
 
 
 @dataclass(frozen=True, slots=True)

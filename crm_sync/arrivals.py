@@ -39,6 +39,7 @@ class Arrival:
     language_hint: str = ""
     sent_at: datetime | None = None
     wants_turn: bool = False
+    author: str = "customer"
     is_new: bool = False
 
 
@@ -77,7 +78,8 @@ def prepare(received: Received) -> Arrival:
         sender_name=message.sender_name,
         language_hint=message.language_hint,
         sent_at=message.sent_at,
-        wants_turn=message.wants_turn,
+        wants_turn=message.wants_turn and message.author == "customer",
+        author=message.author,
     )
 
 

@@ -20,6 +20,7 @@ from bot.ports import Clock
 from bot.types import Accepted, ConversationId, Event, InboxId, MessageId, Received
 from crm_sync.addressing import Address, Place, find_or_create
 from crm_sync.arrivals import Arrival, prepare
+from crm_sync.channel_events import apply_event
 from crm_sync.codec import wire_event
 from crm_sync.columns import key_in
 from crm_sync.database import Database
@@ -288,8 +289,8 @@ def _inbox_row(
 def _message_row(arrival: Arrival, place: Place, now: datetime) -> dict[str, Any]:
     return {
         "conversation_id": place.conversation_id,
-        "direction": "in",
-        "author": "customer",
+        "direction": "in" if arrival.author == "customer" else "out",
+        "author": arrival.author,
         "kind": arrival.kind,
         "text": arrival.text,
         "content": arrival.extra,
@@ -334,7 +335,7 @@ def _touch(place: Place, now: datetime) -> dict[str, Any]:
 def _note_identities(
     conn: Connection, arrivals: Sequence[Arrival], places: dict[Address, Place], now: datetime
 ) -> None:
-    """Names and language hints follow the channel; blocked and unblocked are remembered."""
+    """Names and language hints follow the channel; what its events mean for the store is done."""
     renamed: dict[int, dict[str, Any]] = {}
     for arrival in arrivals:
         if arrival.address is None:
@@ -344,12 +345,6 @@ def _note_identities(
         if (name, hint) != (place.display_name, place.language_hint):
             place.display_name, place.language_hint = name, hint
             renamed[place.identity_id] = {"b_id": place.identity_id, "b_name": name, "b_hint": hint}
-        match arrival.content:
-            case Event(name="blocked" | "unblocked" as event):
-                blocked = event == "blocked"
-                conn.execute(
-                    update(identities)
-                    .where(identities.c.id == place.identity_id)
-                    .values(unreachable_at=now if blocked else None, unreachable_reason="blocked" if blocked else "")
-                )
+        if isinstance(arrival.content, Event):
+            apply_event(conn, arrival.content, arrival.channel, place, now)
     _RENAME.change_each(conn, list(renamed.values()))

@@ -381,6 +381,7 @@ handoffs = Table(
     Column("urgency", Integer, nullable=False),  # 1 low … 4 critical
     Column("fence", Integer, nullable=False),
     Column("requested_at", UtcDateTime, nullable=False),
+    Column("passed_on_at", UtcDateTime),  # the vendor's own queue or colleague has it (微信客服)
     Column("ended_at", UtcDateTime),
     Column("ended_by", Words, nullable=False, server_default=""),
 )

@@ -33,6 +33,7 @@ def upgrade() -> None:
         "ix_messages_status", "messages", ["conversation_id", "status_key", "id"], **_where("status_key <> ''")
     )
     op.add_column("outbox", sa.Column("is_vital", sa.Boolean(), nullable=False, server_default=sa.text("false")))
+    op.add_column("handoffs", sa.Column("passed_on_at", TIME))
     op.create_table(
         "reply_windows",
         sa.Column("identity_id", ID, nullable=False),

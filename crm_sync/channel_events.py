@@ -1,0 +1,108 @@
+"""What an event that a channel reports means for the store, in the transaction that accepts it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection, and_, insert, select, update
+
+from bot.types import Event, Owner
+from crm_sync.addressing import Place
+from crm_sync.tables import conversations, handoffs, identities, outbox, timeline
+
+
+def apply_event(conn: Connection, event: Event, channel: str, place: Place, now: datetime) -> None:
+    """The event's effect is written; events without one are only recorded.
+
+    blocked, unblocked, contact_deleted {reason}, contact_added: whether the identity can be reached.
+    send_failed {key, reason, unreachable}: a message reported as sent did not arrive; `key` is its idempotency key.
+    owner_changed {owner: bot | queue | operator | closed, by, reason}: who answers, decided at the vendor.
+    Any event with `source`: where the identity came from, if nothing is known yet.
+    """
+    detail = event.detail
+    if source := str(detail.get("source", "")):
+        unknown = and_(identities.c.id == place.identity_id, identities.c.source == "")
+        conn.execute(update(identities).where(unknown).values(source=source))
+    handle = _HANDLERS.get(event.name)
+    if handle is not None:
+        handle(conn, detail, channel, place, now)
+
+
+# --- can they be reached ----------------------------------------------------------------------------------------------
+
+
+def _reachable(conn: Connection, detail: Mapping[str, Any], channel: str, place: Place, now: datetime) -> None:
+    mine = identities.c.id == place.identity_id
+    conn.execute(update(identities).where(mine).values(unreachable_at=None, unreachable_reason=""))
+
+
+def _unreachable(conn: Connection, detail: Mapping[str, Any], channel: str, place: Place, now: datetime) -> None:
+    mine = identities.c.id == place.identity_id
+    reason = str(detail.get("reason", "") or "blocked")
+    conn.execute(update(identities).where(mine).values(unreachable_at=now, unreachable_reason=reason))
+
+
+def _send_failed(conn: Connection, detail: Mapping[str, Any], channel: str, place: Place, now: datetime) -> None:
+    """The vendor took the message and says later that it did not arrive. Only this conversation's rows can be meant."""
+    row = and_(
+        outbox.c.conversation_id == place.conversation_id,
+        outbox.c.idempotency_key == str(detail.get("key", "")),
+        outbox.c.state.in_(("sent", "uncertain")),
+    )
+    conn.execute(update(outbox).where(row).values(state="failed", reason=str(detail.get("reason", ""))))
+    if detail.get("unreachable"):
+        _unreachable(conn, detail, channel, place, now)
+
+
+# --- who answers ------------------------------------------------------------------------------------------------------
+
+
+def _owner_changed(conn: Connection, detail: Mapping[str, Any], channel: str, place: Place, now: datetime) -> None:
+    """The lease goes to whom the vendor says, and with it the fence: replies decided before are dropped, not sent.
+
+    Repeated, it changes nothing. A conversation closed at the vendor is the bot's again, for when the customer returns.
+    """
+    wanted, by = str(detail.get("owner", "")), str(detail.get("by", ""))
+    reason = str(detail.get("reason", "") or f"in {channel}")
+    mine = conversations.c.id == place.conversation_id
+    before = conn.execute(select(conversations.c.owner, conversations.c.fence).where(mine)).one()
+    values: dict[str, Any] = {"status": "closed"} if wanted == "closed" else {}
+    owner = Owner.BOT if wanted == "closed" else Owner(wanted)
+    if before.owner != owner:
+        values["owner"] = owner.value
+        # Into the queue nobody else writes yet: what the bot said before still leaves (see RequestHandoff).
+        values["fence"] = before.fence if (before.owner, owner) == (Owner.BOT, Owner.QUEUE) else before.fence + 1
+    if values:
+        conn.execute(update(conversations).where(mine).values(**values))
+    if before.owner == owner:
+        return
+    waiting = and_(handoffs.c.conversation_id == place.conversation_id, handoffs.c.ended_at.is_(None))
+    ending = {} if owner is Owner.QUEUE else {"ended_at": now, "ended_by": f"{channel}:{by}"}
+    known = conn.execute(update(handoffs).where(waiting).values(passed_on_at=now, **ending)).rowcount
+    if not known and owner is not Owner.BOT:
+        row = {"conversation_id": place.conversation_id, "reason": reason, "urgency": 2, "fence": before.fence}
+        conn.execute(insert(handoffs).values(**row, requested_at=now, passed_on_at=now, **ending))
+    conn.execute(
+        insert(timeline).values(
+            customer_id=place.customer_id,
+            conversation_id=place.conversation_id,
+            kind=f"owner_{wanted}",
+            summary=reason,
+            reference=by,
+            author="system",
+            at=now,
+        )
+    )
+
+
+_Handler = Callable[[Connection, Mapping[str, Any], str, Place, datetime], None]
+_HANDLERS: Final[dict[str, _Handler]] = {
+    "blocked": _unreachable,
+    "unblocked": _reachable,
+    "contact_deleted": _unreachable,
+    "contact_added": _reachable,
+    "send_failed": _send_failed,
+    "owner_changed": _owner_changed,
+}

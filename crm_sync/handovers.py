@@ -1,0 +1,72 @@
+"""Conversations whose person sits at the vendor: which wait to be passed on there, and which are there now."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, and_, exists, select, update
+
+from bot.types import ConversationId, Owner
+from crm_sync.columns import is_state
+from crm_sync.tables import conversations, handoffs, outbox
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingHandoff:
+    """A customer who waits for a person, and whom the vendor's people do not know of yet."""
+
+    handoff_id: int
+    conversation_id: ConversationId
+    chat_id: str
+    topic: str
+
+
+def waiting_handoffs(conn: Connection, channel: str, account: str, limit: int = 50) -> list[WaitingHandoff]:
+    """Oldest first. Those with something of ours still to send wait: afterwards the vendor would refuse it."""
+    unsent = exists().where(
+        outbox.c.conversation_id == conversations.c.id, is_state(outbox.c.state, "pending", "sending")
+    )
+    rows = conn.execute(
+        select(
+            handoffs.c.id, conversations.c.id.label("conversation_id"), conversations.c.chat_id, conversations.c.topic
+        )
+        .join_from(handoffs, conversations, conversations.c.id == handoffs.c.conversation_id)
+        .where(
+            conversations.c.channel == channel,
+            conversations.c.account == account,
+            conversations.c.owner == Owner.QUEUE.value,
+            handoffs.c.ended_at.is_(None),
+            handoffs.c.passed_on_at.is_(None),
+            ~unsent,
+        )
+        .order_by(handoffs.c.id)
+        .limit(limit)
+    )
+    return [WaitingHandoff(row.id, ConversationId(row.conversation_id), row.chat_id, row.topic) for row in rows]
+
+
+def passed_on(conn: Connection, handoff_id: int, now: datetime) -> None:
+    """The vendor's people have it from now on; an earlier time stays."""
+    mine = and_(handoffs.c.id == handoff_id, handoffs.c.passed_on_at.is_(None))
+    conn.execute(update(handoffs).where(mine).values(passed_on_at=now))
+
+
+def with_the_vendor(conn: Connection, channel: str, account: str, places: Sequence[tuple[str, str]]) -> set[Any]:
+    """Those of these (chat, topic) that the store believes to be with the vendor's people or in its queue."""
+    wanted = set(places)
+    rows = conn.execute(
+        select(conversations.c.chat_id, conversations.c.topic).where(
+            conversations.c.channel == channel,
+            conversations.c.account == account,
+            conversations.c.owner != Owner.BOT.value,
+            conversations.c.chat_id.in_({chat for chat, _ in wanted}),
+            exists().where(
+                handoffs.c.conversation_id == conversations.c.id,
+                handoffs.c.passed_on_at.is_not(None),
+            ),
+        )
+    )
+    return {(row.chat_id, row.topic) for row in rows} & wanted
