@@ -8,25 +8,23 @@ from __future__ import annotations
 
 import math
 import re
-import urllib.parse
-import urllib.request
 from collections.abc import Mapping
 from typing import Any
 
-import aiohttp
 import orjson
 
 from bot.errors import (
     Misconfigured,
+    PayloadInvalid,
     RateLimited,
     RecipientUnreachable,
     SendRefused,
     ServiceError,
     ServiceUnavailable,
 )
+from channels.vendor_http import VendorHttp
 
 SERVICE = "telegram"
-MAX_ANSWER_BYTES = 20_000_000  # 100 updates of a long poll stay far below
 DEFAULT_RETRY_AFTER_S = 5.0  # for a 429 that does not say
 
 # A 400 that says the recipient is gone, not that our message is wrong. Wording: tdlib/telegram-bot-api, Client.cpp.
@@ -56,17 +54,11 @@ class BotApi:
 
     def __init__(self, base_url: str, token: str, *, timeout_s: float) -> None:
         """Raises: Misconfigured when the address is no http(s) URL or the token cannot be one."""
-        parts = urllib.parse.urlsplit(base_url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise Misconfigured(SERVICE, "api_base_url must be an http or https address")
+        self._http = VendorHttp(SERVICE, base_url, timeout_s=timeout_s)
         if not _TOKEN.fullmatch(token):
             raise Misconfigured(SERVICE, "the bot token is empty or malformed; copy it from @BotFather")
-        self._prefix = f"{base_url.rstrip('/')}/bot{token}/"
+        self._prefix = f"/bot{token}/"
         self.timeout_s = timeout_s
-        # Read once: aiohttp's trust_env looks through the environment and ~/.netrc on every request.
-        proxies = {} if urllib.request.proxy_bypass(parts.hostname) else urllib.request.getproxies()
-        self._proxy = proxies.get(parts.scheme)
-        self._session: aiohttp.ClientSession | None = None
 
     async def call(self, method: str, params: Mapping[str, Any], *, extra_wait_s: float = 0.0) -> Any:
         """The `result` of the answer. `extra_wait_s` is added to the time limit, for long polls.
@@ -88,50 +80,14 @@ class BotApi:
             written = b""
         if not written:
             raise SendRefused(SERVICE, "the call cannot be written as JSON")
-        timeout = aiohttp.ClientTimeout(
-            total=self.timeout_s + extra_wait_s, sock_connect=min(self.timeout_s, 5.0), connect=self.timeout_s
-        )
-        failure: ServiceUnavailable
         try:
-            async with self._open().post(
-                self._prefix + method,
-                data=written,
-                headers={"Content-Type": "application/json"},
-                timeout=timeout,
-                proxy=self._proxy,
-                allow_redirects=False,  # a redirect would carry the token to another address
-            ) as response:
-                return response.status, await _whole_body(response)
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as exc:
-            failure = ServiceUnavailable(SERVICE, f"no connection ({type(exc).__name__})", happened="no")
-        except (TimeoutError, aiohttp.ClientError, OSError) as exc:
-            failure = ServiceUnavailable(SERVICE, f"no answer ({type(exc).__name__})", happened="unknown")
-        # Raised out here so that no aiohttp exception, which may hold the URL, hangs on it as its context.
-        raise failure
+            answer = await self._http.call("POST", self._prefix + method, body=written, extra_wait_s=extra_wait_s)
+        except PayloadInvalid:
+            raise ServiceUnavailable(SERVICE, "the answer is too long", happened="unknown") from None
+        return answer.status, answer.body
 
     async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
-
-    def _open(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=100, ttl_dns_cache=60),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                auto_decompress=True,
-            )
-        return self._session
-
-
-async def _whole_body(response: aiohttp.ClientResponse) -> bytes:
-    """All of it: `content.read(n)` would stop at what has arrived. Raises: ClientPayloadError beyond the limit."""
-    body = bytearray()
-    async for chunk in response.content.iter_any():
-        body += chunk
-        if len(body) > MAX_ANSWER_BYTES:
-            raise aiohttp.ClientPayloadError("longer than any Bot API answer")
-    return bytes(body)
+        await self._http.close()
 
 
 def result_of(status: int, body: bytes) -> Any:

@@ -1,0 +1,119 @@
+"""The webhook of a channel whose vendor posts JSON: prove, decode, store, acknowledge. It never thinks.
+
+What is the vendor's own (where its proof is, what follows a stored message) is handed in; who is believed, what is
+acknowledged and what comes back is the same for all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
+
+import structlog
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from bot.errors import InputError, SignatureInvalid, StoreUnavailable
+from bot.ports import Inbox
+from bot.types import Received
+from channels.base import ChannelAdapter
+
+log = structlog.get_logger()
+
+RETRY_AFTER_S = 2
+
+Adapter = TypeVar("Adapter", bound=ChannelAdapter)
+Headers = Mapping[str, str]
+
+
+def _nothing(*_: object) -> None:
+    return None
+
+
+def webhook_routes(
+    channel: str,
+    adapters: Mapping[str, Adapter],
+    inbox: Inbox,
+    max_body_bytes: int,
+    *,
+    admit: Callable[[Adapter, Headers], None] = _nothing,
+    verify: Callable[[Adapter, Headers, bytes], None] = _nothing,
+    stored: Callable[[Adapter, Received], None] = _nothing,
+) -> list[Route]:
+    """POST /channels/{channel}/{account} over these accounts.
+
+    `admit` sees the headers before the body is read, `verify` the raw body before it is parsed; each raises
+    SignatureInvalid, and a channel needs at least one of them. `stored` is told each new row once it is committed.
+
+    Vendors deliver again whatever is not answered 2xx, so: 200 means committed (or parked: proven bytes that we cannot
+    read must not come back for ever), 503 means the store could not take it. 401, 404, 405, 413 and 415 are for those
+    who are not the vendor.
+    """
+
+    async def receive(request: Request) -> Response:
+        adapter = adapters.get(request.path_params["account"])
+        if adapter is None:
+            return Response(status_code=404)
+        try:
+            admit(adapter, request.headers)
+            if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+                return Response(status_code=415)
+            body = await read_body(request, max_body_bytes)
+            if body is None:
+                return Response(status_code=413)
+            verify(adapter, request.headers, body)
+        except SignatureInvalid:
+            log.warning("webhook_refused", channel=channel, account=adapter.account)
+            return Response(status_code=401)
+        except ClientDisconnect:
+            return Response(status_code=400)
+        received = decoded(adapter, body)
+        return await store(adapter, inbox, received, lambda item: stored(adapter, item))
+
+    return [Route(f"/channels/{channel}/{{account}}", receive, methods=["POST"])]
+
+
+async def read_body(request: Request, limit: int) -> bytes | None:
+    """The body; None when it is longer than `limit` bytes, without having kept more than that."""
+    declared = request.headers.get("content-length", "0")
+    if not declared.isdecimal() or int(declared) > limit:
+        return None
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            return None
+    return bytes(body)
+
+
+def decoded(adapter: ChannelAdapter, body: bytes) -> Sequence[Received]:
+    """What is in the proven `body`; where nothing can be read, the whole of it as one parked payload."""
+    try:
+        return adapter.decode(body)
+    except InputError as exc:
+        return (parked(adapter.channel, adapter.account, body, str(exc)),)
+
+
+def parked(channel: str, account: str, raw: bytes, reason: str, key: str = "") -> Received:
+    """Proven, but unreadable: kept under the vendor's `key`, or under its own hash where it has none."""
+    return Received(channel, account, key or "sha256:" + hashlib.sha256(raw).hexdigest(), raw, None, reason)
+
+
+async def store(
+    adapter: ChannelAdapter, inbox: Inbox, received: Sequence[Received], stored: Callable[[Received], None] = _nothing
+) -> Response:
+    """200 once all of it is committed; 503 when the store cannot."""
+    for item in received:
+        if item.message is None:
+            log.warning("update_parked", channel=item.channel, account=item.account, reason=item.reason)
+    try:
+        accepted = await inbox.accept(received)
+    except StoreUnavailable:
+        log.error("webhook_not_stored", channel=adapter.channel, account=adapter.account)
+        return Response(status_code=503, headers={"Retry-After": str(RETRY_AFTER_S)})
+    for item, row in zip(received, accepted, strict=True):
+        if row.is_new:
+            stored(item)
+    return Response()
