@@ -6,13 +6,10 @@ Field names and meanings: https://core.telegram.org/bots/api (Bot API 9). Offset
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
-
-import orjson
 
 from bot.errors import PayloadInvalid
 from bot.types import (
@@ -29,6 +26,7 @@ from bot.types import (
     Text,
     Unsupported,
 )
+from channels.fields import read_json
 from channels.telegram.fields import (
     Fields,
     id_in,
@@ -101,7 +99,7 @@ class Reading:
 def decode_body(body: bytes, reading: Reading) -> Received:
     """One webhook body; genuine bytes that are no readable update become a Received without a message."""
     try:
-        update = _parse(body)
+        update = read_json(body)
     except PayloadInvalid as exc:
         return _unreadable(body, reading, None, str(exc))
     return decode_update(update, body, reading)
@@ -117,21 +115,6 @@ def decode_update(update: Any, raw: bytes, reading: Reading) -> Received:
     except PayloadInvalid as exc:
         return _unreadable(raw, reading, update_id, str(exc))
     return Received(CHANNEL, reading.account, str(update_id), raw, message)
-
-
-def _parse(body: bytes) -> Any:
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
-        # Half a surrogate pair, escaped, is refused by orjson though the rest is readable: a customer waits behind it.
-        try:
-            return json.loads(body.decode("utf-8"), parse_constant=_refuse_constant)
-        except (ValueError, RecursionError):
-            raise PayloadInvalid("not JSON") from None
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
 
 
 def _unreadable(raw: bytes, reading: Reading, update_id: int | None, reason: str) -> Received:

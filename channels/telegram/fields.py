@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, TypeGuard
+from typing import Any
 
 from bot.errors import PayloadInvalid
+from channels.fields import Fields, is_int, is_number, number_in, object_in, text_in, whole
 
-Fields = Mapping[str, Any]
-
-
-def object_in(fields: Fields, name: str) -> Fields:
-    found = fields.get(name)
-    if not isinstance(found, dict):
-        raise PayloadInvalid(f"{name} is missing or no object")
-    return found
+__all__ = [
+    "Fields",
+    "id_in",
+    "is_int",
+    "is_number",
+    "name_of",
+    "number_in",
+    "object_in",
+    "replied_to",
+    "size_of",
+    "status_in",
+    "text_in",
+    "time_of",
+    "topic_of",
+    "whole",
+]
 
 
 def id_in(fields: Fields, name: str) -> str:
@@ -24,20 +32,6 @@ def id_in(fields: Fields, name: str) -> str:
     if not is_int(found):
         raise PayloadInvalid(f"{name} is missing or no integer")
     return str(found)
-
-
-def text_in(fields: Fields, name: str) -> str:
-    found = fields.get(name)
-    return found if isinstance(found, str) else ""
-
-
-def whole(text: str) -> str:
-    """`text` without halves of surrogate pairs, which no store or encoder takes."""
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    return text
 
 
 def name_of(person: Fields) -> str:
@@ -66,20 +60,6 @@ def time_of(unix_s: Any, now: Callable[[], datetime]) -> datetime:
     if is_int(unix_s) and 0 < unix_s < 253_402_300_800:  # year 10000
         return datetime.fromtimestamp(unix_s, UTC)
     return now()
-
-
-def is_int(found: Any) -> TypeGuard[int]:
-    """An integer both databases can hold; Telegram's ids have at most 52 significant bits."""
-    return isinstance(found, int) and not isinstance(found, bool) and -(2**63) <= found < 2**63
-
-
-def is_number(found: Any) -> TypeGuard[float]:
-    return (isinstance(found, float) and math.isfinite(found)) or is_int(found)
-
-
-def number_in(fields: Fields, name: str) -> float:
-    found = fields.get(name)
-    return float(found) if is_number(found) else 0.0
 
 
 def size_of(fields: Fields) -> int | None:
