@@ -16,12 +16,15 @@ CALL_FAULTS: Final = {
     "rate_limited": "HTTP 429 with retry_after = `seconds`",
     "odd_answer": "HTTP 200 with a result that lacks most of its fields, after the call was carried out",
     "unreadable_answer": "HTTP 200 with a body that is no JSON, after the call was carried out",
+    "errcode": "HTTP 200 with the errcode `code` (Tencent's vendors), nothing carried out",
 }
 UPDATE_FAULTS: Final = {
     "malformed_update": "an update of the wrong shape in the middle of the next ones",
     "broken_json": "an update that is no JSON in the middle of the next ones",
     "duplicate_update": "the next update is delivered twice",
     "reorder_updates": "the next updates come last first",
+    "lost_callback": "a callback never reaches us",
+    "empty_page": "a page of 微信客服 messages comes empty, with more behind it",
 }
 
 
@@ -30,10 +33,11 @@ class Fault:
     """`kind` happens to the next `times` fitting calls after `after` fitting ones went well."""
 
     kind: str
-    method: str = ""  # Bot API method; empty: any
+    method: str = ""  # Bot API method, or path below /cgi-bin/; empty: any
     times: int = 1
     after: int = 0
     seconds: float = 1.0
+    code: int = -1  # of an errcode
 
     def __post_init__(self) -> None:
         if self.kind not in CALL_FAULTS and self.kind not in UPDATE_FAULTS:
