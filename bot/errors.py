@@ -113,6 +113,10 @@ class RecipientUnreachable(ServiceError):
     """The recipient blocked us, left or does not exist."""
 
 
+class WindowClosed(ServiceError):
+    """No free-form reply may be sent to this recipient now: none is left, or the window is over; nothing was sent."""
+
+
 class Misconfigured(ServiceError):
     """Credentials, address or permissions are wrong: an operator of the deployment must act."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from bot.types import (
@@ -291,6 +291,38 @@ class CursorStore(Protocol):
     async def get_cursor(self, name: str) -> str: ...
 
     async def set_cursor(self, name: str, value: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class VendorToken:
+    """An access token a vendor gave us for one account."""
+
+    token: str = field(repr=False)
+    fetched_at: datetime
+    expires_at: datetime
+
+
+class VendorTokens(Protocol):
+    """Access tokens shared by all processes. `name` is the account's, e.g. wechat:main."""
+
+    async def get_token(self, name: str) -> VendorToken | None:
+        """The newest one, which may be over. Raises: StoreUnavailable."""
+        ...
+
+    async def lease_token(self, name: str, owner: str, lasts: timedelta) -> bool:
+        """`owner` may fetch a new one now; False while somebody else may. Raises: StoreUnavailable."""
+        ...
+
+    async def put_token(self, name: str, owner: str, token: VendorToken) -> None:
+        """It is the newest one for everybody and `owner`'s lease is over; a no-op when that lease was lost.
+
+        Raises: StoreUnavailable.
+        """
+        ...
+
+    async def release_token(self, name: str, owner: str) -> None:
+        """`owner` fetched nothing and somebody else may. Raises: StoreUnavailable."""
+        ...
 
 
 # --- channels ---------------------------------------------------------------------------------------------------

@@ -43,3 +43,9 @@ def upsert(conn: Connection, table: Table, row: Mapping[str, Any], *, key: Seque
     statement = build(table).values({name: bindparam(name, type_=table.c[name].type) for name in row})
     changed = {name: statement.excluded[name] for name in row if name not in key}
     conn.execute(statement.on_conflict_do_update(index_elements=list(key), set_=changed), dict(row))
+
+
+def insert_if_absent(conn: Connection, table: Table, row: Mapping[str, Any], *, key: Sequence[str]) -> None:
+    """A row with these `key` columns is there; one that was is left alone."""
+    build = postgresql.insert if is_postgres(conn) else sqlite.insert
+    conn.execute(build(table).on_conflict_do_nothing(index_elements=list(key)), dict(row))

@@ -19,6 +19,7 @@ from crm_sync.inbox import SqlInbox
 from crm_sync.outbox import SqlOutbox
 from crm_sync.schema import SchemaState
 from crm_sync.turns import SqlTurns
+from crm_sync.vendor_tokens import SqlVendorTokens
 
 log = structlog.get_logger(__name__)
 
@@ -50,6 +51,7 @@ class SqlStore:
         self.inbox = SqlInbox(database, self._clock, fault)
         self.turns = SqlTurns(database, self._clock, fault)
         self.outbox = SqlOutbox(database, self._clock, fault)
+        self.vendor_tokens = SqlVendorTokens(database, self._clock)
 
     @classmethod
     async def open(

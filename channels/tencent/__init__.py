@@ -1,0 +1,1 @@
+"""What WeChat and WeCom share: signatures and AES, XML, access tokens, JSON calls."""

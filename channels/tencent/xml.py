@@ -1,0 +1,130 @@
+"""XML of callbacks, read without any of XML's dangers, and of passive replies, written so that nothing breaks it.
+
+xmltodict turns blank text into None and nests what is needed flat, so expat is read directly: no DTD, no entities of
+one's own, nothing from outside, bounded depth and count.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+from xml.parsers import expat
+
+from bot.errors import PayloadInvalid
+
+MAX_DEPTH = 12
+MAX_ELEMENTS = 2000  # the longest real callback (a mass send's result) has about 60
+
+_DECLARED = re.compile(rb"""^\s*<\?xml\b[^>]{0,200}?\bencoding\s*=\s*["']([A-Za-z0-9._-]{1,40})["'][^>]{0,200}\?>""")
+_DECLARATION = re.compile(r"^\s*<\?xml\b[^>]{0,400}\?>")
+# Nothing else was ever seen; GB18030 holds all of GBK and GB2312.
+_ENCODINGS = {"utf-8": "utf-8", "gb2312": "gb18030", "gbk": "gb18030", "gb18030": "gb18030", "ascii": "utf-8"}
+_UNWRITABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+
+Fields = Mapping[str, str]
+Written = Mapping[str, Any]
+
+
+class _Reader:
+    """Collects one document: the path of each element without children -> its text, exactly as it stands there."""
+
+    def __init__(self) -> None:
+        self.fields: dict[str, str] = {}
+        self._path: list[str] = []
+        self._text: list[list[str]] = []
+        self._has_children: list[bool] = []
+        self._counts: list[dict[str, int]] = [{}]
+        self._elements = 0
+
+    def start(self, name: str, _attributes: Mapping[str, str]) -> None:
+        self._elements += 1
+        if len(self._path) >= MAX_DEPTH or self._elements > MAX_ELEMENTS:
+            raise PayloadInvalid("the XML is nested too deeply or has too many elements")
+        count = self._counts[-1][name] = self._counts[-1].get(name, 0) + 1
+        if count > 1 and len(self._path) == 1:
+            # Which of two senders is meant? Whoever reads the other one is fooled.
+            raise PayloadInvalid(f"{name[:40]} is there twice")
+        if self._has_children:
+            self._has_children[-1] = True
+        self._path.append(name if count == 1 else f"{name}#{count}")
+        self._text.append([])
+        self._has_children.append(False)
+        self._counts.append({})
+
+    def end(self, _name: str) -> None:
+        text = "".join(self._text.pop())
+        self._counts.pop()
+        if not self._has_children.pop() and len(self._path) > 1:
+            self.fields[".".join(self._path[1:])] = text
+        self._path.pop()
+
+    def characters(self, text: str) -> None:
+        if self._text:
+            self._text[-1].append(text)
+
+
+def _refuse(*_: Any) -> None:
+    raise PayloadInvalid("the XML declares a document type or entities")
+
+
+def read_xml(body: bytes) -> Fields:
+    """Text of each element by its path below the root, e.g. `FromUserName`, `ScanCodeInfo.ScanResult`; the second of
+    several equal ones inside another is `List#2`. Text is kept as it is: blanks are not nothing.
+
+    Raises: PayloadInvalid for what is no such XML, is in an unknown encoding, or names the same field twice.
+    """
+    reader = _Reader()
+    parser = expat.ParserCreate("utf-8")
+    parser.buffer_text = True
+    parser.StartElementHandler, parser.EndElementHandler = reader.start, reader.end
+    parser.CharacterDataHandler = reader.characters
+    parser.StartDoctypeDeclHandler = parser.EntityDeclHandler = _refuse
+    try:
+        parser.Parse(_as_utf8(body), True)
+    except expat.ExpatError as exc:
+        raise PayloadInvalid(f"not XML (line {exc.lineno})") from None
+    return reader.fields
+
+
+def _as_utf8(body: bytes) -> bytes:
+    """The document in UTF-8 without its declaration, whatever encoding it named."""
+    body = body.removeprefix(codecs.BOM_UTF8)
+    declared = _DECLARED.match(body)
+    name = declared[1].decode().lower() if declared else "utf-8"
+    try:
+        encoding = _ENCODINGS.get(codecs.lookup(name).name)
+    except LookupError:
+        encoding = None
+    if encoding is None:
+        raise PayloadInvalid("the XML is in an encoding we do not read")
+    try:
+        text = body.decode(encoding)
+    except UnicodeDecodeError:
+        raise PayloadInvalid("the XML is not in the encoding it says") from None
+    return _DECLARATION.sub("", text, count=1).encode()
+
+
+def write_xml(fields: Written) -> bytes:
+    """`<xml>` with these fields: numbers as they are, strings in CDATA, mappings nested, sequences repeated.
+
+    Characters XML cannot carry become U+FFFD.
+    """
+    return f"<xml>{_inner(fields)}</xml>".encode()
+
+
+def _inner(fields: Written) -> str:
+    return "".join(_element(name, value) for name, value in fields.items())
+
+
+def _element(name: str, value: Any) -> str:
+    if isinstance(value, str):
+        # A CDATA section ends at its first "]]>", so one inside is spread over two sections.
+        words = _UNWRITABLE.sub("\ufffd", value).replace("]]>", "]]]]><![CDATA[>")
+        return f"<{name}><![CDATA[{words}]]></{name}>"
+    if isinstance(value, Mapping):
+        return f"<{name}>{_inner(value)}</{name}>"
+    if isinstance(value, Sequence):
+        return "".join(_element(name, each) for each in value)
+    return f"<{name}>{value}</{name}>"
