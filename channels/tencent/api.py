@@ -1,26 +1,25 @@
-"""One JSON call to WeChat or WeCom over aiohttp, its failures told by class.
+"""One JSON call to WeChat or WeCom, its failures told by class.
 
-The access token (and, while fetching one, the secret) travels in the URL: no URL and no aiohttp error leaves here.
+The access token (and, while fetching one, the secret) travels in the URL: no URL leaves here.
 """
 
 from __future__ import annotations
 
 import math
+import re
+import secrets
 import urllib.parse
-import urllib.request
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
-import aiohttp
 import orjson
 
 from bot.errors import (
     Misconfigured,
     NotFound,
-    PayloadInvalid,
     RateLimited,
     RecipientUnreachable,
     SendRefused,
@@ -29,6 +28,8 @@ from bot.errors import (
     WindowClosed,
 )
 from channels.tencent.tokens import TokenService, utc_now
+from channels.vendor_http import JSON, VendorHttp
+from channels.vendor_http import Answer as HttpAnswer
 
 T = TypeVar("T")
 
@@ -36,6 +37,7 @@ MAX_ANSWER_BYTES = 8_000_000  # of JSON; 10,000 openids of a page are below 400 
 TOKEN_REFUSED = frozenset({40001, 40014, 42001})  # fetch another one and repeat: nothing was done
 _BEIJING = timezone(timedelta(hours=8))  # quotas start anew at its midnight; it has no summer time
 _MINUTE_S = 60.0
+_MIME = re.compile(r"[a-z]+/[a-zA-Z0-9.+-]+")
 
 
 class _Quota:
@@ -102,15 +104,9 @@ class JsonApi:
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         """Raises: Misconfigured when the address is no http(s) URL."""
-        parts = urllib.parse.urlsplit(base_url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise Misconfigured(service, "api_base_url must be an http or https address")
-        self.service, self._base, self._timeout_s, self._now = service, base_url.rstrip("/"), timeout_s, now
+        self.service, self._timeout_s, self._now = service, timeout_s, now
         self._meanings: Meanings = {**COMMON, **meanings}
-        # Read once: aiohttp's trust_env looks through the environment and ~/.netrc on every request.
-        proxies = {} if urllib.request.proxy_bypass(parts.hostname) else urllib.request.getproxies()
-        self._proxy = proxies.get(parts.scheme)
-        self._session: aiohttp.ClientSession | None = None
+        self._http = VendorHttp(service, base_url, timeout_s=timeout_s)
 
     async def call(
         self,
@@ -127,23 +123,26 @@ class JsonApi:
         Misconfigured.
         """
         written = None if payload is None else self._json(payload)
-        headers = {"Content-Type": "application/json"}
 
         async def once(access: Mapping[str, str]) -> Answer:
-            status, body, received = await self._exchange(path, {**(query or {}), **access}, written, headers)
-            return self._answer(status, body, received)
+            return self._answer(await self._exchange(path, {**(query or {}), **access}, written))
 
         return await self._with_token(once, tokens)
 
     async def upload(self, path: str, file: File, *, query: Mapping[str, str], tokens: TokenService) -> Answer:
         """`file` was posted as the form field `media`. Raises what `call` raises."""
 
+        boundary = secrets.token_hex(16)
+        mime = file.mime if _MIME.fullmatch(file.mime) else "application/octet-stream"
+        head = (
+            f'--{boundary}\r\nContent-Disposition: form-data; name="media"; filename="{_file_name(file.name)}"\r\n'
+            f"Content-Type: {mime}\r\n\r\n"
+        )
+        form = head.encode() + file.content + f"\r\n--{boundary}--\r\n".encode()
+        headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
+
         async def once(access: Mapping[str, str]) -> Answer:
-            form = aiohttp.FormData(quote_fields=False)
-            mime = file.mime or "application/octet-stream"
-            form.add_field("media", file.content, filename=_file_name(file.name), content_type=mime)
-            status, body, received = await self._exchange(path, {**query, **access}, form, {})
-            return self._answer(status, body, received)
+            return self._answer(await self._exchange(path, {**query, **access}, form, headers))
 
         return await self._with_token(once, tokens)
 
@@ -154,21 +153,19 @@ class JsonApi:
         """
 
         async def once(access: Mapping[str, str]) -> File:
-            status, body, received = await self._exchange(path, {**query, **access}, None, {}, max_bytes=max_bytes)
-            mime = received.get("Content-Type", "").partition(";")[0].strip().lower()
-            if status != 200 or mime in {"application/json", "text/plain"}:
-                url = self._answer(status, body, received).fields.get("video_url")  # a video's answer is its address
+            answer = await self._exchange(path, {**query, **access}, None, max_bytes=max_bytes)
+            mime = _mime(answer)
+            if answer.status != 200 or mime in {"application/json", "text/plain"}:
+                url = self._answer(answer).fields.get("video_url")  # a video's answer is its address
                 if isinstance(url, str) and url.startswith(("http://", "https://")):
                     return await self._plain_file(url, max_bytes)
                 raise ServiceUnavailable(self.service, "the answer holds no file", happened="no")
-            return File(body, mime, _disposition_name(received.get("Content-Disposition", "")))
+            return File(answer.body, mime, _disposition_name(answer.headers.get("Content-Disposition", "")))
 
         return await self._with_token(once, tokens)
 
     async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        await self._http.close()
 
     # --- one exchange -----------------------------------------------------------------------------------------------
 
@@ -189,59 +186,24 @@ class JsonApi:
         self,
         path: str,
         query: Mapping[str, str],
-        body: bytes | aiohttp.FormData | None,
-        headers: Mapping[str, str],
+        body: bytes | None,
+        headers: Mapping[str, str] = JSON,
         *,
         max_bytes: int = MAX_ANSWER_BYTES,
-    ) -> tuple[int, bytes, Mapping[str, str]]:
-        """Status, body and headers as they came.
-
-        Raises: PayloadInvalid for an answer longer than `max_bytes`; ServiceUnavailable, which says whether the call
-        may have been carried out.
-        """
-        return await self._request(f"{self._base}{path}", query, body, headers, max_bytes)
+    ) -> HttpAnswer:
+        method = "GET" if body is None else "POST"
+        where = f"{path}?{urllib.parse.urlencode(query)}" if query else path
+        return await self._http.call(method, where, body=body, headers=headers, max_bytes=max_bytes)
 
     async def _plain_file(self, url: str, max_bytes: int) -> File:
-        status, body, received = await self._request(url, {}, None, {}, max_bytes)
-        if status != 200:
-            raise ServiceUnavailable(self.service, f"HTTP {status} for a file", happened="no")
-        return File(body, received.get("Content-Type", "").partition(";")[0].strip().lower())
-
-    async def _request(
-        self,
-        url: str,
-        query: Mapping[str, str],
-        body: bytes | aiohttp.FormData | None,
-        headers: Mapping[str, str],
-        max_bytes: int,
-    ) -> tuple[int, bytes, Mapping[str, str]]:
-        failure: ServiceUnavailable
+        elsewhere = VendorHttp(self.service, url, timeout_s=self._timeout_s)
         try:
-            async with self._open().request(
-                "GET" if body is None else "POST",
-                url,
-                params=query,
-                data=body,
-                headers=headers,
-                proxy=self._proxy,
-                allow_redirects=False,  # a redirect would carry the token to another address
-            ) as response:
-                return response.status, await _whole_body(response, max_bytes), response.headers
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as exc:
-            failure = ServiceUnavailable(self.service, f"no connection ({type(exc).__name__})", happened="no")
-        except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as exc:
-            failure = ServiceUnavailable(self.service, f"no answer ({type(exc).__name__})", happened="unknown")
-        # Raised out here so that no aiohttp exception, which may hold the URL, hangs on it as its context.
-        raise failure
-
-    def _open(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=100, ttl_dns_cache=60),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                timeout=aiohttp.ClientTimeout(total=self._timeout_s, sock_connect=min(self._timeout_s, 5.0)),
-            )
-        return self._session
+            answer = await elsewhere.call("GET", "", headers={}, max_bytes=max_bytes)
+        finally:
+            await elsewhere.close()
+        if answer.status != 200:
+            raise ServiceUnavailable(self.service, f"HTTP {answer.status} for a file", happened="no")
+        return File(answer.body, _mime(answer))
 
     # --- what an answer means ---------------------------------------------------------------------------------------
 
@@ -252,16 +214,19 @@ class JsonApi:
         except TypeError:  # half a surrogate pair, a number beyond 64 bits
             raise SendRefused(self.service, "the call cannot be written as JSON") from None
 
-    def _answer(self, status: int, body: bytes, headers: Mapping[str, str]) -> Answer:
+    def _answer(self, answer: HttpAnswer) -> Answer:
+        status = answer.status
+        if status == 429:
+            raise RateLimited(self.service, retry_after_s=_MINUTE_S)
+        if 300 <= status < 500:
+            raise Misconfigured(self.service, f"unexpected HTTP status {status}; check api_base_url")
         if status != 200:
-            if 300 <= status < 500 and status not in {408, 425, 429}:
-                raise Misconfigured(self.service, f"unexpected HTTP status {status}; check api_base_url")
-            if status == 429:
-                raise RateLimited(self.service, retry_after_s=_MINUTE_S)
-            happened = "no" if status in {501, 503} else "unknown"
-            raise ServiceUnavailable(self.service, f"HTTP {status}", happened=happened)  # type: ignore[arg-type]  # a Literal
+            # 502 and 504 are proxies' words for calls already handed on.
+            raise ServiceUnavailable(
+                self.service, f"HTTP {status}", happened="no" if status in {501, 503} else "unknown"
+            )
         try:
-            fields = orjson.loads(body)
+            fields = orjson.loads(answer.body)
         except orjson.JSONDecodeError:
             fields = None
         code = fields.get("errcode", 0) if isinstance(fields, dict) else None
@@ -269,7 +234,7 @@ class JsonApi:
             raise ServiceUnavailable(self.service, "the answer was not readable", happened="unknown")
         if code:
             raise self.error_of(code, fields.get("errmsg"))
-        return Answer(fields, _served_at(headers))
+        return Answer(fields, _served_at(answer.headers))
 
     def error_of(self, code: int, message: Any) -> ServiceError | NotFound:
         """What the vendor's errcode stands for. `message` is the vendor's; it describes the call, never its words."""
@@ -307,14 +272,8 @@ def _served_at(headers: Mapping[str, str]) -> datetime | None:
         return None
 
 
-async def _whole_body(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
-    """All of it: `content.read(n)` would stop at what has arrived. Raises: PayloadInvalid beyond the limit."""
-    body = bytearray()
-    async for chunk in response.content.iter_any():
-        body += chunk
-        if len(body) > max_bytes:
-            raise PayloadInvalid("the vendor's answer is too long")
-    return bytes(body)
+def _mime(answer: HttpAnswer) -> str:
+    return answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
 
 
 def _file_name(name: str) -> str:
