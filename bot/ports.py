@@ -179,6 +179,7 @@ class SendOutcome:
     retry_at: datetime | None = None
     reason: str = ""
     unreachable: bool = False
+    moved_to: str = ""  # the chat's new id, as in Receipt
 
 
 class Outbox(Protocol):

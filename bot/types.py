@@ -61,6 +61,8 @@ class Command:
 
     name: str
     argument: str = ""
+    link_kind: str = ""  # campaign | customer | continue: the argument was a link we signed (channels/deep_links.py)
+    link_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,7 @@ class Unsupported:
     """A kind we do not know yet: stored raw, acknowledged, shown to staff by this name."""
 
     kind: str
+    text: str = ""  # what a reader can be shown of it: a poll's question, the value of a dice
 
 
 Content = Text | Button | Command | Media | Location | Contact | Event | Unsupported
@@ -142,6 +145,9 @@ class InboundMessage:
     reply_to: str = ""  # vendor_message_id of the message it answers
     sender_name: str = ""
     language_hint: str = ""  # BCP 47 tag the channel reports, e.g. zh-hans
+    quote: str = ""  # the words of the message answered that it is about
+    forwarded_from: str = ""  # who said it first; filled: these are not the sender's own words
+    album: str = ""  # the same for messages sent as one: they get one answer
     wants_turn: bool = True  # False: recorded only (edits, events, messages for somebody else)
     opens: ReplyWindow | None = None  # counted by the store from acceptance, on channels whose replies are counted
     # Whose words these are: a channel may also report what a colleague or the bot said there. Theirs take no turn.
@@ -474,7 +480,7 @@ class Card:
     buttons: tuple[ReplyButton, ...] = ()
 
 
-Ask = Literal["", "rating", "date", "location"]  # what the customer is asked for: stars, a day, where they are
+Ask = Literal["", "rating", "date", "location", "contact"]  # asked for: stars, a day, where they are, their number
 TextFormat = Literal["plain", "markdown"]  # markdown: the subset of channels/markup.py, nothing else is read as markup
 
 
@@ -532,6 +538,7 @@ class Receipt:
     """The vendor took it."""
 
     vendor_message_id: str = ""
+    moved_to: str = ""  # the chat has this id now; what is still to be sent to the old one goes there too
 
 
 @dataclass(frozen=True, slots=True)
@@ -548,6 +555,7 @@ class Capabilities:
     direct: bool  # True: visible on commit, no sender needed (web, cli)
     per_chat_per_s: float | None = None
     per_account_per_s: float | None = None
+    broadcast_per_s: float | None = None  # the broadcast lane's own rate, where the vendor sells a faster one
     per_group_per_min: float | None = None  # in any minute, to one chat of many people (its id is negative)
     per_chat_per_min: float | None = None
     per_chat_per_h: float | None = None

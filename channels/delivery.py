@@ -13,7 +13,7 @@ import structlog
 
 from bot.errors import Misconfigured, RateLimited, ServiceError
 from bot.ports import TOPIC_OUTBOX, Clock, Outbox, RateTokens, SendOutcome, Signals, Subscription
-from bot.types import Outbound
+from bot.types import Lane, Outbound
 from channels.base import ChannelAdapter
 from channels.delivery_policy import DeliveryPolicy, outcome_of, uncertain
 from channels.pacing import pace_within_a_minute
@@ -185,7 +185,9 @@ class Sender:
         log.info(
             "message_sent", outbox_id=row.outbox_id, channel=row.channel, attempt=row.attempt, duration_ms=duration_ms
         )
-        return SendOutcome(row.outbox_id, "sent", vendor_message_id=receipt.vendor_message_id)
+        return SendOutcome(
+            row.outbox_id, "sent", vendor_message_id=receipt.vendor_message_id, moved_to=receipt.moved_to
+        )
 
     def _failed(self, row: Outbound, error: ServiceError) -> SendOutcome:
         account = (row.channel, row.account)
@@ -245,7 +247,9 @@ class Sender:
             pause_s = self._paused_until.get(account, 0.0) - self._monotonic()
             if pause_s > 0:
                 raise _MustWait(pause_s)
-            if capabilities.per_account_per_s is not None:
+            if row.lane is Lane.BROADCAST and capabilities.broadcast_per_s is not None:
+                await self._take(f"broadcast:{row.channel}:{row.account}", capabilities.broadcast_per_s, deadline)
+            elif capabilities.per_account_per_s is not None:
                 await self._take(f"account:{row.channel}:{row.account}", capabilities.per_account_per_s, deadline)
 
     async def _take(self, key: str, per_s: float, deadline: float, burst: int = 1) -> None:

@@ -50,6 +50,7 @@ class Place:
     dirty_since: datetime | None
     display_name: str
     language_hint: str
+    is_unreachable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,7 @@ _PLACES = Statement(
         conversations.c.dirty_since,
         identities.c.display_name,
         identities.c.language_hint,
+        identities.c.unreachable_at,
     )
     .join_from(conversations, identities, identities.c.id == conversations.c.identity_id)
     .where(key_in(conversations.c.key, "keys"))
@@ -106,6 +108,7 @@ def find_or_create(conn: Connection, addresses: Iterable[Address], now: datetime
             row.dirty_since,
             row.display_name,
             row.language_hint,
+            row.unreachable_at is not None,
         )
         for row in _PLACES.rows(conn, {"keys": list(keys)})
     }

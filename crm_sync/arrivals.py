@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from bot.types import Content, Received
+from bot.types import Content, InboundMessage, Received
 from crm_sync.addressing import Address
 from crm_sync.codec import dump_content, dump_message, kind_of, words_in
 from crm_sync.columns import digest_key, dump_json
@@ -72,7 +72,7 @@ def prepare(received: Received) -> Arrival:
         content=message.content,
         document=dump_message(message, content),
         text=words_in(message.content),
-        extra=None if kind == "text" else content,
+        extra=_beside_the_words(message, content),
         vendor_message_id=message.vendor_message_id,
         edits=message.edits,
         sender_name=message.sender_name,
@@ -81,6 +81,14 @@ def prepare(received: Received) -> Arrival:
         wants_turn=message.wants_turn and message.author == "customer",
         author=message.author,
     )
+
+
+def _beside_the_words(message: InboundMessage, content: dict[str, Any]) -> dict[str, Any] | None:
+    """What staff see of a message beside its text; None when there is nothing."""
+    context = {
+        name: value for name in ("reply_to", "quote", "forwarded_from", "album") if (value := getattr(message, name))
+    }
+    return {**({} if content["kind"] == "text" else content), **context} or None
 
 
 def _parked(received: Received, dedupe: str, raw: bytes, reason: str) -> Arrival:

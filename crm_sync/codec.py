@@ -48,6 +48,9 @@ _KEPT: Final = (
     "vendor_message_id",
     "edits",
     "reply_to",
+    "quote",
+    "forwarded_from",
+    "album",
     "sender_name",
     "language_hint",
 )
@@ -119,6 +122,8 @@ def words_in(content: Content) -> str:
             return " ".join(part for part in (name, address) if part)
         case Contact(phone=phone, name=name):
             return " ".join(part for part in (name, phone) if part)
+        case Unsupported(text=text):
+            return text
         case _:
             return ""
 

@@ -19,6 +19,7 @@ from bot.errors import BotError, DedupeMismatch, StoreUnavailable
 from bot.ports import Clock
 from bot.types import Accepted, ConversationId, Event, InboxId, MessageId, Received
 from crm_sync.addressing import Address, Place, find_or_create
+from crm_sync.arrival_notes import note_arrival
 from crm_sync.arrivals import Arrival, prepare
 from crm_sync.channel_events import apply_event
 from crm_sync.codec import wire_event
@@ -260,6 +261,9 @@ def _insert(conn: Connection, plan: _Plan, places: dict[Address, Place], now: da
         _insert_edit(conn, arrival, row)
     _TOUCH.change_each(conn, [_touch(place, now) for _, place in sorted(touched.items())])
     _note_identities(conn, plan.fresh, places, now)
+    for arrival in plan.fresh:
+        if arrival.address is not None:
+            note_arrival(conn, arrival, places[arrival.address], now)
 
 
 def _inbox_row(

@@ -14,6 +14,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from bot.ports import Clock, SendOutcome
 from bot.types import Capabilities, ConversationId, Lane, Outbound, OutboxId, Owner
+from crm_sync.chat_moves import move_chat
 from crm_sync.codec import load_part
 from crm_sync.columns import id_in, is_state
 from crm_sync.committing import LANES
@@ -261,12 +262,23 @@ def _finish(outcomes: Sequence[SendOutcome], keyed: Collection[str], now: dateti
             unreachable[row.identity_id] = outcome.reason
     _END.change_each(conn, list(endings.values()))
     _VENDOR_IDS.change_each(conn, vendor_ids)
+    for outcome in outcomes:
+        if outcome.moved_to:
+            _move(conn, outcome)
     for identity_id, reason in sorted(unreachable.items()):
         conn.execute(
             update(identities)
             .where(identities.c.id == identity_id)
             .values(unreachable_at=now, unreachable_reason=reason)
         )
+
+
+def _move(conn: Connection, outcome: SendOutcome) -> None:
+    row = conn.execute(
+        select(outbox.c.channel, outbox.c.account, outbox.c.chat_id).where(outbox.c.id == outcome.outbox_id)
+    ).first()
+    if row is not None and row.chat_id != outcome.moved_to:
+        move_chat(conn, row.channel, row.account, row.chat_id, outcome.moved_to)
 
 
 def _ended(outcome: SendOutcome, row: Any, keyed: Collection[str], now: datetime) -> dict[str, Any]:

@@ -1,0 +1,52 @@
+"""What an accepted message tells about its sender and chat beyond its words, written in the same transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, and_, insert, select, update
+
+from bot.types import Command, Event
+from crm_sync.addressing import Place
+from crm_sync.arrivals import Arrival
+from crm_sync.chat_moves import move_chat
+from crm_sync.tables import identities, messages, timeline
+
+
+def note_arrival(conn: Connection, arrival: Arrival, place: Place, now: datetime) -> None:
+    """The first campaign that led here, a chat's new id, and feedback on a message of ours are remembered."""
+    match arrival.content:
+        case Command(link_kind="campaign", link_id=campaign):
+            unknown = and_(identities.c.id == place.identity_id, identities.c.source == "")
+            conn.execute(update(identities).where(unknown).values(source=f"campaign:{campaign}"))
+        case Event(name="chat_moved", detail={"from": str(old), "to": str(new)}):
+            move_chat(conn, arrival.channel, arrival.account, old, new)
+        case Event(name="reaction", detail=detail):
+            _note_reaction(conn, detail, place, now)
+        case Event():
+            pass
+        case _ if place.is_unreachable:  # whoever writes has not blocked us (any more)
+            reachable = {"unreachable_at": None, "unreachable_reason": ""}
+            conn.execute(update(identities).where(identities.c.id == place.identity_id).values(**reachable))
+            place.is_unreachable = False
+
+
+def _note_reaction(conn: Connection, detail: Mapping[str, Any], place: Place, now: datetime) -> None:
+    """The message of ours shows how it was liked; a new opinion is a line in the customer's timeline."""
+    ours = and_(
+        messages.c.conversation_id == place.conversation_id,
+        messages.c.vendor_message_id == str(detail.get("message", "")),
+        messages.c.direction == "out",
+    )
+    feedback = str(detail.get("feedback", ""))  # up | down | ""
+    for row in conn.execute(select(messages.c.id, messages.c.content).where(ours)).all():
+        content = {**(row.content or {}), "feedback": feedback}
+        if not feedback:
+            del content["feedback"]
+        conn.execute(update(messages).where(messages.c.id == row.id).values(content=content or None))
+        if feedback:
+            line = {"kind": "feedback", "summary": feedback, "reference": str(row.id), "author": "customer", "at": now}
+            mine = {"customer_id": place.customer_id, "conversation_id": place.conversation_id}
+            conn.execute(insert(timeline).values(**mine, **line))
