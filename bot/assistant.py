@@ -8,7 +8,7 @@ from datetime import time
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
-from bot.types import Language
+from bot.types import Ask, Language, OutMedia, TextFormat
 
 if TYPE_CHECKING:
     from bot.flows import Flow
@@ -26,6 +26,17 @@ class TemplateButton:
 
 
 @dataclass(frozen=True, slots=True)
+class TemplateCard:
+    """A card as the assistant's files define it; its texts and addresses may hold placeholders."""
+
+    title: str
+    text: str = ""
+    image_url: str = ""
+    url: str = ""
+    buttons: tuple[TemplateButton, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Variation:
     """One wording. `language` None: for every language without wording of its own; `channel` "": for every channel."""
 
@@ -34,6 +45,16 @@ class Variation:
     channel: str = ""
     buttons: tuple[TemplateButton, ...] = ()
     image: str = ""
+    media: tuple[OutMedia, ...] = ()
+    cards: tuple[TemplateCard, ...] = ()
+    ask: Ask = ""
+    text_format: TextFormat = "plain"
+    status_key: str = ""
+
+    @property
+    def all_buttons(self) -> tuple[TemplateButton, ...]:
+        """Its own, then those of its cards: the order in which a channel without either numbers them."""
+        return (*self.buttons, *(button for card in self.cards for button in card.buttons))
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from bot.business_time import is_staffed, say_day, zone
 from bot.flows import END, Flow, SlotValue, Step
 from bot.hearing import Request
 from bot.memory import MAX_FRAMES, MAX_LATER, MAX_OFFERED, Frame, Memory, Offered
-from bot.rendering import shown_buttons
+from bot.rendering import numbered_buttons
 from bot.types import (
     Decision,
     Effect,
@@ -398,7 +398,7 @@ class Talk:
             reply for place, reply in enumerate(self.replies) if place == last or not reply.template.endswith("_offer")
         ]
         channel = self.turn.conversation.identity.channel
-        shown = [shown_buttons(reply, self.language, channel, self.assistant) for reply in replies]
+        shown = [numbered_buttons(reply, self.language, channel, self.assistant) for reply in replies]
         chosen = max((place for place, buttons in enumerate(shown) if buttons), default=-1)
         self.replies = [
             reply if place == chosen or not buttons else replace(reply, buttons=(), is_plain=True)

@@ -567,3 +567,6 @@ class Capabilities:
     cards: int = 0  # most cards in one message; 0: they become text
     asks: frozenset[str] = frozenset()  # kinds of Ask it has a control for; elsewhere the text alone asks
     can_pin: bool = False
+    max_caption: int = 0  # longest text in one message with a file; 0: files go alone
+    max_button_value: int | None = None  # bytes of UTF-8; a button with a longer value makes the list a numbered one
+    max_button_label: int | None = None

@@ -7,7 +7,7 @@ import os
 import secrets
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import IOBase
 from typing import Literal
 
@@ -16,7 +16,7 @@ import structlog
 from bot.engine import Engine, Worker
 from bot.errors import Misconfigured
 from bot.ports import TOPIC_INBOX, Inbox, RateTokens
-from bot.types import Accepted, OutPart, Received, RenderedReply
+from bot.types import Accepted, Capabilities, OutMedia, OutPart, Received, RenderedReply
 from channels.base import ChannelAdapter
 from channels.delivery import Sender
 from channels.pacing import LocalRateTokens
@@ -43,11 +43,22 @@ ALL_ROLES: tuple[Role, ...] = ("web", "worker", "sender", "scheduler", "console"
 class Encoders:
     """Implements `bot.ports.Encoder` over one adapter of each channel; encoding does not depend on the account."""
 
-    def __init__(self, adapters: Sequence[ChannelAdapter]) -> None:
+    def __init__(self, adapters: Sequence[ChannelAdapter], link: Callable[[str], str] | None = None) -> None:
+        """`link` gives a file of the media store an address, for channels that can send it as a link only."""
         self._adapters = {adapter.channel: adapter for adapter in adapters}
+        self._link = link
 
     def encode(self, channel: str, reply: RenderedReply) -> tuple[OutPart, ...]:
-        return self._adapters[channel].encode(reply)
+        adapter = self._adapters[channel]
+        if self._link is not None and reply.media:
+            media = [self._reachable(file, adapter.capabilities) for file in reply.media]
+            reply = replace(reply, media=tuple(media))
+        return adapter.encode(reply)
+
+    def _reachable(self, file: OutMedia, can: Capabilities) -> OutMedia:
+        if self._link is None or file.url or file.kind in can.media:
+            return file
+        return replace(file, url=self._link(file.media_id))
 
     def is_direct(self, channel: str) -> bool:
         return self._adapters[channel].capabilities.direct

@@ -13,7 +13,8 @@ from bot.flow_checks import check_flows
 from bot.flows import Flow, parse_flows
 from bot.located import only_keys, table
 from bot.types import Language
-from frontdesk.assistant_domain import Domain, check_buttons, read_domain, read_responses
+from frontdesk.assistant_domain import Domain, read_domain
+from frontdesk.assistant_responses import check_buttons, read_responses
 from frontdesk.assistant_settings import AssistantSettings, read_settings
 from frontdesk.yaml_lines import read_yaml
 

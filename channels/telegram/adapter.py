@@ -27,11 +27,12 @@ from bot.types import (
     ReplyButton,
 )
 from channels.base import Finding
+from channels.encoding import encode_reply
 from channels.telegram.api import SERVICE, BotApi, ChatMigrated
 from channels.telegram.decode import CHANNEL, Reading, decode_body, decode_update
 from channels.telegram.examine import examine, webhook_url
 from channels.telegram.request import AnswerUnread, asked, bot_over
-from channels.text import is_blank, length, numbered_list, split_text
+from channels.text import length
 from config.settings import TelegramSettings
 
 log = structlog.get_logger()
@@ -81,6 +82,9 @@ class TelegramAdapter:
             per_chat_per_s=settings.per_chat_per_s,
             per_account_per_s=settings.per_account_per_s,
             per_group_per_min=PER_GROUP_PER_MIN,
+            media=frozenset({"image"}),
+            max_caption=MAX_CAPTION,
+            max_button_value=MAX_CALLBACK_BYTES,
         )
         self._reading = Reading(account, settings.groups, now)
         self._presses: set[asyncio.Task[None]] = set()
@@ -115,21 +119,9 @@ class TelegramAdapter:
         """Parts of at most 4096 UTF-16 units, the buttons below the last one, the picture with the first.
 
         Buttons Telegram cannot carry (a value over 64 bytes, no label) turn the whole keyboard into a numbered list.
-        A reply with nothing visible in it has no parts.
+        A reply with nothing visible in it has no parts: Telegram trims what it shows and refuses what is blank then.
         """
-        text, buttons = reply.text, reply.buttons
-        if len(buttons) > MAX_BUTTONS or not all(map(_is_pressable, buttons)):
-            text, buttons = numbered_list(text, buttons), ()
-        if is_blank(text):
-            text = "…" if buttons and not reply.image_url else ""
-        if reply.image_url and length(text, "utf16") <= MAX_CAPTION:
-            return (OutPart(text, buttons, reply.image_url),)
-        # Telegram trims what it shows and refuses what is blank then.
-        words = [part for part in split_text(text, MAX_TEXT, "utf16") if not is_blank(part)]
-        parts = [OutPart(part) for part in words]
-        if buttons and parts:
-            parts[-1] = replace(parts[-1], buttons=buttons)
-        return (OutPart("", (), reply.image_url), *parts) if reply.image_url else tuple(parts)
+        return encode_reply(reply, self.capabilities)
 
     async def send(self, outbound: Outbound) -> Receipt:
         """One message left. Raises what ChannelAdapter.send says."""
@@ -286,14 +278,6 @@ def keyboard(buttons: Sequence[ReplyButton]) -> list[list[InlineKeyboardButton]]
 
 def keyboard_markup(buttons: Sequence[ReplyButton]) -> InlineKeyboardMarkup | None:
     return InlineKeyboardMarkup(keyboard(buttons)) if buttons else None
-
-
-def _is_pressable(button: ReplyButton) -> bool:
-    try:
-        size = len(button.value.encode("utf-8"))
-    except UnicodeEncodeError:
-        return False
-    return 1 <= size <= MAX_CALLBACK_BYTES and not is_blank(button.label)
 
 
 def _address(chat_id: str, topic: str) -> tuple[int, int | None]:

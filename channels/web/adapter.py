@@ -7,7 +7,7 @@ from datetime import datetime
 
 from bot.errors import PayloadInvalid, SendRefused
 from bot.types import Capabilities, Outbound, OutPart, Receipt, Received, RenderedReply
-from channels.text import split_text
+from channels.encoding import encode_reply
 from channels.web.tokens import Session
 from channels.web.wire import CHANNEL, Refused, read_content, read_object
 
@@ -20,6 +20,8 @@ CAPABILITIES = Capabilities(
     can_type=True,
     idempotency_key=True,
     direct=True,
+    media=frozenset({"image"}),
+    max_caption=100_000,
 )
 
 
@@ -44,14 +46,8 @@ class WebAdapter:
         return [Received(received.channel, received.account, received.dedupe_key, body, received.message)]
 
     def encode(self, reply: RenderedReply) -> tuple[OutPart, ...]:
-        """One part as it is; text beyond the limit and buttons beyond ten go on in further parts. Loses nothing."""
-        limit, most = self.capabilities.max_text, self.capabilities.buttons
-        texts = split_text(reply.text, limit) or [""]
-        buttons = [reply.buttons[at : at + most] for at in range(0, len(reply.buttons), most)] or [()]
-        parts = [OutPart(text) for text in texts[:-1]]
-        parts.append(OutPart(texts[-1], tuple(buttons[0]), reply.image_url))
-        parts.extend(OutPart("", tuple(more)) for more in buttons[1:])
-        return tuple(parts)
+        """One part as it is; text beyond the limit goes on in further parts, more than ten buttons become a list."""
+        return encode_reply(reply, self.capabilities)
 
     async def send(self, outbound: Outbound) -> Receipt:
         """Never called: rows of a direct channel are born sent."""

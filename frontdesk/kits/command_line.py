@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args, get_type_hints
 
 from starlette.routing import BaseRoute
 
 from bot.errors import MessageUnsupported, SendRefused
-from bot.types import Capabilities, Outbound, OutPart, Receipt, Received, RenderedReply
+from bot.types import Ask, Capabilities, Outbound, OutMedia, OutPart, Receipt, Received, RenderedReply
+from channels.encoding import encode_reply
 
 if TYPE_CHECKING:
     from frontdesk.app import App
@@ -23,6 +24,11 @@ CLI_CAPABILITIES = Capabilities(
     can_type=False,
     idempotency_key=True,
     direct=True,
+    media=frozenset(get_args(get_type_hints(OutMedia)["kind"])),
+    album=100,
+    cards=100,
+    asks=frozenset(get_args(Ask)) - {""},
+    max_caption=1_000_000,
 )
 
 
@@ -37,7 +43,7 @@ class CommandLineAdapter:
         raise MessageUnsupported("the command line has no webhook")
 
     def encode(self, reply: RenderedReply) -> tuple[OutPart, ...]:
-        return (OutPart(text=reply.text, buttons=reply.buttons, image_url=reply.image_url),)
+        return encode_reply(reply, self.capabilities)
 
     async def send(self, outbound: Outbound) -> Receipt:
         raise SendRefused("cli", "replies are read from the store")

@@ -17,6 +17,7 @@ from channels.telegram import TelegramAdapter
 from channels.text import is_blank, length
 from channels.web import WebAdapter
 from config.settings import TelegramSettings
+from tests.replies import all_of, replies, visible, within_limits
 
 CHANNELS: dict[str, Callable[[], ChannelAdapter]] = {
     "telegram": lambda: TelegramAdapter("main", TelegramSettings(token="1000001:test")),
@@ -107,8 +108,15 @@ def test_encode_keeps_the_limits_and_loses_nothing(
     assert adapter.encode(reply) == parts
 
 
-def visible(text: str) -> str:
-    return "".join(char for char in text if not is_blank(char))
+@pytest.mark.parametrize("name", list(CHANNELS))
+@given(reply=replies)
+def test_whatever_a_reply_holds_reaches_the_customer_in_some_form(name: str, reply: RenderedReply) -> None:
+    adapter = CHANNELS[name]()
+
+    parts = adapter.encode(reply)
+
+    assert within_limits(parts, adapter.capabilities) == []
+    assert all_of(reply, adapter.capabilities).missing_in(parts) == []
 
 
 async def test_closing_an_adapter_twice_is_fine(channel: str) -> None:

@@ -210,3 +210,55 @@ def test_a_huge_file_is_refused_unread(tmp_path: Path) -> None:
 def test_scalars_follow_yaml_1_2() -> None:
     read = parse_yaml(b'a: no\nb: true\nc: 21:00\nd: 007\ne: "1"\nf: 2024-11-03\ng: ~\nh: 1.5\n', name="x.yml")
     assert read == {"a": "no", "b": True, "c": "21:00", "d": 7, "e": "1", "f": "2024-11-03", "g": None, "h": 1.5}
+
+
+def test_cards_files_and_controls_are_read_from_custom(tmp_path: Path) -> None:
+    custom = """\
+    custom:
+      text_format: markdown
+      ask: rating
+      status_key: case:{number}
+      cards:
+      - {title: Teapot, text: 0.8 l, url: "https://x.example/1", buttons: [{title: Orders, payload: /order_status}]}
+      media: [{kind: document, url: "https://x.example/p.pdf", file_name: p.pdf, caption: Prices}]
+"""
+    (variation, _) = load_assistant(
+        folder_with(tmp_path, domain=DOMAIN.replace("  - text: 你好\n", f"  - text: 你好\n{custom}"))
+    ).responses["utter_greet"]
+
+    assert (variation.text_format, variation.ask, variation.status_key) == ("markdown", "rating", "case:{number}")
+    assert [(card.title, card.text, card.url) for card in variation.cards] == [
+        ("Teapot", "0.8 l", "https://x.example/1")
+    ]
+    assert [button.value for button in variation.all_buttons] == ["intent:order_status"]
+    assert [(file.kind, file.url, file.file_name, file.caption) for file in variation.media] == [
+        ("document", "https://x.example/p.pdf", "p.pdf", "Prices")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("custom", "reason"),
+    [
+        ("{card: []}", "unknown key 'card'"),
+        ("{cards: {}}", "cards must be a list"),
+        ("{cards: [{text: x}]}", "title of a card must be"),
+        ("{cards: [{title: x, link: y}]}", "unknown key 'link'"),
+        ("{cards: [{title: x, url: 'javascript:x'}]}", "must be an address"),
+        ("{cards: [{title: x, buttons: [{title: b, payload: /nowhere}]}]}", "unknown intent 'nowhere'"),
+        ("{media: [{kind: image}]}", "either url or media_id"),
+        ("{media: [{kind: hologram, url: 'https://x.example'}]}", "kind is one of"),
+        ("{media: [{url: 'https://x.example'}]}", "needs a kind"),
+        ("{ask: money}", "ask is one of"),
+        ("{text_format: html}", "text_format is one of"),
+        ("{status_key: 5}", "status_key must be"),
+        ("[]", "custom must be a mapping"),
+    ],
+)
+def test_a_wrong_custom_is_refused_with_its_line(tmp_path: Path, custom: str, reason: str) -> None:
+    domain = DOMAIN.replace("  - text: 你好\n", f"  - text: 你好\n    custom: {custom}\n")
+
+    error = refusal(folder_with(tmp_path, domain=domain))
+
+    assert reason in error.reason
+    assert error.file == "domain.yml"
+    assert error.line in (11, 12, 13)

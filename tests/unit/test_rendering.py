@@ -7,9 +7,9 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.assistant import Assistant, TemplateButton, Variation
+from bot.assistant import Assistant, TemplateButton, TemplateCard, Variation
 from bot.rendering import fill, render
-from bot.types import Reply, ReplyButton
+from bot.types import Card, OutMedia, Reply, ReplyButton
 from tests.builders import shop
 
 
@@ -68,6 +68,30 @@ def test_braces_in_a_customers_words_are_shown_as_they_are() -> None:
 def test_an_articles_answer_is_shown_literally() -> None:
     reply = Reply("utter_article", {"title": "x"}, literal="Use {braces} as they are")
     assert render(reply, "en", "web", shop()).text == "Use {braces} as they are"
+
+
+def test_a_customers_words_are_no_markup_in_a_markdown_response() -> None:
+    assistant = saying(Variation("**Noted**: {words}", "en", text_format="markdown"))
+    rendered = render(Reply("utter_x", {"words": "[win](https://evil.example) *now*"}), "en", "web", assistant)
+    assert rendered.text == "**Noted**: \\[win\\]\\(https://evil.example\\) \\*now\\*"
+    assert rendered.text_format == "markdown"
+
+
+def test_cards_files_and_the_status_key_are_filled_with_values_too() -> None:
+    assistant = saying(
+        Variation(
+            "see",
+            "en",
+            media=(OutMedia("document", url="https://x.example/{number}.pdf", caption="For {name}"),),
+            cards=(TemplateCard("{name}", url="https://x.example/{number}"),),
+            ask="rating",
+            status_key="case:{number}",
+        )
+    )
+    rendered = render(Reply("utter_x", {"number": "C-1", "name": "Li"}), "en", "web", assistant)
+    assert rendered.media == (OutMedia("document", url="https://x.example/C-1.pdf", caption="For Li"),)
+    assert rendered.cards == (Card("Li", url="https://x.example/C-1"),)
+    assert (rendered.ask, rendered.status_key) == ("rating", "case:C-1")
 
 
 @given(st.text(max_size=200), st.dictionaries(st.text(max_size=5), st.text(max_size=20)))
