@@ -11,7 +11,9 @@ import unicodedata
 from dataclasses import dataclass, field
 
 from bot.assistant import Assistant
+from bot.business_time import zone
 from bot.memory import Memory
+from bot.typed_numbers import LAST, typed_number
 from bot.types import (
     ArticleHit,
     Button,
@@ -24,21 +26,10 @@ from bot.types import (
     Turn,
     Understanding,
 )
-from bot.values import CASE_NUMBER, has_words, plain
+from bot.values import CASE_NUMBER, has_words, in_words, plain
 
 MAX_PARTS = 4  # requests of one message; what comes after is only stored
 
-_NUMBER = re.compile(r"^(?:选|第|no\.?|number|option)?\s*(\d{1,2})\s*(?:个|项|号)?$", re.IGNORECASE | re.ASCII)
-_ORDINALS = {
-    "第一个": 1,
-    "第二个": 2,
-    "第三个": 3,
-    "第四个": 4,
-    "第五个": 5,
-    "the first": 1,
-    "the second": 2,
-    "the third": 3,
-}
 _CHOICE = re.compile(r"^(intent|flow|slot|say):([A-Za-z_][\w-]{0,63})(?:([?=])(.{0,300}))?$", re.DOTALL)
 _ENGINE_COMMAND = re.compile(r"^\s*/[A-Za-z_]")
 
@@ -107,7 +98,9 @@ def hear(turn: Turn, memory: Memory, assistant: Assistant) -> list[Request]:
         is_plain = content.name.lower() in ("cancel", "stop")
         return [Request(words="cancel" if is_plain else f"/{content.name} {content.argument}".strip())]
     words = content.text if isinstance(content, Text) else turn.understanding.text
-    if isinstance(content, Text) and (choice := typed_choice(words, memory)):
+    if isinstance(content, Text) and (
+        choice := typed_choice(words, memory, is_answer=is_answer(turn, memory, assistant))
+    ):
         return [chosen(choice)]
     parts = turn.understanding.parts
     if len(parts) > 1:
@@ -139,17 +132,37 @@ def _request(
     return Request(words=words, intents=known, entities=entities, articles=articles)
 
 
-def typed_choice(words: str, memory: Memory) -> Choice | None:
-    """The button a typed number or label means, when buttons were shown last."""
+def typed_choice(words: str, memory: Memory, *, is_answer: bool = False) -> Choice | None:
+    """The button a typed number or label means, when buttons were shown last.
+
+    `is_answer`: the running question takes such words as its own answer (an amount, a date, an order number), so that
+    a number by itself chooses nothing.
+    """
     said = plain(words)
     if not memory.offered or not said or len(said) > 200:
         return None
-    match = _NUMBER.match(said)
-    number = _ORDINALS.get(said) or (int(match[1]) if match else 0)
-    for place, offer in enumerate(memory.offered, start=1):
-        if place == number or plain(offer.label) == said:
+    for offer in memory.offered:
+        if plain(offer.label) == said:
             return choice_of(offer.value, offer.label)
-    return None
+    number = typed_number(words)
+    if number is None or (number.is_bare and is_answer) or number.place > len(memory.offered):
+        return None
+    offer = memory.offered[-1 if number.place == LAST else number.place - 1]
+    return choice_of(offer.value, offer.label)
+
+
+def is_answer(turn: Turn, memory: Memory, assistant: Assistant) -> bool:
+    """Whether the question a flow has open is of a kind that these words answer by their shape."""
+    slot = assistant.slots.get(memory.top.asked) if memory.top else None
+    if slot is None:
+        return False
+    words = turn.understanding
+    today = turn.now.astimezone(zone(turn.timezone)).date()
+    return (
+        slot.type == "float"
+        or any(in_words(kind, words.text, today) for kind in slot.entities)
+        or any(entity.name in slot.entities for entity in words.entities)
+    )
 
 
 def chosen(choice: Choice) -> Request:

@@ -15,7 +15,7 @@ from bot.flows import SlotValue
 VERSION = 1
 MAX_FRAMES = 5  # flows interrupted by flows; the oldest is dropped beyond
 MAX_LATER = 3  # requests of one message waiting for their turn
-MAX_OFFERED = 20
+MAX_OFFERED = 100  # as many as any channel shows at once
 MAX_MEDIA = 10
 MAX_TEXT = 2000  # characters of one remembered value; the message itself is stored in full elsewhere
 

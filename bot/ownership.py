@@ -33,6 +33,7 @@ def while_operator_owns(talk: Talk) -> Decision:
             talk.effects.append(UpdateCustomer(phone=number))
         if order := order_number(content.text):
             talk.memory.shared["order_number"] = order
+    talk.memory.offered = []  # what the operator says now was said last: a number no longer means our list
     # `at` stays: a flow that waits behind a long talk with an operator grows old meanwhile.
     return Decision((), tuple(talk.effects), talk.memory.to_json(), talk.language)
 
