@@ -14,8 +14,10 @@ from bot.actions import ACTIONS
 from bot.assistant import Assistant
 from bot.at_rest import HANDOFF, answer, article_need, looks_like_question, respond, start_intent
 from bot.content import take_content
+from bot.events import effects_of
 from bot.hearing import Choice, Request, hear, language_of
 from bot.in_flow import category, continue_flow, drop_flow, rewind, understood_value
+from bot.linking import ask_to_link, is_link_question, link_token, settle_link
 from bot.memory import recall
 from bot.ownership import while_operator_owns, while_queued
 from bot.talk import Talk
@@ -30,14 +32,20 @@ def decide(turn: Turn, assistant: Assistant) -> Decision:
     """
     memory = recall(turn.conversation.state)
     language = language_of(turn, assistant)
-    if isinstance(turn.message.content, Event) or not turn.message.wants_turn:
-        return Decision(state=memory.to_json(), language=language)
+    content = turn.message.content
+    token = link_token(content) if turn.message.wants_turn else ""
+    if (isinstance(content, Event) and not token) or not turn.message.wants_turn:
+        effects = effects_of(content) if isinstance(content, Event) and turn.message.wants_turn else ()
+        return Decision(effects=effects, state=memory.to_json(), language=language)
     talk = Talk(turn, assistant, ACTIONS, memory, language)
     if turn.conversation.owner is Owner.OPERATOR:
         return while_operator_owns(talk)
     wake_up(talk)
     requests = hear(turn, memory, assistant)
     talk.message_words = requests[0].words if len(requests) == 1 else turn.understanding.text
+    if token:
+        ask_to_link(talk, token)
+        return finish(talk)
     if turn.conversation.owner is Owner.QUEUE:
         decision = while_queued(talk, requests, handle)
         needs = (*decision.needs, *foreseen(talk, requests)) if decision.needs else ()
@@ -181,6 +189,8 @@ def settle(talk: Talk, question: str, request: Request) -> bool:
             talk.say("utter_continue" if memory.stack else "utter_rephrase")
         elif not start_intent(talk, HANDOFF):
             talk.say("utter_failure")
+    elif is_link_question(question):
+        settle_link(talk, question, agrees=agrees)
     elif question.startswith("meant:") and agrees:
         act_on(talk, question.removeprefix("meant:"))
     elif question.startswith("meant:"):

@@ -153,7 +153,7 @@ class TurnStore(Protocol):
         ...
 
     async def fetch(self, needs: Sequence[Need], customer_id: CustomerId) -> dict[Need, Any]:
-        """Answers to needs of kind order, case and case_number; a missing row is None."""
+        """Answers to needs of kind order, case, case_number and link; a missing row is None."""
         ...
 
     async def commit(self, commits: Sequence[TurnsCommit]) -> list[Committed]:

@@ -309,13 +309,24 @@ class ArticleHit:
 
 
 @dataclass(frozen=True, slots=True)
+class LinkOffer:
+    """A conversation on another channel that its customer wants to go on with here."""
+
+    channel: str  # the only one where the link works
+    account: str  # of the conversation it comes from
+    state: Mapping[str, Any]  # how far that conversation had got
+    language: Language | None
+
+
+@dataclass(frozen=True, slots=True)
 class Need:
     """Something a decision cannot be made without; fetched outside the transaction, then `decide` runs again.
 
     kinds: `order` (key: order number; only orders of this customer) -> Order | None;
     `case` (key: case number; only cases of this customer) -> Case | None;
     `case_number` (key: case kind) -> str, a fresh number nobody else gets;
-    `articles` (key: query) -> tuple[ArticleHit, ...].
+    `articles` (key: query) -> tuple[ArticleHit, ...];
+    `link` (key: token of a "continue here" link) -> LinkOffer | None when it no longer works.
     """
 
     kind: str
@@ -429,8 +440,24 @@ class AddTimeline:
     summary: str
 
 
+@dataclass(frozen=True, slots=True)
+class LinkIdentity:
+    """The customer who wrote is the one a "continue here" link was made for, and said so: one record from now on."""
+
+    token: str
+    source: str  # how they agreed, e.g. "telegram:button"
+
+
 Effect = (
-    OpenCase | UpdateCase | RequestHandoff | ReleaseHandoff | RecordConsent | CreateTask | UpdateCustomer | AddTimeline
+    OpenCase
+    | UpdateCase
+    | RequestHandoff
+    | ReleaseHandoff
+    | RecordConsent
+    | CreateTask
+    | UpdateCustomer
+    | AddTimeline
+    | LinkIdentity
 )
 
 

@@ -14,9 +14,10 @@ from bot.ports import Committed, OutMessage, TurnResult, TurnsCommit
 from bot.types import ConversationId, Lane, Owner
 from crm_sync.codec import dump_part, wire_event
 from crm_sync.columns import id_in, is_state
-from crm_sync.effects import Subject, apply
+from crm_sync.effects import apply
 from crm_sync.rows import new_ids
 from crm_sync.statements import Statement, insert_rows
+from crm_sync.subjects import Subject
 from crm_sync.tables import conversations, inbox, messages, outbox, turns
 
 LANES: Final = {Lane.OPERATOR: 0, Lane.REPLY: 1, Lane.SERVICE: 2, Lane.BROADCAST: 3}

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection, and_, insert, select, update
@@ -13,6 +11,7 @@ from bot.types import (
     AddTimeline,
     CreateTask,
     Effect,
+    LinkIdentity,
     OpenCase,
     Owner,
     RecordConsent,
@@ -21,43 +20,16 @@ from bot.types import (
     UpdateCase,
     UpdateCustomer,
 )
-from crm_sync.tables import case_events, cases, consents, customers, handoffs, tasks, timeline
+from crm_sync.links import link_identity
+from crm_sync.subjects import Subject, note
+from crm_sync.tables import case_events, cases, consents, customers, handoffs, tasks
 
 CLOSED_STATUSES: Final = frozenset({"confirmed", "withdrawn"})
-
-
-@dataclass(slots=True)
-class Subject:
-    """The conversation an effect is about, as it stands inside the transaction; ownership may change on the way."""
-
-    conversation_id: int
-    customer_id: int
-    identity_id: int
-    channel: str
-    owner: Owner
-    fence: int
-    now: datetime
 
 
 def apply(conn: Connection, effect: Effect, subject: Subject) -> None:
     """The effect is written, and a line in the customer's timeline says so."""
     _APPLY[type(effect)](conn, effect, subject)
-
-
-def note(conn: Connection, subject: Subject, kind: str, summary: str, reference: str = "") -> None:
-    """The customer's timeline has this line."""
-    conn.execute(
-        insert(timeline),
-        {
-            "customer_id": subject.customer_id,
-            "conversation_id": subject.conversation_id,
-            "kind": kind,
-            "summary": summary,
-            "reference": reference,
-            "author": "bot",
-            "at": subject.now,
-        },
-    )
 
 
 # --- cases ----------------------------------------------------------------------------------------------------------
@@ -279,4 +251,5 @@ _APPLY: Final[dict[type, Callable[[Connection, Any, Subject], None]]] = {
     CreateTask: _create_task,
     UpdateCustomer: _update_customer,
     AddTimeline: _add_timeline,
+    LinkIdentity: link_identity,
 }

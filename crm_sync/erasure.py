@@ -24,6 +24,7 @@ from crm_sync.tables import (
     customers,
     handoffs,
     identities,
+    identity_links,
     inbox,
     media,
     messages,
@@ -35,9 +36,16 @@ from crm_sync.tables import (
     tasks,
     timeline,
     turns,
+    web_uploads,
 )
 
 _Condition = Callable[[CustomerId], ColumnElement[bool]]
+
+
+def identities_of(customer_id: CustomerId) -> Any:
+    """The ids of the customer's identities, as a subquery."""
+    return select(identities.c.id).where(identities.c.customer_id == customer_id)
+
 
 # Every table that can name a person, and which of its rows do.
 PERSONAL: Final[dict[Table, _Condition]] = {
@@ -56,9 +64,12 @@ PERSONAL: Final[dict[Table, _Condition]] = {
     tasks: lambda customer: tasks.c.customer_id == customer,
     handoffs: lambda customer: handoffs.c.conversation_id.in_(conversations_of(customer)),
     media: lambda customer: media.c.conversation_id.in_(conversations_of(customer)),
-    reply_windows: lambda customer: reply_windows.c.identity_id.in_(
-        select(identities.c.id).where(identities.c.customer_id == customer)
+    web_uploads: lambda customer: web_uploads.c.conversation_id.in_(conversations_of(customer)),
+    identity_links: lambda customer: (
+        identity_links.c.identity_id.in_(identities_of(customer))
+        | identity_links.c.linked_identity_id.in_(identities_of(customer))
     ),
+    reply_windows: lambda customer: reply_windows.c.identity_id.in_(identities_of(customer)),
     passive_replies: lambda customer: passive_replies.c.inbox_id.in_(
         select(inbox.c.id).where(inbox.c.conversation_id.in_(conversations_of(customer)))
     ),
@@ -80,7 +91,7 @@ _BLANK: Final[dict[Table, dict[str, Any]]] = {
     media: {"state": "gone", "reason": "erased", "file_id": "", "file_name": "", "sha256": "", "expires_at": None},
 }
 # Of these nothing remains.
-_DELETED: Final = (timeline, reply_windows, passive_replies)
+_DELETED: Final = (timeline, reply_windows, passive_replies, web_uploads, identity_links)
 
 
 async def export_customer(database: Database, customer_id: CustomerId) -> dict[str, Any]:

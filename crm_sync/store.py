@@ -10,9 +10,9 @@ from typing import Any
 import structlog
 
 from bot.errors import StoreUnavailable
-from bot.ports import Claimed, Clock, Committed, TurnsCommit
+from bot.ports import Claimed, Clock, Committed, StoredFile, TurnsCommit
 from bot.types import Accepted, Capabilities, ConversationId, CustomerId, Identity, InboxId, Need, Received
-from crm_sync import claims, deployment, models, outbox, schema, staff, web_reads
+from crm_sync import claims, deployment, links, models, outbox, schema, staff, web_reads, web_uploads
 from crm_sync.customers import turn_of
 from crm_sync.database import Database, parse_url, sqlite_path
 from crm_sync.inbox import SqlInbox
@@ -159,6 +159,43 @@ class SqlStore:
     async def mark_read(self, conversation_id: ConversationId, seq: int) -> None:
         """The customer has seen everything up to `seq`; never goes back."""
         await self.database.run(lambda conn: web_reads.mark_read(conn, conversation_id, seq), durable=False)
+
+    async def find_upload(self, identity: Identity, client_id: str, sha256: str) -> StoredFile | None:
+        """What this visitor uploaded under this id. Raises: DedupeMismatch when it was another file."""
+        return await self.database.run(
+            lambda conn: web_uploads.find_upload(conn, identity, client_id, sha256), read=True
+        )
+
+    async def note_upload(
+        self,
+        identity: Identity,
+        client_id: str,
+        sha256: str,
+        *,
+        file: StoredFile,
+        conversation_id: ConversationId,
+    ) -> StoredFile:
+        """The visitor's file has this id; the first when the same came twice at once. Raises: DedupeMismatch."""
+        now = self._clock.now()
+        return await self.database.run(
+            lambda conn: web_uploads.note_upload(
+                conn, identity, client_id, sha256, file=file, conversation_id=conversation_id, now=now
+            )
+        )
+
+    async def use_upload(self, identity: Identity, media_id: str, message_id: str) -> StoredFile | None:
+        """The visitor's own file, part of this message from now on; None when it is not theirs or used elsewhere."""
+        return await self.database.run(lambda conn: web_uploads.use_upload(conn, identity, media_id, message_id))
+
+    async def offer_link(self, identity: Identity, channel: str, token: str) -> None:
+        """The token lets somebody on `channel` say, once and soon, that they are this identity's customer."""
+        now = self._clock.now()
+        await self.database.run(lambda conn: links.offer_link(conn, identity, channel, token, now))
+
+    async def unlink(self, link_id: int) -> None:
+        """What the link moved is where it was. Raises: NotFound."""
+        now = self._clock.now()
+        await self.database.run(lambda conn: links.unlink(conn, link_id, now))
 
     async def web_seq(self, conversation_id: ConversationId) -> int:
         """The sequence number of the newest event; 0 when there is none."""

@@ -253,6 +253,17 @@ media = Table(
     Index("ix_media_expires", "expires_at", **_where("state = 'stored'")),
 )
 
+web_uploads = Table(  # whose a file is, until and after it is part of a message; one row per client id
+    "web_uploads",
+    metadata,
+    Column("key", Text, primary_key=True),  # digest of account, visitor, the client's id
+    Column("media_key", Text, nullable=False, unique=True),  # of the row in `media`
+    Column("conversation_id", Id, ForeignKey("conversations.id"), nullable=False, index=True),
+    Column("sha256", Text, nullable=False),  # of what was uploaded, to tell a repeat from another file
+    Column("used_by", Text, nullable=False, server_default=""),  # digest of the message's client id; "": unattached
+    Column("at", UtcDateTime, nullable=False),
+)
+
 vendor_tokens = Table(  # one access token per vendor account, shared by all processes
     "vendor_tokens",
     metadata,
@@ -262,6 +273,24 @@ vendor_tokens = Table(  # one access token per vendor account, shared by all pro
     Column("expires_at", UtcDateTime),
     Column("lease_owner", Text),  # who is fetching a new one
     Column("lease_until", UtcDateTime),
+)
+
+identity_links = Table(  # "continue on …": offered to one identity, taken up once by another; keeps what undoes it
+    "identity_links",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("key", Text, nullable=False, unique=True),  # digest of the one-time token in the link
+    Column("identity_id", Id, ForeignKey("identities.id"), nullable=False, index=True),
+    Column("channel", Text, nullable=False),  # where it leads
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+    Column("linked_identity_id", Id, ForeignKey("identities.id"), index=True),
+    Column("linked_at", UtcDateTime),
+    Column("source", Words, nullable=False, server_default=""),  # how they agreed, e.g. "telegram:button"
+    Column("kept_customer_id", Id, ForeignKey("customers.id")),
+    Column("merged_customer_id", Id, ForeignKey("customers.id")),
+    Column("moved", Document),  # rows by table, and fields that were filled
+    Column("undone_at", UtcDateTime),
 )
 
 # --- what is known and promised -------------------------------------------------------------------------------------

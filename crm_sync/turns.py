@@ -16,6 +16,7 @@ from bot.types import CustomerId, InboxId, Need
 from crm_sync import claims
 from crm_sync.committing import HandledElsewhere, commit_turns
 from crm_sync.database import Database
+from crm_sync.links import find_offer
 from crm_sync.numbers import next_case_number, read
 from crm_sync.snapshots import CASE_COLUMNS, ORDER_COLUMNS, case_of, order_of
 from crm_sync.tables import cases, customers, orders
@@ -52,12 +53,12 @@ class SqlTurns:
         await self._database.run(lambda conn: claims.park(conn, claimed, inbox_id, reason, self._clock.now()))
 
     async def fetch(self, needs: Sequence[Need], customer_id: CustomerId) -> dict[Need, Any]:
-        """Answers to needs of kind order, case and case_number; a missing row is None.
+        """Answers to needs of kind order, case, case_number and link; a missing row is None.
 
         Raises: ValueError for a need of another kind.
         """
         writes = any(need.kind == "case_number" for need in needs)
-        return await self._database.run(partial(_fetch, needs, customer_id), read=not writes)
+        return await self._database.run(partial(_fetch, needs, customer_id, self._clock.now()), read=not writes)
 
     async def commit(self, commits: Sequence[TurnsCommit]) -> list[Committed]:
         """One transaction for all; each conversation succeeds or is left untouched by itself."""
@@ -79,11 +80,11 @@ class SqlTurns:
         return committed
 
 
-def _fetch(needs: Sequence[Need], customer_id: CustomerId, conn: Connection) -> dict[Need, Any]:
-    return {need: _answer(conn, need, customer_id) for need in needs}
+def _fetch(needs: Sequence[Need], customer_id: CustomerId, now: datetime, conn: Connection) -> dict[Need, Any]:
+    return {need: _answer(conn, need, customer_id, now) for need in needs}
 
 
-def _answer(conn: Connection, need: Need, customer_id: CustomerId) -> Any:
+def _answer(conn: Connection, need: Need, customer_id: CustomerId, now: datetime) -> Any:
     match need.kind:
         case "case_number":
             return next_case_number(conn)
@@ -91,6 +92,8 @@ def _answer(conn: Connection, need: Need, customer_id: CustomerId) -> Any:
             return find_case(conn, need.key, customer_id)
         case "order":
             return _order(conn, need.key, customer_id)
+        case "link":
+            return find_offer(conn, need.key, now)
     raise ValueError(f"the store cannot answer a need of kind {need.kind!r}")
 
 

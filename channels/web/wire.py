@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -11,7 +12,7 @@ from typing import Any
 import orjson
 
 from bot.errors import InputError
-from bot.types import Button, Identity, InboundMessage, Received, Text
+from bot.types import Button, Content, Identity, InboundMessage, Location, Media, Received, Text
 from channels.web.tokens import Session
 
 CHANNEL = "web"
@@ -20,6 +21,9 @@ MAX_ID = 64
 MAX_USER = 128
 MAX_NAME = 100
 MAX_BUTTON = 256
+MAX_MEDIA_ID = 128
+MAX_EMAIL = 254  # RFC 5321: a path of 256 octets less its brackets
+PROFILE_EVENT = "profile"  # what a visitor told in the form before the chat; see bot/events.py
 MAX_SEQ = 2**53 - 1  # the largest integer a browser keeps exact
 
 _LONE_SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
@@ -75,14 +79,16 @@ def dump_event(event: Mapping[str, Any]) -> bytes:
 
 def read_message(body: bytes, session: Session, now: datetime) -> Received:
     """A posted message as the inbox takes it; raises Refused."""
-    message_id, content = _read_content(read_object(body))
-    return _received(body, session, message_id, content, now)
+    return read_content(read_object(body), body, session, now)
 
 
 def read_content(document: Mapping[str, Any], raw: bytes, session: Session, now: datetime) -> Received:
-    """The same for a document that was parsed before (a WebSocket frame); raises Refused."""
-    message_id, content = _read_content(document)
-    return _received(raw, session, message_id, content, now)
+    """The same for a document that was parsed before (a WebSocket frame); raises Refused.
+
+    An attachment is a `Media` that only names its file: whose it is, is for the caller to check (`with_file`).
+    """
+    message_id = read_id(document)
+    return received(raw, session, message_id, _read_content(document), now)
 
 
 def read_seq(value: Any, name: str = "seq") -> int:
@@ -117,21 +123,36 @@ def read_language(document: Mapping[str, Any]) -> str:
     return value if isinstance(value, str) and len(value) <= 35 and _LANGUAGE_TAG.match(value) else ""
 
 
-def _read_content(document: Mapping[str, Any]) -> tuple[str, Text | Button]:
+def read_id(document: Mapping[str, Any]) -> str:
+    """The client's own id of what it posts; raises Refused."""
     message_id = document.get("id")
     if not isinstance(message_id, str) or not 1 <= len(message_id) <= MAX_ID or not message_id.isprintable():
         raise _invalid(f"id must be a text of 1 to {MAX_ID} printable characters, chosen by the client")
-    text, button = document.get("text"), document.get("button")
-    if (text is None) == (button is None):
-        raise _invalid("a message holds either text or button")
-    if button is None:
-        if not isinstance(text, str):
-            raise _invalid("text must be a string")
-        if len(text) > MAX_TEXT:
-            raise Refused(
-                422, "text_too_long", f"text may hold at most {MAX_TEXT} characters, this one has {len(text)}"
-            )
-        return message_id, Text(text)
+    return message_id
+
+
+def _read_content(document: Mapping[str, Any]) -> Content:
+    kinds = [kind for kind in ("text", "button", "location", "attachment") if document.get(kind) is not None]
+    if kinds == ["text"]:
+        return Text(_read_text(document["text"]))
+    if kinds == ["button"]:
+        return _read_button(document["button"])
+    if kinds == ["location"]:
+        return _read_location(document["location"])
+    if kinds in (["attachment"], ["text", "attachment"]):
+        return _read_attachment(document["attachment"], _read_text(document.get("text") or ""))
+    raise _invalid("a message holds one of text, button, location and attachment; an attachment may come with text")
+
+
+def _read_text(text: Any) -> str:
+    if not isinstance(text, str):
+        raise _invalid("text must be a string")
+    if len(text) > MAX_TEXT:
+        raise Refused(422, "text_too_long", f"text may hold at most {MAX_TEXT} characters, this one has {len(text)}")
+    return text
+
+
+def _read_button(button: Any) -> Button:
     if not isinstance(button, dict):
         raise _invalid('button must be an object: {"value": …, "label": …}')
     value, label = button.get("value"), button.get("label", "")
@@ -139,10 +160,31 @@ def _read_content(document: Mapping[str, Any]) -> tuple[str, Text | Button]:
         raise _invalid(f"button.value must be a text of 1 to {MAX_BUTTON} characters")
     if not isinstance(label, str) or len(label) > MAX_BUTTON:
         raise _invalid(f"button.label must be a text of at most {MAX_BUTTON} characters")
-    return message_id, Button(value, label)
+    return Button(value, label)
 
 
-def _received(body: bytes, session: Session, message_id: str, content: Text | Button, now: datetime) -> Received:
+def _read_location(place: Any) -> Location:
+    if not isinstance(place, dict):
+        raise _invalid('location must be an object: {"latitude": …, "longitude": …}')
+    latitude = _read_degrees(place.get("latitude"), "latitude", 90)
+    longitude = _read_degrees(place.get("longitude"), "longitude", 180)
+    return Location(latitude, longitude, read_text_field(place, "name", MAX_NAME, required=False))
+
+
+def _read_degrees(value: Any, name: str, most: int) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or abs(value) > most:
+        raise _invalid(f"location.{name} must be a number from -{most} to {most}")
+    return float(value)
+
+
+def _read_attachment(attachment: Any, caption: str) -> Media:
+    if not isinstance(attachment, dict):
+        raise _invalid('attachment must be an object: {"media_id": …}')
+    return Media("document", read_text_field(attachment, "media_id", MAX_MEDIA_ID, required=True), caption=caption)
+
+
+def received(body: bytes, session: Session, message_id: str, content: Content, now: datetime) -> Received:
+    """What the session's visitor posted under `message_id`, as the inbox takes it. Every kind gets a turn."""
     key = f"{session.user}:{message_id}"
     return Received(
         channel=CHANNEL,

@@ -98,4 +98,48 @@ def upgrade() -> None:
         sa.Column("lease_until", TIME),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_vendor_tokens")),
     )
-
+    op.create_table(
+        "web_uploads",
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("media_key", sa.Text(), nullable=False),
+        sa.Column("conversation_id", ID, nullable=False),
+        sa.Column("sha256", sa.Text(), nullable=False),
+        sa.Column("used_by", sa.Text(), nullable=False, server_default=""),
+        sa.Column("at", TIME, nullable=False),
+        sa.ForeignKeyConstraint(
+            ["conversation_id"], ["conversations.id"], name=op.f("fk_web_uploads_conversation_id")
+        ),
+        sa.PrimaryKeyConstraint("key", name=op.f("pk_web_uploads")),
+        sa.UniqueConstraint("media_key", name=op.f("uq_web_uploads_media_key")),
+    )
+    op.create_index(op.f("ix_web_uploads_conversation_id"), "web_uploads", ["conversation_id"])
+    op.create_table(
+        "identity_links",
+        sa.Column("id", ID, nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("identity_id", ID, nullable=False),
+        sa.Column("channel", sa.Text(), nullable=False),
+        sa.Column("created_at", TIME, nullable=False),
+        sa.Column("expires_at", TIME, nullable=False),
+        sa.Column("linked_identity_id", ID),
+        sa.Column("linked_at", TIME),
+        sa.Column("source", WORDS, nullable=False, server_default=""),
+        sa.Column("kept_customer_id", ID),
+        sa.Column("merged_customer_id", ID),
+        sa.Column("moved", DOCUMENT),
+        sa.Column("undone_at", TIME),
+        sa.ForeignKeyConstraint(["identity_id"], ["identities.id"], name=op.f("fk_identity_links_identity_id")),
+        sa.ForeignKeyConstraint(
+            ["linked_identity_id"], ["identities.id"], name=op.f("fk_identity_links_linked_identity_id")
+        ),
+        sa.ForeignKeyConstraint(
+            ["kept_customer_id"], ["customers.id"], name=op.f("fk_identity_links_kept_customer_id")
+        ),
+        sa.ForeignKeyConstraint(
+            ["merged_customer_id"], ["customers.id"], name=op.f("fk_identity_links_merged_customer_id")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_identity_links")),
+        sa.UniqueConstraint("key", name=op.f("uq_identity_links_key")),
+    )
+    op.create_index(op.f("ix_identity_links_identity_id"), "identity_links", ["identity_id"])
+    op.create_index(op.f("ix_identity_links_linked_identity_id"), "identity_links", ["linked_identity_id"])

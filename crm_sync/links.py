@@ -1,0 +1,183 @@
+"""Two identities become one customer because the person said so: offered on one channel, confirmed on another.
+
+The link carries a token that works once, on the channel it was made for, for a short time; the store keeps its digest.
+Everything of the confirming identity's customer moves to the offering one's, and the link remembers what moved.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import Connection, Table, and_, insert, select, update
+from sqlalchemy.sql.elements import ColumnElement
+
+from bot.errors import NotFound
+from bot.types import Identity, LinkIdentity, LinkOffer
+from crm_sync.addressing import Address, find_or_create
+from crm_sync.columns import digest_key
+from crm_sync.subjects import Subject, note
+from crm_sync.tables import (
+    cases,
+    consents,
+    conversations,
+    customers,
+    identities,
+    identity_links,
+    orders,
+    tasks,
+    timeline,
+)
+
+LIFETIME: Final = timedelta(minutes=15)
+_MOVED: Final = (identities, conversations, orders, consents, timeline)  # whose rows simply change hands
+_FILLED: Final = ("name", "email", "language", "timezone")
+_PROFILE: Final = (*_FILLED, "phone", "phone_is_verified")
+
+
+def offer_link(conn: Connection, identity: Identity, channel: str, token: str, now: datetime) -> None:
+    """Whoever presents `token` on `channel` within LIFETIME may say that they are this identity's customer."""
+    address = Address(identity.channel, identity.account, identity.external_id, identity.external_id)
+    place = find_or_create(conn, [address], now)[address]
+    conn.execute(
+        insert(identity_links),
+        {
+            "key": digest_key(token),
+            "identity_id": place.identity_id,
+            "channel": channel,
+            "created_at": now,
+            "expires_at": now + LIFETIME,
+        },
+    )
+
+
+def find_offer(conn: Connection, token: str, now: datetime) -> LinkOffer | None:
+    """What a token that still works offers, and how far the conversation it comes from had got."""
+    row = conn.execute(
+        select(identity_links.c.channel, conversations.c.state, conversations.c.language, conversations.c.account)
+        .join_from(identity_links, conversations, conversations.c.identity_id == identity_links.c.identity_id)
+        .where(_is_open(token, now))
+        .order_by(conversations.c.last_message_at.desc(), conversations.c.id.desc())
+        .limit(1)
+    ).first()
+    return None if row is None else LinkOffer(row.channel, row.account, row.state, row.language)
+
+
+def link_identity(conn: Connection, effect: LinkIdentity, subject: Subject) -> None:
+    """The subject's customer is the one the token was offered to; nothing when the token no longer works here."""
+    link = conn.execute(
+        select(identity_links.c.id, identity_links.c.identity_id, identities.c.customer_id)
+        .join_from(identity_links, identities, identities.c.id == identity_links.c.identity_id)
+        .where(_is_open(effect.token, subject.now), identity_links.c.channel == subject.channel)
+        .with_for_update(of=identity_links)
+    ).first()
+    if link is None:
+        return
+    kept, merged = link.customer_id, subject.customer_id
+    moved = {} if kept == merged else _merge(conn, kept, merged)
+    conn.execute(
+        update(identity_links)
+        .where(identity_links.c.id == link.id)
+        .values(
+            linked_identity_id=subject.identity_id,
+            linked_at=subject.now,
+            source=effect.source,
+            kept_customer_id=kept,
+            merged_customer_id=merged,
+            moved=moved,
+        )
+    )
+    subject.customer_id = kept
+    note(conn, subject, "identity_linked", effect.source, str(link.id))
+
+
+def unlink(conn: Connection, link_id: int, now: datetime) -> None:
+    """What the link moved is where it was; what was written since stays with the customer it was written for.
+
+    Raises: NotFound when there is no such link, or it was undone before.
+    """
+    done = and_(
+        identity_links.c.id == link_id, identity_links.c.linked_at.is_not(None), identity_links.c.undone_at.is_(None)
+    )
+    link = conn.execute(select(identity_links).where(done).with_for_update()).first()
+    if link is None:
+        raise NotFound(f"no link {link_id} to undo")
+    moved = link.moved or {}
+    for table in (*_MOVED, cases, tasks):
+        ids = moved.get(table.name, [])
+        conn.execute(update(table).where(table.c.id.in_(ids)).values(customer_id=link.merged_customer_id))
+    for table in (cases, tasks):
+        conn.execute(update(table).where(table.c.id.in_(moved.get(f"closed_{table.name}", []))).values(is_open=True))
+    for name, (before, after) in moved.get("filled", {}).items():
+        unchanged = and_(customers.c.id == link.kept_customer_id, customers.c[name] == after)
+        conn.execute(update(customers).where(unchanged).values({name: before}))
+    if profile := moved.get("profile"):
+        conn.execute(update(customers).where(_is(link.merged_customer_id)).values(**profile))
+    conn.execute(update(identity_links).where(identity_links.c.id == link_id).values(undone_at=now, moved=None))
+
+
+def _is_open(token: str, now: datetime) -> ColumnElement[bool]:
+    return and_(
+        identity_links.c.key == digest_key(token),
+        identity_links.c.linked_at.is_(None),
+        identity_links.c.expires_at > now,
+    )
+
+
+def _merge(conn: Connection, kept: int, merged: int) -> dict[str, Any]:
+    """Everything of `merged` belongs to `kept`; the rows that moved, by table, and the fields that were filled."""
+    moved: dict[str, Any] = {}
+    for table, same in ((cases, ("kind", "category", "subject")), (tasks, ("kind",))):
+        moved[f"closed_{table.name}"] = _close_doubles(conn, table, same, kept=kept, merged=merged)
+    for table in (*_MOVED, cases, tasks):
+        # No more rows can come: they are written under the lock of a conversation, and with its present customer.
+        ids = list(conn.execute(select(table.c.id).where(table.c.customer_id == merged)).scalars())
+        conn.execute(update(table).where(table.c.customer_id == merged).values(customer_id=kept))
+        moved[table.name] = ids
+    moved["filled"] = _fill(conn, kept, merged)
+    moved["profile"] = _empty(conn, merged)
+    return moved
+
+
+def _close_doubles(conn: Connection, table: Table, same: tuple[str, ...], *, kept: int, merged: int) -> list[int]:
+    """Of two open ones about the same thing the kept customer's carries on."""
+    mine, other = table.alias("mine"), table.alias("other")
+    double = and_(
+        mine.c.customer_id == merged,
+        mine.c.is_open,
+        other.c.customer_id == kept,
+        other.c.is_open,
+        *(mine.c[name] == other.c[name] for name in same),
+    )
+    ids = list(conn.execute(select(mine.c.id).join_from(mine, other, double)).scalars())
+    conn.execute(update(table).where(table.c.id.in_(ids)).values(is_open=False))
+    return ids
+
+
+def _fill(conn: Connection, kept: int, merged: int) -> dict[str, list[Any]]:
+    """The kept record learns what only the other knew; a proven phone number goes before one only told.
+
+    Field -> what it was and what it is now.
+    """
+    rows = {row.id: row._mapping for row in conn.execute(select(customers).where(customers.c.id.in_((kept, merged))))}
+    mine, other = rows[kept], rows[merged]
+    filled = [name for name in _FILLED if other[name] and not mine[name]]
+    if other["phone"] and (not mine["phone"] or (other["phone_is_verified"] and not mine["phone_is_verified"])):
+        filled += ["phone", "phone_is_verified"]
+    if filled:
+        conn.execute(update(customers).where(_is(kept)).values({name: other[name] for name in filled}))
+    return {name: [mine[name], other[name]] for name in filled}
+
+
+def _empty(conn: Connection, customer_id: int) -> dict[str, Any]:
+    """The record names nobody any more; what it said. Kept with the link alone, so that erasure finds it there."""
+    profile = dict(
+        conn.execute(select(*(customers.c[name] for name in _PROFILE)).where(_is(customer_id))).one()._mapping
+    )
+    blank = {name: False if name == "phone_is_verified" else "" for name in _PROFILE}
+    conn.execute(update(customers).where(_is(customer_id)).values(**blank))
+    return profile
+
+
+def _is(customer_id: int) -> ColumnElement[bool]:
+    return customers.c.id == customer_id

@@ -1,0 +1,40 @@
+"""Whom an effect is about, and the line in their timeline that says what it did."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, insert
+
+from bot.types import Owner
+from crm_sync.tables import timeline
+
+
+@dataclass(slots=True)
+class Subject:
+    """The conversation an effect is about, as it stands inside the transaction; ownership may change on the way."""
+
+    conversation_id: int
+    customer_id: int
+    identity_id: int
+    channel: str
+    owner: Owner
+    fence: int
+    now: datetime
+
+
+def note(conn: Connection, subject: Subject, kind: str, summary: str, reference: str = "") -> None:
+    """The customer's timeline has this line."""
+    conn.execute(
+        insert(timeline),
+        {
+            "customer_id": subject.customer_id,
+            "conversation_id": subject.conversation_id,
+            "kind": kind,
+            "summary": summary,
+            "reference": reference,
+            "author": "bot",
+            "at": subject.now,
+        },
+    )

@@ -1,0 +1,87 @@
+"""Files of web visitors: each is uploaded once under its client id, and becomes part of one message of its uploader."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Connection, and_, insert, select, update
+
+from bot.errors import DedupeMismatch
+from bot.ports import StoredFile
+from bot.types import ConversationId, Identity
+from crm_sync.columns import digest_key
+from crm_sync.tables import media, web_uploads
+from crm_sync.web_reads import find_conversation
+
+
+def find_upload(conn: Connection, identity: Identity, client_id: str, sha256: str) -> StoredFile | None:
+    """What this visitor uploaded under this id; None when there is nothing yet.
+
+    Raises: DedupeMismatch when it was another file.
+    """
+    row = conn.execute(
+        select(web_uploads.c.media_key, web_uploads.c.sha256).where(web_uploads.c.key == _key(identity, client_id))
+    ).first()
+    if row is None:
+        return None
+    if row.sha256 != sha256:
+        raise DedupeMismatch("another file was uploaded under this id")
+    return _file(conn, row.media_key)
+
+
+def note_upload(
+    conn: Connection,
+    identity: Identity,
+    client_id: str,
+    sha256: str,
+    *,
+    file: StoredFile,
+    conversation_id: ConversationId,
+    now: datetime,
+) -> StoredFile:
+    """The visitor's file has this id; the one that was first when the same was uploaded twice at once.
+
+    Raises: DedupeMismatch when the first was another file.
+    """
+    known = find_upload(conn, identity, client_id, sha256)
+    if known is not None:
+        return known
+    conn.execute(
+        insert(web_uploads),
+        {
+            "key": _key(identity, client_id),
+            "media_key": file.media_id,
+            "conversation_id": conversation_id,
+            "sha256": sha256,
+            "at": now,
+        },
+    )
+    return file
+
+
+def use_upload(conn: Connection, identity: Identity, media_id: str, message_id: str) -> StoredFile | None:
+    """The visitor's own file, which belongs to this message from now on; None when it is not theirs, already part of
+    another message, or gone.
+    """
+    conversation_id = find_conversation(conn, identity)
+    used_by = digest_key(message_id)
+    free = and_(
+        web_uploads.c.media_key == media_id,
+        web_uploads.c.conversation_id == conversation_id,
+        web_uploads.c.used_by.in_(("", used_by)),
+    )
+    taken = conn.execute(update(web_uploads).where(free).values(used_by=used_by)).rowcount
+    return _file(conn, media_id) if taken else None
+
+
+def _key(identity: Identity, client_id: str) -> str:
+    return digest_key(identity.channel, identity.account, identity.external_id, client_id)
+
+
+def _file(conn: Connection, media_id: str) -> StoredFile | None:
+    row = conn.execute(
+        select(media.c.key, media.c.mime, media.c.size, media.c.file_name).where(
+            media.c.key == media_id, media.c.state == "stored"
+        )
+    ).first()
+    return None if row is None else StoredFile(row.key, row.mime, row.size or 0, row.file_name)
