@@ -10,17 +10,16 @@ from bot.memory import MAX_FRAMES, recall
 from bot.talk import Talk
 from bot.types import Command, Content, Event, LinkIdentity, LinkOffer, Need
 
-CONTINUE = "continue:"  # before the token, in what a channel makes of a link it has verified
 _QUESTION = "link:"
 
 
 def link_token(content: Content) -> str:
     """The token of the "continue here" link that brought the customer (start command, scanned code); "" for none."""
     match content:
-        case Command(name="start", argument=argument) if argument.startswith(CONTINUE):
-            return argument.removeprefix(CONTINUE)
-        case Event(detail=detail) if str(detail.get("scene", "")).startswith(CONTINUE):
-            return str(detail["scene"]).removeprefix(CONTINUE)
+        case Command(link_kind="continue", link_id=token):
+            return token
+        case Event(detail={"link_kind": "continue", "link_id": str(token)}):
+            return token
     return ""
 
 

@@ -23,7 +23,16 @@ from crm_sync.customers import customer_record, find_customers
 from crm_sync.erasure import IMPERSONAL, PERSONAL, erase_customer, export_customer
 from crm_sync.invariants import check
 from crm_sync.store import SqlStore
-from crm_sync.tables import conversations, media, metadata, orders, passive_replies, reply_windows
+from crm_sync.tables import (
+    conversations,
+    identity_links,
+    media,
+    metadata,
+    orders,
+    passive_replies,
+    reply_windows,
+    web_uploads,
+)
 from tests.store_steps import START, converse, said, send_all
 
 SECRET = "Secret"  # in everything the person said or that names them
@@ -73,6 +82,11 @@ def _channel_rows(conn: Connection, claimed: Claimed) -> None:
         "created_at": START,
     }
     conn.execute(insert(media), [{**file, "conversation_id": conversation_id}])
+    upload = {"key": f"u{inbox_id}", "media_key": f"k{inbox_id}", "sha256": "SecretHash", "at": START}
+    conn.execute(insert(web_uploads), [{**upload, "conversation_id": conversation_id}])
+    link = {"key": f"l{inbox_id}", "channel": "telegram", "created_at": START, "expires_at": START}
+    moved = {"profile": {"name": "SecretName"}}
+    conn.execute(insert(identity_links), [{**link, "identity_id": identity_id, "source": "SecretWay", "moved": moved}])
 
 
 async def _everything(store: SqlStore) -> str:

@@ -11,7 +11,7 @@ from bot.types import Command, Content, Event, LinkIdentity, LinkOffer, Need, Re
 from tests.builders import Chat, a_turn
 
 NEED = Need("link", "tok")
-STARTED = Command("start", "continue:tok")
+STARTED = Command("start", "x7", "continue", "tok")
 
 
 def _offer(channel: str = "", state: Any = None) -> LinkOffer:
@@ -19,7 +19,7 @@ def _offer(channel: str = "", state: Any = None) -> LinkOffer:
     return LinkOffer(channel or here, "default", state or {}, "en")
 
 
-@pytest.mark.parametrize("came", [STARTED, Event("follow", {"scene": "continue:tok"})])
+@pytest.mark.parametrize("came", [STARTED, Event("follow", {"link_kind": "continue", "link_id": "tok"})])
 def test_nothing_is_linked_before_the_customer_says_yes(came: Content) -> None:
     chat = Chat(language="en", elsewhere={NEED: _offer()})
     chat.send(came)
