@@ -13,7 +13,7 @@ from datetime import datetime
 from enum import Enum, auto
 
 from bot.ports import NluEngine
-from bot.types import Understanding
+from bot.types import ScoredIntent, Understanding
 
 # Intents that ask for nothing: a clause of these is politeness or an answer, never a request of its own.
 NOT_REQUESTS = frozenset(
@@ -95,8 +95,14 @@ def _clauses(text: str) -> list[tuple[str, Joint]]:
     return clauses if clauses else [(text, Joint.STOP)]
 
 
-def with_parts(whole: Understanding, understand: Callable[[str], Understanding]) -> Understanding:
+def with_parts(
+    whole: Understanding,
+    rank: Callable[[str], tuple[ScoredIntent, ...]],
+    understand: Callable[[str], Understanding],
+) -> Understanding:
     """`whole` with its `parts`, where there are several requests; `understand` is asked once per clause at most.
+
+    The clauses are ranked first, and read in full only where there are several requests: most have a comma and no more.
 
     Where only one clause is a request and the whole was taken for politeness ("hello, where is my order") or for
     nothing clear, that clause's ranking becomes the ranking of the whole.
@@ -106,6 +112,9 @@ def with_parts(whole: Understanding, understand: Callable[[str], Understanding])
     clauses = _clauses(whole.text)
     if not 2 <= len(clauses) <= _MAX_CLAUSES:
         return whole
+    ranked = [(replace(whole, text=clause, intents=rank(clause), entities=()), joint) for clause, joint in clauses]
+    if len(list(_requests(ranked))) < 2:
+        return _combine(whole, ranked)
     return _combine(whole, [(understand(clause), joint) for clause, joint in clauses])
 
 

@@ -133,6 +133,7 @@ def _fold_char(code: int) -> str:
 _TABLE = _FoldTable()
 
 
+@functools.lru_cache(maxsize=_REMEMBERED)
 def _simplified(char: str) -> str:
     converted = _to_simplified()(char)
     return converted if len(converted) == 1 else char

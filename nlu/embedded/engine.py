@@ -50,7 +50,7 @@ class EmbeddedEngine:
         local = now.astimezone(_zone(timezone))
         whole = self._read(text, local)
         if self.splits:
-            whole = with_parts(whole, lambda clause: self._read(clause, local))
+            whole = with_parts(whole, self.rank, lambda clause: self._read(clause, local))
         return replace(whole, duration_ms=round((time.perf_counter() - started) * 1000, 4))
 
     def _read(self, text: str, local: datetime) -> Understanding:

@@ -56,8 +56,13 @@ class Features(NamedTuple):
     concepts: list[str]
 
 
+@functools.lru_cache(maxsize=64)
 def extract(text: str) -> Features:
-    """The features of `text`, from its first 2,000 characters. Empty for a text without letters or digits."""
+    """The features of `text`, from its first 2,000 characters. Empty for a text without letters or digits.
+
+    Remembered for a moment, because the classifier and the article index both read the same message. The lists are
+    shared: nobody may change them.
+    """
     folded = fold(text[:MAX_CHARS]).replace("\u2019", "'")
     if INVISIBLE in folded:
         folded = folded.replace(INVISIBLE, "")

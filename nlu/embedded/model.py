@@ -72,7 +72,9 @@ class Model:
         """
         features = extract(text)
         rows, values = self.vocabulary.vector(features)
-        logits = np.asarray(values, dtype=np.float32) @ self.weights[rows] + self.bias if rows else self.bias
+        logits = (
+            np.asarray(values, dtype=np.float32) @ self.weights.take(rows, axis=0) + self.bias if rows else self.bias
+        )
         sharpness = 1.0 if self.knows_out_of_scope else self.vocabulary.familiarity(features)
         return softmax(logits * np.float32(sharpness / self.manifest.temperature))
 
