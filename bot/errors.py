@@ -32,6 +32,17 @@ class DedupeMismatch(InputError):
     """The same client id came with other content (409)."""
 
 
+class FileRefused(InputError):
+    """A file that is not taken. `code` is for programs and screens, the text for staff; neither quotes the file.
+
+    codes: empty, too_large, kind, damaged, infected, too_many
+    """
+
+    def __init__(self, code: str, reason: str) -> None:
+        super().__init__(reason)
+        self.code, self.reason = code, reason
+
+
 class AssistantInvalid(InputError):
     """An assistant folder, model or training file is wrong; says where.
 

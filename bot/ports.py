@@ -239,34 +239,63 @@ class StoredFile:
     mime: str
     size: int  # bytes
     file_name: str = ""
+    kind: str = "document"  # of OutMedia: image, audio, video, document
+    sha256: str = ""  # of the stored bytes, hexadecimal
 
 
 class MediaStore(Protocol):
-    """Where the bytes of files are: a local folder, or an S3-compatible service. Keys are opaque."""
+    """Where the bytes of files are: a local folder, or an S3-compatible service. Keys are opaque: [A-Za-z0-9_-]{32}."""
 
     async def put(self, key: str, content: bytes, *, mime: str) -> None:
-        """The content is stored durably under `key`, which is new. Raises: ServiceUnavailable."""
+        """The content is durable under `key`, all of it or nothing. Raises: ServiceUnavailable, Misconfigured."""
         ...
 
-    async def get(self, key: str) -> bytes:
-        """Raises: NotFound, ServiceUnavailable."""
+    async def get(self, key: str, *, start: int = 0, length: int | None = None) -> bytes:
+        """The bytes from `start` (which lies inside the file) on, at most `length` (1 or more).
+
+        Raises: NotFound, ServiceUnavailable, Misconfigured.
+        """
         ...
 
     async def delete(self, key: str) -> None:
-        """It is gone; also when it never was there. Raises: ServiceUnavailable."""
+        """It is gone; also when it never was there. Raises: ServiceUnavailable, Misconfigured."""
         ...
+
+    async def check(self) -> str:
+        """Files can be kept here: where that is, and the room left if known. Raises: ServiceError."""
+        ...
+
+    async def close(self) -> None: ...
 
 
 class MediaLibrary(Protocol):
     """Files with their rows in the store: what channels and flows see of the media store."""
 
     async def add(
-        self, content: bytes, *, file_name: str = "", conversation_id: ConversationId | None = None
+        self,
+        content: bytes,
+        *,
+        file_name: str = "",
+        conversation_id: ConversationId | None = None,
+        is_upload: bool = False,
     ) -> StoredFile:
         """Checked (kind by content, size, virus hook), images re-encoded without metadata, stored.
 
-        Raises: InputError for a file that is not taken, ServiceUnavailable.
+        `is_upload`: a customer sent it ahead of the message that will name it; without one it goes after a day.
+        Raises: FileRefused (an InputError) for a file that is not taken, ServiceUnavailable, StoreUnavailable.
         """
+        ...
+
+    async def find_upload(self, media_id: str, conversation_id: ConversationId) -> StoredFile:
+        """The file, when it was uploaded in this conversation (one visitor's own) and no message names it yet.
+
+        A message then carries it as `Media(file_id=media_id, …)`; its acceptance makes the file part of the message.
+        Raises: NotFound for anything else, also for somebody else's file.
+        """
+        ...
+
+    async def find(self, media_id: str) -> StoredFile:
+        """What is known about a stored file. Raises: NotFound."""
         ...
 
     async def read(self, media_id: str) -> tuple[StoredFile, bytes]:
@@ -274,7 +303,7 @@ class MediaLibrary(Protocol):
         ...
 
     def link(self, media_id: str) -> str:
-        """A signed address below FRONTDESK_PUBLIC_URL that works for a limited time."""
+        """A signed address that works for a limited time: below FRONTDESK_PUBLIC_URL, or a path when that is unset."""
         ...
 
 

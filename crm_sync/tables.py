@@ -236,7 +236,9 @@ media = Table(
     Column("channel", Text, nullable=False, server_default=""),
     Column("account", Text, nullable=False, server_default=""),
     Column("file_id", Words, nullable=False, server_default=""),  # the vendor's name for it
-    Column("state", Text, nullable=False),  # wanted | stored | refused | gone
+    Column("state", Text, nullable=False),  # wanted | storing | stored | refused | gone
+    Column("is_kept", Boolean, nullable=False, server_default=text("false")),  # bytes may lie under `key`
+    Column("is_upload", Boolean, nullable=False, server_default=text("false")),  # sent ahead of the message naming it
     Column("reason", Words, nullable=False, server_default=""),
     Column("kind", Text, nullable=False, server_default=""),
     Column("mime", Text, nullable=False, server_default=""),  # found in the content
@@ -248,9 +250,11 @@ media = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("stored_at", UtcDateTime),
     Column("expires_at", UtcDateTime),
-    CheckConstraint("state IN ('wanted', 'stored', 'refused', 'gone')", name="state"),
+    CheckConstraint("state IN ('wanted', 'storing', 'stored', 'refused', 'gone')", name="state"),
     Index("ix_media_wanted", "id", **_where("state = 'wanted'")),
+    Index("ix_media_storing", "created_at", **_where("state = 'storing'")),
     Index("ix_media_expires", "expires_at", **_where("state = 'stored'")),
+    Index("ix_media_gone", "id", **_where("state = 'gone' AND is_kept")),
 )
 
 web_uploads = Table(  # whose a file is, until and after it is part of a message; one row per client id

@@ -14,14 +14,15 @@ from typing import Literal
 import structlog
 
 from bot.engine import Engine, Worker
-from bot.errors import Misconfigured
-from bot.ports import TOPIC_INBOX, Inbox, RateTokens
+from bot.errors import Misconfigured, ServiceError
+from bot.ports import TOPIC_INBOX, Clock, Inbox, RateTokens
 from bot.types import Accepted, Capabilities, OutMedia, OutPart, Received, RenderedReply
 from channels.base import ChannelAdapter
 from channels.delivery import Sender
 from channels.pacing import LocalRateTokens
 from channels.web import WebHub
 from config.settings import Settings
+from crm_sync.media import MediaLinks, SqlMediaLibrary, open_media_store
 from crm_sync.store import SqlStore
 from frontdesk.clock import SystemClock
 from frontdesk.faults import no_fault
@@ -82,6 +83,21 @@ class NotifyingInbox:
         return accepted
 
 
+def build_media(
+    settings: Settings,
+    store: SqlStore,
+    keys: Sequence[bytes],
+    clock: Clock | None = None,
+    *,
+    fault: Callable[[str], None] = no_fault,
+) -> SqlMediaLibrary:
+    """The media library on this store, with its folder or bucket. Raises: Misconfigured."""
+    section = settings.media
+    links = MediaLinks(keys, base_url=settings.public_url, lasts_s=section.link_hours * 3600)
+    bytes_store = open_media_store(section)
+    return SqlMediaLibrary(store.database, bytes_store, links, section, clock or SystemClock(), fault=fault)
+
+
 @dataclass
 class App:
     """Every object of one process, built once from its settings; `close` gives all of it back."""
@@ -90,6 +106,7 @@ class App:
     store: SqlStore
     signals: LocalSignals
     runtimes: Runtimes
+    media: SqlMediaLibrary
     inbox: Inbox
     kits: Sequence[Kit]
     adapters: Mapping[tuple[str, str], ChannelAdapter]
@@ -142,11 +159,12 @@ class App:
             tokens = LocalRateTokens() if path is not None else StoreRateTokens(store)
         runtimes = Runtimes(settings, store)
         await runtimes.load()
-        kits = build_kits(settings, store)
+        clock = SystemClock()
+        media = build_media(settings, store, keys, clock, fault=fault)
+        kits = build_kits(settings, store, media)
         adapters = {(kit.channel, account): adapter for kit in kits for account, adapter in kit.adapters.items()}
         store.know({adapter.channel: adapter.capabilities for adapter in adapters.values()})
         encoders = Encoders(list(adapters.values()))
-        clock = SystemClock()
         observer = LoggingObserver()
         name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         engine = Engine(store, runtimes, encoders, clock)
@@ -159,6 +177,7 @@ class App:
             store=store,
             signals=signals,
             runtimes=runtimes,
+            media=media,
             inbox=NotifyingInbox(store, signals, fault),
             kits=kits,
             adapters=adapters,
@@ -214,6 +233,7 @@ class App:
             if isinstance(resource, RedisSignals | RedisRateTokens):
                 await resource.close()
         await self.runtimes.close()
+        await self.media.close()
         await self.store.close()
         if self._lock is not None:
             self._lock.close()
@@ -226,4 +246,8 @@ class App:
         while True:
             removed = await self.store.prune_raw(days=self.settings.raw_retention_days)
             log.info("raw_payloads_pruned", count=removed)
+            try:
+                log.info("files_purged", count=await self.media.purge())
+            except ServiceError as error:
+                log.warning("files_not_purged", service=error.service, error=type(error).__name__)
             await asyncio.sleep(3600)

@@ -10,7 +10,7 @@ import os
 import signal
 from collections.abc import Callable
 
-FAULT_POINTS = (
+MESSAGE_POINTS = (
     "inbox.before_commit",
     "inbox.after_commit",
     "web.before_ack",
@@ -25,6 +25,8 @@ FAULT_POINTS = (
     "outbox.before_finish",
     "outbox.after_finish",
 )
+FILE_POINTS = ("media.before_bytes", "media.after_bytes", "media.bytes_deleted")
+FAULT_POINTS = (*MESSAGE_POINTS, *FILE_POINTS)
 
 
 def no_fault(point: str) -> None:

@@ -15,6 +15,7 @@ from starlette.routing import BaseRoute, Route
 
 from bot.errors import InputError, NotFound, RateLimited, ServiceError, SignatureInvalid
 from frontdesk.app import App
+from frontdesk.media_routes import media_routes
 
 log = structlog.get_logger()
 
@@ -43,6 +44,7 @@ def build_http(app: App) -> Starlette:
         Route("/readyz", _readyz(app), methods=["GET"]),
         Route("/metrics", _metrics, methods=["GET"]),
         Route("/console", _console(app), methods=["GET"]),
+        *media_routes(app.media),
         *(route for kit in app.kits for route in kit.routes(app)),
     ]
     return Starlette(

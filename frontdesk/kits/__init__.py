@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from starlette.routing import BaseRoute
 
+from bot.ports import MediaLibrary
 from channels.base import ChannelAdapter
 from config.settings import Settings
 from crm_sync.store import SqlStore
@@ -40,9 +41,9 @@ class Kit(Protocol):
         ...
 
 
-def build_kits(settings: Settings, store: SqlStore | None) -> list[Kit]:
+def build_kits(settings: Settings, store: SqlStore | None, media: MediaLibrary | None = None) -> list[Kit]:
     """The channels with a section in `settings`. Without a store (`frontdesk doctor` on a broken one) they can be
-    examined but not served.
+    examined but not served. `media` is for kits whose adapters send files.
 
     Raises: Misconfigured.
     """

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from frontdesk.faults import FAULT_POINTS
+from frontdesk.faults import MESSAGE_POINTS
 from tests.faults.customers import numbers_in
 from tests.faults.harness import stage
 from tests.faults.judge import end_leases, query, repeated_numbers
@@ -16,14 +16,14 @@ from tests.faults.judge import end_leases, query, repeated_numbers
 UNCERTAIN = {"send.after_call", "outbox.before_finish"}  # the vendor was called, its answer was not stored
 STORES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]
 # On the way in up to the turn, and from the turn on the way out: each point's death hits what the one before left.
-WAY_IN, WAY_OUT = FAULT_POINTS[:7], FAULT_POINTS[7:]
+WAY_IN, WAY_OUT = MESSAGE_POINTS[:7], MESSAGE_POINTS[7:]
 # One poll takes all updates that wait, so a scene may confirm only once.
-PASSED_AGAIN = [point for point in FAULT_POINTS if point != "telegram.before_confirm"]
+PASSED_AGAIN = [point for point in MESSAGE_POINTS if point != "telegram.before_confirm"]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("desk_url", STORES, indirect=True)
-@pytest.mark.parametrize("point", FAULT_POINTS)
+@pytest.mark.parametrize("point", MESSAGE_POINTS)
 async def test_killed_at_a_point_everything_acknowledged_is_answered_once_and_in_order(
     desk_url: str, tmp_path: Path, point: str
 ) -> None:

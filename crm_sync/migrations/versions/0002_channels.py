@@ -65,6 +65,8 @@ def upgrade() -> None:
         sa.Column("account", sa.Text(), nullable=False, server_default=""),
         sa.Column("file_id", WORDS, nullable=False, server_default=""),
         sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("is_kept", sa.Boolean(), nullable=False, server_default=sa.text("false")),
+        sa.Column("is_upload", sa.Boolean(), nullable=False, server_default=sa.text("false")),
         sa.Column("reason", WORDS, nullable=False, server_default=""),
         sa.Column("kind", sa.Text(), nullable=False, server_default=""),
         sa.Column("mime", sa.Text(), nullable=False, server_default=""),
@@ -76,7 +78,7 @@ def upgrade() -> None:
         sa.Column("created_at", TIME, nullable=False),
         sa.Column("stored_at", TIME),
         sa.Column("expires_at", TIME),
-        sa.CheckConstraint("state IN ('wanted', 'stored', 'refused', 'gone')", name=op.f("ck_media_state")),
+        sa.CheckConstraint("state IN ('wanted', 'storing', 'stored', 'refused', 'gone')", name=op.f("ck_media_state")),
         sa.ForeignKeyConstraint(
             ["conversation_id"], ["conversations.id"], name=op.f("fk_media_conversation_id")
         ),
@@ -87,7 +89,9 @@ def upgrade() -> None:
     op.create_index(op.f("ix_media_conversation_id"), "media", ["conversation_id"])
     op.create_index(op.f("ix_media_message_id"), "media", ["message_id"])
     op.create_index("ix_media_wanted", "media", ["id"], **_where("state = 'wanted'"))
+    op.create_index("ix_media_storing", "media", ["created_at"], **_where("state = 'storing'"))
     op.create_index("ix_media_expires", "media", ["expires_at"], **_where("state = 'stored'"))
+    op.create_index("ix_media_gone", "media", ["id"], **_where("state = 'gone' AND is_kept"))
     op.create_table(
         "vendor_tokens",
         sa.Column("name", sa.Text(), nullable=False),
