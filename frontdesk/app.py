@@ -164,7 +164,7 @@ class App:
         kits = build_kits(settings, store, media)
         adapters = {(kit.channel, account): adapter for kit in kits for account, adapter in kit.adapters.items()}
         store.know({adapter.channel: adapter.capabilities for adapter in adapters.values()})
-        encoders = Encoders(list(adapters.values()))
+        encoders = Encoders(list(adapters.values()), media.link)
         observer = LoggingObserver()
         name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         engine = Engine(store, runtimes, encoders, clock)
