@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -196,6 +196,34 @@ class Outbox(Protocol):
 
     async def finish(self, outcomes: Sequence[SendOutcome]) -> None:
         """Store how the sends ended. Idempotent: a row already in an end state is left alone."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ComposedReply:
+    """What a webhook carries back itself, and which outbox rows that is. `body` is stored for redeliveries."""
+
+    body: bytes
+    carries: tuple[OutboxId, ...] = ()
+
+
+class PassiveReplies(Protocol):
+    """Replies that leave inside the vendor's own request, on channels with `Capabilities.passive_s`."""
+
+    async def ended(self, inbox_ids: Sequence[InboxId]) -> set[InboxId]:
+        """Those whose turn is over: what answers them, if anything, is in the outbox."""
+        ...
+
+    async def take(
+        self, inbox_id: InboxId, compose: Callable[[Sequence[Outbound]], ComposedReply | None]
+    ) -> ComposedReply | None:
+        """What to carry back now. The rows it carries are `sending`, to be finished as `sent` once it is flushed; those
+        that `compose` left behind are due for the sender. A redelivery gets the stored body (and carries what its first
+        delivery never finished); an empty body means that nothing is to be said. None: not yet, the turn is not over or
+        earlier rows of the conversation are under way.
+
+        `compose` is pure and gets the rows in order, held ones of before first.
+        """
         ...
 
 

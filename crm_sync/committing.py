@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, func, select, update
@@ -86,6 +87,7 @@ class _Writing:
     """The rows of one transaction, collected over all conversations and written table by table."""
 
     now: datetime
+    passive: Mapping[str, float]
     message_ids: Any
     outbox_ids: Any
     turns: list[dict[str, Any]] = field(default_factory=list)
@@ -107,9 +109,17 @@ class _Work:
 
 
 def commit_turns(
-    conn: Connection, commits: Sequence[TurnsCommit], now: datetime, *, leave_out: Collection[int] = ()
+    conn: Connection,
+    commits: Sequence[TurnsCommit],
+    now: datetime,
+    *,
+    leave_out: Collection[int] = (),
+    passive: Mapping[str, float] = MappingProxyType({}),
 ) -> list[Committed]:
     """Every conversation is committed, or refused with the reason and left untouched.
+
+    `passive`: channel -> for how many seconds after acceptance a webhook waits to carry the replies back itself; until
+    then they are kept from the sender.
 
     Raises: HandledElsewhere when messages turn out to be done or parked; run again without those conversations.
     """
@@ -132,7 +142,7 @@ def commit_turns(
             continue
         work[conversation_id] = _Work(commit, row, _subject(row, now), row.web_seq)
     if work:
-        _write(conn, list(work.values()), now)
+        _write(conn, list(work.values()), passive, now)
     rest = _rest(conn, list(work.values()), now) if work else {}
     return [
         Committed(item.claimed.conversation.id, ok=False, reason=refused[id(item)])
@@ -161,11 +171,11 @@ def _subject(row: Any, now: datetime) -> Subject:
     return Subject(row.id, row.customer_id, row.identity_id, row.channel, Owner(row.owner), row.fence, now)
 
 
-def _write(conn: Connection, work: Sequence[_Work], now: datetime) -> None:
+def _write(conn: Connection, work: Sequence[_Work], passive: Mapping[str, float], now: datetime) -> None:
     results = [(item, turn) for item in work for turn in item.commit.turns]
     _mark_done(conn, results, now)
     parts = sum(len(message.parts) for _, turn in results for message in turn.out)
-    writing = _Writing(now, iter(new_ids(conn, messages, parts)), iter(new_ids(conn, outbox, parts)))
+    writing = _Writing(now, passive, iter(new_ids(conn, messages, parts)), iter(new_ids(conn, outbox, parts)))
     for item in work:
         for place, turn in enumerate(item.commit.turns, start=1):
             _turn(conn, writing, item, turn, item.row.version + place)
@@ -243,8 +253,21 @@ def _reply(writing: _Writing, item: _Work, turn: TurnResult, message: OutMessage
                 "at": writing.now,
             }
         )
-        item.outbox.append(_outbox_row(writing, item, message, message_id, state))
+        row = _outbox_row(writing, item, message, message_id, state)
+        item.outbox.append({**row, "not_before": _kept_until(writing, item, turn) if state == "pending" else None})
         item.out += state == "pending"
+
+
+def _kept_until(writing: _Writing, item: _Work, turn: TurnResult) -> datetime | None:
+    """How long the webhook that brought the message may carry the reply back; None when nobody waits (any more)."""
+    waits_s = writing.passive.get(item.row.channel)
+    if waits_s is None:
+        return None
+    accepted_at = next(
+        (message.accepted_at for message in item.commit.claimed.messages if message.inbox_id == turn.inbox_id), None
+    )
+    until = None if accepted_at is None else accepted_at + timedelta(seconds=waits_s)
+    return until if until is not None and until > writing.now else None
 
 
 def _outbox_row(writing: _Writing, item: _Work, message: OutMessage, message_id: int, state: str) -> dict[str, Any]:

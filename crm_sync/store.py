@@ -17,6 +17,7 @@ from crm_sync.customers import turn_of
 from crm_sync.database import Database, parse_url, sqlite_path
 from crm_sync.inbox import SqlInbox
 from crm_sync.outbox import SqlOutbox
+from crm_sync.passive import SqlPassiveReplies
 from crm_sync.schema import SchemaState
 from crm_sync.turns import SqlTurns
 from crm_sync.vendor_tokens import SqlVendorTokens
@@ -51,6 +52,7 @@ class SqlStore:
         self.inbox = SqlInbox(database, self._clock, fault)
         self.turns = SqlTurns(database, self._clock, fault)
         self.outbox = SqlOutbox(database, self._clock, fault)
+        self.passive = SqlPassiveReplies(database, self._clock)
         self.vendor_tokens = SqlVendorTokens(database, self._clock)
 
     @classmethod
@@ -87,6 +89,7 @@ class SqlStore:
     def know(self, channels: Mapping[str, Capabilities]) -> None:
         """What each channel can do, where sending depends on it; to be said before anything is sent."""
         self.outbox.know(channels)
+        self.turns.know(channels)
 
     async def close(self) -> None:
         """Everything handed in is committed and the connections are closed."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -12,7 +12,7 @@ from sqlalchemy import Connection, and_, select
 
 from bot.errors import StaleState
 from bot.ports import Claimed, Clock, Committed, TurnsCommit
-from bot.types import CustomerId, InboxId, Need
+from bot.types import Capabilities, CustomerId, InboxId, Need
 from crm_sync import claims
 from crm_sync.committing import HandledElsewhere, commit_turns
 from crm_sync.database import Database
@@ -29,6 +29,15 @@ class SqlTurns:
 
     def __init__(self, database: Database, clock: Clock, fault: Callable[[str], None]) -> None:
         self._database, self._clock, self._fault = database, clock, fault
+        self._passive: Mapping[str, float] = {}
+
+    def know(self, channels: Mapping[str, Capabilities]) -> None:
+        """On which channels a webhook waits to carry the reply back itself, and how long."""
+        self._passive = {
+            name: capabilities.passive_s
+            for name, capabilities in channels.items()
+            if capabilities.passive_s is not None
+        }
 
     async def claim(self, worker: str, limit: int) -> list[Claimed]:
         """Up to `limit` conversations with unhandled messages are leased for 10 s, longest waiting first."""
@@ -75,7 +84,7 @@ class SqlTurns:
         raise StaleState("every conversation of the commit was handled elsewhere")
 
     def _write(self, commits: Sequence[TurnsCommit], leave_out: frozenset[int], conn: Connection) -> list[Committed]:
-        committed = commit_turns(conn, commits, self._clock.now(), leave_out=leave_out)
+        committed = commit_turns(conn, commits, self._clock.now(), leave_out=leave_out, passive=self._passive)
         self._fault("turn.before_commit")
         return committed
 

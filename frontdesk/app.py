@@ -246,6 +246,7 @@ class App:
         while True:
             removed = await self.store.prune_raw(days=self.settings.raw_retention_days)
             log.info("raw_payloads_pruned", count=removed)
+            await self.store.passive.prune()
             try:
                 log.info("files_purged", count=await self.media.purge())
             except ServiceError as error:

@@ -1,0 +1,140 @@
+"""Replies that travel inside the vendor's own request: taken from the outbox by the webhook that waits for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, Final
+
+from sqlalchemy import Connection, delete, insert, select, update
+
+from bot.ports import Clock, ComposedReply
+from bot.types import ConversationId, InboxId, Lane, Outbound, OutboxId, Owner
+from crm_sync.codec import load_part
+from crm_sync.columns import id_in, is_state
+from crm_sync.committing import LANES
+from crm_sync.database import Database
+from crm_sync.outbox import END_STATES, SEND_LEASE
+from crm_sync.statements import Statement
+from crm_sync.tables import conversations, inbox, messages, outbox, passive_replies
+
+KEPT_FOR: Final = timedelta(hours=1)  # WeChat delivers again within 15 s
+_LANE_OF: Final = {rank: lane for lane, rank in LANES.items()}
+_NOTHING: Final = ComposedReply(b"")
+
+Compose = Callable[[Sequence[Outbound]], ComposedReply | None]
+
+_ENDED = Statement(select(inbox.c.id).where(id_in(inbox.c.id, "ids"), ~is_state(inbox.c.state, "pending")))
+
+
+class SqlPassiveReplies:
+    """Implements `bot.ports.PassiveReplies`."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database, self._clock = database, clock
+
+    async def ended(self, inbox_ids: Sequence[InboxId]) -> set[InboxId]:
+        """Those whose turn is over (or that were set aside)."""
+        ids = list(inbox_ids)
+        rows = await self._database.run(lambda conn: _ENDED.rows(conn, {"ids": ids}), read=True)
+        return {InboxId(row.id) for row in rows}
+
+    async def take(self, inbox_id: InboxId, compose: Compose) -> ComposedReply | None:
+        """See `bot.ports.PassiveReplies`."""
+        return await self._database.run(partial(_take, inbox_id=inbox_id, compose=compose, now=self._clock.now()))
+
+    async def prune(self) -> int:
+        """Bodies no redelivery can ask for any more are gone; how many."""
+        old = delete(passive_replies).where(passive_replies.c.at < self._clock.now() - KEPT_FOR)
+        return await self._database.run(lambda conn: conn.execute(old).rowcount, durable=False)
+
+
+def _take(conn: Connection, inbox_id: InboxId, compose: Compose, now: datetime) -> ComposedReply | None:
+    asked = conn.execute(select(inbox.c.state, inbox.c.conversation_id).where(inbox.c.id == inbox_id)).first()
+    if asked is None or asked.conversation_id is None:
+        return _NOTHING
+    if asked.state == "pending":
+        return None
+    # Shared, as the sender does it: an operator who takes over at this moment waits, or is seen here.
+    owner = conn.execute(
+        select(conversations.c.owner, conversations.c.fence)
+        .where(conversations.c.id == asked.conversation_id)
+        .with_for_update(read=True)
+    ).one()
+    rows = _unfinished(conn, asked.conversation_id)
+    stored = conn.execute(select(passive_replies.c.body).where(passive_replies.c.inbox_id == inbox_id)).scalar()
+    if stored is not None:
+        # Those a first delivery took and never finished: its process died, or is still writing. This one brings them.
+        return ComposedReply(stored, tuple(OutboxId(row.id) for row in rows if row.lease_owner == _holder(inbox_id)))
+    mine = [row for row in rows if row.inbox_id == inbox_id]
+    if not mine:
+        return _NOTHING
+    upto = [row for row in rows if row.id <= mine[-1].id]
+    if any(_is_busy(row, inbox_id, now) for row in upto):
+        return None
+    composed = None if any(_is_fenced(row, owner) for row in upto) else compose([_outbound(row) for row in upto])
+    carried = set(composed.carries) if composed else set()
+    left = [row.id for row in mine if row.id not in carried]
+    if left:
+        conn.execute(update(outbox).where(outbox.c.id.in_(left)).values(not_before=None))
+    if composed is None:
+        return _NOTHING
+    conn.execute(
+        update(outbox)
+        .where(outbox.c.id.in_(carried))
+        .values(
+            state="sending",
+            attempts=outbox.c.attempts + 1,
+            lease_owner=_holder(inbox_id),
+            lease_until=now + SEND_LEASE,
+            not_before=None,
+        )
+    )
+    conn.execute(insert(passive_replies).values(inbox_id=inbox_id, body=composed.body, at=now))
+    return composed
+
+
+def _holder(inbox_id: InboxId) -> str:
+    return f"passive:{inbox_id}"
+
+
+def _unfinished(conn: Connection, conversation_id: int) -> Sequence[Any]:
+    """The conversation's rows that have not come to an end, in order, with what they answer and say."""
+    return conn.execute(
+        select(outbox, messages.c.inbox_id, messages.c.text, messages.c.content)
+        .join_from(outbox, messages, messages.c.id == outbox.c.message_id)
+        .where(outbox.c.conversation_id == conversation_id, outbox.c.state.notin_(sorted(END_STATES)))
+        .order_by(outbox.c.id)
+        .with_for_update(of=outbox)
+    ).all()
+
+
+def _is_busy(row: Any, inbox_id: InboxId, now: datetime) -> bool:
+    """Somebody is sending it, or it is kept for the webhook of another message."""
+    is_kept = row.attempts == 0 and row.not_before is not None and row.not_before > now
+    return bool(row.state == "sending" or (is_kept and row.inbox_id != inbox_id))
+
+
+def _is_fenced(row: Any, conversation: Any) -> bool:
+    """Decided before somebody else took over: the sender will drop it."""
+    if row.lane != LANES[Lane.REPLY]:
+        return False
+    return bool(row.fence < conversation.fence or conversation.owner == Owner.OPERATOR)
+
+
+def _outbound(row: Any) -> Outbound:
+    return Outbound(
+        outbox_id=OutboxId(row.id),
+        conversation_id=ConversationId(row.conversation_id),
+        channel=row.channel,
+        account=row.account,
+        chat_id=row.chat_id,
+        topic=row.topic,
+        part=load_part(row.text, row.content),
+        lane=_LANE_OF[row.lane],
+        idempotency_key=row.idempotency_key or "",
+        attempt=row.attempts + 1,
+        fence=row.fence,
+        created_at=row.created_at,
+    )
