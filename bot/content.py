@@ -46,14 +46,21 @@ def take_command(talk: Talk, command: Command) -> bool:
     return False
 
 
+def keep_file(talk: Talk) -> None:
+    """The file, where the message is one that shows something, is kept with the conversation."""
+    media = talk.turn.message.content
+    if not isinstance(media, Media) or media.kind in ("sticker", "animation"):
+        return
+    kept = {"kind": media.kind, "file_id": media.file_id[:200], "at": talk.turn.now.isoformat()}
+    if talk.is_caption:
+        kept["caption"] = " ".join(talk.turn.understanding.text.split())[:MAX_CAPTION]
+    talk.memory.media = [*talk.memory.media, kept][-MAX_MEDIA:]
+
+
 def take_media(talk: Talk, media: Media) -> bool:
     """Keep the file with the conversation; its caption or transcript goes on as words."""
     frame, words = talk.memory.top, talk.turn.understanding.text
-    if media.kind not in ("sticker", "animation"):
-        kept = {"kind": media.kind, "file_id": media.file_id[:200], "at": talk.turn.now.isoformat()}
-        if talk.is_caption:
-            kept["caption"] = " ".join(words.split())[:MAX_CAPTION]
-        talk.memory.media = [*talk.memory.media, kept][-MAX_MEDIA:]
+    keep_file(talk)
     if frame and media.kind in SHOWING:
         talk.say("utter_evidence_added" if frame.flow in EVIDENCE_FLOWS else "utter_media_kept")
         return not has_words(words)

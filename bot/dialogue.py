@@ -13,12 +13,13 @@ from datetime import timedelta
 from bot.actions import ACTIONS
 from bot.assistant import Assistant
 from bot.at_rest import HANDOFF, answer, article_need, looks_like_question, respond, start_intent
-from bot.content import take_content
+from bot.content import keep_file, take_content
 from bot.events import effects_of
 from bot.hearing import Choice, Request, hear, language_of
 from bot.in_flow import category, continue_flow, drop_flow, rewind, understood_value
 from bot.linking import ask_to_link, is_link_question, link_token, settle_link
 from bot.memory import recall
+from bot.own_words import goes_with_the_last, own_words_only
 from bot.ownership import while_operator_owns, while_queued
 from bot.talk import Talk
 from bot.types import Decision, Event, Need, Owner, ScoredIntent, Turn
@@ -39,10 +40,19 @@ def decide(turn: Turn, assistant: Assistant) -> Decision:
         return Decision(effects=effects, state=memory.to_json(), language=language)
     talk = Talk(turn, assistant, ACTIONS, memory, language)
     if turn.conversation.owner is Owner.OPERATOR:
-        return while_operator_owns(talk)
+        return own_words_only(turn, while_operator_owns(talk))
+    if goes_with_the_last(turn, memory):
+        keep_file(talk)
+        return Decision(state=memory.to_json(), language=language)
     wake_up(talk)
     requests = hear(turn, memory, assistant)
     talk.message_words = requests[0].words if len(requests) == 1 else turn.understanding.text
+    return own_words_only(turn, decide_on(talk, requests, token))
+
+
+def decide_on(talk: Talk, requests: list[Request], token: str) -> Decision:
+    """What the requests lead to, in the light of who owns the conversation. `token`: of a chat to be continued here."""
+    turn = talk.turn
     if token:
         ask_to_link(talk, token)
         return finish(talk)

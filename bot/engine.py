@@ -107,12 +107,13 @@ class Engine:
         """Everything decided for the claimed messages, ready to commit.
 
         Turns without effects are decided one after the other; a turn with effects ends the batch, because the next
-        one must see the customer's record as those effects leave it.
+        one must see the customer's record as those effects leave it. The rest of an album looks at nothing.
         """
         conversation = claimed.conversation
         runtime = self._runtimes.runtime_for(conversation.identity)
         turns: list[TurnResult] = []
-        for claimed_message in claimed.messages:
+        messages = albums_as_one(claimed.messages)
+        for claimed_message, following in zip(messages, (*messages[1:], None), strict=True):
             try:
                 turn = await self._turn(conversation, claimed_message, runtime)
             except ServiceError:
@@ -121,7 +122,7 @@ class Engine:
                 observer.turn_failed(conversation, claimed_message, error)
                 turn = self._apology(conversation, claimed_message, runtime)
             turns.append(turn)
-            if turn.effects:
+            if turn.effects and not (following and is_same_album(claimed_message, following)):
                 break
             conversation = replace(
                 conversation,
@@ -316,6 +317,27 @@ class Worker:
     def _show_typing(self, claims: Sequence[Claimed]) -> None:
         for claimed in claims:
             self._signals.publish(TOPIC_WEB, {"conversation_id": claimed.conversation.id, "type": "typing"})
+
+
+def albums_as_one(messages: Sequence[ClaimedMessage]) -> list[ClaimedMessage]:
+    """The messages, the first of each album with all its captions: what was sent as one is answered as one."""
+    captions: dict[str, list[str]] = {}
+    for item in messages:
+        if item.message.album and isinstance(item.message.content, Media):
+            captions.setdefault(item.message.album, []).append(item.message.content.caption)
+    told = {album: "\n".join(filter(None, words)) for album, words in captions.items() if len(words) > 1}
+    heard: list[ClaimedMessage] = []
+    for item in messages:
+        content = item.message.content
+        if item.message.album in captions and len(captions[item.message.album]) > 1 and isinstance(content, Media):
+            content = replace(content, caption=told.pop(item.message.album, ""))
+            item = replace(item, message=replace(item.message, content=content))  # noqa: PLW2901 - as it is heard
+        heard.append(item)
+    return heard
+
+
+def is_same_album(one: ClaimedMessage, other: ClaimedMessage) -> bool:
+    return bool(one.message.album) and one.message.album == other.message.album
 
 
 def words_of(message: InboundMessage) -> str | None:

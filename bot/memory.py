@@ -64,6 +64,7 @@ class Memory:
     queued: int = 0  # messages since the customer began to wait for a person
     media: list[dict[str, str]] = field(default_factory=list)
     start: str = ""  # payload of the link the customer came through
+    album: str = ""  # the messages sent as one that were answered last
     at: datetime | None = None
 
     @property
@@ -85,6 +86,7 @@ class Memory:
             "queued": self.queued,
             "media": list(self.media),
             "start": self.start,
+            **({"album": self.album} if self.album else {}),
             "at": self.at.isoformat() if self.at else "",
         }
 
@@ -109,6 +111,7 @@ def recall(document: Any) -> Memory:
         queued=_count(document.get("queued")),
         media=[{str(key): str(value) for key, value in item.items()} for item in media][-MAX_MEDIA:],
         start=_text(document.get("start"))[:MAX_TEXT],
+        album=_text(document.get("album"))[:MAX_TEXT],
         at=_moment(document.get("at")),
     )
 

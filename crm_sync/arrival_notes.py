@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, insert, select, update
+from sqlalchemy import Connection, and_, insert, literal_column, select, update
 
 from bot.types import Command, Event
-from crm_sync.addressing import Place
+from crm_sync.addressing import Address, Place
 from crm_sync.arrivals import Arrival
 from crm_sync.chat_moves import move_chat
-from crm_sync.tables import identities, messages, timeline
+from crm_sync.tables import conversations, identities, messages, timeline
 
 
 def note_arrival(conn: Connection, arrival: Arrival, place: Place, now: datetime) -> None:
@@ -24,7 +24,7 @@ def note_arrival(conn: Connection, arrival: Arrival, place: Place, now: datetime
         case Event(name="chat_moved", detail={"from": str(old), "to": str(new)}):
             move_chat(conn, arrival.channel, arrival.account, old, new)
         case Event(name="reaction", detail=detail):
-            _note_reaction(conn, detail, place, now)
+            _note_reaction(conn, detail, arrival.address, place, now)
         case Event():
             pass
         case _ if place.is_unreachable:  # whoever writes has not blocked us (any more)
@@ -33,15 +33,23 @@ def note_arrival(conn: Connection, arrival: Arrival, place: Place, now: datetime
             place.is_unreachable = False
 
 
-def _note_reaction(conn: Connection, detail: Mapping[str, Any], place: Place, now: datetime) -> None:
-    """The message of ours shows how it was liked; a new opinion is a line in the customer's timeline."""
+def _note_reaction(
+    conn: Connection, detail: Mapping[str, Any], address: Address | None, place: Place, now: datetime
+) -> None:
+    """The message of ours shows how it was liked; a new opinion is a line in the customer's timeline.
+
+    A reaction does not say in which topic of the chat it was given: any conversation of this person there may hold it.
+    """
     ours = and_(
-        messages.c.conversation_id == place.conversation_id,
+        conversations.c.identity_id == place.identity_id,
+        conversations.c.chat_id == (address.chat_id if address else ""),
         messages.c.vendor_message_id == str(detail.get("message", "")),
+        messages.c.vendor_message_id != literal_column("''"),  # written out: the index holds only filled ones
         messages.c.direction == "out",
     )
+    found = select(messages.c.id, messages.c.content).join(conversations).where(ours)
     feedback = str(detail.get("feedback", ""))  # up | down | ""
-    for row in conn.execute(select(messages.c.id, messages.c.content).where(ours)).all():
+    for row in conn.execute(found).all():
         content = {**(row.content or {}), "feedback": feedback}
         if not feedback:
             del content["feedback"]

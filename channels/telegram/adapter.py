@@ -42,8 +42,11 @@ MAX_CAPTION = 1024  # UTF-16 units, Bot API sendPhoto
 MAX_BUTTONS = 100  # per inline keyboard, enforced by the server
 MAX_CALLBACK_BYTES = 64  # Bot API InlineKeyboardButton.callback_data
 SECRET_HEADER = "x-telegram-bot-api-secret-token"  # noqa: S105 - a header's name
-# Named so that a kind Telegram adds later does not arrive unasked, and reactions (off by default) stay off.
-ALLOWED_UPDATES = ("message", "edited_message", "callback_query", "my_chat_member", "channel_post", "business_message")
+# Named so that a kind Telegram adds later does not arrive unasked; reactions come only when named.
+ALLOWED_UPDATES = (
+    "message", "edited_message", "callback_query", "my_chat_member", "message_reaction", "channel_post", "poll_answer",
+    "business_message",
+)  # fmt: skip
 COMMAND_TEXTS = {  # shown in Telegram's menu; "" is every language without its own
     "zh": {"start": "开始对话", "help": "我能做什么"},
     "": {"start": "Start the conversation", "help": "What I can do"},
@@ -86,7 +89,8 @@ class TelegramAdapter:
             max_caption=MAX_CAPTION,
             max_button_value=MAX_CALLBACK_BYTES,
         )
-        self._reading = Reading(account, settings.groups, now)
+        bot_id = int(settings.token.get_secret_value().partition(":")[0])
+        self._reading = Reading(account, settings.groups, now, bot_id)
         self._presses: set[asyncio.Task[None]] = set()
 
     # --- in -------------------------------------------------------------------------------------------------------
@@ -112,6 +116,10 @@ class TelegramAdapter:
     def knows_itself_as(self, username: str) -> None:
         """From now on `/start@somebody_else` is taken as said to somebody else."""
         self._reading = replace(self._reading, username=username)
+
+    def trusts_links_of(self, keys: Sequence[bytes]) -> None:
+        """From now on a `start` payload signed with one of these keys says who sent the customer here."""
+        self._reading = replace(self._reading, link_keys=tuple(keys))
 
     # --- out ------------------------------------------------------------------------------------------------------
 

@@ -26,6 +26,8 @@ __all__ = [
     "whole",
 ]
 
+GENERAL_TOPIC = 1  # tdlib's number for it; sendMessage refuses it, so it is addressed by naming none
+
 
 def id_in(fields: Fields, name: str) -> str:
     found = fields.get(name)
@@ -40,14 +42,19 @@ def name_of(person: Fields) -> str:
 
 
 def topic_of(message: Fields) -> str:
-    """The forum topic; `message_thread_id` alone may be a mere reply thread."""
+    """The forum topic, empty for the general one; `message_thread_id` alone may be a mere reply thread."""
     thread = message.get("message_thread_id")
-    return str(thread) if message.get("is_topic_message") is True and is_int(thread) else ""
+    if message.get("is_topic_message") is not True or not is_int(thread) or thread == GENERAL_TOPIC:
+        return ""
+    return str(thread)
 
 
 def replied_to(message: Fields) -> str:
+    """The message answered. In a forum every message hangs on the notice that opened its topic: that is no answer."""
     original = message.get("reply_to_message")
-    return str(original["message_id"]) if isinstance(original, dict) and is_int(original.get("message_id")) else ""
+    if not isinstance(original, dict) or "forum_topic_created" in original:
+        return ""
+    return str(original["message_id"]) if is_int(original.get("message_id")) else ""
 
 
 def status_in(change: Fields, name: str) -> str:

@@ -145,6 +145,19 @@ async def test_a_reaction_is_feedback_on_that_message_of_ours(store: SqlStore) -
     assert (await rows(store, messages.c.text, messages.c.content))[2] == ("b", None)
 
 
+async def test_a_reaction_finds_our_message_in_any_topic_of_the_chat_but_in_no_other_chat(store: SqlStore) -> None:
+    for chat, topic in (("ann", "55"), ("elsewhere", "")):
+        await store.accept([in_group("one", chat=chat, topic=topic)])
+        await take_turn(store, "a")
+        (outbound,) = await store.outbox.claim("sender", 10)
+        await store.outbox.finish([SendOutcome(outbound.outbox_id, "sent", vendor_message_id="90")])
+
+    await liked(store, "90", "down")
+
+    contents = await rows(store, messages.c.direction, messages.c.content)
+    assert [content for direction, content in contents if direction == "out"] == [{"feedback": "down"}, None]
+
+
 async def test_staff_see_what_a_message_refers_to(store: SqlStore) -> None:
     await store.accept(
         [in_group("where is it?", chat="ann", reply_to="90", quote="order 2391", forwarded_from="Li", album="g1")]

@@ -56,9 +56,8 @@ class Desk:
         )
 
     def texts(self) -> list[str]:
-        return [
-            row.message.content.text for row in self.inbox.rows if row.message and hasattr(row.message.content, "text")
-        ]
+        contents = [row.message.content for row in self.inbox.rows if row.message]
+        return [content.text for content in contents if isinstance(content, Text)]
 
     @contextlib.asynccontextmanager
     async def polling(self) -> AsyncIterator[None]:

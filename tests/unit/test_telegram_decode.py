@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+import os
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,11 @@ from bot.types import (
     Text,
     Unsupported,
 )
+from channels.deep_links import DeepLink, sign_link
 from channels.telegram import TelegramAdapter
 from config.settings import TelegramSettings
+from crm_sync.codec import dump_content, dump_message
+from crm_sync.columns import dump_json
 from tests.channel_doubles import START
 
 PAYLOADS = Path(__file__).parents[1] / "payloads" / "telegram"
@@ -74,8 +78,19 @@ def message(name: str, adapter: TelegramAdapter | None = None) -> InboundMessage
         ("document", Media("document", "d1", file_name="发票.pdf", mime="application/pdf", size=120000)),
         ("sticker", Media("sticker", "st1", "👍")),
         ("animation", Media("animation", "an1", mime="video/mp4", duration_s=3.0)),
-        ("dice", Unsupported("dice")),
-        ("poll_message", Unsupported("poll")),
+        ("dice", Unsupported("dice", "🎲\n4")),
+        ("poll_message", Unsupported("poll", "?")),
+        ("album_first", Media("image", "large1", "两处都坏了", size=200000)),
+        ("album_second", Media("image", "large2", size=200000)),
+        ("forwarded_from_user", Text("明天停电")),
+        ("forwarded_command", Text("/start x")),
+        ("forwarded_contact", Contact("+8613800138000", "芳", False)),
+        ("reply_with_quote", Text("这个什么时候到？")),
+        ("web_app_data", Unsupported("web_app_data", '选时间\n{"slot":"10:00"}')),
+        ("paid_media", Unsupported("paid_media", "⭐5\nonly for you")),
+        ("giveaway", Unsupported("giveaway", "一台电饭煲\n×3")),
+        ("checklist", Unsupported("checklist", "To return\n- box\n- receipt")),
+        ("story", Unsupported("story")),
         ("kind_of_next_year", Unsupported("hologram")),
     ],
 )
@@ -100,10 +115,20 @@ def test_what_a_customer_sends_in_private_wants_a_turn(name: str, content: Conte
         ("unblocked", Event("unblocked", {"old": "kicked", "new": "member"})),
         ("added_to_group", Event("membership", {"old": "left", "new": "member"})),
         ("callback_query_game", Unsupported("game")),
-        ("channel_post", Unsupported("channel_post")),
-        ("business_message", Unsupported("business_message")),
-        ("message_reaction", Unsupported("message_reaction")),
-        ("inline_query", Unsupported("inline_query")),
+        ("channel_post", Unsupported("channel_post", "sale")),
+        ("business_message", Unsupported("business_message", "hi")),
+        ("message_reaction", Event("reaction", {"message": "90", "feedback": "up", "emoji": ["👍"]})),
+        ("reaction_down", Event("reaction", {"message": "90", "feedback": "down", "emoji": ["👎"]})),
+        ("reaction_removed", Event("reaction", {"message": "90", "feedback": "", "emoji": []})),
+        ("reaction_anonymous", Event("reaction", {"message": "90", "feedback": "", "emoji": ["🔥"]})),
+        ("inline_query", Unsupported("inline_query", "order")),
+        ("chosen_inline_result", Unsupported("chosen_inline_result", "2391\nr1")),
+        ("poll_answer", Unsupported("poll_answer", "#0\n#2")),
+        ("business_connection", Unsupported("business_connection")),
+        ("deleted_business_messages", Unsupported("deleted_business_messages")),
+        ("gift", Unsupported("gift", "谢谢")),
+        ("migrated_to", Event("chat_moved", {"from": "-7000001", "to": "-1002000000001"})),
+        ("migrated_from", Event("chat_moved", {"from": "-7000001", "to": "-1002000000001"})),
         ("update_of_next_year", Unsupported("telepathy")),
     ],
 )
@@ -142,12 +167,130 @@ def test_only_a_forum_topic_is_a_topic(name: str, topic: str) -> None:
     assert message(name).topic == topic
 
 
-def test_groups_are_answered_once_enabled_but_bots_never() -> None:
-    adapter = an_adapter(groups=True)
+MEANT_FOR_US = [
+    "group_reply_to_us", "group_mention", "group_mention_first", "group_caption_mention", "group_command_for_us",
+    "group_general_topic", "group_anonymous_admin",
+]  # fmt: skip
+BETWEEN_PEOPLE = [
+    "group_text", "group_topic", "group_reply_thread", "group_reply_to_a_member", "group_mention_of_another",
+    "group_command_for_anybody", "group_topic_first_words", "group_automatic_forward", "group_anonymous", "from_a_bot",
+]  # fmt: skip
 
-    assert message("group_text", adapter).wants_turn
-    assert message("group_topic", adapter).wants_turn
-    assert not message("from_a_bot", adapter).wants_turn
+
+def in_groups(**settings: Any) -> TelegramAdapter:
+    adapter = an_adapter(groups=True, **settings)
+    adapter.knows_itself_as("frontdesk_bot")
+    return adapter
+
+
+@pytest.mark.parametrize("name", MEANT_FOR_US)
+def test_in_a_group_what_is_meant_for_us_wants_a_turn(name: str) -> None:
+    assert message(name, in_groups()).wants_turn
+    assert not message(name).wants_turn  # groups are off
+
+
+@pytest.mark.parametrize("name", BETWEEN_PEOPLE)
+def test_in_a_group_what_people_say_to_each_other_is_left_alone(name: str) -> None:
+    assert not message(name, in_groups()).wants_turn
+
+
+def test_our_name_at_the_start_is_no_part_of_the_question() -> None:
+    assert message("group_mention_first", in_groups()).content == Text("opening hours?")
+    assert message("group_mention", in_groups()).content == Text("🙂 @frontdesk_bot where is order 2391?")
+    assert message("group_command_for_us", in_groups()).content == Command("help")
+
+
+def test_behind_an_anonymous_administrator_is_the_group_not_telegrams_stand_in() -> None:
+    assert message("group_anonymous_admin").sender.external_id == "-1002000000001"
+
+
+def test_what_telegram_reports_that_we_did_stays_in_the_customers_conversation_and_is_ours() -> None:
+    found = message("pinned_by_us")
+
+    assert (found.sender.external_id, found.chat_id, found.author) == ("5550001", "5550001", "bot")
+    assert not found.wants_turn
+
+
+def test_messages_sent_as_one_share_an_album() -> None:
+    first, second = message("album_first"), message("album_second")
+
+    assert first.album == second.album == "13700000000000001"
+    assert first.dedupe_key != second.dedupe_key
+    assert message("photo").album == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "origin"),
+    [
+        ("forwarded_from_user", "强 李"),
+        ("forwarded_from_hidden", "Li Q."),
+        ("forwarded_from_channel", "Shop news"),
+        ("forwarded_before_2024", "强 李"),
+        ("text", ""),
+    ],
+)
+def test_a_forwarded_message_says_who_said_it_first(name: str, origin: str) -> None:
+    assert message(name).forwarded_from == origin
+
+
+@pytest.mark.parametrize("origin", [5, [], {}, {"type": "telepathy"}, {"sender_user": 7}, "user"])
+def test_a_forward_of_an_unknown_kind_is_still_nobodys_own_words(origin: Any) -> None:
+    update = json.loads((PAYLOADS / "start.json").read_text())
+    update["message"]["forward_origin"] = origin
+
+    found = an_adapter().decode(json.dumps(update).encode())[0].message
+
+    assert found is not None
+    assert (found.content, found.forwarded_from) == (Text("/start"), "?")
+
+
+def test_an_answer_keeps_the_words_it_is_about() -> None:
+    assert (message("reply_with_quote").reply_to, message("reply_with_quote").quote) == ("90", "订单2391在路上")
+    assert message("reply").quote == "Which one?"
+
+
+def test_the_notice_that_opened_a_topic_is_no_message_answered() -> None:
+    found = message("group_topic_first_words")
+
+    assert (found.topic, found.reply_to, found.quote) == ("55", "", "")
+
+
+def test_the_general_topic_is_none() -> None:
+    assert message("group_general_topic").topic == ""
+
+
+KEYS = (b"the secret key of this desk",)
+
+
+def started_with(payload: str, *, keys: tuple[bytes, ...] = KEYS) -> Content:
+    adapter = an_adapter()
+    adapter.trusts_links_of(keys)
+    update = json.loads((PAYLOADS / "start.json").read_text())
+    update["message"]["text"] = f"/start {payload}"
+    found = adapter.decode(json.dumps(update).encode())[0].message
+    assert found is not None
+    return found.content
+
+
+def test_a_signed_link_says_who_sent_the_customer() -> None:
+    payload = sign_link(DeepLink("campaign", "spring", START + timedelta(days=1)), KEYS, account="telegram/main")
+
+    assert started_with(payload) == Command("start", payload, "campaign", "spring")
+
+
+@pytest.mark.parametrize(
+    ("ends", "account", "keys"),
+    [
+        (timedelta(0), "telegram/main", KEYS),
+        (timedelta(days=1), "telegram/other", KEYS),
+        (timedelta(days=1), "telegram/main", (b"another desk's secret key",)),
+        (timedelta(days=1), "telegram/main", ()),
+    ],
+)
+def test_a_forged_or_expired_link_is_a_plain_start(ends: timedelta, account: str, keys: tuple[bytes, ...]) -> None:
+    payload = sign_link(DeepLink("customer", "7", START + ends), KEYS, account=account)
+
+    assert started_with(payload, keys=keys) == Command("start", payload)
 
 
 def test_a_command_for_another_bot_is_nobodys_turn_once_we_know_our_name() -> None:
@@ -239,7 +382,10 @@ JSON = st.recursive(
 NAMES = (
     "update_id message edited_message callback_query my_chat_member message_id from chat date text entities id type "
     "photo voice contact location venue data reply_markup inline_keyboard offset length is_topic_message "
-    "message_thread_id file_id width phone_number user_id latitude longitude new_chat_member status"
+    "message_thread_id file_id width phone_number user_id latitude longitude new_chat_member status "
+    "media_group_id forward_origin sender_user sender_chat forward_date reply_to_message quote message_reaction "
+    "new_reaction emoji user actor_chat migrate_to_chat_id migrate_from_chat_id poll options dice value web_app_data "
+    "caption caption_entities username is_bot poll_answer option_ids inline_query business_message checklist tasks"
 )
 FIELDS = st.sampled_from(NAMES.split())
 UPDATES = st.recursive(
@@ -251,30 +397,73 @@ UPDATES = st.recursive(
 def test_no_update_of_any_shape_raises(update: Any, update_id: int) -> None:
     body = {**update, "update_id": update_id} if isinstance(update, dict) else update
 
-    received = an_adapter(groups=True).decode(json.dumps(body).encode())[0]
+    received = in_groups().decode(json.dumps(body).encode())[0]
 
     assert received.message is not None or received.reason
 
 
-@given(name=st.sampled_from(sorted(path.stem for path in PAYLOADS.glob("*.json"))), noise=JSON, data=st.data())
-def test_a_true_update_with_any_field_spoilt_never_raises(name: str, noise: Any, data: st.DataObject) -> None:
-    update = json.loads((PAYLOADS / f"{name}.json").read_text())
+GIVEN = Path(os.environ.get("FRONTDESK_TEST_DATA", "/nowhere")) / "payloads" / "telegram"
+TRUE_UPDATES = [path.read_bytes() for folder in (PAYLOADS, GIVEN) for path in sorted(folder.glob("*.json"))]
+
+
+def check_readable_or_parked(received: Received) -> None:
+    assert received.message is not None or received.reason
+    if received.message is not None:
+        repr(received.message).encode("utf-8")
+        dump_json(dump_message(received.message, dump_content(received.message.content)))
+
+
+@given(raw=st.sampled_from(TRUE_UPDATES), noise=JSON, is_removed=st.booleans(), data=st.data())
+def test_a_true_update_with_any_field_spoilt_or_removed_never_raises(
+    raw: bytes, noise: Any, is_removed: bool, data: st.DataObject
+) -> None:
+    update = json.loads(raw)
     place = update
-    for _ in range(data.draw(st.integers(1, 4))):
+    for _ in range(data.draw(st.integers(1, 5))):
         keys = list(place) if isinstance(place, dict) else list(range(len(place)))
         if not keys:
             break
         key = data.draw(st.sampled_from(keys))
-        if not isinstance(place[key], dict | list):
-            place[key] = noise
+        if not isinstance(place[key], dict | list) or data.draw(st.booleans()):
+            if is_removed:
+                del place[key]
+            else:
+                place[key] = noise
             break
         place = place[key]
 
-    received = an_adapter().decode(json.dumps(update).encode())[0]
+    check_readable_or_parked(in_groups().decode(json.dumps(update).encode())[0])
 
-    assert received.message is not None or received.reason
-    if received.message is not None:
-        json.dumps(repr(received.message)).encode("utf-8")
+
+@given(raw=st.sampled_from(TRUE_UPDATES), data=st.data())
+def test_a_true_update_cut_short_or_written_twice_is_parked(raw: bytes, data: st.DataObject) -> None:
+    cut = data.draw(st.integers(0, len(raw.rstrip()) - 1))
+
+    assert in_groups().decode(raw[:cut])[0].message is None
+    assert in_groups().decode(raw + raw)[0].message is None
+
+
+@given(raw=st.sampled_from(TRUE_UPDATES), encoding=st.sampled_from(["utf-16", "gb18030", "utf-8-sig", "utf-32"]))
+def test_a_true_update_in_another_encoding_never_raises(raw: bytes, encoding: str) -> None:
+    check_readable_or_parked(in_groups().decode(raw.decode().encode(encoding))[0])
+
+
+@given(raw=st.sampled_from(TRUE_UPDATES), field=FIELDS, noise=JSON)
+def test_a_field_given_twice_never_raises(raw: bytes, field: str, noise: Any) -> None:
+    twice = raw.rstrip()[:-1] + f', "message": {json.dumps({field: noise})}, "message": {json.dumps(noise)}}}'.encode()
+
+    check_readable_or_parked(in_groups().decode(twice)[0])
+
+
+def test_an_entity_bomb_costs_no_time_and_no_meaning() -> None:
+    update = json.loads((PAYLOADS / "group_text.json").read_text())
+    entities = [{"type": "mention", "offset": at, "length": 10**12} for at in range(-5, 20_000)]
+    update["message"] |= {"text": "x" * 4096, "entities": entities}
+
+    found = in_groups().decode(json.dumps(update).encode())[0].message
+
+    assert found is not None
+    assert not found.wants_turn
 
 
 @given(body=st.binary(max_size=200))
