@@ -21,8 +21,10 @@ def goes_with_the_last(turn: Turn, memory: Memory) -> bool:
 
 
 def own_words_only(turn: Turn, decision: Decision) -> Decision:
-    """`decision`, unless a forwarded message would decide what we may send or who somebody is: then nothing changes and the customer is
-    asked to say it themselves. While an operator answers, what was forwarded changes nobody's record either.
+    """`decision`, unless it came from forwarded words and decides what we may send or who somebody is.
+
+    Then nothing changes and the customer is asked to say it themselves. While an operator answers, what was forwarded
+    changes nobody's record either.
     """
     if not turn.message.forwarded_from:
         return decision
