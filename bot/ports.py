@@ -315,9 +315,10 @@ class MediaLibrary(Protocol):
         ...
 
     async def find_upload(self, media_id: str, conversation_id: ConversationId) -> StoredFile:
-        """The file, when it was uploaded in this conversation (one visitor's own) and no message names it yet.
+        """The file, when it was uploaded in this conversation, which is one visitor's own.
 
         A message then carries it as `Media(file_id=media_id, …)`; its acceptance makes the file part of the message.
+        Found again afterwards, so that the message can be sent twice.
         Raises: NotFound for anything else, also for somebody else's file.
         """
         ...
@@ -398,6 +399,7 @@ class Encoder(Protocol):
 
 TOPIC_INBOX = "inbox"  # a conversation has unhandled messages
 TOPIC_OUTBOX = "outbox"  # something waits to be sent
+TOPIC_FILES = "files"  # a customer's file waits to be fetched from its vendor
 TOPIC_WEB = "web"  # a web conversation has something new to show: payload {"conversation_id", "events"?: [...]}
 
 

@@ -24,6 +24,7 @@ from crm_sync.tables import (
     customers,
     handoffs,
     identities,
+    media,
     messages,
     orders,
     outbox,
@@ -44,7 +45,7 @@ async def customer_record(database: Database, customer_id: CustomerId) -> dict[s
     """Everything known about a customer, JSON-safe, each section in order of time.
 
     Sections: customer, identities, conversations, messages (in and out, with delivery state), cases, orders, consents,
-    tasks, handoffs, timeline. Raises: CustomerNotFound.
+    tasks, handoffs, files, timeline. Raises: CustomerNotFound.
     """
     return await database.run(lambda conn: _record(conn, customer_id), read=True)
 
@@ -102,6 +103,7 @@ def _record(conn: Connection, customer_id: CustomerId) -> dict[str, Any]:
         "consents": _shown(conn, consents, consents.c.customer_id == customer_id),
         "tasks": _shown(conn, tasks, tasks.c.customer_id == customer_id),
         "handoffs": _shown(conn, handoffs, handoffs.c.conversation_id.in_(conversations_of(customer_id))),
+        "files": _files(conn, customer_id),
         "timeline": _timeline(conn, customer_id, said),
     }
 
@@ -109,6 +111,13 @@ def _record(conn: Connection, customer_id: CustomerId) -> dict[str, Any]:
 def _shown(conn: Connection, table: Table, condition: ColumnElement[bool]) -> list[dict[str, Any]]:
     rows = rows_as_dicts(conn, table, condition)
     return [{name: value for name, value in row.items() if name not in _NOT_SHOWN} for row in rows]
+
+
+def _files(conn: Connection, customer_id: CustomerId) -> list[dict[str, Any]]:
+    """What the customer sent and was sent, without what the store needs for itself."""
+    rows = rows_as_dicts(conn, media, media.c.conversation_id.in_(conversations_of(customer_id)))
+    shown = ("conversation_id", "message_id", "state", "reason", "kind", "mime", "size", "file_name", "created_at")
+    return [{"media_id": row["key"], **{name: row[name] for name in shown}} for row in rows]
 
 
 def _messages(conn: Connection, customer_id: CustomerId) -> list[dict[str, Any]]:

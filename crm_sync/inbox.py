@@ -17,7 +17,7 @@ from sqlalchemy import Connection, and_, bindparam, select, update
 
 from bot.errors import BotError, DedupeMismatch, StoreUnavailable
 from bot.ports import Clock
-from bot.types import Accepted, ConversationId, Event, InboxId, MessageId, Received
+from bot.types import Accepted, ConversationId, Event, InboxId, Media, MessageId, Received
 from crm_sync.addressing import Address, Place, find_or_create
 from crm_sync.arrival_notes import note_arrival
 from crm_sync.arrivals import Arrival, prepare
@@ -25,6 +25,7 @@ from crm_sync.channel_events import apply_event
 from crm_sync.codec import wire_event
 from crm_sync.columns import key_in
 from crm_sync.database import Database
+from crm_sync.media.arriving import ArrivedFile, FileSources, note_files
 from crm_sync.rows import new_ids
 from crm_sync.statements import Statement, insert_rows
 from crm_sync.tables import conversations, identities, inbox, messages
@@ -99,6 +100,7 @@ class SqlInbox:
 
     def __init__(self, database: Database, clock: Clock, fault: Callable[[str], None]) -> None:
         self._database, self._clock, self._fault = database, clock, fault
+        self.file_sources = FileSources()
         self._waiting: list[_Call] = []
         self._committing: asyncio.Task[None] | None = None
 
@@ -157,18 +159,20 @@ class SqlInbox:
 
     def _write(self, calls: Sequence[_Call], conn: Connection) -> None:
         now = self._clock.now()
-        _write_calls(conn, calls, now)
+        _write_calls(conn, calls, now, self.file_sources)
         self._fault("inbox.before_commit")
 
 
-def _write_calls(conn: Connection, calls: Sequence[_Call], now: datetime) -> None:
+def _write_calls(conn: Connection, calls: Sequence[_Call], now: datetime, sources: FileSources) -> None:
     everything = [arrival for call in calls for arrival in call.arrivals]
     # Locks the conversations first: whoever else holds the same key waits here, and then finds the row below.
     places = find_or_create(conn, [arrival.address for arrival in everything if arrival.address is not None], now)
     plan = _Plan(known=_known_rows(conn, everything))
     for call in calls:
         call.outcome = _add_to_plan(plan, call)
-    _insert(conn, plan, places, now)
+    files = _insert(conn, plan, places, now)
+    if files:
+        note_files(conn, files, sources, now)
     for call in calls:
         if call.outcome is None:
             call.outcome = [_accepted(plan, arrival) for arrival in call.arrivals]
@@ -219,9 +223,11 @@ def _accepted(plan: _Plan, arrival: Arrival) -> Accepted:
     return Accepted(accepted.inbox_id, accepted.conversation_id, accepted.message_id, accepted.seq, arrival.is_new)
 
 
-def _insert(conn: Connection, plan: _Plan, places: dict[Address, Place], now: datetime) -> None:
+def _insert(conn: Connection, plan: _Plan, places: dict[Address, Place], now: datetime) -> list[ArrivedFile]:
+    """The files that the new messages name."""
+    files: list[ArrivedFile] = []
     if not plan.fresh:
-        return
+        return files
     addressed = sum(arrival.address is not None for arrival in plan.fresh)
     inbox_ids = iter(new_ids(conn, inbox, len(plan.fresh)))
     message_ids = iter(new_ids(conn, messages, addressed))
@@ -245,6 +251,9 @@ def _insert(conn: Connection, plan: _Plan, places: dict[Address, Place], now: da
             message_rows.append(row)
             if arrival.edits:
                 edits.append((arrival, row))
+            elif isinstance(arrival.content, Media):
+                at = place.conversation_id
+                files.append(ArrivedFile(arrival.channel, arrival.account, at, message_id, arrival.content))
         inbox_rows.append(_inbox_row(arrival, place, inbox_id, message_id, now))
         plan.known[arrival.dedupe].accepted = Accepted(
             InboxId(inbox_id),
@@ -264,6 +273,7 @@ def _insert(conn: Connection, plan: _Plan, places: dict[Address, Place], now: da
     for arrival in plan.fresh:
         if arrival.address is not None:
             note_arrival(conn, arrival, places[arrival.address], now)
+    return files
 
 
 def _inbox_row(

@@ -15,18 +15,23 @@ import structlog
 
 from bot.engine import Engine, Worker
 from bot.errors import Misconfigured, ServiceError
-from bot.ports import TOPIC_INBOX, Clock, Inbox, RateTokens
-from bot.types import Accepted, Capabilities, OutMedia, OutPart, Received, RenderedReply
-from channels.base import ChannelAdapter
+from bot.ports import TOPIC_FILES, TOPIC_INBOX, Clock, Inbox, RateTokens
+from bot.types import Accepted, Capabilities, Media, OutMedia, OutPart, Received, RenderedReply
+from channels.base import ChannelAdapter, FetchesMedia
 from channels.delivery import Sender
 from channels.pacing import LocalRateTokens
 from channels.web import WebHub
 from config.settings import Settings
-from crm_sync.media import MediaLinks, SqlMediaLibrary, open_media_store
+from crm_sync.media.arriving import FileSources
+from crm_sync.media.library import SqlMediaLibrary
+from crm_sync.media.links import MediaLinks
+from crm_sync.media.stores import open_media_store
+from crm_sync.media.wanted import WantedFiles
 from crm_sync.store import SqlStore
 from frontdesk.clock import SystemClock
 from frontdesk.faults import no_fault
 from frontdesk.kits import Kit, build_kits
+from frontdesk.media_fetching import MediaFetcher
 from frontdesk.observing import ACCEPTED, LoggingObserver
 from frontdesk.pacing import RedisRateTokens, StoreRateTokens
 from frontdesk.runtimes import Runtimes, spare_what_stays
@@ -65,6 +70,10 @@ class Encoders:
         return self._adapters[channel].capabilities.direct
 
 
+def carries_file(received: Received) -> bool:
+    return received.message is not None and isinstance(received.message.content, Media)
+
+
 class NotifyingInbox:
     """The inbox the channels see: stores, counts, wakes the worker; and the points where a fault run kills us."""
 
@@ -75,6 +84,8 @@ class NotifyingInbox:
         accepted = await self._store.accept(received)
         if any(row.is_new for row in accepted):
             self._signals.publish(TOPIC_INBOX)
+        if any(row.is_new and carries_file(item) for item, row in zip(received, accepted, strict=True)):
+            self._signals.publish(TOPIC_FILES)
         for item, row in zip(received, accepted, strict=True):
             if row.is_new:
                 ACCEPTED.labels(item.channel).inc()
@@ -107,6 +118,7 @@ class App:
     signals: LocalSignals
     runtimes: Runtimes
     media: SqlMediaLibrary
+    fetcher: MediaFetcher
     inbox: Inbox
     kits: Sequence[Kit]
     adapters: Mapping[tuple[str, str], ChannelAdapter]
@@ -163,6 +175,8 @@ class App:
         media = build_media(settings, store, keys, clock, fault=fault)
         kits = build_kits(settings, store, media)
         adapters = {(kit.channel, account): adapter for kit in kits for account, adapter in kit.adapters.items()}
+        fetching = frozenset(place for place, adapter in adapters.items() if isinstance(adapter, FetchesMedia))
+        store.inbox.file_sources = FileSources(fetching, media.retention)
         store.know({adapter.channel: adapter.capabilities for adapter in adapters.values()})
         encoders = Encoders(list(adapters.values()), media.link)
         observer = LoggingObserver()
@@ -178,6 +192,7 @@ class App:
             signals=signals,
             runtimes=runtimes,
             media=media,
+            fetcher=MediaFetcher(WantedFiles(store.database, media, clock), media, adapters, signals, fault=fault),
             inbox=NotifyingInbox(store, signals, fault),
             kits=kits,
             adapters=adapters,
@@ -208,6 +223,7 @@ class App:
                 start("worker", self.worker.run)
         if "sender" in roles:
             start("sender", self.sender.run)
+            start("files", self.fetcher.run)
         if "scheduler" in roles:
             start("scheduler", self._housekeeping)
 

@@ -25,7 +25,7 @@ MESSAGE_POINTS = (
     "outbox.before_finish",
     "outbox.after_finish",
 )
-FILE_POINTS = ("media.before_bytes", "media.after_bytes", "media.bytes_deleted")
+FILE_POINTS = ("media.before_bytes", "media.after_bytes", "media.bytes_deleted", "media.before_fetch", "media.fetched")
 FAULT_POINTS = (*MESSAGE_POINTS, *FILE_POINTS)
 
 

@@ -13,7 +13,7 @@ from starlette.routing import BaseRoute, Route
 
 from bot.errors import NotFound, SignatureInvalid
 from bot.ports import StoredFile
-from crm_sync.media import SqlMediaLibrary
+from crm_sync.media.library import SqlMediaLibrary
 from crm_sync.media.links import LinkExpired
 
 SAFE_HEADERS: Final[Mapping[str, str]] = {

@@ -8,7 +8,9 @@ from typing import Any
 from bot.errors import ServiceUnavailable
 from bot.ports import MediaStore
 from config.settings import MediaSettings
-from crm_sync.media import MediaLinks, SqlMediaLibrary, open_media_store
+from crm_sync.media.library import SqlMediaLibrary
+from crm_sync.media.links import MediaLinks
+from crm_sync.media.stores import open_media_store
 from crm_sync.store import SqlStore
 from tests.store_steps import SetClock
 

@@ -27,10 +27,6 @@ _MODES: Final = {"WEBP": ("RGB", "RGBA"), "GIF": ("L", "P")}  # that the format 
 _DAMAGED: Final = (OSError, UnidentifiedImageError, ValueError, TypeError, SyntaxError, EOFError, IndexError, KeyError)
 
 
-def is_picture(file_type: FileType) -> bool:
-    return file_type in _FORMATS
-
-
 def written_anew(content: bytes, file_type: FileType) -> bytes:
     """The same picture, upright, in the same format, with no metadata at all. Slow: run it in a thread.
 

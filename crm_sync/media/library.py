@@ -21,7 +21,7 @@ from bot.ports import Clock, MediaStore, StoredFile
 from bot.types import ConversationId
 from config.settings import MediaSettings
 from crm_sync.database import Database
-from crm_sync.media import images, rows
+from crm_sync.media import rows
 from crm_sync.media.content import FileType, type_of
 from crm_sync.media.file_names import clean_file_name
 from crm_sync.media.links import KEY, MediaLinks
@@ -92,7 +92,7 @@ class SqlMediaLibrary:
         facts, now = prepared.facts(), self._clock.now()
         expires_at = now + (rows.UPLOAD_LASTS if is_upload else self.retention)
         if not await self._database.run(lambda conn: rows.finish(conn, key, facts, now, expires_at=expires_at)):
-            await self._take_back(key)
+            await self.take_back(key)
             raise ServiceUnavailable("media library", "the file was swept or erased while it was written")
         log.info("file_stored", mime=prepared.file_type.mime, size=len(prepared.content))
         return StoredFile(key, facts["mime"], facts["size"], facts["file_name"], facts["kind"], facts["sha256"])
@@ -103,9 +103,11 @@ class SqlMediaLibrary:
             raise FileRefused("too_large", f"the file is larger than {self._settings.max_bytes} bytes")
         file_type = await asyncio.to_thread(type_of, content, file_name)
         await self._scanner.look(content)
-        if images.is_picture(file_type):
+        if file_type.kind == "image":
+            from crm_sync.media.images import written_anew  # Pillow costs memory that a desk without pictures keeps
+
             async with self._unpacking:
-                content = await asyncio.to_thread(images.written_anew, content, file_type)
+                content = await asyncio.to_thread(written_anew, content, file_type)
         digest = await asyncio.to_thread(hashlib.sha256, content)
         return Prepared(content, file_type, clean_file_name(file_name, file_type), digest.hexdigest())
 
@@ -140,7 +142,7 @@ class SqlMediaLibrary:
     async def find_upload(self, media_id: str, conversation_id: ConversationId) -> StoredFile:
         """See `bot.ports.MediaLibrary`."""
         row = rows.found(await self.row(media_id))
-        if row.conversation_id != conversation_id or not row.is_waiting_upload:
+        if row.conversation_id != conversation_id or not row.is_upload:
             raise NotFound("no such file")
         return row.file
 
@@ -176,14 +178,19 @@ class SqlMediaLibrary:
         count = 0
         while batch := await self._database.run(rows.to_delete, read=True):
             for key in batch:
-                await self._take_back(key)
+                await self._delete(key)
             count += len(batch)
         return count
 
     async def close(self) -> None:
         await self.store.close()
 
-    async def _take_back(self, key: str) -> None:
+    async def take_back(self, key: str) -> None:
+        """Nothing lies under `key` any more, unless its row says that it is stored after all."""
+        await self._database.run(lambda conn: rows.abandon(conn, key))
+        await self._delete(key)
+
+    async def _delete(self, key: str) -> None:
         await self.store.delete(key)
         self._fault("media.bytes_deleted")
         await self._database.run(lambda conn: rows.deleted(conn, key))

@@ -34,7 +34,7 @@ class MediaRow:
     file: StoredFile
     state: str
     conversation_id: ConversationId | None
-    is_waiting_upload: bool
+    is_upload: bool
 
 
 def find(conn: Connection, key: str) -> MediaRow | None:
@@ -42,11 +42,16 @@ def find(conn: Connection, key: str) -> MediaRow | None:
     if row is None:
         return None
     return MediaRow(
-        StoredFile(row.key, row.mime, row.size or 0, row.file_name, row.kind, row.sha256),
+        StoredFile(row.key, row.mime, row.size or 0, row.file_name, _shown_as(row.mime), row.sha256),
         row.state,
         row.conversation_id,
-        row.is_upload and row.message_id is None,
+        row.is_upload,
     )
+
+
+def _shown_as(mime: str) -> str:
+    kind = mime.partition("/")[0]
+    return kind if kind in ("image", "audio", "video") else "document"
 
 
 def reserve(

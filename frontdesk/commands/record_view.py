@@ -14,7 +14,7 @@ Column = tuple[str, Callable[[Row], object]]
 
 
 def show_record(record: Mapping[str, Any], timezone: str) -> None:
-    """Print profile, identities, conversations, messages, cases, orders, consents, tasks, handoffs and timeline.
+    """Print profile, identities, conversations, messages, cases, orders, consents, tasks, handoffs, files and timeline.
 
     Times are shown in `timezone` (IANA name).
     """
@@ -85,6 +85,16 @@ def show_record(record: Mapping[str, Any], timezone: str) -> None:
             ("due", at("due_at")),
         ),
         "handoffs": (("reason", plain("reason")), ("urgency", plain("urgency")), ("requested", at("requested_at"))),
+        "files": (
+            ("at", at("created_at")),
+            ("kind", plain("kind")),
+            ("name", plain("file_name")),
+            ("type", plain("mime")),
+            ("bytes", plain("size")),
+            ("state", plain("state")),
+            ("why", plain("reason")),
+            ("link", plain("link")),
+        ),
         "timeline": (("at", at("at")), ("what", plain("kind")), ("summary", plain("summary"))),
     }
     for section, columns in sections.items():

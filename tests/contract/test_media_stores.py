@@ -19,8 +19,8 @@ from pydantic import SecretStr
 from bot.errors import Misconfigured, NotFound, ServiceUnavailable
 from bot.ports import MediaStore
 from config.settings import MediaSettings
-from crm_sync.media import open_media_store
 from crm_sync.media.local import LocalMediaStore
+from crm_sync.media.stores import open_media_store
 
 BUCKET = "frontdesk-files"
 

@@ -10,7 +10,7 @@ import pytest
 from starlette.applications import Starlette
 
 from bot.ports import StoredFile
-from crm_sync.media import SqlMediaLibrary
+from crm_sync.media.library import SqlMediaLibrary
 from crm_sync.store import SqlStore
 from frontdesk.media_routes import asked_part, media_routes
 from tests import media_files
