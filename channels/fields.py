@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any, TypeGuard
 
 import orjson
@@ -15,23 +16,50 @@ Fields = Mapping[str, Any]
 
 
 def read_json(body: bytes) -> Any:
-    """The JSON document in `body`. Raises: PayloadInvalid."""
+    """The JSON document in `body`; nothing in it is something a store could not take. Raises: PayloadInvalid."""
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
         # Half a surrogate pair, escaped, is refused by orjson though the rest is readable: a customer waits behind it.
         try:
-            return json.loads(body.decode("utf-8"), parse_constant=_refuse_constant)
+            return _storable(json.loads(body.decode("utf-8"), parse_constant=_refuse_constant))
         except (ValueError, RecursionError):
             raise PayloadInvalid("not JSON") from None
 
 
 def write_json(document: Any) -> bytes:
-    """Its JSON; halves of surrogate pairs leave as the escapes they came as."""
+    """Its JSON; half a surrogate pair leaves as the escape it came as."""
     try:
         return orjson.dumps(document)
-    except orjson.JSONEncodeError:  # also a number beyond 64 bits
+    except orjson.JSONEncodeError:
         return json.dumps(document).encode()
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def time_of(unix_s: Any, now: Callable[[], datetime] = utc_now) -> datetime:
+    """The vendor's clock; ours where it gave no usable time."""
+    if is_number(unix_s) and 0 < unix_s < 253_402_300_800:  # year 10000
+        return datetime.fromtimestamp(unix_s, UTC)
+    return now()
+
+
+def _storable(found: Any) -> Any:
+    """`found` without halves of surrogate pairs, infinities and numbers beyond 64 bits, as orjson would have it."""
+    match found:
+        case dict():
+            return {whole(name): _storable(value) for name, value in found.items()}
+        case list():
+            return [_storable(value) for value in found]
+        case str():
+            return whole(found)
+        case int() if not -(2**63) <= found < 2**63:
+            return str(found)
+        case float() if not math.isfinite(found):
+            return None
+    return found
 
 
 def _refuse_constant(name: str) -> Any:
@@ -43,6 +71,12 @@ def object_in(fields: Fields, name: str) -> Fields:
     if not isinstance(found, dict):
         raise PayloadInvalid(f"{name} is missing or no object")
     return found
+
+
+def part_in(fields: Fields, name: str) -> Fields:
+    """The object of this name; empty when there is none."""
+    found = fields.get(name)
+    return found if isinstance(found, dict) else {}
 
 
 def text_in(fields: Fields, name: str) -> str:

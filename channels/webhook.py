@@ -6,11 +6,14 @@ acknowledged and what comes back is the same for all.
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import hmac
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 import structlog
+from pydantic import SecretStr
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -28,7 +31,7 @@ Adapter = TypeVar("Adapter", bound=ChannelAdapter)
 Headers = Mapping[str, str]
 
 
-def _nothing(*_: object) -> None:
+def nothing(*_: object) -> None:
     return None
 
 
@@ -38,9 +41,9 @@ def webhook_routes(
     inbox: Inbox,
     max_body_bytes: int,
     *,
-    admit: Callable[[Adapter, Headers], None] = _nothing,
-    verify: Callable[[Adapter, Headers, bytes], None] = _nothing,
-    stored: Callable[[Adapter, Received], None] = _nothing,
+    admit: Callable[[Adapter, Headers], None] = nothing,
+    verify: Callable[[Adapter, Headers, bytes], None] = nothing,
+    stored: Callable[[Adapter, Received], None] = nothing,
 ) -> list[Route]:
     """POST /channels/{channel}/{account} over these accounts.
 
@@ -88,6 +91,19 @@ async def read_body(request: Request, limit: int) -> bytes | None:
     return bytes(body)
 
 
+def check_signature(given: str, expected: bytes) -> None:
+    """`given`, from a header or the address, is `expected`; compared in constant time. Raises: SignatureInvalid."""
+    # As bytes, because compare_digest refuses strings that are not ASCII.
+    if not hmac.compare_digest(given.encode("utf-8", "surrogateescape"), expected):
+        raise SignatureInvalid("the signature is missing or wrong")
+
+
+def check_hmac(given: str, secret: SecretStr, body: bytes) -> None:
+    """`given` is the HMAC-SHA256 of the raw body in base64. Raises: SignatureInvalid."""
+    digest = hmac.new(secret.get_secret_value().encode(), body, hashlib.sha256).digest()
+    check_signature(given, base64.b64encode(digest))
+
+
 def decoded(adapter: ChannelAdapter, body: bytes) -> Sequence[Received]:
     """What is in the proven `body`; where nothing can be read, the whole of it as one parked payload."""
     try:
@@ -102,7 +118,7 @@ def parked(channel: str, account: str, raw: bytes, reason: str, key: str = "") -
 
 
 async def store(
-    adapter: ChannelAdapter, inbox: Inbox, received: Sequence[Received], stored: Callable[[Received], None] = _nothing
+    adapter: ChannelAdapter, inbox: Inbox, received: Sequence[Received], stored: Callable[[Received], None] = nothing
 ) -> Response:
     """200 once all of it is committed; 503 when the store cannot."""
     for item in received:

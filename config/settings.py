@@ -102,10 +102,24 @@ class WecomSettings(AccountSettings):
     timeout_s: float = Field(10.0, gt=0)
 
 
+class LineSettings(AccountSettings):
+    """A LINE Official Account with the Messaging API."""
+
+    secret: SecretStr = Field(min_length=1)  # channel secret, signs webhooks
+    token: SecretStr = Field(min_length=1)  # channel access token (long-lived)
+    api_base_url: str = "https://api.line.me"
+    data_base_url: str = "https://api-data.line.me"  # customers' files
+    groups: bool = False  # answer in groups and rooms; off: their messages are stored and ignored
+    # So long after an event its reply token may carry one answer for free (LINE promises about a minute); 0: never.
+    reply_token_s: float = Field(45.0, ge=0, le=55)
+    timeout_s: float = Field(10.0, gt=0)
+
+
 class ChannelsSettings(_Section):
     telegram: dict[str, TelegramSettings] = Field(default_factory=dict)
     wechat: dict[str, WechatSettings] = Field(default_factory=dict)
     wecom: dict[str, WecomSettings] = Field(default_factory=dict)
+    line: dict[str, LineSettings] = Field(default_factory=dict)
     web: dict[str, WebSettings] = Field(default_factory=dict)
 
     @field_validator("*", mode="before")

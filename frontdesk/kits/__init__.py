@@ -55,4 +55,8 @@ def build_kits(settings: Settings, store: SqlStore | None, media: MediaLibrary |
         from frontdesk.kits.telegram import TelegramKit
 
         kits.append(TelegramKit(settings))
+    if settings.channels.line:
+        from frontdesk.kits.line import line_kit
+
+        kits.append(line_kit(settings))
     return kits

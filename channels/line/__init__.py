@@ -1,0 +1,1 @@
+"""LINE: signed webhook events to bot.types, replies to Messaging API calls."""

@@ -1,0 +1,56 @@
+"""An OutPart as the messages of one Messaging API call, built from the official SDK's types."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from linebot.v3.messaging import models as line
+
+from bot.types import Card, OutPart, ReplyButton
+
+ASKS = {
+    "date": line.DatetimePickerAction(label="📅", data="date", mode="date"),
+    "location": line.LocationAction(label="📍"),
+}
+
+
+def messages_of(part: OutPart, link: Callable[[str], str]) -> list[line.Message]:
+    """Pictures, cards, words; quick replies hang on the last. LINE loads pictures over https only, others become their
+    address."""
+    pictures = [part.image_url] if part.image_url else []
+    pictures += [file.url or link(file.media_id) for file in part.media]
+    messages: list[line.Message] = [_picture(url) for url in pictures]
+    if part.cards:
+        titles = " · ".join(card.title for card in part.cards)[:400] or "…"  # what notifications show
+        cards = line.FlexCarousel(contents=[_bubble(card) for card in part.cards])
+        messages.append(line.FlexMessage(alt_text=titles, contents=cards))
+    if part.text:
+        messages.append(line.TextMessage(text=part.text))
+    actions = [_action(button) for button in part.buttons] + ([ASKS[part.ask]] if part.ask in ASKS else [])
+    if messages and actions:
+        messages[-1].quick_reply = line.QuickReply(items=[line.QuickReplyItem(action=action) for action in actions])
+    return messages
+
+
+def _picture(url: str) -> line.Message:
+    is_shown = url.startswith("https://")
+    return (
+        line.ImageMessage(original_content_url=url, preview_image_url=url) if is_shown else line.TextMessage(text=url)
+    )
+
+
+def _action(button: ReplyButton) -> line.Action:
+    return line.PostbackAction(label=button.label, data=button.value, display_text=button.label)
+
+
+def _bubble(card: Card) -> line.FlexBubble:
+    body = [line.FlexText(text=text, wrap=True) for text in (card.title or "…", card.text) if text]
+    actions = [_action(button) for button in card.buttons]
+    actions += [line.URIAction(label="↗", uri=card.url)] if card.url.startswith("https://") else []
+    buttons = [line.FlexButton(action=action) for action in actions]
+    has_picture = card.image_url.startswith("https://")
+    return line.FlexBubble(
+        hero=line.FlexImage(url=card.image_url, size="full", aspect_mode="cover") if has_picture else None,
+        body=line.FlexBox(layout="vertical", contents=body),
+        footer=line.FlexBox(layout="vertical", contents=buttons) if buttons else None,
+    )
