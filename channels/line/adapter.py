@@ -20,7 +20,6 @@ from channels.webhook import check_hmac
 from config.settings import LineSettings
 
 MAX_TOKENS = 10_000
-TYPING_S = 20  # 5 to 60 in steps of 5; ends with our next message
 CAPABILITIES = Capabilities(
     channel=CHANNEL,
     max_text=5000,
@@ -106,8 +105,8 @@ class LineAdapter:
         return await self._data.fetch(f"/v2/bot/message/{quote(file_id, safe='')}/content", max_bytes=max_bytes)
 
     async def send_typing(self, chat_id: str, topic: str = "") -> None:
-        if chat_id.startswith("U"):  # not shown in groups
-            await self._api.courtesy("/v2/bot/chat/loading/start", {"chatId": chat_id, "loadingSeconds": TYPING_S})
+        if chat_id.startswith("U"):  # groups show nothing
+            await self._api.courtesy("/v2/bot/chat/loading/start", {"chatId": chat_id, "loadingSeconds": 20})
 
     async def examine(self, *, public_url: str, repair: bool) -> Sequence[Finding]:
         return await examine(self._api.ask, self.account, public_url, repair=repair)

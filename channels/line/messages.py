@@ -15,11 +15,11 @@ ASKS = {
 
 
 def messages_of(part: OutPart, link: Callable[[str], str]) -> list[line.Message]:
-    """Pictures, cards, words; quick replies hang on the last. LINE loads pictures over https only, others become their
-    address."""
-    pictures = [part.image_url] if part.image_url else []
-    pictures += [file.url or link(file.media_id) for file in part.media]
-    messages: list[line.Message] = [_picture(url) for url in pictures]
+    """Pictures, cards, words; quick replies hang on the last. `link` gives the public address of a file of ours."""
+    messages: list[line.Message] = [_picture(part.image_url)] if part.image_url else []
+    for file in part.media:
+        messages.append(_picture(file.url or link(file.media_id)))
+        messages += [line.TextMessage(text=file.caption)] if file.caption else []
     if part.cards:
         titles = " · ".join(card.title for card in part.cards)[:400] or "…"  # what notifications show
         cards = line.FlexCarousel(contents=[_bubble(card) for card in part.cards])
@@ -33,7 +33,7 @@ def messages_of(part: OutPart, link: Callable[[str], str]) -> list[line.Message]
 
 
 def _picture(url: str) -> line.Message:
-    is_shown = url.startswith("https://")
+    is_shown = url.startswith("https://")  # LINE loads from nowhere else
     return (
         line.ImageMessage(original_content_url=url, preview_image_url=url) if is_shown else line.TextMessage(text=url)
     )
@@ -44,11 +44,12 @@ def _action(button: ReplyButton) -> line.Action:
 
 
 def _bubble(card: Card) -> line.FlexBubble:
-    body = [line.FlexText(text=text, wrap=True) for text in (card.title or "…", card.text) if text]
-    actions = [_action(button) for button in card.buttons]
-    actions += [line.URIAction(label="↗", uri=card.url)] if card.url.startswith("https://") else []
-    buttons = [line.FlexButton(action=action) for action in actions]
     has_picture = card.image_url.startswith("https://")
+    words = (card.title or "…", card.text, "" if has_picture else card.image_url)
+    body = [line.FlexText(text=text, wrap=True) for text in words if text]
+    actions = [_action(button) for button in card.buttons]
+    actions += [line.URIAction(label="↗", uri=card.url)] if card.url else []
+    buttons = [line.FlexButton(action=action) for action in actions]
     return line.FlexBubble(
         hero=line.FlexImage(url=card.image_url, size="full", aspect_mode="cover") if has_picture else None,
         body=line.FlexBox(layout="vertical", contents=body),

@@ -58,5 +58,5 @@ def build_kits(settings: Settings, store: SqlStore | None, media: MediaLibrary |
     if settings.channels.line:
         from frontdesk.kits.line import line_kit
 
-        kits.append(line_kit(settings))
+        kits.append(line_kit(settings, media))
     return kits

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from bot.ports import MediaLibrary
 from channels.line.adapter import LineAdapter
 from config.settings import Settings
 from frontdesk.kits.webhook import WebhookKit
 
 
-def line_kit(settings: Settings) -> WebhookKit[LineAdapter]:
-    adapters = {account: LineAdapter(account, section) for account, section in settings.channels.line.items()}
+def line_kit(settings: Settings, media: MediaLibrary | None) -> WebhookKit[LineAdapter]:
+    link = media.link if media else str
+    adapters = {account: LineAdapter(account, its, link=link) for account, its in settings.channels.line.items()}
     return WebhookKit("line", adapters, verify=LineAdapter.verify, stored=LineAdapter.remember)
