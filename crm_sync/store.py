@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 
 from bot.errors import StoreUnavailable
-from bot.ports import Claimed, Clock, Committed, StoredFile, TurnsCommit
+from bot.ports import Claimed, Clock, Committed, TurnsCommit
 from bot.types import Accepted, Capabilities, ConversationId, CustomerId, Identity, InboxId, Need, Received
 from crm_sync import claims, deployment, links, models, outbox, schema, staff, web_reads, web_uploads
 from crm_sync.customers import turn_of
@@ -163,31 +163,25 @@ class SqlStore:
         """The customer has seen everything up to `seq`; never goes back."""
         await self.database.run(lambda conn: web_reads.mark_read(conn, conversation_id, seq), durable=False)
 
-    async def find_upload(self, identity: Identity, client_id: str, sha256: str) -> StoredFile | None:
-        """What this visitor uploaded under this id. Raises: DedupeMismatch when it was another file."""
+    async def find_web_upload(self, identity: Identity, client_id: str, sha256: str) -> str | None:
+        """The media id of what this visitor uploaded under this id. Raises: DedupeMismatch when it was another file."""
         return await self.database.run(
             lambda conn: web_uploads.find_upload(conn, identity, client_id, sha256), read=True
         )
 
-    async def note_upload(
-        self,
-        identity: Identity,
-        client_id: str,
-        sha256: str,
-        *,
-        file: StoredFile,
-        conversation_id: ConversationId,
-    ) -> StoredFile:
-        """The visitor's file has this id; the first when the same came twice at once. Raises: DedupeMismatch."""
+    async def note_web_upload(
+        self, identity: Identity, client_id: str, sha256: str, *, media_id: str, conversation_id: ConversationId
+    ) -> str:
+        """The visitor's file has this id; the first one's when the same came twice at once. Raises: DedupeMismatch."""
         now = self._clock.now()
         return await self.database.run(
             lambda conn: web_uploads.note_upload(
-                conn, identity, client_id, sha256, file=file, conversation_id=conversation_id, now=now
+                conn, identity, client_id, sha256, media_id=media_id, conversation_id=conversation_id, now=now
             )
         )
 
-    async def use_upload(self, identity: Identity, media_id: str, message_id: str) -> StoredFile | None:
-        """The visitor's own file, part of this message from now on; None when it is not theirs or used elsewhere."""
+    async def use_web_upload(self, identity: Identity, media_id: str, message_id: str) -> bool:
+        """The visitor's own file is part of this message from now on; False when it is not theirs or used elsewhere."""
         return await self.database.run(lambda conn: web_uploads.use_upload(conn, identity, media_id, message_id))
 
     async def offer_link(self, identity: Identity, channel: str, token: str) -> None:

@@ -7,15 +7,14 @@ from datetime import datetime
 from sqlalchemy import Connection, and_, insert, select, update
 
 from bot.errors import DedupeMismatch
-from bot.ports import StoredFile
 from bot.types import ConversationId, Identity
 from crm_sync.columns import digest_key
-from crm_sync.tables import media, web_uploads
+from crm_sync.tables import web_uploads
 from crm_sync.web_reads import find_conversation
 
 
-def find_upload(conn: Connection, identity: Identity, client_id: str, sha256: str) -> StoredFile | None:
-    """What this visitor uploaded under this id; None when there is nothing yet.
+def find_upload(conn: Connection, identity: Identity, client_id: str, sha256: str) -> str | None:
+    """The media id of what this visitor uploaded under this id; None when there is nothing yet.
 
     Raises: DedupeMismatch when it was another file.
     """
@@ -26,7 +25,7 @@ def find_upload(conn: Connection, identity: Identity, client_id: str, sha256: st
         return None
     if row.sha256 != sha256:
         raise DedupeMismatch("another file was uploaded under this id")
-    return _file(conn, row.media_key)
+    return str(row.media_key)
 
 
 def note_upload(
@@ -35,11 +34,11 @@ def note_upload(
     client_id: str,
     sha256: str,
     *,
-    file: StoredFile,
+    media_id: str,
     conversation_id: ConversationId,
     now: datetime,
-) -> StoredFile:
-    """The visitor's file has this id; the one that was first when the same was uploaded twice at once.
+) -> str:
+    """The visitor's file has this id; the media id of the first one when the same was uploaded twice at once.
 
     Raises: DedupeMismatch when the first was another file.
     """
@@ -50,19 +49,17 @@ def note_upload(
         insert(web_uploads),
         {
             "key": _key(identity, client_id),
-            "media_key": file.media_id,
+            "media_key": media_id,
             "conversation_id": conversation_id,
             "sha256": sha256,
             "at": now,
         },
     )
-    return file
+    return media_id
 
 
-def use_upload(conn: Connection, identity: Identity, media_id: str, message_id: str) -> StoredFile | None:
-    """The visitor's own file, which belongs to this message from now on; None when it is not theirs, already part of
-    another message, or gone.
-    """
+def use_upload(conn: Connection, identity: Identity, media_id: str, message_id: str) -> bool:
+    """The visitor's own file belongs to this message from now on; False when it is not theirs, or another's already."""
     conversation_id = find_conversation(conn, identity)
     used_by = digest_key(message_id)
     free = and_(
@@ -70,18 +67,8 @@ def use_upload(conn: Connection, identity: Identity, media_id: str, message_id: 
         web_uploads.c.conversation_id == conversation_id,
         web_uploads.c.used_by.in_(("", used_by)),
     )
-    taken = conn.execute(update(web_uploads).where(free).values(used_by=used_by)).rowcount
-    return _file(conn, media_id) if taken else None
+    return conn.execute(update(web_uploads).where(free).values(used_by=used_by)).rowcount == 1
 
 
 def _key(identity: Identity, client_id: str) -> str:
     return digest_key(identity.channel, identity.account, identity.external_id, client_id)
-
-
-def _file(conn: Connection, media_id: str) -> StoredFile | None:
-    row = conn.execute(
-        select(media.c.key, media.c.mime, media.c.size, media.c.file_name).where(
-            media.c.key == media_id, media.c.state == "stored"
-        )
-    ).first()
-    return None if row is None else StoredFile(row.key, row.mime, row.size or 0, row.file_name)

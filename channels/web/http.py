@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import structlog
 from starlette.types import Receive, Scope, Send
 
-from bot.errors import BotError, DedupeMismatch, RateLimited, ServiceError
+from bot.errors import BotError, DedupeMismatch, FileRefused, RateLimited, ServiceError
 from channels.web.wire import Refused
 from config.settings import WebSettings
 
@@ -26,10 +26,11 @@ JSON_HEADERS: Headers = [
     (b"x-content-type-options", b"nosniff"),
 ]
 _PREFLIGHT: Headers = [
-    (b"access-control-allow-headers", b"authorization, content-type, last-event-id"),
+    (b"access-control-allow-headers", b"authorization, content-type, last-event-id, x-upload-id, x-file-name"),
     (b"access-control-max-age", b"7200"),  # Chromium keeps a preflight for two hours at most
 ]
 _RETRY_AFTER_S = 2
+_FILE_STATUS = {"too_large": 413, "kind": 415, "too_many": 429}
 # A body that is too large is still read up to here, thrown away: a client that is cut off while it writes may never
 # read the refusal.
 MAX_DISCARDED = 8_000_000
@@ -72,10 +73,17 @@ class Call:
     cors: Headers
     max_body_bytes: int
 
+    @property
+    def bearer(self) -> str:
+        """The token of the Authorization header, "" without one."""
+        scheme, _, token = self.headers.get(b"authorization", b"").partition(b" ")
+        return token.strip().decode("latin-1") if scheme.lower() == b"bearer" else ""
+
     async def body(self) -> bytes:
         """The whole body; raises Refused 413 when it is larger than allowed."""
         announced = self.headers.get(b"content-length", b"0")
-        if not announced.isdigit() or int(announced) > MAX_DISCARDED:
+        discarded = max(MAX_DISCARDED, self.max_body_bytes)
+        if not announced.isdigit() or int(announced) > discarded:
             raise self._too_large()
         chunks: list[bytes] = []
         size = 0
@@ -87,7 +95,7 @@ class Call:
             size += len(chunk)
             if size <= self.max_body_bytes:
                 chunks.append(chunk)
-            elif size > MAX_DISCARDED:
+            elif size > discarded:
                 raise self._too_large()
             if not message.get("more_body"):
                 break
@@ -178,6 +186,8 @@ def refusal_for(error: BotError) -> Refused | None:
         return error
     if isinstance(error, DedupeMismatch):
         return Refused(409, "id_reused", "another message was already sent under this id")
+    if isinstance(error, FileRefused):
+        return Refused(_FILE_STATUS.get(error.code, 422), f"file_{error.code}", "this file is not taken")
     if isinstance(error, ServiceError):
         wait_s = max(1, round(error.retry_after_s)) if isinstance(error, RateLimited) else _RETRY_AFTER_S
         log.error("web_request_not_served", service=error.service, error=type(error).__name__)

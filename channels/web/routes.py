@@ -165,7 +165,7 @@ class WebChat:
             user, name = self._signed_in(call, document)
             session = Session(call.account, user, expires_at, name, language)
         elif b"authorization" in call.headers:
-            old = self.session(bearer(call), call.account)
+            old = self.session(call.bearer, call.account)
             session = Session(call.account, old.user, expires_at, old.name, language or old.language)
         else:
             session = Session(call.account, new_visitor(), expires_at, "", language)
@@ -173,24 +173,24 @@ class WebChat:
         await call.answer(200, orjson.dumps(answer))
 
     async def post_message(self, call: Call) -> None:
-        session = self.session(bearer(call), call.account)
+        session = self.session(call.bearer, call.account)
         received = read_message(await call.json_body(), session, self.clock.now())
         accepted = await self.accept(received)
         message = received.message
         await call.answer(202, orjson.dumps({"id": message and message.vendor_message_id, "seq": accepted.seq}))
 
     async def post_read(self, call: Call) -> None:
-        session = self.session(bearer(call), call.account)
+        session = self.session(call.bearer, call.account)
         await self.mark_read(session, read_seq(read_object(await call.json_body()).get("seq")))
         await call.answer(204)
 
     async def post_typing(self, call: Call) -> None:
-        await self.show_typing(self.session(bearer(call), call.account))
+        await self.show_typing(self.session(call.bearer, call.account))
         await call.answer(204)
 
     async def get_events(self, call: Call) -> None:
         """Server-sent events from `after` (or Last-Event-ID) on, until the client goes, the token ends or we stop."""
-        session = self.session(bearer(call), call.account)
+        session = self.session(call.bearer, call.account)
         query = parse_qs(call.scope["query_string"].decode("latin-1"), keep_blank_values=True)
         after = read_after(query.get("after", [call.headers.get(b"last-event-id", b"").decode("latin-1")])[-1])
         stream = await self.open_stream(session, after)
@@ -239,12 +239,6 @@ class WebChat:
         except SignatureInvalid as exc:
             raise Refused(403, "identity_refused", str(exc)) from exc
         return f"{WEB_SIGNED_IN}{user}", name
-
-
-def bearer(call: Call) -> str:
-    """The token of the Authorization header, "" without one."""
-    scheme, _, token = call.headers.get(b"authorization", b"").partition(b" ")
-    return token.strip().decode("latin-1") if scheme.lower() == b"bearer" else ""
 
 
 def has_body(call: Call) -> bool:
