@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol, runtime_checkable
 
 from bot.types import Capabilities, Outbound, OutPart, Receipt, Received, RenderedReply
@@ -65,6 +66,15 @@ class FetchesMedia(Protocol):
 class ShowsTyping(Protocol):
     async def send_typing(self, chat_id: str, topic: str = "") -> None:
         """The customer sees for a moment that an answer is coming. Best effort, never raises."""
+        ...
+
+
+@runtime_checkable
+class OpensWithPayload(Protocol):
+    """A chat with us can be opened by a link or code that tells us what it carries (`channels/deep_links.py`)."""
+
+    async def opening_address(self, payload: str, expires_at: datetime) -> str:
+        """An https address that leads there; whoever opens it arrives with `payload`. Raises: what `send` raises."""
         ...
 
 

@@ -5,6 +5,7 @@ Names are public: `FRONTDESK_` plus the field, `__` for nesting. Accounts are lo
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -25,6 +26,15 @@ ACCOUNT_NAME = re.compile(r"^[a-z0-9-]{1,40}$")
 
 def _comma_list(value: Any) -> Any:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _json_text(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value) if value.strip() else ()
+    except ValueError as exc:
+        raise ValueError("must be a JSON list") from exc
 
 
 CommaList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_list)]
@@ -68,11 +78,46 @@ class TelegramSettings(AccountSettings):
     per_chat_per_s: float = Field(1.0, gt=0)
 
 
+class WelcomeRule(_Section):
+    """A sentence beside the closed chat, for who stays on a page; shown once to a visitor."""
+
+    text: str = Field(min_length=1, max_length=300)
+    text_en: str = Field("", max_length=300)  # shown by an English widget; empty: `text`
+    path: str = "*"  # of the page; * stands for anything
+    after_s: float = Field(15.0, ge=0, le=3600)
+    days: str = Field("1-7", pattern=r"^[1-7](-[1-7])?$")  # ISO weekdays in the account's time zone
+    hours: str = Field("00:00-24:00", pattern=r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-4]):[0-5]\d$")
+
+
 class WebSettings(AccountSettings):
     origins: CommaList = ()  # other sites that may embed the widget, e.g. https://shop.example; own origin always may
     identity_secret: SecretStr | None = None  # HMAC key shared with the shop's own site for signed-in visitors
     session_hours: float = Field(24.0 * 30, gt=0)
     title: str = ""
+    accent: str = Field("", pattern=r"^(#[0-9a-fA-F]{6})?$")  # of buttons and own messages
+    position: Literal["right", "left"] = "right"
+    theme: Literal["auto", "light", "dark"] = "auto"
+    attachments: bool = True
+    form: CommaList = ()  # asked before the first message: name, phone, email, consent; required with a *
+    privacy_url: str = Field("", pattern=r"^(https?://\S+)?$")  # what the form's check box leads to
+    continue_on: CommaList = ()  # accounts of other channels where a visitor may go on, e.g. telegram/main
+    welcome: Annotated[tuple[WelcomeRule, ...], NoDecode, BeforeValidator(_json_text)] = ()
+
+    @field_validator("form")
+    @classmethod
+    def _known_fields(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = {field.removesuffix("*") for field in value} - {"name", "phone", "email", "consent"}
+        if unknown:
+            raise ValueError(f"unknown form field {sorted(unknown)[0]}; use name, phone, email and consent")
+        return value
+
+    @field_validator("continue_on")
+    @classmethod
+    def _known_channels(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for place in value:
+            if place.partition("/")[0] not in ("telegram", "wechat") or not place.partition("/")[2]:
+                raise ValueError(f"{place!r} must be telegram/<account> or wechat/<account>")
+        return value
 
 
 class WechatSettings(AccountSettings):

@@ -218,6 +218,11 @@ def wire_event(
     for name in ("image_url", "media", "cards", "ask", "text_format"):
         if content.get(name):
             event[name] = content[name]
+    if kind == "media":
+        file = {name: content[name] for name in ("file_name", "mime", "size") if name in content}
+        event["media"] = [{"kind": content.get("of", "document"), "media_id": content.get("file_id", ""), **file}]
+    if kind == "location":
+        event["location"] = {name: content[name] for name in ("latitude", "longitude")}
     if replaces_seq is not None:
         event["replaces"] = replaces_seq
     return event

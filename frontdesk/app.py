@@ -198,7 +198,7 @@ class App:
             adapters=adapters,
             worker=worker,
             sender=sender,
-            hub=WebHub(store, signals),
+            hub=WebHub(store, signals, link=media.link),
             secret_keys=keys,
             admin_password=await store.ensure_admin() if "web" in roles else None,
             rate_tokens=tokens,

@@ -13,11 +13,12 @@ from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.routing import BaseRoute
 
 from bot.errors import DedupeMismatch, StoreUnavailable
 from bot.ports import TOPIC_WEB
 from bot.types import Accepted, Button, ConversationId, Identity, InboxId, MessageId, Received, Text
-from channels.web import WebHub, web_routes
+from channels.web import WebExtras, WebHub, web_routes
 from config.settings import WebSettings
 from frontdesk.signals import LocalSignals
 
@@ -102,7 +103,9 @@ class WebServer:
     store: Any = field(default_factory=MemoryWebStore)  # or the real one
     signals: LocalSignals = field(default_factory=LocalSignals)
     responder: Responder = lambda received: ()
-    hub_options: Mapping[str, float] = field(default_factory=dict)
+    hub_options: Mapping[str, Any] = field(default_factory=dict)
+    extras: WebExtras | None = None
+    other_routes: Sequence[BaseRoute] = ()  # served beside the chat
     port: int = 0
 
     @property
@@ -133,10 +136,16 @@ class WebServer:
         self.port = listener.getsockname()[1]
         self.hub = WebHub(self.store, self.signals, **self.hub_options)
         routes = web_routes(
-            self.accounts, store=self.store, inbox=self, hub=self.hub, signals=self.signals, secrets=[SECRET]
+            self.accounts,
+            store=self.store,
+            inbox=self,
+            hub=self.hub,
+            signals=self.signals,
+            secrets=[SECRET],
+            extras=self.extras,
         )
         config = uvicorn.Config(
-            Starlette(routes=routes),
+            Starlette(routes=[*routes, *self.other_routes]),
             loop="none",
             http="httptools",
             ws="websockets-sansio",

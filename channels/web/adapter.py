@@ -20,7 +20,11 @@ CAPABILITIES = Capabilities(
     can_type=True,
     idempotency_key=True,
     direct=True,
-    media=frozenset({"image"}),
+    markdown=True,
+    media=frozenset({"image", "voice", "audio", "video", "document"}),
+    album=10,
+    cards=10,
+    asks=frozenset({"rating", "date", "location", "contact"}),
     max_caption=100_000,
 )
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from time import monotonic, time
 from typing import Any, Protocol
 
@@ -28,6 +28,7 @@ log = structlog.get_logger()
 PAGE = 200  # events read from the store at a time
 TAIL = 128  # encoded frames kept per conversation for its readers
 MAX_STREAMS_PER_USER = 10  # a browser opens at most six connections to one host; this leaves room for a second device
+Link = Callable[[str], str]  # media id -> signed address
 MAX_HINTS = 8  # typing and read signals kept for a reader that is busy
 
 
@@ -79,8 +80,16 @@ class Frame:
         return self._text
 
 
-def message_frame(event: Mapping[str, Any]) -> Frame:
+def message_frame(event: Mapping[str, Any], link: Link | None = None) -> Frame:
+    """`link` makes the address of a stored file; it works for a limited time, so it is made when the event leaves."""
+    if link is not None and "media" in event:
+        event = {**event, "media": [_with_address(file, link) for file in event["media"]]}
     return Frame(dump_event(event), event["seq"])
+
+
+def _with_address(file: Mapping[str, Any], link: Link) -> dict[str, Any]:
+    address = file.get("url") or link(file["media_id"])
+    return {**{name: value for name, value in file.items() if name != "media_id"}, "url": address}
 
 
 def hint_frame(kind: str, **fields: Any) -> Frame:
@@ -90,10 +99,11 @@ def hint_frame(kind: str, **fields: Any) -> Frame:
 class _Room:
     """One conversation with at least one reader. `head` is the last seq known without a gap, None while unknown."""
 
-    __slots__ = ("checked_at", "conversation_id", "head", "is_refreshing", "is_stale", "streams", "tail")
+    __slots__ = ("checked_at", "conversation_id", "head", "is_refreshing", "is_stale", "link", "streams", "tail")
 
-    def __init__(self, conversation_id: ConversationId) -> None:
+    def __init__(self, conversation_id: ConversationId, link: Link | None) -> None:
         self.conversation_id = conversation_id
+        self.link = link
         self.streams: set[Stream] = set()
         self.tail: deque[Frame] = deque(maxlen=TAIL)
         self.head: int | None = None
@@ -108,7 +118,7 @@ class _Room:
                 self.is_stale = True
                 return
             if event["seq"] == self.head + 1:
-                self._append(message_frame(event))
+                self._append(message_frame(event, self.link))
 
     def append(self, frames: Sequence[Frame]) -> None:
         """Take what the store holds after `head`: nothing can be missing between, even if numbers are."""
@@ -192,7 +202,7 @@ class Stream:
         return frames
 
     async def _read(self) -> list[Frame]:
-        frames = [message_frame(event) for event in await self._hub.read(self._room, self.seq)]
+        frames = [message_frame(event, self._room.link) for event in await self._hub.read(self._room, self.seq)]
         self._is_behind = len(frames) == PAGE
         if not self._is_behind:
             self._hub.caught_up(self._room, frames[-1].seq or 0 if frames else self.seq)
@@ -209,7 +219,7 @@ class Stream:
             self.seq = 0
             self._first = [hint_frame("reset")]
             return  # behind: the first read starts from the beginning
-        self._first = [message_frame(event) for event in events if event["seq"] > after]
+        self._first = [message_frame(event, self._room.link) for event in events if event["seq"] > after]
         self._is_behind = len(events) == PAGE
         if not self._is_behind:
             self._hub.caught_up(self._room, self._first[-1].seq or 0 if self._first else after)
@@ -250,11 +260,12 @@ class WebHub:
         store: WebStore,
         signals: Signals,
         *,
+        link: Link | None = None,
         sweep_s: float = 4.0,
         heartbeat_s: float = 15.0,
         tick_s: float = 1.0,
     ) -> None:
-        self._store, self._signals = store, signals
+        self._store, self._signals, self._link = store, signals, link
         self._sweep_s, self._heartbeat_s, self._tick_s = sweep_s, heartbeat_s, tick_s
         self._rooms: dict[ConversationId, _Room] = {}
         self._users: dict[tuple[str, str], set[Stream]] = {}
@@ -301,7 +312,7 @@ class WebHub:
             raise TooManyStreams
         room = self._rooms.get(conversation_id)
         if room is None:
-            room = self._rooms[conversation_id] = _Room(conversation_id)
+            room = self._rooms[conversation_id] = _Room(conversation_id, self._link)
         stream = Stream(self, room, user, after, expires_at)
         # Joined before the first read: what becomes visible in between marks the room stale and is read again.
         room.streams.add(stream)
@@ -378,7 +389,7 @@ class WebHub:
                     room.is_stale = True
                     log.warning("web_events_not_read", conversation_id=room.conversation_id, error=type(error).__name__)
                     return
-                room.append([message_frame(event) for event in events])
+                room.append([message_frame(event, self._link) for event in events])
                 room.is_stale = room.is_stale or len(events) == PAGE
                 if events:
                     room.wake()

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from time import time
+from typing import Any
 from urllib.parse import parse_qs
 
 import orjson
@@ -14,12 +15,15 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from bot.errors import ServiceError, SignatureInvalid
 from bot.ports import TOPIC_WEB, Clock, Inbox, Signals
-from bot.types import WEB_SIGNED_IN, Accepted, ConversationId, Identity, Received
+from bot.types import WEB_SIGNED_IN, Accepted, ConversationId, Identity, Media, Received
+from channels.web.asides import Asides
+from channels.web.extras import WebExtras
 from channels.web.http import Call, Endpoint, Headers, Origins
 from channels.web.hub import HubClosed, Stream, TooManyStreams, WebHub, WebStore
 from channels.web.pages import page_routes
 from channels.web.socket import Socket
 from channels.web.tokens import Session, SessionTokens, new_visitor, verify_identity
+from channels.web.uploads import Uploads
 from channels.web.wire import (
     CHANNEL,
     MAX_NAME,
@@ -59,22 +63,35 @@ def web_routes(
     clock: Clock | None = None,
     public_url: str = "",
     max_body_bytes: int = 1_000_000,
+    extras: WebExtras | None = None,
 ) -> list[BaseRoute]:
     """Everything under /channels/web/, the widget and the customer page; `hub.run` must be running beside."""
+    extras = extras or WebExtras()
     origins = {name: Origins(settings.origins, public_url) for name, settings in accounts.items()}
     tokens = SessionTokens(secrets)
     chat = WebChat(store=store, inbox=inbox, hub=hub, signals=signals, tokens=tokens, clock=clock or _UtcClock())
 
-    def endpoint(**handlers: Callable[[Call], Awaitable[None]]) -> Endpoint:
-        return Endpoint(accounts, origins, max_body_bytes, **handlers)
+    asides = Asides(chat, extras)
+
+    def endpoint(most: int = max_body_bytes, /, **handlers: Callable[[Call], Awaitable[None]]) -> Endpoint:
+        return Endpoint(accounts, origins, most, **handlers)
 
     base = "/channels/web/{account}"
+    uploads: list[BaseRoute] = []
+    if extras.library is not None and extras.store is not None:
+        chat.uploads = Uploads(chat, extras.store, extras.library, extras.tokens)
+        uploads.append(Route(f"{base}/uploads", endpoint(extras.max_upload_bytes, POST=chat.uploads.post_upload)))
     return [
         Route(f"{base}/messages", endpoint(POST=chat.post_message)),
         Route(f"{base}/events", endpoint(GET=chat.get_events)),
         Route(f"{base}/sessions", endpoint(POST=chat.post_session)),
         Route(f"{base}/read", endpoint(POST=chat.post_read)),
         Route(f"{base}/typing", endpoint(POST=chat.post_typing)),
+        Route(f"{base}/config", endpoint(GET=asides.get_config)),
+        Route(f"{base}/profile", endpoint(POST=asides.post_profile)),
+        Route(f"{base}/continue", endpoint(POST=asides.post_continue)),
+        Route(f"{base}/transcript", endpoint(GET=asides.get_transcript, POST=asides.post_transcript)),
+        *uploads,
         WebSocketRoute(f"{base}/socket", Socket(chat, origins, max_body_bytes)),
         *page_routes(accounts),
     ]
@@ -100,6 +117,7 @@ class WebChat:
     ) -> None:
         self._store, self._inbox, self._hub = store, inbox, hub
         self._signals, self._tokens, self.clock = signals, tokens, clock
+        self.uploads: Uploads | None = None  # set where files are taken
 
     # --- for both transports ------------------------------------------------------------------------------------
 
@@ -118,7 +136,12 @@ class WebChat:
         return session
 
     async def accept(self, received: Received) -> Accepted:
-        """Committed, and everyone who watches the conversation told."""
+        """Committed, and everyone who watches the conversation told. Raises: Refused 422 for a file not theirs."""
+        message = received.message
+        if message is not None and isinstance(message.content, Media):
+            if self.uploads is None:
+                raise Refused(403, "attachments_off", "this chat takes no files")
+            received = await self.uploads.named(received, message, message.content)
         (accepted,) = await self._inbox.accept([received])
         if accepted.is_new:
             hint: dict[str, object] = {"conversation_id": accepted.conversation_id}
@@ -142,6 +165,9 @@ class WebChat:
 
     async def conversation(self, session: Session) -> ConversationId:
         return await self._store.web_conversation(Identity(CHANNEL, session.account, session.user))
+
+    async def events_after(self, conversation_id: ConversationId, after: int, limit: int) -> list[dict[str, Any]]:
+        return await self._store.events_after(conversation_id, after, limit)
 
     async def mark_read(self, session: Session, seq: int) -> None:
         conversation_id = await self.conversation(session)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -172,7 +171,7 @@ def _read_location(place: Any) -> Location:
 
 
 def _read_degrees(value: Any, name: str, most: int) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or abs(value) > most:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= most:  # NaN is not either
         raise _invalid(f"location.{name} must be a number from -{most} to {most}")
     return float(value)
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from starlette.routing import BaseRoute
 
-from channels.web import WebAdapter, web_routes
+from channels.web import WebAdapter, WebExtras, web_routes
 from config.settings import Settings
+from frontdesk.continuing import continue_links
 
 if TYPE_CHECKING:
     from frontdesk.app import App
@@ -33,6 +34,14 @@ class WebKit:
             secrets=app.secret_keys,
             public_url=app.settings.public_url,
             max_body_bytes=app.settings.max_body_bytes,
+            extras=WebExtras(
+                store=app.store,
+                library=app.media,
+                max_upload_bytes=app.settings.media.max_bytes,
+                links=continue_links(app.adapters, app.secret_keys),
+                tokens=app.rate_tokens,
+                timezone=app.settings.timezone,
+            ),
         )
 
     def work(self, app: App) -> Mapping[str, Work]:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.errors import PayloadInvalid
-from bot.types import Button, RenderedReply, ReplyButton, Text
+from bot.types import Button, Card, Location, Media, RenderedReply, ReplyButton, Text
 from channels.web.adapter import WebAdapter
 from channels.web.tokens import Session
 from channels.web.wire import (
@@ -72,6 +72,16 @@ def test_a_pressed_button_is_not_text() -> None:
     assert _read({"id": "1", "button": {"value": "/yes", "label": "是"}}).content == Button("/yes", "是")
 
 
+def test_a_place_is_two_numbers_on_the_globe() -> None:
+    place = {"latitude": -90, "longitude": 180.0, "name": "保定路"}
+    assert _read({"id": "1", "location": place}).content == Location(-90.0, 180.0, "保定路")
+
+
+def test_a_file_is_named_by_its_id_and_may_come_with_words() -> None:
+    read = _read({"id": "1", "attachment": {"media_id": "m1", "mime": "text/html"}, "text": "here"})
+    assert read.content == Media("document", "m1", caption="here")
+
+
 @pytest.mark.parametrize(
     ("document", "status"),
     [
@@ -94,6 +104,21 @@ def test_a_pressed_button_is_not_text() -> None:
         ({"id": "1", "button": {"value": ""}}, 422),
         ({"id": "1", "button": {"value": "x" * 257}}, 422),
         ({"id": "1", "button": {"value": "x", "label": 5}}, 422),
+        ({"id": "1", "location": "here"}, 422),
+        ({"id": "1", "location": {"latitude": 31.2}}, 422),
+        ({"id": "1", "location": {"latitude": 90.1, "longitude": 0}}, 422),
+        ({"id": "1", "location": {"latitude": "31", "longitude": 0}}, 422),
+        ({"id": "1", "location": {"latitude": True, "longitude": 0}}, 422),
+        ({"id": "1", "text": None, "location": {"latitude": 1, "longitude": 1e300}}, 422),
+        ({"id": "1", "location": {"latitude": 1, "longitude": 1, "name": "x" * 101}}, 422),
+        ({"id": "1", "location": {"latitude": 1, "longitude": 1}, "text": "hi"}, 422),
+        ({"id": "1", "attachment": "m1"}, 422),
+        ({"id": "1", "attachment": {}}, 422),
+        ({"id": "1", "attachment": {"media_id": ""}}, 422),
+        ({"id": "1", "attachment": {"media_id": "x" * 129}}, 422),
+        ({"id": "1", "attachment": {"media_id": ["m1"]}}, 422),
+        ({"id": "1", "attachment": {"media_id": "m1"}, "text": 5}, 422),
+        ({"id": "1", "attachment": {"media_id": "m1"}, "button": {"value": "x"}}, 422),
     ],
 )
 def test_a_message_of_the_wrong_shape_is_refused_with_a_reason(document: Any, status: int) -> None:
@@ -190,9 +215,26 @@ def test_encoding_keeps_text_and_every_button() -> None:
     assert [part.buttons for part in parts] == [(), buttons]
 
 
+def test_what_the_widget_has_a_control_for_is_not_made_text() -> None:
+    card = Card(
+        "Kettle", "1.7 l", "https://shop.example/k.png", "https://shop.example/k", (ReplyButton("Buy", "say:k"),)
+    )
+    reply = RenderedReply("**Two** kettles", cards=(card, card), ask="rating", text_format="markdown")
+    words, cards = WebAdapter("default").encode(reply)
+
+    assert (words.text, words.text_format, words.ask) == ("**Two** kettles", "markdown", "rating")
+    assert cards.cards == (card, card)
+
+
 def test_a_short_reply_stays_one_part() -> None:
     (part,) = WebAdapter("default").encode(
         RenderedReply("你好", (ReplyButton("是", "/yes"),), "https://example.com/a.png")
     )
 
     assert (part.text, part.image_url) == ("你好", "https://example.com/a.png")
+
+
+def test_a_place_too_far_for_a_float_is_refused_even_beside_half_an_emoji() -> None:
+    body = b'{"id":"1","x":"\\ud83d","location":{"latitude":1' + b"0" * 400 + b',"longitude":NaN}}'
+    with pytest.raises(Refused):
+        read_message(body, SESSION, NOW)
