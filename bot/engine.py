@@ -45,11 +45,14 @@ from bot.types import (
     Language,
     Media,
     Need,
+    OpenCase,
     OutPart,
     Owner,
+    RequestHandoff,
     Text,
     Turn,
     Understanding,
+    UpdateCase,
 )
 from bot.wakeup import Wakeup
 
@@ -58,6 +61,7 @@ RENEW_S = 3.0  # leases last 10 s
 TYPING_AFTER_S = 0.4  # a customer notices a wait from here on; shorter turns never flicker
 ROUNDS = 4  # the first decide and at most three rounds of needs
 FAILURE_PAUSE_S = 1.0
+VITAL = (OpenCase, UpdateCase, RequestHandoff)  # what a customer is told about these may use the last reply of a window
 
 APOLOGY: Mapping[Language, str] = {
     "zh": "抱歉，我这边出了点问题，没能处理您的这条消息。请您换个说法再试一次，或回复“人工”由同事为您处理。",
@@ -196,12 +200,13 @@ class Engine:
         runtime: AssistantRuntime,
     ) -> tuple[OutMessage, ...]:
         channel = conversation.identity.channel
+        is_vital = any(isinstance(effect, VITAL) for effect in decision.effects)
         out = []
         for index, reply in enumerate(decision.replies):
             language = reply.language or decision.language
             rendered = render(reply, language, channel, runtime.assistant, seed=claimed_message.inbox_id + index)
             parts = self._encoder.encode(channel, rendered)
-            out.append(OutMessage(parts=parts, language=language, template=reply.template))
+            out.append(OutMessage(parts=parts, language=language, template=reply.template, is_vital=is_vital))
         return tuple(out)
 
     def _apology(

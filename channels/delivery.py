@@ -11,12 +11,12 @@ from datetime import timedelta
 
 import structlog
 
-from bot.errors import Misconfigured, RateLimited, ServiceError
-from bot.ports import TOPIC_OUTBOX, Clock, Outbox, RateTokens, SendOutcome, Signals, Subscription
+from bot.errors import Misconfigured, RateLimited, ServiceError, ServiceUnavailable, WindowClosed
+from bot.ports import TOPIC_OUTBOX, Clock, Outbox, QuotaLedger, RateTokens, SendOutcome, Signals, Subscription
 from bot.types import Lane, Outbound
 from channels.base import ChannelAdapter
-from channels.delivery_policy import DeliveryPolicy, outcome_of, uncertain
-from channels.pacing import pace_within_a_minute
+from channels.delivery_policy import DeliveryPolicy, for_all, outcome_of, reserve_for, uncertain
+from channels.pacing import pace_within
 
 log = structlog.get_logger()
 
@@ -55,14 +55,16 @@ class Sender:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         monotonic: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
+        ledger: QuotaLedger | None = None,
     ) -> None:
         """`name` tells senders apart in the outbox's leases; `fault` is called before and after each vendor call.
 
-        Accounts of direct channels need no sender and are left alone.
+        `ledger` counts replies on channels that allow so many. Accounts of direct channels need no sender and are left
+        alone.
         """
         adapters = {account: adapter for account, adapter in adapters.items() if not adapter.capabilities.direct}
         self._outbox, self._adapters, self._signals = outbox, adapters, signals
-        self._tokens, self._clock, self._name = tokens, clock, name
+        self._tokens, self._clock, self._name, self._ledger = tokens, clock, name, ledger
         self._policy = policy or DeliveryPolicy()
         self._fault, self._sleep, self._monotonic, self._jitter = fault, sleep, monotonic, jitter
         self._paused_until: dict[Account, float] = {}  # monotonic
@@ -172,14 +174,20 @@ class Sender:
         if outcome.retry_at is not None:
             wait_s = (outcome.retry_at - self._clock.now()).total_seconds()
             self._next_due = min(self._next_due, self._monotonic() + max(wait_s, 0.0))
-        self._outcomes.append(outcome)
+        self._outcomes += for_all(row, outcome)
         self._ended.set()
 
     async def _send(self, row: Outbound) -> SendOutcome:
         adapter = self._adapters[(row.channel, row.account)]
+        if not await self._may_reply(row, adapter):
+            return SendOutcome(row.outbox_id, "held")
         began = self._monotonic()
         self._fault("send.before_call")
-        receipt = await adapter.send(row)
+        try:
+            receipt = await adapter.send(row)
+        except ServiceError as error:
+            await self._settle_window(row, adapter, error)
+            raise
         self._fault("send.after_call")
         duration_ms = round((self._monotonic() - began) * 1000, 1)
         log.info(
@@ -188,6 +196,26 @@ class Sender:
         return SendOutcome(
             row.outbox_id, "sent", vendor_message_id=receipt.vendor_message_id, moved_to=receipt.moved_to
         )
+
+    async def _may_reply(self, row: Outbound, adapter: ChannelAdapter) -> bool:
+        """True when the channel counts no replies, or one of this recipient's was taken for the row."""
+        if not adapter.capabilities.is_windowed or self._ledger is None:
+            return True
+        return await self._ledger.take(row, reserve=reserve_for(row))
+
+    async def _settle_window(self, row: Outbound, adapter: ChannelAdapter, error: ServiceError) -> None:
+        """The reply taken for a send that failed is given back, unless it may have been sent after all."""
+        if not adapter.capabilities.is_windowed or self._ledger is None:
+            return
+        is_unknown = isinstance(error, ServiceUnavailable) and error.happened == "unknown"
+        try:
+            if isinstance(error, WindowClosed):
+                await self._ledger.spent(row)
+            elif not is_unknown:
+                await self._ledger.give_back(row)
+        except ServiceError as exc:
+            # One reply too many stays counted: the customer's next message makes it right.
+            log.warning("window_not_settled", outbox_id=row.outbox_id, error=type(exc).__name__)
 
     def _failed(self, row: Outbound, error: ServiceError) -> SendOutcome:
         account = (row.channel, row.account)
@@ -231,7 +259,7 @@ class Sender:
     # --- pacing ---------------------------------------------------------------------------------------------------
 
     async def _pace(self, row: Outbound, deadline: float) -> None:
-        """The chat's, the group's and the account's token are taken.
+        """The tokens of the chat (per second, minute and hour), of the group and of the account are taken.
 
         Raises: _MustWait, ServiceUnavailable (no token source).
         """
@@ -240,9 +268,14 @@ class Sender:
         if capabilities.per_chat_per_s is not None:
             key = f"chat:{row.channel}:{row.account}:{row.chat_id}"
             await self._take(key, capabilities.per_chat_per_s, deadline)
-        if capabilities.per_group_per_min is not None and row.chat_id.startswith("-"):
-            pace = pace_within_a_minute(capabilities.per_group_per_min)
-            await self._take(f"group:{row.channel}:{row.account}:{row.chat_id}", pace.per_s, deadline, pace.burst)
+        limits = [("minute", capabilities.per_chat_per_min, 60.0), ("hour", capabilities.per_chat_per_h, 3600.0)]
+        if row.chat_id.startswith("-"):
+            limits.append(("group", capabilities.per_group_per_min, 60.0))
+        for name, limit, seconds in limits:
+            if limit is not None:
+                pace = pace_within(limit, seconds)
+                key = f"{name}:{row.channel}:{row.account}:{row.chat_id}"
+                await self._take(key, pace.per_s, deadline, pace.burst)
         async with self._turns[account]:  # first come, first served, instead of everybody asking again at once
             pause_s = self._paused_until.get(account, 0.0) - self._monotonic()
             if pause_s > 0:

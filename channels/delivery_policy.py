@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from bot.errors import (
@@ -13,9 +13,10 @@ from bot.errors import (
     SendRefused,
     ServiceError,
     ServiceUnavailable,
+    WindowClosed,
 )
 from bot.ports import SendOutcome
-from bot.types import Outbound
+from bot.types import Lane, Outbound
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,8 @@ def outcome_of(
     row = outbound.outbox_id
     if isinstance(error, RecipientUnreachable):
         return SendOutcome(row, "failed", reason=error.reason, unreachable=True)
+    if isinstance(error, WindowClosed):
+        return SendOutcome(row, "held", reason=error.reason)
     if isinstance(error, SendRefused):
         return SendOutcome(row, "parked", reason=error.reason)
     if isinstance(error, ServiceUnavailable) and error.happened == "unknown":
@@ -80,3 +83,13 @@ def _wait_s(error: ServiceError, attempt: int, policy: DeliveryPolicy, jitter: f
         return policy.misconfigured_pause_s
     backoff_s = min(policy.longest_backoff_s, policy.first_backoff_s * 2.0 ** min(attempt - 1, 30))
     return backoff_s * (0.5 + jitter / 2)
+
+
+def reserve_for(outbound: Outbound) -> int:
+    """How many replies of a window a send leaves to others: the last is for a handoff, a complaint, an operator."""
+    return 0 if outbound.is_vital or outbound.lane is Lane.OPERATOR else 1
+
+
+def for_all(outbound: Outbound, outcome: SendOutcome) -> list[SendOutcome]:
+    """The outcome of every row whose words this send carried: they all end as the first one does."""
+    return [outcome, *(replace(outcome, outbox_id=other, moved_to="") for other in outbound.merged)]

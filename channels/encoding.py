@@ -156,3 +156,22 @@ def _texts(words: _Words, ending: OutPart, can: Capabilities) -> list[OutPart]:
     if parts:
         parts[-1] = replace(ending, text=parts[-1].text, text_format=words.format)
     return parts
+
+
+def merge_parts(parts: Sequence[OutPart], can: Capabilities) -> tuple[OutPart, int]:
+    """One part with the words of the first so many of `parts` (1 or more), a blank line between them.
+
+    Only texts are merged, up to `max_text`; buttons become numbered lists. The first part as it is and 1 when the
+    second does not fit.
+    """
+    words, count = "", 0
+    for part in parts:
+        if part != OutPart(part.text, part.buttons, text_format=part.text_format):
+            break
+        text = to_plain(part.text) if part.text_format == "markdown" else part.text
+        text = numbered_list(text, part.buttons)
+        together = f"{words}\n\n{text}" if words else text
+        if length(together, can.length_unit) > can.max_text:
+            break
+        words, count = together, count + 1
+    return (OutPart(words), count) if count > 1 else (parts[0], 1)

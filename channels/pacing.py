@@ -14,13 +14,13 @@ class Pace(NamedTuple):
     burst: int
 
 
-def pace_within_a_minute(limit: float) -> Pace:
-    """A bucket that gives at most `limit` tokens (1 or more) in any 60 s, a quarter of them at once.
+def pace_within(limit: float, seconds: float) -> Pace:
+    """A bucket that gives at most `limit` tokens (1 or more) in any `seconds`, a quarter of them at once.
 
-    A bucket of `limit` refilled with `limit` a minute would give nearly twice as many in its first minute.
+    A bucket of `limit` refilled with `limit` in that time would give nearly twice as many at its beginning.
     """
     burst = max(1, int(limit / 4))
-    return Pace(max(limit - burst, limit / 4) / 60, burst)
+    return Pace(max(limit - burst, limit / 4) / seconds, burst)
 
 
 class LocalRateTokens:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from bot.types import Content, InboundMessage, Received
+from bot.types import Content, InboundMessage, Received, ReplyWindow
 from crm_sync.addressing import Address
 from crm_sync.codec import dump_content, dump_message, kind_of, words_in
 from crm_sync.columns import digest_key, dump_json
@@ -40,6 +40,7 @@ class Arrival:
     sent_at: datetime | None = None
     wants_turn: bool = False
     author: str = "customer"
+    opens: ReplyWindow | None = None
     is_new: bool = False
 
 
@@ -80,6 +81,7 @@ def prepare(received: Received) -> Arrival:
         sent_at=message.sent_at,
         wants_turn=message.wants_turn and message.author == "customer",
         author=message.author,
+        opens=message.opens,
     )
 
 

@@ -248,6 +248,7 @@ def _reply(writing: _Writing, item: _Work, turn: TurnResult, message: OutMessage
                 "content": content,
                 "language": message.language,
                 "template": message.template,
+                "status_key": part.status_key,
                 "seq": seq,
                 "inbox_id": turn.inbox_id,
                 "at": writing.now,
@@ -282,6 +283,7 @@ def _outbox_row(writing: _Writing, item: _Work, message: OutMessage, message_id:
         "topic": item.row.topic,
         "state": state,
         "fence": item.subject.fence,
+        "is_vital": message.is_vital,
         "idempotency_key": secrets.token_hex(16) if state == "pending" else None,  # fits 微信客服: 32 of [0-9a-zA-Z_-]
         "reason": "an operator answers" if state == "dropped" else "",
         "created_at": writing.now,

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Table, select
+from sqlalchemy import Connection, Table, func, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from bot.errors import CustomerNotFound
+from bot.ports import WindowState
 from bot.types import CustomerId, InboxId
 from crm_sync.addressing import identity_key
 from crm_sync.codec import iso
 from crm_sync.database import Database
 from crm_sync.phones import normalise_phone
+from crm_sync.reply_windows import left_in
 from crm_sync.tables import (
     case_events,
     cases,
@@ -44,10 +46,11 @@ async def find_customers(database: Database, key: str) -> list[CustomerId]:
 async def customer_record(database: Database, customer_id: CustomerId) -> dict[str, Any]:
     """Everything known about a customer, JSON-safe, each section in order of time.
 
-    Sections: customer, identities, conversations, messages (in and out, with delivery state), cases, orders, consents,
-    tasks, handoffs, files, timeline. Raises: CustomerNotFound.
+    Sections: customer, identities, conversations, windows (replies left on channels that count them), messages (in and
+    out, with delivery state), cases, orders, consents, tasks, handoffs, files, timeline. Raises: CustomerNotFound.
     """
-    return await database.run(lambda conn: _record(conn, customer_id), read=True)
+    now = datetime.now(UTC)
+    return await database.run(lambda conn: _record(conn, customer_id, now), read=True)
 
 
 def plain(value: Any) -> Any:
@@ -88,7 +91,7 @@ def _find(conn: Connection, key: str) -> list[CustomerId]:
     return [CustomerId(customer_id) for customer_id in sorted(found)]
 
 
-def _record(conn: Connection, customer_id: CustomerId) -> dict[str, Any]:
+def _record(conn: Connection, customer_id: CustomerId, now: datetime) -> dict[str, Any]:
     profile = rows_as_dicts(conn, customers, customers.c.id == customer_id)
     if not profile:
         raise CustomerNotFound(f"no customer {customer_id}")
@@ -97,6 +100,7 @@ def _record(conn: Connection, customer_id: CustomerId) -> dict[str, Any]:
         "customer": profile[0],
         "identities": _shown(conn, identities, identities.c.customer_id == customer_id),
         "conversations": _shown(conn, conversations, conversations.c.customer_id == customer_id),
+        "windows": _windows(conn, customer_id, now),
         "messages": said,
         "cases": _cases(conn, customer_id),
         "orders": _shown(conn, orders, orders_of(customer_id)),
@@ -118,6 +122,29 @@ def _files(conn: Connection, customer_id: CustomerId) -> list[dict[str, Any]]:
     rows = rows_as_dicts(conn, media, media.c.conversation_id.in_(conversations_of(customer_id)))
     shown = ("conversation_id", "message_id", "state", "reason", "kind", "mime", "size", "file_name", "created_at")
     return [{"media_id": row["key"], **{name: row[name] for name in shown}} for row in rows]
+
+
+def _windows(conn: Connection, customer_id: CustomerId, now: datetime) -> list[dict[str, Any]]:
+    """Conversations with an open reply window, or with replies held until the customer writes."""
+    waiting = conn.execute(
+        select(outbox.c.conversation_id, func.count().label("held"))
+        .where(outbox.c.conversation_id.in_(conversations_of(customer_id)), outbox.c.is_held)
+        .group_by(outbox.c.conversation_id)
+    )
+    held = {row.conversation_id: row.held for row in waiting}
+    mine = conn.execute(conversations_of(customer_id).order_by(conversations.c.id)).scalars().all()
+    left = left_in(conn, mine, now)
+    none = WindowState(0, None)
+    return [
+        {
+            "conversation_id": conversation_id,
+            "left": left.get(conversation_id, none).left,
+            "closes_at": plain(left.get(conversation_id, none).closes_at),
+            "held": held.get(conversation_id, 0),
+        }
+        for conversation_id in mine
+        if conversation_id in left or conversation_id in held
+    ]
 
 
 def _messages(conn: Connection, customer_id: CustomerId) -> list[dict[str, Any]]:

@@ -26,6 +26,7 @@ from crm_sync.codec import wire_event
 from crm_sync.columns import key_in
 from crm_sync.database import Database
 from crm_sync.media.arriving import ArrivedFile, FileSources, note_files
+from crm_sync.reply_windows import open_windows
 from crm_sync.rows import new_ids
 from crm_sync.statements import Statement, insert_rows
 from crm_sync.tables import conversations, identities, inbox, messages
@@ -270,6 +271,7 @@ def _insert(conn: Connection, plan: _Plan, places: dict[Address, Place], now: da
         _insert_edit(conn, arrival, row)
     _TOUCH.change_each(conn, [_touch(place, now) for _, place in sorted(touched.items())])
     _note_identities(conn, plan.fresh, places, now)
+    _open_windows(conn, plan.fresh, places, now)
     for arrival in plan.fresh:
         if arrival.address is not None:
             note_arrival(conn, arrival, places[arrival.address], now)
@@ -344,6 +346,14 @@ def _touch(place: Place, now: datetime) -> dict[str, Any]:
         "b_dirty_since": place.dirty_since,
         "b_at": now,
     }
+
+
+def _open_windows(conn: Connection, arrivals: Sequence[Arrival], places: dict[Address, Place], now: datetime) -> None:
+    """The reply windows these messages open; costs nothing where none does."""
+    opening = [(places[arrival.address], arrival.opens) for arrival in arrivals if arrival.address and arrival.opens]
+    if opening:
+        windows = {(place.identity_id, window.kind): window for place, window in opening}
+        open_windows(conn, windows, {place.conversation_id for place, _ in opening}, now)
 
 
 def _note_identities(

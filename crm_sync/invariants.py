@@ -123,8 +123,11 @@ def _sequence_is_whole(conn: Connection) -> Iterator[str]:
 
 
 def _first_in_first_out(conn: Connection) -> Iterator[str]:
-    ordered = select(outbox.c.id, outbox.c.conversation_id, outbox.c.state, outbox.c.sent_at).order_by(
-        outbox.c.conversation_id, outbox.c.id
+    # What was once set aside (parked, held) and sent later was overtaken with good reason.
+    ordered = (
+        select(outbox.c.id, outbox.c.conversation_id, outbox.c.state, outbox.c.sent_at)
+        .where(outbox.c.set_aside_at.is_(None))
+        .order_by(outbox.c.conversation_id, outbox.c.id)
     )
     for conversation_id, rows in groupby(conn.execute(ordered), key=lambda row: row.conversation_id):
         unfinished, latest = None, None

@@ -15,7 +15,8 @@ from crm_sync.codec import load_part
 from crm_sync.columns import id_in, is_state
 from crm_sync.committing import LANES
 from crm_sync.database import Database
-from crm_sync.outbox import END_STATES, SEND_LEASE
+from crm_sync.outbox_claims import SEND_LEASE
+from crm_sync.outbox_endings import END_STATES
 from crm_sync.statements import Statement
 from crm_sync.tables import conversations, inbox, messages, outbox, passive_replies
 

@@ -17,7 +17,9 @@ from crm_sync.customers import turn_of
 from crm_sync.database import Database, parse_url, sqlite_path
 from crm_sync.inbox import SqlInbox
 from crm_sync.outbox import SqlOutbox
+from crm_sync.outbox_claims import Merge
 from crm_sync.passive import SqlPassiveReplies
+from crm_sync.reply_windows import SqlQuotaLedger
 from crm_sync.schema import SchemaState
 from crm_sync.turns import SqlTurns
 from crm_sync.vendor_tokens import SqlVendorTokens
@@ -35,7 +37,7 @@ def _no_fault(point: str) -> None:
 
 
 class SqlStore:
-    """Implements Inbox, TurnStore and CursorStore of `bot.ports`; `outbox` implements Outbox.
+    """Implements Inbox, TurnStore and CursorStore of `bot.ports`; `outbox` implements Outbox, `quota` QuotaLedger.
 
     `fault` is called at named points, so that a fault run can kill the process there.
     """
@@ -53,6 +55,7 @@ class SqlStore:
         self.turns = SqlTurns(database, self._clock, fault)
         self.outbox = SqlOutbox(database, self._clock, fault)
         self.passive = SqlPassiveReplies(database, self._clock)
+        self.quota = SqlQuotaLedger(database, self._clock)
         self.vendor_tokens = SqlVendorTokens(database, self._clock)
 
     @classmethod
@@ -86,9 +89,12 @@ class SqlStore:
             raise
         return store
 
-    def know(self, channels: Mapping[str, Capabilities]) -> None:
-        """What each channel can do, where sending depends on it; to be said before anything is sent."""
-        self.outbox.know(channels)
+    def know(self, channels: Mapping[str, Capabilities], merge: Merge | None = None) -> None:
+        """What each channel can do, where sending depends on it; to be said before anything is sent.
+
+        `merge` makes one part of texts that follow each other (channels/encoding.py); without it none are merged.
+        """
+        self.outbox.know(channels, merge)
         self.turns.know(channels)
 
     async def close(self) -> None:

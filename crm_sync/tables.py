@@ -186,6 +186,9 @@ outbox = Table(
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("maybe_repeated", Boolean, nullable=False, server_default=text("false")),
     Column("is_vital", Boolean, nullable=False, server_default=text("false")),
+    Column("is_held", Boolean, nullable=False, server_default=text("false")),  # parked until the customer writes
+    Column("merged_into", Id),  # the row whose send carries this one's words; it ends as that one does
+    Column("set_aside_at", UtcDateTime),  # since when later rows may have overtaken it
     Column("not_before", UtcDateTime),
     Column("lease_owner", Text),
     Column("lease_until", UtcDateTime),
@@ -201,6 +204,8 @@ outbox = Table(
     ),
     Index("ix_outbox_due", "lane", "id", **_where("state IN ('pending', 'sending')")),
     Index("ix_outbox_unfinished", "conversation_id", "id", **_where("state IN ('pending', 'sending')")),
+    Index("ix_outbox_held", "conversation_id", **_where("is_held")),
+    Index("ix_outbox_unsent", "id", **_where("state IN ('parked', 'failed', 'uncertain')")),  # what staff look at
 )
 
 # --- what channels keep count of ------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from bot.ports import TOPIC_FILES, TOPIC_INBOX, Clock, Inbox, RateTokens
 from bot.types import Accepted, Capabilities, Media, OutMedia, OutPart, Received, RenderedReply
 from channels.base import ChannelAdapter, FetchesMedia
 from channels.delivery import Sender
+from channels.encoding import merge_parts
 from channels.pacing import LocalRateTokens
 from channels.web import WebHub
 from config.settings import Settings
@@ -177,14 +178,21 @@ class App:
         adapters = {(kit.channel, account): adapter for kit in kits for account, adapter in kit.adapters.items()}
         fetching = frozenset(place for place, adapter in adapters.items() if isinstance(adapter, FetchesMedia))
         store.inbox.file_sources = FileSources(fetching, media.retention)
-        store.know({adapter.channel: adapter.capabilities for adapter in adapters.values()})
+        store.know({adapter.channel: adapter.capabilities for adapter in adapters.values()}, merge_parts)
         encoders = Encoders(list(adapters.values()), media.link)
         observer = LoggingObserver()
         name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         engine = Engine(store, runtimes, encoders, clock)
         worker = Worker(engine, store, signals, observer, clock, name=name, fault=fault)
         sender = Sender(
-            outbox=store.outbox, adapters=adapters, tokens=tokens, signals=signals, clock=clock, name=name, fault=fault
+            outbox=store.outbox,
+            adapters=adapters,
+            tokens=tokens,
+            signals=signals,
+            clock=clock,
+            name=name,
+            fault=fault,
+            ledger=store.quota,
         )
         return cls(
             settings=settings,

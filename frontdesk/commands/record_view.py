@@ -47,6 +47,12 @@ def show_record(record: Mapping[str, Any], timezone: str) -> None:
             ("language", plain("language")),
             ("last message", at("last_message_at")),
         ),
+        "windows": (
+            ("conversation", plain("conversation_id")),
+            ("replies left", plain("left")),
+            ("until", at("closes_at")),
+            ("held", plain("held")),
+        ),
         "messages": (
             ("at", at("at")),
             ("author", plain("author")),

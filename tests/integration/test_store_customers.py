@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import Connection, LargeBinary, insert, select
@@ -71,7 +72,8 @@ def _channel_rows(conn: Connection, claimed: Claimed) -> None:
     identity_id = conn.execute(
         select(conversations.c.identity_id).where(conversations.c.id == conversation_id)
     ).scalar_one()
-    window = {"quota": 5, "opened_at": START, "closes_at": START, "kind": "message", "identity_id": identity_id}
+    until = START + timedelta(days=36500)
+    window = {"quota": 5, "opened_at": START, "closes_at": until, "kind": "message", "identity_id": identity_id}
     conn.execute(insert(reply_windows), [window])
     conn.execute(insert(passive_replies), [{"inbox_id": inbox_id, "body": b"SecretReply", "at": START}])
     file = {

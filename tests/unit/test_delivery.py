@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -15,10 +16,13 @@ from bot.errors import (
     RateLimited,
     RecipientUnreachable,
     SendRefused,
+    ServiceError,
     ServiceUnavailable,
     StoreUnavailable,
+    WindowClosed,
 )
-from bot.types import Lane, Outbound
+from bot.ports import WindowState
+from bot.types import ConversationId, Lane, Outbound, OutboxId
 from channels.delivery import Sender
 from channels.delivery_policy import DeliveryPolicy, outcome_of
 from channels.pacing import LocalRateTokens
@@ -282,3 +286,111 @@ def test_being_asked_to_wait_ends_a_row_only_by_age() -> None:
 
 def fields(outbound: Outbound) -> dict[str, object]:
     return {name: getattr(outbound, name) for name in Outbound.__slots__}
+
+
+# --- channels that count replies ------------------------------------------------------------------------------------
+
+
+class MemoryLedger:
+    """So many replies for everybody together, as bot.ports.QuotaLedger counts them."""
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+    async def take(self, outbound: Outbound, *, reserve: int = 0) -> bool:
+        if self.left < reserve + 1:
+            return False
+        self.left -= 1
+        return True
+
+    async def give_back(self, outbound: Outbound) -> None:
+        self.left += 1
+
+    async def spent(self, outbound: Outbound) -> None:
+        self.left = 0
+
+    async def state(self, conversation_id: ConversationId) -> WindowState:
+        return WindowState(self.left, None)
+
+
+def counting(rows: Sequence[Outbound], left: int) -> tuple[Bench, MemoryLedger]:
+    bench, ledger = Bench(rows), MemoryLedger(left)
+    bench.adapter.capabilities = replace(bench.adapter.capabilities, is_windowed=True)
+    bench.sender._ledger = ledger
+    return bench, ledger
+
+
+async def test_replies_are_counted_and_the_last_is_kept() -> None:
+    bench, ledger = counting([an_outbound(number, chat=str(number)) for number in (1, 2, 3)], left=3)
+
+    await bench.sender.run_once()
+
+    assert bench.states() == {1: "sent", 2: "sent", 3: "held"}
+    assert ledger.left == 1
+
+
+@pytest.mark.parametrize("row", [replace(an_outbound(), is_vital=True), an_outbound(lane=Lane.OPERATOR)])
+async def test_the_last_reply_is_for_what_is_vital_and_for_operators(row: Outbound) -> None:
+    bench, ledger = counting([row], left=1)
+
+    await bench.sender.run_once()
+
+    assert bench.states() == {1: "sent"}
+    assert ledger.left == 0
+
+
+@pytest.mark.parametrize(
+    ("error", "left"),
+    [
+        (SendRefused("wechat", "bad content"), 5),
+        (ServiceUnavailable("wechat", "no connection", happened="no"), 5),
+        (RateLimited("wechat", retry_after_s=1), 5),
+        (RecipientUnreachable("wechat", "not following"), 5),
+        (ServiceUnavailable("wechat", "no answer", happened="unknown"), 4),
+        (WindowClosed("wechat", "45015"), 0),
+    ],
+)
+async def test_a_reply_that_was_not_sent_is_given_back_and_one_that_may_have_been_is_not(
+    error: ServiceError, left: int
+) -> None:
+    bench, ledger = counting([an_outbound()], left=5)
+    bench.adapter.script = [error]
+
+    await bench.sender.run_once()
+
+    assert ledger.left == left
+
+
+async def test_what_the_vendor_refuses_for_want_of_a_window_is_held() -> None:
+    bench, _ = counting([an_outbound()], left=5)
+    bench.adapter.script = [WindowClosed("wechat", "45047")]
+
+    await bench.sender.run_once()
+
+    assert bench.states() == {1: "held"}
+
+
+async def test_every_row_of_a_merged_send_ends_as_the_first() -> None:
+    first = replace(an_outbound(1), merged=(OutboxId(2), OutboxId(3)))
+    bench = Bench([first])
+
+    await bench.sender.run_once()
+
+    assert bench.states() == {1: "sent", 2: "sent", 3: "sent"}
+
+
+# --- limits for a minute and an hour --------------------------------------------------------------------------------
+
+
+async def test_a_member_gets_at_most_so_many_messages_in_any_minute_and_hour() -> None:
+    bench = Bench([an_outbound(number) for number in range(1, 121)])
+    bench.adapter.capabilities = replace(bench.adapter.capabilities, per_chat_per_min=30, per_chat_per_h=100)
+    moments: list[float] = []
+    while len(bench.outbox.ended) < 120:
+        before = len(bench.adapter.sent)
+        await bench.sender.run_once()
+        moments += [bench.clock.elapsed_s] * (len(bench.adapter.sent) - before)
+        bench.clock.elapsed_s += 0.5
+
+    for window_s, most in ((60, 30), (3600, 100)):
+        assert max(sum(at <= other < at + window_s for other in moments) for at in moments) <= most

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.types import Capabilities, Card, OutMedia, OutPart, RenderedReply, ReplyButton
-from channels.encoding import encode_reply
+from channels.encoding import encode_reply, merge_parts
 from tests.replies import all_of, replies, within_limits
 
 BARE = Capabilities("sms", 160, "codepoint", 0, False, False, False, False)
@@ -141,3 +141,25 @@ def test_the_status_key_is_on_the_first_part_only() -> None:
     parts = encode_reply(RenderedReply("x" * 400, status_key="case:C-1"), BARE)
 
     assert [part.status_key for part in parts] == ["case:C-1", "", ""]
+
+
+@given(
+    parts=st.lists(st.builds(OutPart, st.text("ab 中\n", min_size=1, max_size=30)), min_size=1, max_size=6),
+    most=st.integers(40, 90),
+)
+def test_merged_texts_hold_all_their_words_and_fit(parts: list[OutPart], most: int) -> None:
+    part, count = merge_parts(parts, replace(BARE, max_text=most))
+
+    assert 1 <= count <= len(parts)
+    assert part.text == "\n\n".join(each.text for each in parts[:count])
+    assert len(part.text) <= most
+
+
+def test_only_texts_are_merged() -> None:
+    text, picture = OutPart("a"), OutPart("b", image_url="https://x.example/a.png")
+
+    assert merge_parts([text, picture], BARE) == (text, 1)
+    assert merge_parts([picture, text], BARE) == (picture, 1)
+    assert merge_parts([text, OutPart("c", YES_NO), picture], BARE) == (OutPart("a\n\nc\n\n1. Yes\n2. No"), 2)
+    assert merge_parts([OutPart("**a**", text_format="markdown"), text], RICH) == (OutPart("a\n\na"), 2)
+    assert merge_parts([text, OutPart("b", status_key="case:1")], BARE) == (text, 1)

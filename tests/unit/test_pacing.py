@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from channels.pacing import LocalRateTokens, pace_within_a_minute
+from channels.pacing import LocalRateTokens, pace_within
 from tests.channel_doubles import SteppedClock
 
 
@@ -75,7 +75,7 @@ async def test_a_rate_that_never_gives_a_token_is_refused(per_s: float, burst: i
 async def test_no_minute_holds_more_than_its_limit(limit: int) -> None:
     clock = SteppedClock()
     tokens = LocalRateTokens(clock.monotonic)
-    pace = pace_within_a_minute(limit)
+    pace = pace_within(limit, 60)
     moments: list[float] = []
 
     while clock.elapsed_s < 300:

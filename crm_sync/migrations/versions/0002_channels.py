@@ -33,6 +33,11 @@ def upgrade() -> None:
         "ix_messages_status", "messages", ["conversation_id", "status_key", "id"], **_where("status_key <> ''")
     )
     op.add_column("outbox", sa.Column("is_vital", sa.Boolean(), nullable=False, server_default=sa.text("false")))
+    op.add_column("outbox", sa.Column("is_held", sa.Boolean(), nullable=False, server_default=sa.text("false")))
+    op.add_column("outbox", sa.Column("merged_into", ID))
+    op.add_column("outbox", sa.Column("set_aside_at", TIME))
+    op.create_index("ix_outbox_held", "outbox", ["conversation_id"], **_where("is_held"))
+    op.create_index("ix_outbox_unsent", "outbox", ["id"], **_where("state IN ('parked', 'failed', 'uncertain')"))
     op.add_column("handoffs", sa.Column("passed_on_at", TIME))
     op.create_table(
         "reply_windows",
