@@ -33,11 +33,13 @@ _STOP_WORDS = {
 
 def plain(words: str) -> str:
     """Lower-case words in compatibility form without surrounding blanks, punctuation or invisible characters."""
-    words = "".join(
-        " " if character.isspace() else character
-        for character in unicodedata.normalize("NFKC", words)
-        if character.isspace() or unicodedata.category(character)[0] != "C"
-    )
+    words = unicodedata.normalize("NFKC", words)
+    if not words.isprintable():  # printable text has no blanks but U+0020 and nothing of category C
+        words = "".join(
+            " " if character.isspace() else character
+            for character in words
+            if character.isspace() or unicodedata.category(character)[0] != "C"
+        )
     return words.casefold().strip(" .,;:!?…。，、；：！？~～\"'“”‘’()（）")
 
 
