@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from time import monotonic, sleep
 from types import ModuleType
 from urllib.error import URLError
@@ -21,7 +23,9 @@ HOW = (
     "there is no Rasa environment; `make rasa` (or `python scripts/rasa_env.py ensure`) installs one in about two "
     "minutes where there is a Python 3.10"
 )
-READY_WITHIN_S = 900.0  # a first start trains the model
+SAMPLE = ROOT / "config" / "assistants" / "shop"
+DEFAULT_PIPELINE = ROOT / "bench" / "rasa_default.yml"
+READY_WITHIN_S = 1800.0  # a first start trains the model
 
 
 def is_installed() -> bool:
@@ -30,9 +34,17 @@ def is_installed() -> bool:
     return bool(script.is_complete(script.env_folder(os.environ), os.environ))
 
 
+def default_project(work: Path) -> Path:
+    """The sample assistant below `work`, with Rasa's default pipeline instead of its own light one."""
+    folder = work / "rasa-default"
+    shutil.copytree(SAMPLE, folder, dirs_exist_ok=True)
+    shutil.copy(DEFAULT_PIPELINE, folder / "config.yml")
+    return folder
+
+
 @contextmanager
-def rasa_server() -> Iterator[tuple[str, int]]:
-    """(address, process id) of a server that has loaded its model. Raises: NotStarted."""
+def rasa_server(assistant: Path = SAMPLE) -> Iterator[tuple[str, int]]:
+    """(address, process id) of a server that has loaded its model of this assistant. Raises: NotStarted."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -40,7 +52,7 @@ def rasa_server() -> Iterator[tuple[str, int]]:
     # The script becomes Rasa, so this is Rasa's own process id; what a developer has set for Rasa stays.
     environment = {name: value for name, value in os.environ.items() if name.startswith("FRONTDESK_")}
     server = subprocess.Popen(
-        [sys.executable, str(SCRIPT), "serve", "--port", str(port)],
+        [sys.executable, str(SCRIPT), "serve", "--port", str(port), "--assistant", str(assistant)],
         env=clean_environment(environment),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
