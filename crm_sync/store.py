@@ -12,7 +12,7 @@ import structlog
 from bot.errors import StoreUnavailable
 from bot.ports import Claimed, Clock, Committed, TurnsCommit
 from bot.types import Accepted, Capabilities, ConversationId, CustomerId, Identity, InboxId, Need, Received
-from crm_sync import claims, deployment, links, models, outbox, schema, staff, web_reads, web_uploads
+from crm_sync import claims, deployment, links, models, outbox, schema, staff, unreadable, web_reads, web_uploads
 from crm_sync.customers import turn_of
 from crm_sync.database import Database, parse_url, sqlite_path
 from crm_sync.inbox import SqlInbox
@@ -144,6 +144,10 @@ class SqlStore:
     async def commit(self, commits: Sequence[TurnsCommit]) -> list[Committed]:
         """See `bot.ports.TurnStore`."""
         return await self.turns.commit(commits)
+
+    async def unreadable_counts(self) -> list[unreadable.UnreadableCount]:
+        """Genuine payloads that could not be read, for each account that has any."""
+        return await self.database.run(unreadable.counts, read=True)
 
     async def turn_of(self, inbox_id: InboxId) -> dict[str, Any] | None:
         """What one message led to: replies, intent, entities, engine; None while it waits for its turn."""

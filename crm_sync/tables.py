@@ -127,6 +127,7 @@ inbox = Table(
     Column("done_at", UtcDateTime),
     CheckConstraint("state IN ('pending', 'done', 'parked')", name="state"),
     Index("ix_inbox_pending", "conversation_id", "id", **_where("state = 'pending'")),
+    Index("ix_inbox_parked", "id", **_where("state = 'parked'")),
 )
 
 messages = Table(

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
 from bot.errors import BotError
-from frontdesk.commands import assistant, desk, knowledge, nlu, records
+from frontdesk.commands import assistant, desk, inbox, knowledge, nlu, records
 
 app = typer.Typer(
     name="frontdesk",
@@ -32,6 +32,7 @@ desk.register(app)
 app.add_typer(nlu.app, name="nlu")
 app.add_typer(knowledge.app, name="knowledge")
 app.add_typer(assistant.app, name="assistant")
+app.add_typer(inbox.app, name="inbox")
 app.add_typer(records.db_app, name="db")
 app.add_typer(records.import_app, name="import")
 app.add_typer(records.customer_app, name="customer")

@@ -57,7 +57,21 @@ async def _store_and_model(settings: Settings, store: SqlStore) -> list[Finding]
     ]
     if current:
         findings.append(await _model(settings, store))
+        findings.extend(await _unreadable(store))
     return findings
+
+
+async def _unreadable(store: SqlStore) -> list[Finding]:
+    """Payloads that could not be read are nobody's fault here, but somebody should look."""
+    return [
+        Finding(
+            f"{found.channel}/{found.account} unreadable",
+            False,
+            f"{found.count} payloads could not be read, the newest of {found.newest_at:%Y-%m-%d %H:%M} UTC",
+            "frontdesk inbox unreadable lists them",
+        )
+        for found in await store.unreadable_counts()
+    ]
 
 
 async def _model(settings: Settings, store: SqlStore) -> Finding:

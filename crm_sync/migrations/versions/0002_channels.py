@@ -27,6 +27,7 @@ def _where(condition: str) -> dict[str, sa.TextClause]:
 
 
 def upgrade() -> None:
+    op.create_index("ix_inbox_parked", "inbox", ["id"], **_where("state = 'parked'"))
     op.add_column("identities", sa.Column("source", WORDS, nullable=False, server_default=""))
     op.add_column("messages", sa.Column("status_key", sa.Text(), nullable=False, server_default=""))
     op.create_index(
