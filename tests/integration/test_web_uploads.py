@@ -16,7 +16,7 @@ import pytest
 from channels.web import WebExtras
 from channels.web.uploads import BURST, MAX_AT_ONCE
 from config.settings import WebSettings
-from crm_sync.media import SqlMediaLibrary
+from crm_sync.media.library import SqlMediaLibrary
 from crm_sync.store import SqlStore
 from tests.media_files import PDF, office, photo, picture, png_bomb
 from tests.media_library import files_in, library_in
