@@ -52,11 +52,13 @@ class LineCustomer:
     simulator: LineSimulator
     user_id: str
     received: list[Fields] = field(default_factory=list)  # message objects, as the API took them
+    said: list[str] = field(default_factory=list)  # ids of their own texts
     has_blocked: bool = False
 
     async def say(self, text: str) -> int:
         """HTTP status of the last delivery."""
-        message = {"type": "text", "id": self.simulator.next_id(), "text": text, "quoteToken": "q"}
+        self.said.append(self.simulator.next_id())
+        message = {"type": "text", "id": self.said[-1], "text": text, "quoteToken": "q"}
         return await self.send("message", message=message)
 
     async def press(self, label: str) -> int:
@@ -264,7 +266,7 @@ class LineSimulator:
         if key in self._accepted:
             request_id, sent = self._accepted[key]
             raise Refused(409, "The retry key is already accepted", sentMessages=sent, acceptedRequestId=request_id)
-        to, messages = given.get("to"), _messages(given, models.PushMessageRequest)
+        to, messages = given.get("to"), check_messages(given, models.PushMessageRequest)
         if not isinstance(to, str) or not re.fullmatch(r"[UCR][0-9a-f]{32}", to):
             raise Refused(400, "The property, 'to', in the request body is invalid (line: -, column: -)")
         if to.startswith("U") and to not in self.customers:
@@ -280,7 +282,7 @@ class LineSimulator:
     def _reply(self, request: web.Request, given: Fields) -> Fields:
         if "X-Line-Retry-Key" in request.headers:
             raise Refused(400, "The retry key is not supported by this endpoint")
-        messages = _messages(given, models.ReplyMessageRequest)
+        messages = check_messages(given, models.ReplyMessageRequest)
         user_id, until = self.reply_tokens.pop(str(given.get("replyToken")), ("", 0.0))
         if until < self.now():
             raise Refused(400, "Invalid reply token")
@@ -346,7 +348,7 @@ async def _document(request: web.Request) -> Fields:
     return found
 
 
-def _messages(given: Fields, model: Any) -> list[Fields]:
+def check_messages(given: Fields, model: Any) -> list[Fields]:
     """The messages of a request the SDK's `model` and the reference's limits agree with. Raises: Refused."""
     try:
         model.from_dict(given)

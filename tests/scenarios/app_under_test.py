@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,11 +14,12 @@ from typing import Any, Protocol
 import aiohttp
 from pydantic import SecretStr
 
+from channels.simulators.line import LineCustomer, LineSimulator
 from channels.simulators.telegram import TelegramSimulator
 from channels.simulators.telegram_methods import Limits
 from channels.simulators.telegram_world import Customer
 from channels.web.tokens import sign_identity
-from config.settings import ChannelsSettings, NluSettings, Settings, TelegramSettings, WebSettings
+from config.settings import ChannelsSettings, LineSettings, NluSettings, Settings, TelegramSettings, WebSettings
 from crm_sync.customers import customer_record, find_customers
 from crm_sync.imports import import_orders
 from frontdesk.app import ALL_ROLES, App
@@ -27,7 +29,7 @@ from tests.faults.customers import Visitor
 
 ROOT = Path(__file__).parents[2]
 IDENTITY_SECRET = "shared with the shop's own site"
-TELEGRAM_ACCOUNT = "main"
+TELEGRAM_ACCOUNT = LINE_ACCOUNT = "main"
 WITHIN_S = 15.0
 STORE = "desk.db"
 
@@ -95,17 +97,50 @@ class TelegramChat:
 
 
 @dataclass
+class LineChat:
+    customer: LineCustomer
+
+    @property
+    def key(self) -> str:
+        return f"line/{LINE_ACCOUNT}/{self.customer.user_id}"
+
+    async def ask(self, text: str, expect: str) -> str:
+        before = len(self.customer.texts)
+        assert await self.customer.say(text) == 200
+        return await self._answer(before, expect)
+
+    async def press(self, label: str, expect: str) -> str:
+        """A quick reply; where the label was too long for one, its number in the list is typed."""
+        before = len(self.customer.texts)
+        numbered = re.search(rf"^(\d+)\. {re.escape(label)}$", self.customer.texts[-1], re.MULTILINE)
+        sent = await (self.customer.say(numbered[1]) if numbered else self.customer.press(label))
+        assert sent == 200
+        return await self._answer(before, expect)
+
+    async def _answer(self, before: int, expect: str) -> str:
+        def answer() -> str:
+            return "\n".join(self.customer.texts[before:])
+
+        if not await self.customer.until(lambda: expect in answer(), WITHIN_S):
+            raise TimeoutError(f"expected {expect!r}, got {answer()!r}")
+        return answer()
+
+
+@dataclass
 class DeskUnderTest:
     """The running desk; `chat` opens a conversation."""
 
     app: App
     url: str
     simulator: TelegramSimulator
+    line: LineSimulator
     http: aiohttp.ClientSession
     visitors: list[Visitor]
 
     async def chat(self, channel: str, who: str, language: str = "en") -> Chat:
-        """A signed-in web visitor or a Telegram user; `who` is digits and means the same person each time."""
+        """A signed-in web visitor, a Telegram or a LINE user; `who` is digits and means the same person each time."""
+        if channel == "line":
+            return LineChat(self.line.user(line_user(who)))
         if channel == "telegram":
             return TelegramChat(self.simulator.user(int(who), language="zh-hans" if language == "zh" else "en"))
         issued_at = int(time.time())
@@ -142,6 +177,10 @@ class DeskUnderTest:
         return WebChat(visitor)
 
 
+def line_user(who: str) -> str:
+    return f"U{who:>032}"
+
+
 def shop_settings(folder: Path) -> Settings:
     """The sample shop on an SQLite store in this folder."""
     return Settings(
@@ -160,13 +199,21 @@ async def prepare(folder: Path) -> None:
 
 @asynccontextmanager
 async def desk_under_test(folder: Path) -> AsyncIterator[DeskUnderTest]:
-    """The sample shop on the store in this folder, with both channels open."""
+    """The sample shop on the store in this folder, with all channels open."""
     limits = Limits(chat_per_s=1000, chat_burst=1000)
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=5)
-    async with TelegramSimulator(limits=limits) as simulator, aiohttp.ClientSession(timeout=timeout) as http:
+    async with (
+        TelegramSimulator(limits=limits) as simulator,
+        LineSimulator() as line,
+        aiohttp.ClientSession(timeout=timeout) as http,
+    ):
         telegram = TelegramSettings(token=SecretStr(simulator.token), api_base_url=simulator.url, per_chat_per_s=50)
         settings = shop_settings(folder)
-        channels = settings.channels.model_copy(update={"telegram": {TELEGRAM_ACCOUNT: telegram}})
+        its = LineSettings(
+            secret=SecretStr(line.secret), token=SecretStr(line.token), api_base_url=line.url, data_base_url=line.url
+        )
+        accounts = {"telegram": {TELEGRAM_ACCOUNT: telegram}, "line": {LINE_ACCOUNT: its}}
+        channels = settings.channels.model_copy(update=accounts)
         app = await App.open(settings.model_copy(update={"channels": channels}))
         listener = listen("127.0.0.1", 0)
         server = HttpServer(build_http(app), listener)
@@ -174,7 +221,8 @@ async def desk_under_test(folder: Path) -> AsyncIterator[DeskUnderTest]:
         visitors: list[Visitor] = []
         try:
             url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-            yield DeskUnderTest(app, url, simulator, http, visitors)
+            line.endpoint = f"{url}/channels/line/{LINE_ACCOUNT}"
+            yield DeskUnderTest(app, url, simulator, line, http, visitors)
         finally:
             for visitor in visitors:
                 await visitor.close()

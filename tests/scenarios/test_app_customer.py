@@ -9,16 +9,18 @@ from pathlib import Path
 
 import pytest
 
+from channels.simulators.faults import Fault
 from tests import services
-from tests.scenarios.app_under_test import STORE, DeskUnderTest, desk_under_test, prepare
+from tests.scenarios.app_under_test import STORE, WITHIN_S, DeskUnderTest, desk_under_test, line_user, prepare
 
-CHANNELS = ["web", "telegram"]
+CHANNELS = ["web", "telegram", "line"]
 CASE_NUMBER = re.compile(r"C-\d+(?:-\d+)?")
 COLUMNS = "order_number,channel,account,external_id,name,status,placed_at,expected_at,items,amount,currency"
 SHIPPED = "shipped,2026-11-10T09:42:00+08:00,2026-11-24T18:00:00+08:00,kettle x1,307.00,CNY"
 ORDERS = f"""{COLUMNS},carrier,tracking_number
 52391,web,default,9001,王芳,{SHIPPED},Swift Parcel,SP77
 52392,telegram,main,9001,Li Wei,{SHIPPED},Swift Parcel,SP77
+52393,line,main,{line_user("9001")},Lin Mei,{SHIPPED},Swift Parcel,SP77
 """
 
 
@@ -102,7 +104,7 @@ async def test_an_owner_finds_an_imported_order_and_a_stranger_learns_nothing(
 ) -> None:
     (tmp_path / "orders.csv").write_text(ORDERS, encoding="utf-8")
     await desk.import_orders(tmp_path / "orders.csv")
-    number = "52391" if channel == "web" else "52392"
+    number = {"web": "52391", "telegram": "52392", "line": "52393"}[channel]
     owner = await desk.chat(channel, "9001", "en")
     assert "Swift Parcel" in await owner.ask(f"where is my order {number}?", number)
     assert "已" in await owner.ask(f"订单{number}到哪了？", number)
@@ -121,3 +123,34 @@ async def test_the_language_follows_the_customer_within_one_conversation(desk: D
     answer = await chat.ask("what are your opening hours?", "10")
     assert not re.search(r"[一-鿿]", answer)
     assert re.search(r"[一-鿿]", await chat.ask("几点开门", "10:00"))
+
+
+async def test_on_line_a_redelivery_gives_one_turn_and_one_answer(desk: DeskUnderTest) -> None:
+    customer = desk.line.user(line_user("9005"))
+    message = {"type": "text", "id": "1", "text": "几点开门", "quoteToken": "q"}
+    event = customer.event("message", message=message)
+
+    desk.line.faults.plan(Fault("duplicate_update"))
+    assert await desk.line.deliver([event]) == 200
+    assert await customer.until(lambda: bool(customer.texts), WITHIN_S)
+    assert await desk.line.deliver([event]) == 200
+    chat = await desk.chat("line", "9005")
+    await chat.ask("你好", "菩提家居")
+
+    record = await desk.record(chat)
+    assert [item["text"] for item in record["messages"] if item["direction"] == "in"] == ["几点开门", "你好"]
+    assert ["10:00" in text for text in customer.texts] == [True, False]
+    assert {entry["status"] for entry in desk.line.ledger.entries("delivery")} == {200}
+
+
+async def test_on_line_an_unsent_message_no_longer_shows_its_words(desk: DeskUnderTest) -> None:
+    chat = await desk.chat("line", "9006")
+    await chat.ask("几点开门", "10:00")
+    record = await desk.record(chat)
+    unsent = next(item for item in record["messages"] if item["text"] == "几点开门")
+
+    customer = desk.line.user(line_user("9006"))
+    assert await customer.send("unsend", unsend={"messageId": customer.said[0]}) == 200
+
+    after = await desk.record(chat)
+    assert next(item for item in after["messages"] if item["id"] == unsent["id"])["text"] == ""
