@@ -143,6 +143,10 @@ class WecomSettings(AccountSettings):
     aes_key: SecretStr
     agent_id: int | None = None  # of the application; None for 微信客服 alone
     kf: bool = False
+    # Who takes over when the bot hands a 微信客服 customer to a person: WeCom's own queue, one colleague in WeCom, or
+    # the staff here in Frontdesk.
+    kf_handoff: Literal["pool", "servicer", "console"] = "pool"
+    kf_servicer: str = ""  # userid of that colleague
     api_base_url: str = "https://qyapi.weixin.qq.com"
     timeout_s: float = Field(10.0, gt=0)
 

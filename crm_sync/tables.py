@@ -423,6 +423,7 @@ handoffs = Table(
     Column("passed_on_at", UtcDateTime),  # the vendor's own queue or colleague has it (微信客服)
     Column("ended_at", UtcDateTime),
     Column("ended_by", Words, nullable=False, server_default=""),
+    Index("ix_handoffs_waiting", "id", **_where("ended_at IS NULL")),
 )
 
 # --- the deployment -------------------------------------------------------------------------------------------------

@@ -26,7 +26,8 @@ MESSAGE_POINTS = (
     "outbox.after_finish",
 )
 FILE_POINTS = ("media.before_bytes", "media.after_bytes", "media.bytes_deleted", "media.before_fetch", "media.fetched")
-FAULT_POINTS = (*MESSAGE_POINTS, *FILE_POINTS)
+KF_POINTS = ("kf.before_cursor",)
+FAULT_POINTS = (*MESSAGE_POINTS, *FILE_POINTS, *KF_POINTS)
 
 
 def no_fault(point: str) -> None:

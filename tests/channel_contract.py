@@ -9,19 +9,29 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from starlette.routing import BaseRoute
 
-from bot.errors import Misconfigured, RateLimited, RecipientUnreachable, SendRefused, ServiceError, ServiceUnavailable
-from bot.ports import Inbox
+from bot.errors import (
+    Misconfigured,
+    RateLimited,
+    RecipientUnreachable,
+    SendRefused,
+    ServiceError,
+    ServiceUnavailable,
+    WindowClosed,
+)
+from bot.ports import Inbox, VendorToken
 from channels.base import ChannelAdapter
 from channels.line.adapter import LineAdapter
 from channels.telegram import TelegramAdapter, telegram_routes
 from channels.web import WebAdapter
 from channels.webhook import webhook_routes
-from config.settings import LineSettings, TelegramSettings
+from channels.wecom import KfAdapter, WecomAdapter, WecomConnection
+from config.settings import LineSettings, TelegramSettings, WecomSettings
 
 OWN_PAYLOADS = Path(__file__).parent / "payloads"
 GIVEN_PAYLOADS = Path(os.environ.get("FRONTDESK_TEST_DATA", "/nowhere")) / "payloads"
@@ -35,7 +45,8 @@ Answer = tuple[int, bytes]  # HTTP status and body of a vendor
 class Vendor:
     """What only the channel itself can say about its other side."""
 
-    routes: Callable[[Mapping[str, Any], Inbox, int], Sequence[BaseRoute]]  # adapters, inbox, limit of a body
+    # Adapters, inbox, limit of a body. None: no webhook, or one with an envelope of its own and tests of its own.
+    routes: Callable[[Mapping[str, Any], Inbox, int], Sequence[BaseRoute]] | None
     sign: Callable[[bytes], Mapping[str, str]]  # headers that prove a body
     secrets: tuple[str, ...]  # must be in no error and no log line
     chat_id: str
@@ -64,7 +75,7 @@ def payloads(channel: str) -> tuple[bytes, ...]:
         path.read_bytes()
         for folder in (OWN_PAYLOADS, GIVEN_PAYLOADS)
         for path in sorted((folder / channel).glob("*"))
-        if not path.name.endswith(".key.json")
+        if path.is_file() and not path.name.endswith(".key.json")
     )
 
 
@@ -142,9 +153,92 @@ LINE = Vendor(
     },
 )
 
+# --- wecom and kf ---------------------------------------------------------------------------------------------------
+
+WECOM_SECRET, WECOM_ACCESS = "corp-secret-of-the-contract", "access-token-of-the-contract"
+
+
+class OneToken:
+    """Implements VendorTokens: a token that is good, so that a send is one call."""
+
+    async def get_token(self, name: str) -> VendorToken:
+        now = datetime.now(UTC)
+        return VendorToken(WECOM_ACCESS, now - timedelta(seconds=60), now + timedelta(seconds=7000))
+
+    async def lease_token(self, name: str, owner: str, lasts: timedelta) -> bool:
+        return True
+
+    async def put_token(self, name: str, owner: str, token: VendorToken) -> None:
+        return None
+
+    async def release_token(self, name: str, owner: str) -> None:
+        return None
+
+
+def _wecom_connection(base_url: str, **section: Any) -> WecomConnection:
+    settings = WecomSettings.model_validate(
+        {
+            "corp_id": "ww1",
+            "secret": WECOM_SECRET,
+            "token": "tokenOfTheContract",
+            "aes_key": "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG",
+            "api_base_url": base_url,
+            "timeout_s": 0.5,
+            **section,
+        }
+    )
+    return WecomConnection("main", settings, tokens=OneToken())
+
+
+def _wecom_says(code: int, message: str, **more: Any) -> Answer:
+    return 200, json.dumps({"errcode": code, "errmsg": message, **more}).encode()
+
+
+_WECOM_REFUSES: dict[str, tuple[Answer, type[ServiceError] | None]] = {
+    "-1": (_wecom_says(-1, "system error"), ServiceUnavailable),
+    "40058": (_wecom_says(40058, "invalid Request Parameter"), SendRefused),
+    "45009": (_wecom_says(45009, "api freq out of limit"), RateLimited),
+    "60020": (_wecom_says(60020, "not allow to access from your ip"), Misconfigured),
+    "99999": (_wecom_says(99999, "an error of next year"), SendRefused),
+}
+WECOM = Vendor(
+    routes=None,
+    sign=lambda body: {},
+    secrets=(WECOM_SECRET, WECOM_ACCESS),
+    chat_id="lisi",
+    accepts=_wecom_says(0, "ok", msgid="m1"),
+    refuses={
+        **_WECOM_REFUSES,
+        "81013": (_wecom_says(81013, "user & party & tag all invalid"), RecipientUnreachable),
+        "invaliduser": (_wecom_says(0, "ok", invaliduser="lisi"), RecipientUnreachable),
+    },
+)
+KF = Vendor(
+    routes=None,
+    sign=lambda body: {},
+    secrets=(WECOM_SECRET, WECOM_ACCESS),
+    chat_id="wm1",
+    accepts=_wecom_says(0, "ok", msgid="m1"),
+    refuses={
+        **_WECOM_REFUSES,
+        "95001": (_wecom_says(95001, "send msg count limit"), WindowClosed),
+        "95002": (_wecom_says(95002, "send msg out of time"), WindowClosed),
+        "used msgid": (_wecom_says(40058, "msgid duplicated"), None),
+    },
+)
+
 CHANNELS: dict[str, ChannelUnderTest] = {
     "telegram": ChannelUnderTest(telegram, TELEGRAM, payloads("telegram")),
     "web": ChannelUnderTest(lambda base_url: WebAdapter("main")),
     "line": ChannelUnderTest(line, LINE, payloads("line")),
+    "wecom": ChannelUnderTest(
+        lambda base_url: WecomAdapter(_wecom_connection(base_url, agent_id=1)), WECOM, payloads("wecom")
+    ),
+    "kf": ChannelUnderTest(
+        lambda base_url: KfAdapter(_wecom_connection(base_url, kf=True)),
+        KF,
+        (*payloads("kf"), *payloads("wecom/kf_api")),
+    ),
 }
 WITH_VENDOR = {name: (each, each.vendor) for name, each in CHANNELS.items() if each.vendor is not None}
+WITH_WEBHOOK = [name for name, (_, vendor) in WITH_VENDOR.items() if vendor.routes is not None]

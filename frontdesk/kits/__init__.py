@@ -59,4 +59,8 @@ def build_kits(settings: Settings, store: SqlStore | None, media: MediaLibrary |
         from frontdesk.kits.line import line_kit
 
         kits.append(line_kit(settings, media))
+    if settings.channels.wecom:
+        from frontdesk.kits.wecom import wecom_kits
+
+        kits.extend(wecom_kits(settings, store, media))
     return kits

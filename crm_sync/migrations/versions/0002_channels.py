@@ -40,6 +40,7 @@ def upgrade() -> None:
     op.create_index("ix_outbox_held", "outbox", ["conversation_id"], **_where("is_held"))
     op.create_index("ix_outbox_unsent", "outbox", ["id"], **_where("state IN ('parked', 'failed', 'uncertain')"))
     op.add_column("handoffs", sa.Column("passed_on_at", TIME))
+    op.create_index("ix_handoffs_waiting", "handoffs", ["id"], **_where("ended_at IS NULL"))
     op.create_table(
         "reply_windows",
         sa.Column("identity_id", ID, nullable=False),

@@ -1,0 +1,111 @@
+"""GET, POST /channels/wecom/{account}: prove, open, decode, store, acknowledge. It never thinks.
+
+Source: developer.work.weixin.qq.com, documents 90238 "回调配置" and 90930 "加解密方案说明"; checked 2026-11.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from bot.errors import PayloadInvalid, SignatureInvalid
+from bot.ports import Inbox
+from channels.base import ChannelAdapter
+from channels.tencent.crypto import check_signature, check_time
+from channels.tencent.xml import read_xml
+from channels.webhook import read_body, store
+from channels.wecom.app_decode import KfNotice, decode_fields, kf_notice, parked
+from channels.wecom.connection import WecomConnection
+
+log = structlog.get_logger()
+
+# Nothing is parsed before its signature is checked, so the signed part is cut out by what it looks like.
+_ENCRYPTED: Final = re.compile(rb"<Encrypt>\s*(?:<!\[CDATA\[)?([A-Za-z0-9+/=\s]{1,2000000}?)(?:\]\]>)?\s*</Encrypt>")
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackTarget:
+    """One account as callbacks see it. `notice` is told of 微信客服 news; None where that is off."""
+
+    connection: WecomConnection
+    adapter: ChannelAdapter
+    notice: Callable[[KfNotice], None] | None = None
+
+
+def callback_routes(targets: Mapping[str, CallbackTarget], inbox: Inbox, max_body_bytes: int) -> list[Route]:
+    """WeCom delivers again, three times within 15 s, what is not answered 200: so 200 means committed (or parked, or
+    noticed), 503 that the store could not take it, and 401, 404, 413 are for those who are not WeCom.
+    """
+
+    async def receive(request: Request) -> Response:
+        target = targets.get(request.path_params["account"])
+        if target is None:
+            return Response(status_code=404)
+        try:
+            if request.method == "GET":
+                return _echo(target, request)
+            body = await read_body(request, max_body_bytes)
+            if body is None:
+                return Response(status_code=413)
+            encrypted = _proven(target, request, body)
+        except SignatureInvalid:
+            log.warning("webhook_refused", channel="wecom", account=target.connection.account)
+            return Response(status_code=401)
+        except ClientDisconnect:
+            return Response(status_code=400)
+        return await _take(target, inbox, body, encrypted)
+
+    return [Route("/channels/wecom/{account}", receive, methods=["GET", "POST"])]
+
+
+def _echo(target: CallbackTarget, request: Request) -> Response:
+    """The answer to the check made when the address is typed into the console. Raises: SignatureInvalid."""
+    echo = request.query_params.get("echostr", "")
+    _check(target, request, echo)
+    try:
+        return PlainTextResponse(target.connection.envelope.open(echo))
+    except PayloadInvalid as exc:
+        log.warning("echo_check_unreadable", account=target.connection.account, reason=str(exc))
+        return Response(status_code=400)
+
+
+def _proven(target: CallbackTarget, request: Request, body: bytes) -> str:
+    """The encrypted part, which WeCom signed. Raises: SignatureInvalid."""
+    found = _ENCRYPTED.search(body)
+    encrypted = "".join(found[1].decode().split()) if found else ""
+    _check(target, request, encrypted)
+    return encrypted
+
+
+def _check(target: CallbackTarget, request: Request, encrypted: str) -> None:
+    """Raises: SignatureInvalid for what is not WeCom's, or was recorded long ago."""
+    if not encrypted:
+        raise SignatureInvalid("nothing that could be signed")
+    query = request.query_params
+    timestamp, nonce = query.get("timestamp", ""), query.get("nonce", "")
+    token = target.connection.settings.token.get_secret_value()
+    check_signature(query.get("msg_signature", ""), token, timestamp, nonce, encrypted)
+    check_time(timestamp, target.connection.now())
+
+
+async def _take(target: CallbackTarget, inbox: Inbox, body: bytes, encrypted: str) -> Response:
+    connection = target.connection
+    raw = body
+    try:
+        raw = connection.envelope.open(encrypted)
+        fields = read_xml(raw)
+    except PayloadInvalid as exc:
+        return await store(target.adapter, inbox, (parked(raw, connection.account, str(exc)),))
+    notice = kf_notice(fields)
+    if notice is not None and target.notice is not None:
+        # Nothing to store: it holds no message, and the sweep finds what a crash right now would leave behind.
+        target.notice(notice)
+        return Response()
+    return await store(target.adapter, inbox, (decode_fields(fields, raw, connection.account, connection.now),))
