@@ -123,25 +123,18 @@ def doctor(
 
 
 def simulate(
-    vendor: Annotated[str, typer.Argument(help="telegram")],
+    vendor: Annotated[str, typer.Argument(help="Which vendor: telegram, wecom.")],
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 8081,
     ledger: Annotated[Path | None, typer.Option(help="Append every call to this file, one JSON line each.")] = None,
 ) -> None:
     """Start a strict stand-in for a vendor on this machine, to try a channel without an account."""
-    if vendor != "telegram":
-        raise typer.BadParameter("only telegram can be simulated so far")
-    from channels.simulators.telegram import serve_simulator
+    from frontdesk.simulating import VENDORS
 
+    serve = VENDORS.get(vendor)
+    if serve is None:
+        raise typer.BadParameter(f"{vendor} cannot be simulated; there are {', '.join(VENDORS)}")
     configure_logging("auto", "info")
-
-    def started(url: str, token: str) -> None:
-        say(f"Chat as a customer  {url}/_sim/")
-        say("Connect a desk to it with")
-        say(f"  FRONTDESK_CHANNELS__TELEGRAM__MAIN__TOKEN={token}")
-        say(f"  FRONTDESK_CHANNELS__TELEGRAM__MAIN__API_BASE_URL={url}")
-        sys.stdout.flush()
-
-    asyncio.run(serve_simulator("127.0.0.1", port, ledger, started=started))
+    asyncio.run(serve(port, ledger))
 
 
 def replay(files: Annotated[list[Path], typer.Argument(help="YAML transcripts.")], json_: JsonFlag = False) -> None:

@@ -1,0 +1,43 @@
+"""The stand-in vendors of `frontdesk simulate`: how each is started, and what it tells about connecting a desk."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Coroutine, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from frontdesk.commands.output import say
+
+HOST: Final = "127.0.0.1"
+Serve = Callable[[int, Path | None], Coroutine[Any, Any, None]]
+
+
+def _announce(url: str, vendor: str, settings: Mapping[str, Any]) -> None:
+    say(f"Chat as a customer  {url}/_sim/")
+    say("Connect a desk to it with")
+    for name, value in settings.items():
+        shown = str(value).lower() if isinstance(value, bool) else value
+        say(f"  FRONTDESK_CHANNELS__{vendor}__MAIN__{name.upper()}={shown}")
+    sys.stdout.flush()
+
+
+async def _telegram(port: int, ledger: Path | None) -> None:
+    from channels.simulators.telegram import serve_simulator
+
+    def started(url: str, token: str) -> None:
+        _announce(url, "TELEGRAM", {"token": token, "api_base_url": url})
+
+    await serve_simulator(HOST, port, ledger, started=started)
+
+
+async def _wecom(port: int, ledger: Path | None) -> None:
+    from channels.simulators.wecom import serve_simulator
+
+    def started(url: str, settings: Mapping[str, Any]) -> None:
+        _announce(url, "WECOM", settings)
+
+    await serve_simulator(HOST, port, ledger, started=started)
+
+
+VENDORS: Final[Mapping[str, Serve]] = {"telegram": _telegram, "wecom": _wecom}

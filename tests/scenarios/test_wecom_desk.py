@@ -1,0 +1,156 @@
+"""微信客服 and a WeCom application, end to end: questions, complaints, people who take over, what gets lost."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from channels.simulators.faults import Fault
+from channels.simulators.wecom import OPEN_KFID, WecomSimulator
+from channels.simulators.wecom_world import CLOSED, POOL, SERVICER
+from tests import services
+from tests.scenarios.app_under_test import STORE, prepare
+from tests.scenarios.wecom_under_test import WecomDesk, wecom_desk
+
+CASE_NUMBER = re.compile(r"C-\d+(?:-\d+)?")
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with its tables and the trained shop, to be copied: preparing one takes seconds."""
+    folder = tmp_path_factory.mktemp("shop")
+    services.apart(prepare(folder))
+    return folder / STORE
+
+
+@pytest.fixture
+def folder(prepared: Path, tmp_path: Path) -> Path:
+    shutil.copy(prepared, tmp_path / STORE)
+    return tmp_path
+
+
+@pytest.fixture
+async def simulator() -> AsyncIterator[WecomSimulator]:
+    async with WecomSimulator(callback_delay_s=0.05) as running:
+        yield running
+
+
+@pytest.fixture
+async def desk(folder: Path, simulator: WecomSimulator) -> AsyncIterator[WecomDesk]:
+    async with wecom_desk(folder, simulator) as running:
+        yield running
+
+
+async def test_a_complaint_in_wechat_gets_a_number(desk: WecomDesk) -> None:
+    ask, press = desk.ask, desk.press
+    await ask("wm1", "hello", "Linden Home")
+    await ask("wm1", "I want to complain", "happened")
+    await ask("wm1", "it leaks all over the table and the lid does not close", "Which order")
+    await ask("wm1", "order 10482", "Since when")
+    await press("wm1", "Yesterday", "What would you like")
+    await press("wm1", "Replacement", "reach you")
+    opened = await press("wm1", "Reply here in the chat", "C-")
+    number = CASE_NUMBER.findall(opened)[0]
+
+    record = await desk.record("kf/main/wm1")
+    assert [case["number"].startswith(number) for case in record["cases"]] == [True]
+    assert [one["text"] for one in record["messages"] if one["author"] == "customer"][:2] == [
+        "hello",
+        "I want to complain",
+    ]
+    assert await desk.violations() == []
+
+
+async def test_a_member_asks_the_application(desk: WecomDesk) -> None:
+    await desk.member_asks("lisi", "what are your opening hours?", "")
+    answer = await desk.member_asks("lisi", "I want to complain", "happened")
+
+    assert answer
+    record = await desk.record("wecom/main/lisi")
+    assert {one["author"] for one in record["messages"]} == {"customer", "bot"}
+
+
+async def test_a_customer_who_opens_the_chat_is_greeted_at_once_and_named(desk: WecomDesk) -> None:
+    desk.simulator.company.names["wm1"] = "王芳"
+    desk.simulator.company.enter(OPEN_KFID, "wm1", "leaflet")
+
+    await desk.reads(desk.session("wm1"), 0, "您好")
+    await desk.until(lambda: bool(desk.simulator.ledger.entries("call", method="kf/customer/batchget", outcome="ok")))
+
+    record = await desk.record("kf/main/wm1")
+    assert [one["author"] for one in record["messages"] if one["text"]] == ["bot"]
+    assert record["identities"][0]["display_name"] in {"王芳", ""}  # the name is stored a moment later
+
+
+async def test_a_lost_callback_is_healed_by_the_next_look(folder: Path, simulator: WecomSimulator) -> None:
+    simulator.company.write(OPEN_KFID, "wm1", content="I want to complain")  # nobody listens yet
+    async with wecom_desk(folder, simulator) as desk:
+        await desk.reads(desk.session("wm1"), 0, "happened")
+
+
+async def test_a_send_whose_answer_was_lost_is_repeated_and_seen_once(desk: WecomDesk) -> None:
+    desk.simulator.faults.plan(Fault("drop_answer", method="kf/send_msg"))
+    await desk.ask("wm1", "hello", "Linden Home")
+    await desk.until(lambda: len(desk.simulator.ledger.entries("call", method="kf/send_msg")) >= 2)
+
+    record = await desk.record("kf/main/wm1")
+    assert [one["delivery"] for one in record["messages"] if one["author"] == "bot"] == ["sent"]
+    assert len(desk.session("wm1").received) == 1
+
+
+async def test_whoever_asks_for_a_person_is_put_into_wecoms_queue_after_the_bots_words(desk: WecomDesk) -> None:
+    before = len(desk.session("wm1").received)
+    desk.simulator.company.write(OPEN_KFID, "wm1", content="I want to talk to a person")
+    await desk.until(lambda: len(desk.session("wm1").received) > before)
+    # Outside staffed hours the bot asks for a number first.
+    desk.simulator.company.write(OPEN_KFID, "wm1", content="13800138000")
+    await desk.until(lambda: desk.session("wm1").state == POOL)
+
+    methods = [entry["kind"] for entry in desk.simulator.ledger.entries() if entry["kind"] in {"send", "trans"}]
+    assert methods[-1] == "trans"
+    assert len(desk.session("wm1").received) >= 1
+
+
+async def test_a_colleague_who_takes_over_silences_the_bot_until_the_session_ends(desk: WecomDesk) -> None:
+    company = desk.simulator.company
+    await desk.ask("wm1", "hello", "Linden Home")
+    company.take(OPEN_KFID, "wm1", "zhangsan")
+    company.answer(OPEN_KFID, "wm1", "I am Zhang San, what is it?")
+    before = len(desk.session("wm1").received)
+    company.write(OPEN_KFID, "wm1", content="I want to complain")
+
+    record = await desk.record("kf/main/wm1")
+    while "I want to complain" not in [one["text"] for one in record["messages"]]:
+        record = await desk.record("kf/main/wm1")
+    assert [one["author"] for one in record["messages"] if "Zhang San" in one["text"]] == ["operator"]
+    assert len(desk.session("wm1").received) == before
+
+    company.finish(OPEN_KFID, "wm1")
+    assert desk.session("wm1").state == CLOSED
+    await desk.ask("wm1", "hello", "Linden Home")
+
+
+async def test_a_session_taken_without_our_hearing_of_it_is_found_out_when_the_vendor_refuses(desk: WecomDesk) -> None:
+    company = desk.simulator.company
+    company.write(OPEN_KFID, "wm1", content="hello")
+    desk.session("wm1").state, desk.session("wm1").servicer = SERVICER, "zhangsan"
+
+    refused = {"method": "kf/send_msg", "errcode": 95018}
+    await desk.until(lambda: bool(desk.simulator.ledger.entries("call", **refused)))
+    record = await desk.record("kf/main/wm1")
+
+    (reply,) = [one for one in record["messages"] if one["author"] == "bot"]
+    assert reply["delivery"] == "parked"
+    assert desk.session("wm1").received == []
+
+
+async def test_one_callback_answered_late_is_delivered_again_and_answered_once(desk: WecomDesk) -> None:
+    desk.simulator.faults.plan(Fault("duplicate_update"))
+    await desk.member_asks("lisi", "I want to complain", "happened")
+
+    record = await desk.record("wecom/main/lisi")
+    assert [one["author"] for one in record["messages"]] == ["customer", "bot"]
