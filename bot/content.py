@@ -5,7 +5,7 @@ from __future__ import annotations
 from bot.at_rest import start_intent
 from bot.memory import MAX_MEDIA, MAX_TEXT
 from bot.talk import SHOWING, Talk
-from bot.types import Command, Contact, Location, Media, Unsupported, UpdateCustomer
+from bot.types import Command, Contact, CreateTask, Location, Media, Unsupported, UpdateCustomer
 from bot.values import has_words, phone
 
 MAX_CAPTION = 300  # characters kept beside a file; the message itself is stored in full elsewhere
@@ -68,6 +68,8 @@ def take_media(talk: Talk, media: Media) -> bool:
         return False
     if media.kind in ("voice", "audio"):
         talk.say("utter_voice_received")
+        at = talk.turn.now.isoformat(timespec="seconds")
+        talk.effects.append(CreateTask("listen", "listen to a voice message and answer it", details={"newest": at}))
     elif media.kind in ("sticker", "animation"):
         talk.say("utter_no_words_in_flow" if frame else "utter_no_words")
     else:

@@ -30,6 +30,7 @@ from bot.ports import (
     NluEngine,
     OutMessage,
     Signals,
+    Transcriber,
     TurnResult,
     TurnsCommit,
     TurnStore,
@@ -104,8 +105,16 @@ class TurnObserver(Protocol):
 class Engine:
     """Thinks about claimed messages; no state of its own."""
 
-    def __init__(self, store: TurnStore, runtimes: RuntimeSource, encoder: Encoder, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: TurnStore,
+        runtimes: RuntimeSource,
+        encoder: Encoder,
+        clock: Clock,
+        transcriber: Transcriber | None = None,
+    ) -> None:
         self._store, self._runtimes, self._encoder, self._clock = store, runtimes, encoder, clock
+        self._transcriber = transcriber
 
     async def handle(self, claimed: Claimed, observer: TurnObserver) -> TurnsCommit:
         """Everything decided for the claimed messages, ready to commit.
@@ -148,6 +157,9 @@ class Engine:
         fallback_language: Language = conversation.language or hinted_language(message) or runtime.language
         if conversation.language is None:
             conversation = replace(conversation, language=fallback_language)
+        if self._transcriber is not None and (voice := unheard_voice(message)) is not None:
+            said = await self._transcriber.words_of(message.sender, voice, language=fallback_language)
+            message = replace(message, content=replace(voice, transcript=said))
         words = words_of(message)
         if words is None:
             understanding = nothing_said(fallback_language)
@@ -343,6 +355,15 @@ def albums_as_one(messages: Sequence[ClaimedMessage]) -> list[ClaimedMessage]:
 
 def is_same_album(one: ClaimedMessage, other: ClaimedMessage) -> bool:
     return bool(one.message.album) and one.message.album == other.message.album
+
+
+def unheard_voice(message: InboundMessage) -> Media | None:
+    """The voice message whose words nobody knows yet; None for anything else."""
+    match message.content:
+        case Media(kind="voice" | "audio") as voice if message.wants_turn and words_of(message) is None:
+            return voice
+        case _:
+            return None
 
 
 def words_of(message: InboundMessage) -> str | None:

@@ -14,10 +14,12 @@ from bot.types import (
     ConversationId,
     CustomerId,
     Effect,
+    Identity,
     InboundMessage,
     InboxId,
     Lane,
     Language,
+    Media,
     Need,
     Outbound,
     OutboxId,
@@ -341,6 +343,14 @@ class SpeechToText(Protocol):
 
     async def transcribe(self, content: bytes, *, mime: str, language: Language) -> str:
         """The words; empty when nothing could be understood. Raises: ServiceUnavailable."""
+        ...
+
+
+class Transcriber(Protocol):
+    """What the engine asks before a turn on a voice message without words."""
+
+    async def words_of(self, sender: Identity, voice: Media, *, language: Language) -> str:
+        """What was said; empty when that cannot be told within the time allowed. Never raises."""
         ...
 
 

@@ -195,6 +195,8 @@ class MediaSettings(_Section):
     max_bytes: int = Field(20_000_000, gt=0)  # one file
     retention_days: int = Field(180, ge=1)
     link_hours: float = Field(24.0, gt=0)  # how long a signed link works
+    speech_to_text: str = ""  # name of an installed entry point of group frontdesk.speech_to_text; empty: staff listen
+    speech_timeout_s: float = Field(5.0, gt=0, le=30)  # what a turn waits for the words of a voice message
     scan_command: str = ""  # virus scanner, given the file's path; exit code 0: clean, 1: infected
 
 

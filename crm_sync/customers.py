@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Table, func, select
+from sqlalchemy import Connection, RowMapping, Table, func, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from bot.errors import CustomerNotFound
@@ -163,6 +163,7 @@ def _messages(conn: Connection, customer_id: CustomerId) -> list[dict[str, Any]]
             messages.c.at,
             turns.c.intent,
             turns.c.confidence,
+            turns.c.understanding,
             outbox.c.state.label("delivery"),
             outbox.c.reason,
             outbox.c.attempts,
@@ -175,7 +176,16 @@ def _messages(conn: Connection, customer_id: CustomerId) -> list[dict[str, Any]]
         .where(conversations.c.customer_id == customer_id)
         .order_by(messages.c.id)
     )
-    return [{name: plain(value) for name, value in row._mapping.items()} for row in found]
+    return [_message(row._mapping) for row in found]
+
+
+def _message(row: RowMapping) -> dict[str, Any]:
+    """A voice message shows the words that were heard in it."""
+    shown = {name: plain(value) for name, value in row.items()}
+    heard = (shown.pop("understanding") or {}).get("text", "")
+    if shown["kind"] == "media" and not shown["text"]:
+        shown["text"] = heard
+    return shown
 
 
 def _cases(conn: Connection, customer_id: CustomerId) -> list[dict[str, Any]]:

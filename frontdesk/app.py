@@ -15,7 +15,7 @@ import structlog
 
 from bot.engine import Engine, Worker
 from bot.errors import Misconfigured, ServiceError
-from bot.ports import TOPIC_FILES, TOPIC_INBOX, Clock, Inbox, RateTokens
+from bot.ports import TOPIC_FILES, TOPIC_INBOX, Clock, Inbox, MediaStore, RateTokens
 from bot.types import Accepted, Capabilities, Media, OutMedia, OutPart, Received, RenderedReply
 from channels.base import ChannelAdapter, FetchesMedia
 from channels.delivery import Sender
@@ -40,6 +40,7 @@ from frontdesk.secret_key import load_secret_keys, sqlite_path
 from frontdesk.serving import HttpServer, end, supervise
 from frontdesk.signals import LocalSignals, RedisSignals
 from frontdesk.single_process import hold_store
+from frontdesk.speech import VoiceTranscriber, load_speech_to_text
 
 log = structlog.get_logger()
 
@@ -99,15 +100,16 @@ def build_media(
     settings: Settings,
     store: SqlStore,
     keys: Sequence[bytes],
-    clock: Clock | None = None,
+    bytes_store: MediaStore | None = None,
     *,
+    clock: Clock | None = None,
     fault: Callable[[str], None] = no_fault,
 ) -> SqlMediaLibrary:
     """The media library on this store, with its folder or bucket. Raises: Misconfigured."""
     section = settings.media
     links = MediaLinks(keys, base_url=settings.public_url, lasts_s=section.link_hours * 3600)
-    bytes_store = open_media_store(section)
-    return SqlMediaLibrary(store.database, bytes_store, links, section, clock or SystemClock(), fault=fault)
+    kept_in = bytes_store or open_media_store(section)
+    return SqlMediaLibrary(store.database, kept_in, links, section, clock or SystemClock(), fault=fault)
 
 
 @dataclass
@@ -153,6 +155,7 @@ class App:
                 "--roles", "one process runs all roles on SQLite; use PostgreSQL (FRONTDESK_DATABASE_URL) to split them"
             )
         keys = load_secret_keys(settings)
+        speech, bytes_store = load_speech_to_text(settings.media), open_media_store(settings.media)
         lock = hold_store(path) if path is not None and exclusive else None
         store = await SqlStore.open(
             settings.database_url.get_secret_value(),
@@ -173,7 +176,7 @@ class App:
         runtimes = Runtimes(settings, store)
         await runtimes.load()
         clock = SystemClock()
-        media = build_media(settings, store, keys, clock, fault=fault)
+        media = build_media(settings, store, keys, bytes_store, clock=clock, fault=fault)
         kits = build_kits(settings, store, media)
         adapters = {(kit.channel, account): adapter for kit in kits for account, adapter in kit.adapters.items()}
         fetching = frozenset(place for place, adapter in adapters.items() if isinstance(adapter, FetchesMedia))
@@ -182,7 +185,10 @@ class App:
         encoders = Encoders(list(adapters.values()), media.link)
         observer = LoggingObserver()
         name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
-        engine = Engine(store, runtimes, encoders, clock)
+        transcriber = None
+        if speech is not None:
+            transcriber = VoiceTranscriber(speech, media, adapters, timeout_s=settings.media.speech_timeout_s)
+        engine = Engine(store, runtimes, encoders, clock, transcriber)
         worker = Worker(engine, store, signals, observer, clock, name=name, fault=fault)
         sender = Sender(
             outbox=store.outbox,

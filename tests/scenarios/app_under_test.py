@@ -19,7 +19,15 @@ from channels.simulators.telegram import TelegramSimulator
 from channels.simulators.telegram_methods import Limits
 from channels.simulators.telegram_world import Customer
 from channels.web.tokens import sign_identity
-from config.settings import ChannelsSettings, LineSettings, NluSettings, Settings, TelegramSettings, WebSettings
+from config.settings import (
+    ChannelsSettings,
+    LineSettings,
+    MediaSettings,
+    NluSettings,
+    Settings,
+    TelegramSettings,
+    WebSettings,
+)
 from crm_sync.customers import customer_record, find_customers
 from crm_sync.imports import import_orders
 from frontdesk.app import ALL_ROLES, App
@@ -186,6 +194,7 @@ def shop_settings(folder: Path) -> Settings:
     return Settings(
         database_url=SecretStr(f"sqlite:///{folder}/{STORE}"),
         secret_key=(SecretStr("a key for whole-conversation tests"),),
+        media=MediaSettings(folder=folder / "media"),
         nlu=NluSettings(model_dir=ROOT / ".frontdesk" / "model"),
         channels=ChannelsSettings(web={"default": WebSettings(identity_secret=SecretStr(IDENTITY_SECRET))}),
     )
