@@ -237,6 +237,26 @@ class WindowState:
     closes_at: datetime | None
 
 
+class ChannelHealth(Protocol):
+    """Where channels say whether their accounts work. Cheap, never blocks, never raises."""
+
+    def received(self, channel: str, account: str) -> None:
+        """A new message was accepted."""
+        ...
+
+    def sent(self, channel: str, account: str) -> None:
+        """The vendor took a message."""
+        ...
+
+    def answered(self, channel: str, account: str) -> None:
+        """The vendor answered, if only to refuse one recipient or message: the account itself works."""
+        ...
+
+    def failed(self, channel: str, account: str, reason: str) -> None:
+        """The account cannot send or receive now, e.g. its credentials are refused or the vendor is away."""
+        ...
+
+
 class QuotaLedger(Protocol):
     """Counts replies against the windows that customers' messages opened; shared by all processes."""
 

@@ -12,7 +12,17 @@ from datetime import timedelta
 import structlog
 
 from bot.errors import Misconfigured, RateLimited, ServiceError, ServiceUnavailable, WindowClosed
-from bot.ports import TOPIC_OUTBOX, Clock, Outbox, QuotaLedger, RateTokens, SendOutcome, Signals, Subscription
+from bot.ports import (
+    TOPIC_OUTBOX,
+    ChannelHealth,
+    Clock,
+    Outbox,
+    QuotaLedger,
+    RateTokens,
+    SendOutcome,
+    Signals,
+    Subscription,
+)
 from bot.types import Lane, Outbound
 from channels.base import ChannelAdapter
 from channels.delivery_policy import DeliveryPolicy, for_all, outcome_of, reserve_for, uncertain
@@ -21,6 +31,7 @@ from channels.pacing import pace_within
 log = structlog.get_logger()
 
 Account = tuple[str, str]  # channel, account
+PACED = "paced"  # why a row waits although nothing is wrong
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +67,17 @@ class Sender:
         monotonic: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
         ledger: QuotaLedger | None = None,
+        watch: ChannelHealth | None = None,
     ) -> None:
         """`name` tells senders apart in the outbox's leases; `fault` is called before and after each vendor call.
 
-        `ledger` counts replies on channels that allow so many. Accounts of direct channels need no sender and are left
-        alone.
+        `ledger` counts replies on channels that allow so many; `watch` is told which accounts work. Accounts of direct
+        channels need no sender and are left alone.
         """
         adapters = {account: adapter for account, adapter in adapters.items() if not adapter.capabilities.direct}
         self._outbox, self._adapters, self._signals = outbox, adapters, signals
-        self._tokens, self._clock, self._name, self._ledger = tokens, clock, name, ledger
+        self._tokens, self._clock, self._name = tokens, clock, name
+        self._ledger, self._watch = ledger, watch
         self._policy = policy or DeliveryPolicy()
         self._fault, self._sleep, self._monotonic, self._jitter = fault, sleep, monotonic, jitter
         self._paused_until: dict[Account, float] = {}  # monotonic
@@ -162,13 +175,14 @@ class Sender:
             await self._pace(row, claimed_at + self._policy.hold_s)
             outcome = await self._send(row)
         except _MustWait as wait:
-            outcome = self._retry(row, wait.wait_s, "paced")
+            outcome = self._retry(row, wait.wait_s, PACED)
         except ServiceError as exc:
             outcome = self._failed(row, exc)
         except Exception as exc:  # noqa: BLE001 - a bug in one adapter must not leave a row without an outcome
             log.error("send_crashed", outbox_id=row.outbox_id, error=type(exc).__name__, exc_info=False)
             reason = f"internal error {type(exc).__name__}"
             outcome = uncertain(row, reason, now=self._clock.now(), policy=self._policy)
+        self._tell(account, outcome)
         if outcome.state in {"sent", "failed", "parked"} and not self._health[account].is_ok:
             self._set_health(account, AccountHealth(True))
         if outcome.retry_at is not None:
@@ -241,6 +255,16 @@ class Sender:
             state=outcome.state,
         )
         return outcome
+
+    def _tell(self, account: Account, outcome: SendOutcome) -> None:
+        if self._watch is None:
+            return
+        if outcome.state == "sent":
+            self._watch.sent(*account)
+        elif outcome.state in {"failed", "parked", "held"}:
+            self._watch.answered(*account)
+        elif outcome.reason != PACED:
+            self._watch.failed(*account, outcome.reason)
 
     def _retry(self, row: Outbound, wait_s: float, reason: str) -> SendOutcome:
         at = self._clock.now() + timedelta(seconds=wait_s)

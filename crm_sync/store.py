@@ -18,6 +18,7 @@ from crm_sync.database import Database, parse_url, sqlite_path
 from crm_sync.inbox import SqlInbox
 from crm_sync.outbox import SqlOutbox
 from crm_sync.outbox_claims import Merge
+from crm_sync.outbox_staff import OutboxDesk
 from crm_sync.passive import SqlPassiveReplies
 from crm_sync.reply_windows import SqlQuotaLedger
 from crm_sync.schema import SchemaState
@@ -55,6 +56,7 @@ class SqlStore:
         self.turns = SqlTurns(database, self._clock, fault)
         self.outbox = SqlOutbox(database, self._clock, fault)
         self.passive = SqlPassiveReplies(database, self._clock)
+        self.outbox_desk = OutboxDesk(database, self._clock)
         self.quota = SqlQuotaLedger(database, self._clock)
         self.vendor_tokens = SqlVendorTokens(database, self._clock)
 

@@ -223,6 +223,18 @@ reply_windows = Table(  # on channels that count free-form replies: what a custo
     Column("taken_for", Document, nullable=False, server_default="{}"),  # outbox id -> attempt it was counted for
 )
 
+channel_health = Table(  # of each account: last signs of life, written every few seconds at most
+    "channel_health",
+    metadata,
+    Column("channel", Text, primary_key=True),
+    Column("account", Text, primary_key=True),
+    Column("last_inbound_at", UtcDateTime),
+    Column("last_outbound_at", UtcDateTime),
+    Column("failing_since", UtcDateTime),
+    Column("reason", Words, nullable=False, server_default=""),
+    Column("updated_at", UtcDateTime, nullable=False),
+)
+
 passive_replies = Table(  # what a webhook carried back, so that a redelivery gets the same bytes
     "passive_replies",
     metadata,

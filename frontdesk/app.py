@@ -29,6 +29,7 @@ from crm_sync.media.links import MediaLinks
 from crm_sync.media.stores import open_media_store
 from crm_sync.media.wanted import WantedFiles
 from crm_sync.store import SqlStore
+from frontdesk.channel_health import ChannelWatch
 from frontdesk.clock import SystemClock
 from frontdesk.faults import no_fault
 from frontdesk.kits import Kit, build_kits
@@ -79,8 +80,10 @@ def carries_file(received: Received) -> bool:
 class NotifyingInbox:
     """The inbox the channels see: stores, counts, wakes the worker; and the points where a fault run kills us."""
 
-    def __init__(self, store: SqlStore, signals: LocalSignals, fault: Callable[[str], None]) -> None:
-        self._store, self._signals, self._fault = store, signals, fault
+    def __init__(
+        self, store: SqlStore, signals: LocalSignals, watch: ChannelWatch, fault: Callable[[str], None]
+    ) -> None:
+        self._store, self._signals, self._watch, self._fault = store, signals, watch, fault
 
     async def accept(self, received: Sequence[Received]) -> list[Accepted]:
         accepted = await self._store.accept(received)
@@ -91,6 +94,7 @@ class NotifyingInbox:
         for item, row in zip(received, accepted, strict=True):
             if row.is_new:
                 ACCEPTED.labels(item.channel).inc()
+                self._watch.received(item.channel, item.account)
         if received and received[0].channel == "web":
             self._fault("web.before_ack")  # the poller has its own point before it confirms
         return accepted
@@ -131,6 +135,7 @@ class App:
     secret_keys: tuple[bytes, ...]
     admin_password: str | None
     rate_tokens: RateTokens
+    watch: ChannelWatch
     fault: Callable[[str], None] = no_fault
     _lock: IOBase | None = None
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
@@ -190,6 +195,7 @@ class App:
             transcriber = VoiceTranscriber(speech, media, adapters, timeout_s=settings.media.speech_timeout_s)
         engine = Engine(store, runtimes, encoders, clock, transcriber)
         worker = Worker(engine, store, signals, observer, clock, name=name, fault=fault)
+        watch = ChannelWatch(store, clock)
         sender = Sender(
             outbox=store.outbox,
             adapters=adapters,
@@ -199,6 +205,7 @@ class App:
             name=name,
             fault=fault,
             ledger=store.quota,
+            watch=watch,
         )
         return cls(
             settings=settings,
@@ -207,7 +214,8 @@ class App:
             runtimes=runtimes,
             media=media,
             fetcher=MediaFetcher(WantedFiles(store.database, media, clock), media, adapters, signals, fault=fault),
-            inbox=NotifyingInbox(store, signals, fault),
+            inbox=NotifyingInbox(store, signals, watch, fault),
+            watch=watch,
             kits=kits,
             adapters=adapters,
             worker=worker,
@@ -225,6 +233,7 @@ class App:
         spare_what_stays()
         start = self._start
         start("models", self.runtimes.watch)
+        start("channel-health", self.watch.run)
         if http is not None:
             start("web", http.run)
         if "web" in roles:

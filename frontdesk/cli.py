@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
 from bot.errors import BotError
-from frontdesk.commands import assistant, desk, inbox, knowledge, nlu, records
+from frontdesk.commands import assistant, desk, inbox, knowledge, nlu, outbox, records
 
 app = typer.Typer(
     name="frontdesk",
@@ -33,6 +33,7 @@ app.add_typer(nlu.app, name="nlu")
 app.add_typer(knowledge.app, name="knowledge")
 app.add_typer(assistant.app, name="assistant")
 app.add_typer(inbox.app, name="inbox")
+app.add_typer(outbox.app, name="outbox")
 app.add_typer(records.db_app, name="db")
 app.add_typer(records.import_app, name="import")
 app.add_typer(records.customer_app, name="customer")

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from bot.errors import BotError
 from channels.base import Examinable, Finding
 from config.settings import Settings
+from crm_sync import channel_health
+from crm_sync.channel_health import AccountState
 from crm_sync.store import SqlStore
 from frontdesk.assistant import load_assistant
+from frontdesk.channel_health import DEAD_AFTER
 from frontdesk.kits import build_kits
 from frontdesk.runtimes import model_name, training_hash
 from frontdesk.secret_key import load_secret_keys
@@ -127,11 +132,46 @@ async def _channels(settings: Settings, store: SqlStore | None, *, repair: bool)
     except BotError as error:
         return [Finding("channels", True, str(error), "correct the setting it names")]
     findings: list[Finding] = []
+    seen = {(state.channel, state.account): state for state in await _states(store)}
     for kit in kits:
         for account, adapter in kit.adapters.items():
+            if kit.channel != "cli":
+                findings.append(_traffic(seen.get((kit.channel, account), AccountState(kit.channel, account))))
             if isinstance(adapter, Examinable):
                 findings.extend(await adapter.examine(public_url=settings.public_url, repair=repair))
             elif kit.channel == "web":
                 findings.append(Finding(f"web/{account}", False, "needs no credentials"))
             await adapter.close()
     return findings
+
+
+async def _states(store: SqlStore | None) -> list[AccountState]:
+    """What is known of the accounts; nothing while the store cannot say."""
+    try:
+        return await channel_health.states(store.database) if store is not None and await store.is_current() else []
+    except BotError:
+        return []
+
+
+def _traffic(state: AccountState) -> Finding:
+    now = datetime.now(UTC)
+    received = f"last received {_ago(state.last_inbound_at, now)}"
+    sent = "" if state.channel == "web" else f", last sent {_ago(state.last_outbound_at, now)}"
+    check = f"{state.channel}/{state.account} traffic"
+    if state.failing_since is None:
+        return Finding(check, False, received + sent)
+    failing = f", failing since {_ago(state.failing_since, now)}: {state.reason}"
+    is_dead = now - state.failing_since >= DEAD_AFTER
+    repair = "correct what it names; frontdesk outbox list shows what has not left" if is_dead else ""
+    return Finding(check, is_dead, received + sent + failing, repair)
+
+
+def _ago(moment: datetime | None, now: datetime) -> str:
+    """How long ago, in the largest unit that fits."""
+    if moment is None:
+        return "never"
+    seconds = max(int((now - moment).total_seconds()), 0)
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds // length} {unit} ago"
+    return f"{seconds} s ago"

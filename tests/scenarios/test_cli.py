@@ -166,3 +166,16 @@ def test_a_broken_assistant_is_refused_at_start_with_file_line_and_reason(frontd
     assert done.returncode == 1
     assert "domain.yml:" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_outbox_commands_on_an_empty_store(frontdesk: Frontdesk) -> None:
+    assert parsed(frontdesk("outbox", "list", "--json")) == []
+    assert "Nothing is waiting" in frontdesk("outbox", "list", "--state", "held").stdout
+    assert parsed(frontdesk("outbox", "retry", "--all-parked", "--json")) == {"due": 0}
+    unknown = frontdesk("outbox", "drop", "7")
+    assert (unknown.returncode, unknown.stderr) == (
+        1,
+        "frontdesk: no outbox row 7; frontdesk outbox list shows them\n",
+    )
+    assert frontdesk("outbox", "retry").returncode == 2
+    assert frontdesk("outbox", "list", "--state", "lost").returncode == 1

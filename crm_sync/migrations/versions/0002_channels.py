@@ -54,6 +54,17 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("identity_id", "kind", name=op.f("pk_reply_windows")),
     )
     op.create_table(
+        "channel_health",
+        sa.Column("channel", sa.Text(), nullable=False),
+        sa.Column("account", sa.Text(), nullable=False),
+        sa.Column("last_inbound_at", TIME),
+        sa.Column("last_outbound_at", TIME),
+        sa.Column("failing_since", TIME),
+        sa.Column("reason", WORDS, nullable=False, server_default=""),
+        sa.Column("updated_at", TIME, nullable=False),
+        sa.PrimaryKeyConstraint("channel", "account", name=op.f("pk_channel_health")),
+    )
+    op.create_table(
         "passive_replies",
         sa.Column("inbox_id", ID, nullable=False),
         sa.Column("body", sa.LargeBinary(), nullable=False),
