@@ -117,12 +117,14 @@ class VendorHttp:
         method: str,
         path: str,
         *,
-        body: bytes | None = None,
+        body: bytes | aiohttp.FormData | None = None,
         headers: Mapping[str, str] = JSON,
         extra_wait_s: float = 0.0,
         max_bytes: int = MAX_ANSWER_BYTES,
     ) -> Answer:
-        """Whatever the vendor answered. `extra_wait_s` is added to the time limit, for long polls.
+        """Whatever the vendor answered. `extra_wait_s` is added to the time limit, for long polls and uploads.
+
+        A form names its own content type: give it no `headers`.
 
         Raises: ServiceUnavailable, which says whether the call may have been carried out; PayloadInvalid for an answer
         longer than `max_bytes`.

@@ -72,7 +72,13 @@ class TelegramSettings(AccountSettings):
     secret: SecretStr | None = None  # required for webhook mode: X-Telegram-Bot-Api-Secret-Token
     mode: Literal["polling", "webhook"] = "polling"
     api_base_url: str = "https://api.telegram.org"
-    groups: bool = False  # answer in groups; off: group messages are stored and ignored
+    local: bool = (
+        False  # api_base_url is our own Bot API server in --local mode: its disk is ours, files up to 2,000 MB
+    )
+    groups: bool = False  # answer in groups what is meant for the bot; off: group messages are stored and ignored
+    link_previews: bool = False  # show the page behind a link below our messages
+    allow_paid_broadcast: bool = False  # broadcasts above 30/s are paid in Telegram Stars
+    paid_broadcast_per_s: float = Field(1000.0, gt=0, le=1000)  # Bot API, sendMessage, allow_paid_broadcast
     timeout_s: float = Field(10.0, gt=0)
     per_account_per_s: float = Field(30.0, gt=0)  # Bot API FAQ, broadcasting limits
     per_chat_per_s: float = Field(1.0, gt=0)

@@ -16,6 +16,7 @@ CALL_FAULTS: Final = {
     "rate_limited": "HTTP 429 with retry_after = `seconds`",
     "odd_answer": "HTTP 200 with a result that lacks most of its fields, after the call was carried out",
     "unreadable_answer": "HTTP 200 with a body that is no JSON, after the call was carried out",
+    "unparsable": "HTTP 400 that says the message's entities cannot be parsed (Telegram), nothing carried out",
     "errcode": "HTTP 200 with the errcode `code` (Tencent's vendors), nothing carried out",
 }
 UPDATE_FAULTS: Final = {

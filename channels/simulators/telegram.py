@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -21,7 +23,9 @@ from bot.errors import Misconfigured
 from channels.simulators.faults import Fault, FaultPlan
 from channels.simulators.ledger import Ledger
 from channels.simulators.telegram_control import control_routes
-from channels.simulators.telegram_methods import Limits, Methods
+from channels.simulators.telegram_flood import Flood, Limits
+from channels.simulators.telegram_messages import Messages, Upload
+from channels.simulators.telegram_methods import Methods
 from channels.simulators.telegram_params import Refused
 from channels.simulators.telegram_webhook import WebhookDelivery
 from channels.simulators.telegram_world import Customer, Fields, Group, SimulatedBot
@@ -31,7 +35,8 @@ log = structlog.get_logger()
 DEFAULT_TOKEN = "1000001:stand-in-token-for-tests-and-newcomers"  # noqa: S105 - opens nothing but this stand-in
 NOTED: Final[frozenset[str]] = frozenset(
     {"chat_id", "text", "caption", "reply_markup", "photo", "callback_query_id", "action", "message_id"}
-    | {"offset", "timeout", "limit", "url"}
+    | {"offset", "timeout", "limit", "url", "parse_mode", "allow_paid_broadcast", "link_preview_options", "media"}
+    | {"message_thread_id", "disable_notification"}
 )
 MAX_BODY_BYTES = 50_000_000  # Bot API: files up to 50 MB
 
@@ -47,12 +52,16 @@ class TelegramSimulator:
         limits: Limits | None = None,
         ledger_file: Path | None = None,
         allow_local_webhooks: bool = True,
+        is_local: bool = False,
         webhook_delay_s: float = 1.0,
         now: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        """`now` gives Unix seconds; `webhook_delay_s` is the first pause between two deliveries of an update."""
+        """`is_local`: as a Bot API server started with --local. `now` gives Unix seconds.
+
+        `webhook_delay_s` is the first pause between two deliveries of an update.
+        """
         self.token = token
         self.ledger = Ledger(ledger_file)
         self.faults = FaultPlan()
@@ -60,6 +69,7 @@ class TelegramSimulator:
         self.bots: dict[str, SimulatedBot] = {}
         self.url = ""
         self._now, self._monotonic, self._sleep = now, monotonic, sleep
+        self._is_local = is_local
         self._allow_local_webhooks, self._webhook_delay_s = allow_local_webhooks, webhook_delay_s
         self._methods: dict[str, Methods] = {}
         self._deliveries: dict[str, WebhookDelivery] = {}
@@ -69,10 +79,10 @@ class TelegramSimulator:
     def add_bot(self, token: str, username: str) -> SimulatedBot:
         bot = SimulatedBot(token, username, self.ledger, self._now)
         self.bots[token] = bot
+        messages = Messages(bot, self.limits, Flood(self._monotonic), is_local=self._is_local)
         self._methods[token] = Methods(
             bot,
-            self.limits,
-            self._monotonic,
+            messages,
             allow_local_webhooks=self._allow_local_webhooks,
             on_webhook=lambda: self._deliver_from_now_on(bot),
         )
@@ -85,11 +95,11 @@ class TelegramSimulator:
             customers[user_id] = Customer(bot or self.bot, user_id, name or f"User {user_id}", language)
         return customers[user_id]
 
-    def group(self, chat_id: int, title: str = "") -> Group:
+    def group(self, chat_id: int, title: str = "", *, bot: SimulatedBot | None = None) -> Group:
         """The group with this (negative) id; the bot is in it."""
-        customers = self.bot.customers
+        customers = (bot or self.bot).customers
         if chat_id not in customers:
-            customers[chat_id] = Group(self.bot, chat_id, title or f"Group {chat_id}")
+            customers[chat_id] = Group(bot or self.bot, chat_id, title or f"Group {chat_id}")
         found = customers[chat_id]
         if not isinstance(found, Group):
             raise TypeError(f"{chat_id} is a person")
@@ -100,7 +110,9 @@ class TelegramSimulator:
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
         """Listening; `url` says where. Port 0 takes a free one. Raises: OSError when the port is taken."""
         app = web.Application(client_max_size=MAX_BODY_BYTES)
+        app.on_response_prepare.append(self._date)
         app.router.add_route("*", "/bot{token:[^/]+}/{method}", self._answer)
+        app.router.add_get("/file/bot{token:[^/]+}/documents/{file_id}", self._give_file)
         app.add_routes(control_routes(self))
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
@@ -147,7 +159,7 @@ class TelegramSimulator:
             return _refusal(refused)
         fault = self.faults.for_call(method)
         kind = fault.kind if fault else ""
-        if fault and kind in {"drop_request", "error_500", "error_503", "rate_limited"}:
+        if fault and kind in {"drop_request", "error_500", "error_503", "rate_limited", "unparsable"}:
             self._note(bot, method, params, fault=kind, outcome="not carried out")
             return _broken(request, fault)
         try:
@@ -162,6 +174,19 @@ class TelegramSimulator:
             else:
                 return _broken(request, fault)
         return self._success(method, outcome)
+
+    async def _date(self, request: web.Request, response: web.StreamResponse) -> None:
+        response.headers["Date"] = format_datetime(datetime.fromtimestamp(self._now(), UTC), usegmt=True)
+
+    async def _give_file(self, request: web.Request) -> web.StreamResponse:
+        bot = self.bots.get(request.match_info["token"])
+        content = bot.files.get(request.match_info["file_id"]) if bot else None
+        if content is None:
+            return _refusal(Refused(404, "Not Found"))
+        fault = self.faults.for_call("download")
+        if fault:
+            return _broken(request, fault)
+        return web.Response(body=content, content_type="application/octet-stream")
 
     def _success(self, method: str, outcome: Any) -> web.Response:
         body = orjson.dumps({"ok": True, "result": outcome})
@@ -184,7 +209,7 @@ class TelegramSimulator:
         return b'{"ok":true,"result":[' + b",".join(pieces) + b"]}"
 
     def _note(self, bot: SimulatedBot, method: str, params: Fields, **fields: Any) -> None:
-        told = {name: params[name] for name in NOTED if name in params}
+        told = {name: params[name] for name in NOTED if isinstance(params.get(name), str | int | dict | list)}
         self.ledger.add("call", self._now(), bot=bot.id, method=method, **{**told, **fields})
 
 
@@ -210,8 +235,14 @@ async def _params(request: web.Request) -> Fields:
         return params | found
     form = await request.post()
     for name, given in form.items():
-        params[name] = given if isinstance(given, str) else f"upload:{name}"
+        params[name] = (
+            Upload(given.filename, given.file.read()) if isinstance(given, web.FileField) else _as_text(given)
+        )
     return params
+
+
+def _as_text(given: Any) -> str:
+    return given if isinstance(given, str) else bytes(given).decode("utf-8", "replace")
 
 
 def _refusal(refused: Refused) -> web.Response:
@@ -225,6 +256,8 @@ def _broken(request: web.Request, fault: Fault) -> web.Response:
     if fault.kind == "rate_limited":
         wait_s = int(fault.seconds)
         return _refusal(Refused(429, f"Too Many Requests: retry after {wait_s}", retry_after=wait_s))
+    if fault.kind == "unparsable":
+        return _refusal(Refused(400, 'Bad Request: can\'t parse entities: Unsupported start tag "b" at byte offset 0'))
     if fault.kind == "error_500":
         return _refusal(Refused(500, "Internal Server Error"))
     if fault.kind == "error_503":

@@ -11,6 +11,7 @@ from channels.simulators.telegram_world import Fields
 from channels.text import is_blank, length
 
 MAX_CALLBACK_BYTES, MAX_BUTTONS = 64, 100
+KEY_ASKS: Final = ("request_contact", "request_location", "request_poll", "request_users", "request_chat", "web_app")
 HTML_TAGS: Final = frozenset(
     {"b", "strong", "i", "em", "u", "ins", "s", "strike", "del", "a", "code", "pre", "blockquote"}
     | {"span", "tg-spoiler", "tg-emoji"}
@@ -53,6 +54,16 @@ def int_in(params: Fields, name: str, otherwise: int) -> int:
         return int(found)
     except (TypeError, ValueError):
         raise Refused(400, f"Bad Request: wrong parameter {name} in request") from None
+
+
+def bool_in(params: Fields, name: str) -> bool:
+    return str_in(params, name).lower() in {"true", "1", "yes"}
+
+
+def check_preview(params: Fields) -> None:
+    options = decoded(params.get("link_preview_options"))
+    if "link_preview_options" in params and not isinstance(options, dict):
+        raise Refused(400, "Bad Request: can't parse link preview options JSON object")
 
 
 def chat_id_in(params: Fields) -> int:
@@ -104,6 +115,8 @@ class HtmlText(html.parser.HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag not in HTML_TAGS:
             raise Refused(400, f'Bad Request: can\'t parse entities: Unsupported start tag "{tag}"')
+        if tag == "span" and ("class", "tg-spoiler") not in attrs:
+            raise Refused(400, 'Bad Request: can\'t parse entities: Tag "span" must have class "tg-spoiler"')
         self._open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
@@ -114,18 +127,28 @@ class HtmlText(html.parser.HTMLParser):
         self.words.append(data)
 
 
-def keyboard_in(params: Fields) -> list[list[Fields]]:
-    """The inline keyboard, checked; a reply keyboard is checked for its shape only."""
+def markup_in(params: Fields, *, in_private: bool) -> Fields:
+    """What hangs below a message, checked; empty when nothing does."""
     markup = decoded(params.get("reply_markup"))
     if markup is None and not params.get("reply_markup"):
-        return []
+        return {}
     if not isinstance(markup, dict):
         raise Refused(400, "Bad Request: can't parse reply keyboard markup JSON object")
-    if "inline_keyboard" not in markup:
-        if not {"keyboard", "remove_keyboard", "force_reply"} & set(markup):
-            raise Refused(400, "Bad Request: object expected as reply markup")
-        return []
-    rows = markup["inline_keyboard"]
+    if "inline_keyboard" in markup:
+        return {"inline_keyboard": inline_rows(markup["inline_keyboard"])}
+    if "keyboard" in markup:
+        rows = markup["keyboard"]
+        if not isinstance(rows, list) or not rows or not all(isinstance(row, list) and row for row in rows):
+            raise Refused(400, 'Bad Request: field "keyboard" of the ReplyKeyboardMarkup must be an Array of Arrays')
+        for key in (key for row in rows for key in row):
+            check_key(key, in_private=in_private)
+        return dict(markup)
+    if markup.get("remove_keyboard") is True or markup.get("force_reply") is True:
+        return dict(markup)
+    raise Refused(400, "Bad Request: object expected as reply markup")
+
+
+def inline_rows(rows: Any) -> list[list[Fields]]:
     if not isinstance(rows, list) or not all(isinstance(row, list) for row in rows):
         raise Refused(400, 'Bad Request: field "inline_keyboard" must be an Array of Arrays')
     buttons = [button for row in rows for button in row]
@@ -134,6 +157,19 @@ def keyboard_in(params: Fields) -> list[list[Fields]]:
     for button in buttons:
         check_button(button)
     return [row for row in rows if row]
+
+
+def check_key(key: Any, *, in_private: bool) -> None:
+    """A key of a reply keyboard: at most one thing to ask for, and phone numbers and places only in private chats."""
+    text = key if isinstance(key, str) else key.get("text") if isinstance(key, dict) else None
+    if not isinstance(text, str) or is_blank(text):
+        raise Refused(400, "Bad Request: can't parse keyboard button: Can't find field \"text\"")
+    asked = [name for name in KEY_ASKS if isinstance(key, dict) and key.get(name)]
+    if len(asked) > 1:
+        raise Refused(400, "Bad Request: can't parse keyboard button: only one request is allowed")
+    if asked and not in_private:
+        kind = {"request_contact": "phone number", "request_location": "location"}.get(asked[0], asked[0])
+        raise Refused(400, f"Bad Request: {kind} can be requested in private chats only")
 
 
 def check_button(button: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -75,6 +76,11 @@ class Shown:
     photo: str = ""
     is_edited: bool = False
     is_text: bool = True
+    files: list[str] = field(default_factory=list)  # "photo https://…" or "document report.pdf (12 bytes)"
+    html: str = ""  # the text as the bot wrote it, with tags
+    topic: int | None = None
+    is_editable: bool = True  # False: carries a reply keyboard, or took one away
+    is_silent: bool = False
 
     @property
     def buttons(self) -> list[str]:
@@ -89,6 +95,7 @@ class Shown:
             "photo": self.photo,
             "is_edited": self.is_edited,
             "is_text": self.is_text,
+            "files": self.files,
         }
 
 
@@ -104,7 +111,11 @@ class SimulatedBot:
         self.allowed: tuple[str, ...] = ()
         self.webhook: Webhook | None = None
         self.poll_number = 0  # the getUpdates call that may wait; an older one is told 409
-        self.commands: dict[str, list[Fields]] = {}
+        self.commands: dict[tuple[str, str], list[Fields]] = {}  # scope, language
+        self.files: dict[str, bytes | None] = {}  # file_id -> content; None: temporarily unavailable
+        self.local_paths: dict[str, str] = {}  # file_id -> where it lies on the local server's disk
+        self.webhook_address: Fields = {}  # further fields of getWebhookInfo
+        self.has_privacy = True  # in groups the bot is shown only what is meant for it
         self.customers: dict[int, Customer] = {}
         self.open_queries: dict[str, bool] = {}  # callback query id -> answered
         self.next_update_id = FIRST_UPDATE_ID
@@ -155,6 +166,11 @@ class Customer:
         self.is_deactivated = False
         self.chat: list[Shown] = []
         self.actions: list[str] = []  # "typing" …, as the bot showed them
+        self.pinned: list[int] = []  # message ids, the latest last
+        self.keys: list[list[Any]] = []  # the reply keyboard shown now
+        self.keys_are_for_once = False
+        self.topics: set[int] = set()  # of a forum, beside the general one
+        self.moved_to: int | None = None
 
     def as_user(self) -> Fields:
         return {"id": self.user_id, "is_bot": False, "first_name": self.name, "language_code": self.language}
@@ -202,6 +218,63 @@ class Customer:
     def send_document(self, file_name: str = "receipt.pdf") -> int | None:
         document = {"file_id": "document-1", "file_unique_id": "d1", "file_name": file_name}
         return self._say("", {"document": document})
+
+    def send_album(self, captions: Sequence[str]) -> list[int | None]:
+        """One photo for each caption, sent as one."""
+        album = str(self.bot.new_message_id() * 1_000_003)
+        updates = []
+        for number, caption in enumerate(captions):
+            photo = [{"file_id": f"album-{album}-{number}", "file_unique_id": "a", "width": 800, "height": 600}]
+            words = {"caption": caption} if caption else {}
+            updates.append(self._say(caption, {"photo": photo, "media_group_id": album, **words}))
+        return updates
+
+    def send_sticker(self, emoji: str = "👍") -> int | None:
+        sticker = {"file_id": "sticker-1", "file_unique_id": "s1", "type": "regular", "width": 512, "height": 512}
+        return self._say("", {"sticker": {**sticker, "is_animated": False, "is_video": False, "emoji": emoji}})
+
+    def send_dice(self, value: int = 4) -> int | None:
+        return self._say("", {"dice": {"emoji": "🎲", "value": value}})
+
+    def send_venue(self, title: str, address: str, latitude: float, longitude: float) -> int | None:
+        place = {"latitude": latitude, "longitude": longitude}
+        venue = {"location": place, "title": title, "address": address}
+        return self._say("", {"venue": venue, "location": place})
+
+    def forward(self, text: str, origin: str) -> int | None:
+        """Pass on what somebody (whose account does not show) wrote."""
+        said = {"type": "hidden_user", "sender_user_name": origin, "date": int(self.bot.now()) - 60}
+        return self.send_text(text, forward_origin=said)
+
+    def reply(self, message_id: int, text: str, quote: str = "") -> int | None:
+        """Answer one of the bot's messages. Raises: LookupError."""
+        shown = self.message(message_id, by="bot")
+        original = {"message_id": message_id, "from": self.bot.as_user(), "chat": self.as_chat(), "date": 1}
+        extra: Fields = {"quote": {"text": quote, "position": 0, "is_manual": True}} if quote else {}
+        return self.send_text(text, None, reply_to_message={**original, "text": shown.text}, **extra)
+
+    def react(self, message_id: int, emoji: str = "") -> int | None:
+        """React to a message, or take the reaction back."""
+        now = [{"type": "emoji", "emoji": emoji}] if emoji else []
+        person = {"chat": self.as_chat(), "message_id": message_id, "user": self.as_user(), "date": int(self.bot.now())}
+        return self.bot.push(
+            "message_reaction", {**person, "old_reaction": [], "new_reaction": now}, self.user_id, text=emoji
+        )
+
+    def touch(self, label: str, *, phone: str = "+8613800138000", place: tuple[float, float] = (38.87, 115.46)) -> Any:
+        """Touch a key of the reply keyboard. Raises: LookupError when none with this label is shown."""
+        for key in (key for row in self.keys for key in row):
+            text = key if isinstance(key, str) else key["text"]
+            if text != label:
+                continue
+            if self.keys_are_for_once:
+                self.keys = []
+            if isinstance(key, dict) and key.get("request_contact"):
+                return self.send_contact(phone)
+            if isinstance(key, dict) and key.get("request_location"):
+                return self.send_location(*place)
+            return self.send_text(text, [])
+        raise LookupError(f"no key {label!r} is shown")
 
     def send_raw(self, kind: str, body: Any) -> int | None:
         """An update of any kind and shape, for what the stand-in does not know."""
@@ -318,9 +391,37 @@ class Group(Customer):
     def as_chat(self) -> Fields:
         return {"id": self.user_id, "title": self.name, "type": "supergroup"}
 
-    def said_by(self, member: Customer, text: str) -> int | None:
-        """`member` writes this in the group."""
-        return self.send_text(text, None, **{"from": member.as_user()})
+    def said_by(self, member: Customer, text: str, *, topic: int | None = None, **extra: Any) -> int | None:
+        """`member` writes this in the group; None when the bot is not shown it (privacy mode)."""
+        entities = [*_commands_in(text), *_mentions_in(text)]
+        original = extra.get("reply_to_message", {}).get("from", {})
+        is_for_bot = original.get("id") == self.bot.id or any(
+            entity["type"] == "bot_command" or f"@{self.bot.username}" in text for entity in entities
+        )
+        if self.bot.has_privacy and not is_for_bot:
+            return None
+        where: Fields = {"message_thread_id": topic, "is_topic_message": True} if topic else {}
+        return self.send_text(text, entities, **{"from": member.as_user()}, **where, **extra)
+
+    def migrate(self, new_id: int, by: Customer) -> Group:
+        """The group becomes a supergroup: said in the old chat and in the new one, which it returns."""
+        new = Group(self.bot, new_id, self.name)
+        self.bot.customers[new_id] = new
+        self.moved_to = new_id
+        self._say("", {"migrate_to_chat_id": new_id, "from": by.as_user()})
+        new._say("", {"migrate_from_chat_id": self.user_id, "from": by.as_user()})
+        return new
+
+
+def _mentions_in(text: str) -> list[Fields]:
+    return [
+        {
+            "type": "mention",
+            "offset": length(text[: match.start()], "utf16"),
+            "length": length(match.group(), "utf16"),
+        }
+        for match in re.finditer(r"(?<!\w)@[A-Za-z]\w{3,31}", text, re.ASCII)
+    ]
 
 
 def _commands_in(text: str) -> list[Fields]:

@@ -6,15 +6,20 @@ at a third of the CPU (docs/decisions/0007).
 
 from __future__ import annotations
 
+import io
 import math
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 
+import aiohttp
 import orjson
 
 from bot.errors import (
     Misconfigured,
+    NotFound,
     PayloadInvalid,
     RateLimited,
     RecipientUnreachable,
@@ -26,6 +31,7 @@ from channels.vendor_http import VendorHttp
 
 SERVICE = "telegram"
 DEFAULT_RETRY_AFTER_S = 5.0  # for a 429 that does not say
+UPLOAD_EXTRA_S = 15.0  # with the time limit still below the lease of a claimed row
 
 # A 400 that says the recipient is gone, not that our message is wrong. Wording: tdlib/telegram-bot-api, Client.cpp.
 _GONE = ("chat not found", "user not found", "peer_id_invalid", "user_is_blocked", "user is deactivated", "kicked")
@@ -85,6 +91,53 @@ class BotApi:
         except PayloadInvalid:
             raise ServiceUnavailable(SERVICE, "the answer is too long", happened="unknown") from None
         return answer.status, answer.body
+
+    async def upload(
+        self, method: str, fields: Mapping[str, str], files: Mapping[str, tuple[str, bytes, str]]
+    ) -> tuple[int, bytes]:
+        """As `call_raw`, with files (name of the part -> file name, content, MIME type) beside the written fields.
+
+        Raises: ServiceUnavailable, which says whether it may have happened.
+        """
+        form = aiohttp.FormData(quote_fields=False)  # a name in Chinese is shown as it is
+        for name, value in fields.items():
+            form.add_field(name, value)
+        for name, (file_name, content, mime) in files.items():
+            # As a stream: bytes of this size would be written in one go, and everything else would wait.
+            form.add_field(name, io.BytesIO(content), filename=file_name, content_type=mime)
+        try:
+            answer = await self._http.call(
+                "POST", self._prefix + method, body=form, headers={}, extra_wait_s=UPLOAD_EXTRA_S
+            )
+        except PayloadInvalid:
+            raise ServiceUnavailable(SERVICE, "the answer is too long", happened="unknown") from None
+        return answer.status, answer.body
+
+    async def download(self, path: str, *, max_bytes: int) -> tuple[bytes, str]:
+        """A file's content, and its MIME type as the server says; `path` is ready for a URL.
+
+        Raises: NotFound when it is gone, PayloadInvalid when it is longer than `max_bytes`, ServiceUnavailable.
+        """
+        answer = await self._http.call(
+            "GET", f"/file{self._prefix}{path}", headers={}, max_bytes=max_bytes, extra_wait_s=UPLOAD_EXTRA_S
+        )
+        if answer.status == 200:
+            return answer.body, answer.headers.get("Content-Type", "").partition(";")[0].strip()
+        if answer.status in {400, 404, 410}:
+            raise NotFound("Telegram does not have this file any more")
+        raise error_of(answer.status, parsed(answer.body))
+
+    async def clock_skew_s(self) -> float | None:
+        """How far our clock is ahead of Telegram's, to about a second; None when its answer carries no date.
+
+        Raises: ServiceUnavailable.
+        """
+        answer = await self._http.call("POST", f"{self._prefix}getMe", body=b"{}")
+        try:
+            theirs = parsedate_to_datetime(answer.headers.get("Date", ""))
+        except ValueError:
+            return None
+        return (datetime.now(UTC) - theirs.astimezone(UTC)).total_seconds() if theirs.tzinfo else None
 
     async def close(self) -> None:
         await self._http.close()

@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from telegram import Bot, Message, error
+from telegram import Message, error
 
 from bot.errors import (
     Misconfigured,
@@ -180,15 +180,6 @@ async def test_the_library_never_learns_the_token() -> None:
     assert "must-stay-unseen" not in shown
 
 
-async def test_uploads_are_refused_before_anything_is_sent() -> None:
-    async with Answers() as server:
-        bot: Bot = bot_over(server.api)
-        failure = await failure_of(asked(bot.send_document(42, b"bytes", filename="a.txt")))
-
-    assert isinstance(failure, ServiceUnavailable)
-    assert server.asked == []
-
-
 async def test_a_number_json_cannot_carry_is_a_refusal_not_a_crash() -> None:
     async with Answers() as server:
         failure = await failure_of(asked(bot_over(server.api).send_message(10**30, "x")))
@@ -248,18 +239,6 @@ async def test_replies_and_broadcasts_look_the_same_to_the_customer(
         [[{"text": "2390", "callback_data": "o:2390"}, {"text": "2391", "callback_data": "o:2391"}]],
     )
     assert receipt == Receipt(str(shown.message_id))
-
-
-async def test_a_group_that_became_a_supergroup_gets_the_message_there() -> None:
-    moved = refusal(400, "Bad Request: group chat was upgraded to a supergroup chat", migrate_to_chat_id=-1007)
-    async with Answers(400, moved) as server:
-        adapter = TelegramAdapter("main", TelegramSettings(token=TOKEN, api_base_url="http://127.0.0.1:9"))
-        adapter.bot = bot_over(server.api)
-        with pytest.raises(ChatMigrated):  # this server moves every chat, the new one too
-            await adapter.send(replace(an_outbound(), chat_id="-7"))
-        await adapter.close()
-
-    assert [json.loads(request.partition(b"\r\n\r\n")[2])["chat_id"] for request in server.asked] == [-7, -1007]
 
 
 def test_the_library_is_loaded_only_for_a_telegram_account() -> None:

@@ -324,4 +324,7 @@ async def test_our_commands_are_in_the_menu_in_both_languages(telegram: Telegram
     async with desk.polling():
         await until(lambda: desk.poller.state is PollerState.POLLING)
 
-    assert {language: len(commands) for language, commands in telegram.bot.commands.items()} == {"zh": 2, "": 2}
+    assert {menu: len(commands) for menu, commands in telegram.bot.commands.items()} == {
+        ("default", "zh"): 2,
+        ("default", ""): 2,
+    }

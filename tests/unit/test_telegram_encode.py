@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from telegram.constants import InlineKeyboardButtonLimit, MessageLimit
 
 from bot.types import OutPart, RenderedReply, ReplyButton
-from channels.telegram.adapter import MAX_CALLBACK_BYTES, MAX_CAPTION, MAX_TEXT, TelegramAdapter, keyboard
+from channels.telegram.adapter import MAX_CALLBACK_BYTES, MAX_CAPTION, MAX_TEXT, TelegramAdapter
+from channels.telegram.keyboards import keyboard
 from channels.text import is_blank, length
 from config.settings import TelegramSettings
 
