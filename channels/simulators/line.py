@@ -16,7 +16,6 @@ import re
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -25,87 +24,18 @@ import orjson
 from aiohttp import web
 from linebot.v3.messaging import models
 
+from bot.errors import Misconfigured
 from channels.simulators.faults import FaultPlan
 from channels.simulators.ledger import Ledger
-from channels.text import is_blank, length
+from channels.simulators.line_control import control_routes
+from channels.simulators.line_customer import LineCustomer
+from channels.simulators.line_rules import Refused, check_messages, is_uuid
 
 DEFAULT_SECRET = "stand-in-channel-secret"  # noqa: S105 - opens nothing but this stand-in
 DEFAULT_TOKEN = "stand-in-channel-access-token"  # noqa: S105
-REPLY_TOKEN_S = 60.0
 USER = re.compile(r"U[0-9a-f]{32}")
 PREFIX: Final = "/v2/bot"
 Fields = dict[str, Any]
-
-
-class Refused(Exception):
-    """An answer that is no success."""
-
-    def __init__(self, status: int, message: str, **more: Any) -> None:
-        super().__init__(message)
-        self.status, self.body = status, {"message": message, **more}
-
-
-@dataclass
-class LineCustomer:
-    """A person with our account among their friends, and what they see of it."""
-
-    simulator: LineSimulator
-    user_id: str
-    received: list[Fields] = field(default_factory=list)  # message objects, as the API took them
-    said: list[str] = field(default_factory=list)  # ids of their own texts
-    has_blocked: bool = False
-
-    async def say(self, text: str) -> int:
-        """HTTP status of the last delivery."""
-        self.said.append(self.simulator.next_id())
-        message = {"type": "text", "id": self.said[-1], "text": text, "quoteToken": "q"}
-        return await self.send("message", message=message)
-
-    async def press(self, label: str) -> int:
-        """The newest quick reply of this label. Raises: LookupError."""
-        for shown in reversed(self.received):
-            for item in shown.get("quickReply", {}).get("items", ()):
-                action = item["action"]
-                if action["label"] == label and action["type"] == "postback":
-                    return await self.send("postback", postback={"data": action["data"]})
-        raise LookupError(f"no button {label!r}")
-
-    async def block(self) -> int:
-        self.has_blocked = True
-        return await self.send("unfollow")
-
-    async def send(self, kind: str, **fields: Any) -> int:
-        return await self.simulator.deliver([self.event(kind, **fields)])
-
-    def event(self, kind: str, **fields: Any) -> Fields:
-        sim = self.simulator
-        token = uuid.uuid4().hex
-        sim.reply_tokens[token] = (self.user_id, sim.now() + REPLY_TOKEN_S)
-        return {
-            "type": kind,
-            "mode": "active",
-            "timestamp": int(sim.now() * 1000),
-            "source": {"type": "user", "userId": self.user_id},
-            "webhookEventId": f"01SIM{uuid.uuid4().hex[:21].upper()}",
-            "deliveryContext": {"isRedelivery": False},
-            **({} if kind == "unfollow" else {"replyToken": token}),
-            **fields,
-        }
-
-    @property
-    def texts(self) -> list[str]:
-        return [message["text"] for message in self.received if message["type"] == "text"]
-
-    async def until(self, is_true: Callable[[], bool], timeout_s: float) -> bool:
-        """True as soon as `is_true`; looked at again whenever something arrives."""
-        try:
-            async with asyncio.timeout(timeout_s):
-                while not is_true():
-                    self.simulator.arrived.clear()
-                    await self.simulator.arrived.wait()
-        except TimeoutError:
-            return False
-        return True
 
 
 class LineSimulator:
@@ -121,13 +51,8 @@ class LineSimulator:
         ledger_file: Path | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
-        self.secret, self.token, self.redelivers, self.monthly_limit, self.now = (
-            secret,
-            token,
-            redelivers,
-            monthly_limit,
-            now,
-        )
+        self.secret, self.token, self.redelivers = secret, token, redelivers
+        self.monthly_limit, self.now = monthly_limit, now
         self.ledger, self.faults = Ledger(ledger_file), FaultPlan()
         self.customers: dict[str, LineCustomer] = {}
         self.reply_tokens: dict[str, tuple[str, float]] = {}  # token -> user, Unix seconds until it works
@@ -143,6 +68,10 @@ class LineSimulator:
         if not USER.fullmatch(user_id):
             raise ValueError("a LINE user id is U and 32 hexadecimal digits")
         return self.customers.setdefault(user_id, LineCustomer(self, user_id))
+
+    def settings(self) -> Fields:
+        """What an account of a desk needs to talk to this stand-in."""
+        return {"secret": self.secret, "token": self.token, "api_base_url": self.url, "data_base_url": self.url}
 
     def next_id(self) -> str:
         self._ids += 1
@@ -166,6 +95,7 @@ class LineSimulator:
             ("GET", "/message/{message_id}/content", self._content),
         ):
             app.router.add_route(method, PREFIX + path, self._guarded(path, answer))
+        app.add_routes(control_routes(self))
         self._http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30))
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
@@ -261,7 +191,7 @@ class LineSimulator:
 
     def _push(self, request: web.Request, given: Fields) -> Fields:
         key = request.headers.get("X-Line-Retry-Key")
-        if key is not None and not _is_uuid(key):
+        if key is not None and not is_uuid(key):
             raise Refused(400, "The retry key is invalid")
         if key in self._accepted:
             request_id, sent = self._accepted[key]
@@ -292,7 +222,7 @@ class LineSimulator:
         sent = [{"id": self.next_id(), "quoteToken": "q"} for _ in messages]
         customer = self.customers.get(to)
         if customer is not None and not customer.has_blocked:
-            customer.received.extend(messages)
+            customer.chat.extend({**message, "by": "account"} for message in messages)
         self.ledger.add("message", self.now(), how=how, to=to, count=len(messages))
         self.arrived.set()
         return sent
@@ -348,56 +278,33 @@ async def _document(request: web.Request) -> Fields:
     return found
 
 
-def check_messages(given: Fields, model: Any) -> list[Fields]:
-    """The messages of a request the SDK's `model` and the reference's limits agree with. Raises: Refused."""
-    try:
-        model.from_dict(given)
-        messages: list[Fields] = given["messages"]
-        problem = next((said for said in map(_problem, messages) if said), "")
-    except (ValueError, TypeError, LookupError, AttributeError) as exc:
-        problem = type(exc).__name__
-    if problem:
-        raise Refused(400, "The request body has 1 error(s)", details=[{"message": problem, "property": "messages"}])
-    return messages
-
-
-def _problem(message: Fields) -> str:
-    """What the reference forbids and the SDK's models let pass."""
-    actions = [item["action"] for item in message.get("quickReply", {}).get("items", ())]
-    for action in actions:
-        if not 1 <= length(action.get("label") or "", "utf16") <= 20:
-            return "quick reply label"
-    match message["type"]:
-        case "text" if is_blank(message["text"]) or length(message["text"], "utf16") > 5000:
-            return "text"
-        case "image" if not message["originalContentUrl"].startswith("https://"):
-            return "originalContentUrl"
-        case "flex":
-            return _flex_problem(message)
-    return ""
-
-
-def _flex_problem(message: Mapping[str, Any]) -> str:
-    contents = message["contents"]
-    bubbles = contents["contents"] if contents["type"] == "carousel" else [contents]
-    if not 1 <= len(message["altText"]) <= 1500 or not 1 <= len(bubbles) <= 12:
-        return "altText or number of bubbles"
-    for bubble in bubbles:
-        if any(not text["text"] for text in bubble["body"]["contents"]):
-            return "empty text"
-        if any(not button["action"].get("label") for button in bubble.get("footer", {}).get("contents", ())):
-            return "empty label"
-    return ""
-
-
-def _is_uuid(text: str) -> bool:
-    try:
-        return str(uuid.UUID(text)) == text.lower()
-    except ValueError:
-        return False
-
-
 def _cut(request: web.Request) -> web.Response:
     if request.transport is not None:
         request.transport.close()
     return web.Response()
+
+
+async def serve_simulator(
+    host: str,
+    port: int,
+    ledger_file: Path | None = None,
+    *,
+    callback_url: str = "http://127.0.0.1:8080/channels/line/main",
+    started: Callable[[str, Mapping[str, Any]], None] = lambda url, settings: None,
+) -> None:
+    """The stand-in as a process of its own, until cancelled; `started` is told its URL and the account's settings.
+
+    Raises: Misconfigured when the port cannot be had.
+    """
+    simulator = LineSimulator(ledger_file=ledger_file)
+    simulator.endpoint = callback_url
+    try:
+        await simulator.start(host, port)
+    except (OSError, OverflowError) as exc:
+        await simulator.close()
+        raise Misconfigured(f"Port {port} on {host}", "cannot be opened; choose another with --port") from exc
+    started(simulator.url, simulator.settings())
+    try:
+        await asyncio.Event().wait()
+    finally:
+        await simulator.close()

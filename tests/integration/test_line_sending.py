@@ -19,7 +19,9 @@ from bot.types import Card, Lane, OutMedia, OutPart, RenderedReply, ReplyButton
 from channels.line.adapter import LineAdapter
 from channels.line.messages import messages_of
 from channels.simulators.faults import Fault
-from channels.simulators.line import LineCustomer, LineSimulator, Refused, check_messages
+from channels.simulators.line import LineSimulator
+from channels.simulators.line_customer import LineCustomer
+from channels.simulators.line_rules import Refused, check_messages
 from config.settings import LineSettings
 from tests.channel_contract import line_routes
 from tests.channel_doubles import MemoryInbox, an_outbound

@@ -14,7 +14,8 @@ from typing import Any, Protocol
 import aiohttp
 from pydantic import SecretStr
 
-from channels.simulators.line import LineCustomer, LineSimulator
+from channels.simulators.line import LineSimulator
+from channels.simulators.line_customer import LineCustomer
 from channels.simulators.telegram import TelegramSimulator
 from channels.simulators.telegram_methods import Limits
 from channels.simulators.telegram_world import Customer

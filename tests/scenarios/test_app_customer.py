@@ -149,8 +149,7 @@ async def test_on_line_an_unsent_message_no_longer_shows_its_words(desk: DeskUnd
     record = await desk.record(chat)
     unsent = next(item for item in record["messages"] if item["text"] == "几点开门")
 
-    customer = desk.line.user(line_user("9006"))
-    assert await customer.send("unsend", unsend={"messageId": customer.said[0]}) == 200
+    assert await desk.line.user(line_user("9006")).unsend() == 200
 
     after = await desk.record(chat)
     assert next(item for item in after["messages"] if item["id"] == unsent["id"])["text"] == ""
