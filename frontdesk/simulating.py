@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,7 +14,7 @@ HOST: Final = "127.0.0.1"
 Serve = Callable[[int, Path | None], Coroutine[Any, Any, None]]
 
 
-def _announce(url: str, vendor: str, settings: Mapping[str, Any]) -> None:
+def _announce(vendor: str, url: str, settings: Mapping[str, Any]) -> None:
     say(f"Chat as a customer  {url}/_sim/")
     say("Connect a desk to it with")
     for name, value in settings.items():
@@ -26,7 +27,7 @@ async def _telegram(port: int, ledger: Path | None) -> None:
     from channels.simulators.telegram import serve_simulator
 
     def started(url: str, token: str) -> None:
-        _announce(url, "TELEGRAM", {"token": token, "api_base_url": url})
+        _announce("TELEGRAM", url, {"token": token, "api_base_url": url})
 
     await serve_simulator(HOST, port, ledger, started=started)
 
@@ -34,10 +35,13 @@ async def _telegram(port: int, ledger: Path | None) -> None:
 async def _wecom(port: int, ledger: Path | None) -> None:
     from channels.simulators.wecom import serve_simulator
 
-    def started(url: str, settings: Mapping[str, Any]) -> None:
-        _announce(url, "WECOM", settings)
-
-    await serve_simulator(HOST, port, ledger, started=started)
+    await serve_simulator(HOST, port, ledger, started=partial(_announce, "WECOM"))
 
 
-VENDORS: Final[Mapping[str, Serve]] = {"telegram": _telegram, "wecom": _wecom}
+async def _line(port: int, ledger: Path | None) -> None:
+    from channels.simulators.line import serve_simulator
+
+    await serve_simulator(HOST, port, ledger, started=partial(_announce, "LINE"))
+
+
+VENDORS: Final[Mapping[str, Serve]] = {"telegram": _telegram, "wecom": _wecom, "line": _line}
