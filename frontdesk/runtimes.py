@@ -130,6 +130,10 @@ class Runtimes:
         channels: dict[str, Mapping[str, AccountSettings]] = {
             "web": self._settings.web_accounts(),
             "telegram": self._settings.channels.telegram,
+            "wechat": self._settings.channels.wechat,
+            "wecom": self._settings.channels.wecom,
+            "kf": self._settings.channels.wecom,
+            "line": self._settings.channels.line,
         }
         for channel, accounts in channels.items():
             for account, section in accounts.items():

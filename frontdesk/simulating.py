@@ -38,10 +38,16 @@ async def _wecom(port: int, ledger: Path | None) -> None:
     await serve_simulator(HOST, port, ledger, started=partial(_announce, "WECOM"))
 
 
+async def _wechat(port: int, ledger: Path | None) -> None:
+    from channels.simulators.wechat import serve_simulator
+
+    await serve_simulator(HOST, port, ledger, started=partial(_announce, "WECHAT"))
+
+
 async def _line(port: int, ledger: Path | None) -> None:
     from channels.simulators.line import serve_simulator
 
     await serve_simulator(HOST, port, ledger, started=partial(_announce, "LINE"))
 
 
-VENDORS: Final[Mapping[str, Serve]] = {"telegram": _telegram, "wecom": _wecom, "line": _line}
+VENDORS: Final[Mapping[str, Serve]] = {"telegram": _telegram, "wechat": _wechat, "wecom": _wecom, "line": _line}

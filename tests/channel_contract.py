@@ -30,8 +30,9 @@ from channels.line.adapter import LineAdapter
 from channels.telegram import TelegramAdapter, telegram_routes
 from channels.web import WebAdapter
 from channels.webhook import webhook_routes
+from channels.wechat import WechatAdapter
 from channels.wecom import KfAdapter, WecomAdapter, WecomConnection
-from config.settings import LineSettings, TelegramSettings, WecomSettings
+from config.settings import LineSettings, TelegramSettings, WechatSettings, WecomSettings
 
 OWN_PAYLOADS = Path(__file__).parent / "payloads"
 GIVEN_PAYLOADS = Path(os.environ.get("FRONTDESK_TEST_DATA", "/nowhere")) / "payloads"
@@ -227,10 +228,46 @@ KF = Vendor(
     },
 )
 
+# --- wechat ---------------------------------------------------------------------------------------------------------
+
+WECHAT_SECRET, WECHAT_TOKEN = "app-secret-of-the-contract", "tokenOfTheContract"
+
+
+def wechat(base_url: str) -> WechatAdapter:
+    settings = WechatSettings(
+        app_id="wx1",
+        app_secret=WECHAT_SECRET,
+        token=WECHAT_TOKEN,
+        aes_key="abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG",
+        api_base_url=base_url,
+        timeout_s=0.5,
+    )
+    return WechatAdapter("main", settings, tokens=OneToken())
+
+
+WECHAT = Vendor(
+    routes=None,
+    sign=lambda body: {},
+    secrets=(WECHAT_SECRET, WECHAT_TOKEN, WECOM_ACCESS),
+    chat_id="o1",
+    accepts=_wecom_says(0, "ok"),
+    refuses={
+        "-1": (_wecom_says(-1, "system error"), ServiceUnavailable),
+        "40164": (_wecom_says(40164, "invalid ip, not in whitelist"), Misconfigured),
+        "43004": (_wecom_says(43004, "require subscribe"), RecipientUnreachable),
+        "45009": (_wecom_says(45009, "reach max api daily quota limit"), RateLimited),
+        "45015": (_wecom_says(45015, "response out of time limit"), WindowClosed),
+        "45047": (_wecom_says(45047, "out of response count limit"), WindowClosed),
+        "48001": (_wecom_says(48001, "api unauthorized"), Misconfigured),
+        "99999": (_wecom_says(99999, "an error of next year"), SendRefused),
+    },
+)
+
 CHANNELS: dict[str, ChannelUnderTest] = {
     "telegram": ChannelUnderTest(telegram, TELEGRAM, payloads("telegram")),
     "web": ChannelUnderTest(lambda base_url: WebAdapter("main")),
     "line": ChannelUnderTest(line, LINE, payloads("line")),
+    "wechat": ChannelUnderTest(wechat, WECHAT, payloads("wechat")),
     "wecom": ChannelUnderTest(
         lambda base_url: WecomAdapter(_wecom_connection(base_url, agent_id=1)), WECOM, payloads("wecom")
     ),

@@ -25,6 +25,7 @@ UPDATE_FAULTS: Final = {
     "duplicate_update": "the next update is delivered twice",
     "reorder_updates": "the next updates come last first",
     "lost_callback": "a callback never reaches us",
+    "lost_reply": "our answer to a callback, with the passive reply in it, is lost: WeChat delivers again",
     "empty_page": "a page of 微信客服 messages comes empty, with more behind it",
 }
 

@@ -9,7 +9,7 @@ import math
 import re
 import secrets
 import urllib.parse
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
@@ -20,6 +20,7 @@ import orjson
 from bot.errors import (
     Misconfigured,
     NotFound,
+    PayloadInvalid,
     RateLimited,
     RecipientUnreachable,
     SendRefused,
@@ -37,6 +38,7 @@ MAX_ANSWER_BYTES = 8_000_000  # of JSON; 10,000 openids of a page are below 400 
 TOKEN_REFUSED = frozenset({40001, 40014, 42001})  # fetch another one and repeat: nothing was done
 _BEIJING = timezone(timedelta(hours=8))  # quotas start anew at its midnight; it has no summer time
 _MINUTE_S = 60.0
+_MAX_REFUSAL = 10_000  # bytes
 _MIME = re.compile(r"[a-z]+/[a-zA-Z0-9.+-]+")
 
 
@@ -115,9 +117,10 @@ class JsonApi:
         *,
         query: Mapping[str, str] | None = None,
         tokens: TokenService | None = None,
+        accept: Collection[int] = (),
     ) -> Answer:
         """A POST of `payload`, or a GET where there is none. With `tokens` the call carries the access token, and is
-        repeated once with another when the vendor refuses it.
+        repeated once with another when the vendor refuses it. `accept`: errcodes that are an answer like any other.
 
         Raises: RateLimited, ServiceUnavailable, RecipientUnreachable, WindowClosed, SendRefused, NotFound,
         Misconfigured.
@@ -125,7 +128,7 @@ class JsonApi:
         written = None if payload is None else self._json(payload)
 
         async def once(access: Mapping[str, str]) -> Answer:
-            return self._answer(await self._exchange(path, {**(query or {}), **access}, written))
+            return self._answer(await self._exchange(path, {**(query or {}), **access}, written), accept)
 
         return await self._with_token(once, tokens)
 
@@ -153,13 +156,16 @@ class JsonApi:
         """
 
         async def once(access: Mapping[str, str]) -> File:
-            answer = await self._exchange(path, {**query, **access}, None, max_bytes=max_bytes)
+            # A refusal is longer than a very short limit.
+            answer = await self._exchange(path, {**query, **access}, None, max_bytes=max(max_bytes, _MAX_REFUSAL))
             mime = _mime(answer)
             if answer.status != 200 or mime in {"application/json", "text/plain"}:
                 url = self._answer(answer).fields.get("video_url")  # a video's answer is its address
                 if isinstance(url, str) and url.startswith(("http://", "https://")):
                     return await self._plain_file(url, max_bytes)
                 raise ServiceUnavailable(self.service, "the answer holds no file", happened="no")
+            if len(answer.body) > max_bytes:
+                raise PayloadInvalid(f"the file is longer than {max_bytes} bytes")
             return File(answer.body, mime, _disposition_name(answer.headers.get("Content-Disposition", "")))
 
         return await self._with_token(once, tokens)
@@ -214,7 +220,7 @@ class JsonApi:
         except TypeError:  # half a surrogate pair, a number beyond 64 bits
             raise SendRefused(self.service, "the call cannot be written as JSON") from None
 
-    def _answer(self, answer: HttpAnswer) -> Answer:
+    def _answer(self, answer: HttpAnswer, accept: Collection[int] = ()) -> Answer:
         status = answer.status
         if status == 429:
             raise RateLimited(self.service, retry_after_s=_MINUTE_S)
@@ -232,7 +238,7 @@ class JsonApi:
         code = fields.get("errcode", 0) if isinstance(fields, dict) else None
         if not isinstance(code, int) or isinstance(code, bool):
             raise ServiceUnavailable(self.service, "the answer was not readable", happened="unknown")
-        if code:
+        if code and code not in accept:
             raise self.error_of(code, fields.get("errmsg"))
         return Answer(fields, _served_at(answer.headers))
 

@@ -63,4 +63,8 @@ def build_kits(settings: Settings, store: SqlStore | None, media: MediaLibrary |
         from frontdesk.kits.wecom import wecom_kits
 
         kits.extend(wecom_kits(settings, store, media))
+    if settings.channels.wechat:
+        from frontdesk.kits.wechat import WechatKit
+
+        kits.append(WechatKit(settings, store, media))
     return kits

@@ -1,0 +1,239 @@
+"""One Official Account: verify, decode, encode, send, and what travels back in WeChat's own request."""
+
+from __future__ import annotations
+
+import re
+import urllib.parse
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+
+from bot.errors import (
+    Misconfigured,
+    NotFound,
+    PayloadInvalid,
+    SendRefused,
+    SignatureInvalid,
+    WindowClosed,
+)
+from bot.ports import MediaLibrary, VendorTokens
+from bot.types import Capabilities, Outbound, OutMedia, OutPart, Receipt, Received, RenderedReply
+from channels.base import FetchedFile, Finding
+from channels.encoding import encode_reply
+from channels.tencent.api import File
+from channels.tencent.crypto import Envelope, NonceMemory, check_signature, check_time
+from channels.tencent.tokens import utc_now
+from channels.tencent.xml import read_xml
+from channels.vendor_http import VendorHttp
+from channels.wechat.api import SERVICE, WechatApi
+from channels.wechat.decode import CHANNEL, Reading, decode_xml, unreadable
+from channels.wechat.examine import examine
+from channels.wechat.replies import MAX_TEXT, Compose, compose, compose_all, reply_xml, sealed_xml
+from config.settings import WechatSettings
+
+# WeChat waits 5 s for an answer and delivers twice more; half a second is for the way there and back.
+PASSIVE_S = 4.5
+MAX_UPLOAD = 10_000_000  # bytes, of a picture or video
+_IMAGE_HOSTS = (".qpic.cn", ".qlogo.cn", ".qq.com")  # where WeChat keeps the pictures it names by address
+
+# The encrypted part of a callback, found without parsing anything: it is proven first, read afterwards.
+_ENCRYPTED = re.compile(rb"<Encrypt>\s*(?:<!\[CDATA\[)?([A-Za-z0-9+/=\s]*)(?:\]\]>)?\s*</Encrypt>")
+
+
+class WechatAdapter:
+    """Implements ChannelAdapter, FetchesMedia and Examinable for one account."""
+
+    channel = CHANNEL
+    capabilities = Capabilities(
+        channel=CHANNEL,
+        max_text=MAX_TEXT,
+        length_unit="utf8",
+        buttons=0,
+        can_edit=False,
+        can_type=False,
+        idempotency_key=False,
+        direct=False,
+        is_windowed=True,
+        passive_s=PASSIVE_S,
+        media=frozenset({"image", "voice", "video"}),
+    )
+
+    def __init__(
+        self,
+        account: str,
+        settings: WechatSettings,
+        *,
+        tokens: VendorTokens | None = None,
+        library: MediaLibrary | None = None,
+        now: Callable[[], datetime] = utc_now,
+    ) -> None:
+        """`library` holds the files we send. Raises: Misconfigured for keys or an address that cannot work."""
+        if settings.encryption != "plain" and settings.aes_key is None:
+            raise Misconfigured(SERVICE, f"account {account!r} is {settings.encryption} and needs an AES_KEY")
+        self.account, self.settings, self._library, self._now = account, settings, library, now
+        self.api = WechatApi(account, settings, tokens, now=now)
+        key = settings.aes_key
+        self._envelope = Envelope(SERVICE, key.get_secret_value(), settings.app_id) if key else None
+        self._nonces = NonceMemory(settings.timestamp_tolerance_s)
+        self._reading = Reading(account, now, has_windows=self._can_send)
+
+    @property
+    def _can_send(self) -> bool:
+        """Whether there are customer-service messages at all."""
+        return self.settings.verified and self.settings.app_secret is not None
+
+    # --- in -------------------------------------------------------------------------------------------------------
+
+    def check_echo(self, query: Mapping[str, str]) -> str:
+        """What the console's address check wants to hear. Raises: SignatureInvalid."""
+        self._check_sender(query)
+        return query.get("echostr", "")
+
+    def admit(self, query: Mapping[str, str]) -> None:
+        """Nothing of the body is needed to refuse this request, if it is to be refused. Raises: SignatureInvalid."""
+        if self.settings.encryption == "plain" or query.get("signature"):
+            self._check_sender(query)
+        else:
+            self._check_time(query)
+
+    def verify(self, query: Mapping[str, str], body: bytes) -> str | None:
+        """The body is WeChat's; its encrypted part, None in plain mode. Nothing was parsed. Raises: SignatureInvalid.
+
+        A plain request's signature says nothing about its body, an encrypted one's covers what is encrypted. In
+        compatible mode the copy in clear beside it is nobody's word and is not looked at.
+        """
+        if self.settings.encryption == "plain":
+            self._nonces.check(query.get("timestamp", ""), query.get("nonce", ""), body, self._now())
+            return None
+        found = _ENCRYPTED.findall(body)
+        if len(found) != 1:
+            raise SignatureInvalid("there is not one encrypted part")
+        encrypted: str = found[0].decode("ascii")
+        token = self.settings.token.get_secret_value()
+        given, stamp, nonce = (query.get(name, "") for name in ("msg_signature", "timestamp", "nonce"))
+        check_signature(given, token, stamp, nonce, encrypted)
+        return encrypted
+
+    def open(self, body: bytes, encrypted: str | None) -> bytes:
+        """The callback's XML in clear. Raises: PayloadInvalid."""
+        if encrypted is None:
+            return body
+        if self._envelope is None:
+            raise PayloadInvalid("there is no AES key for an encrypted message")
+        return self._envelope.open(encrypted)
+
+    def decode(self, body: bytes) -> Sequence[Received]:
+        """A callback's XML, in clear or encrypted for this account. Never raises."""
+        found = _ENCRYPTED.findall(body) if self._envelope is not None else ()
+        if len(found) != 1:
+            return decode_xml(body, self._reading)
+        try:
+            return decode_xml(self.open(body, found[0].decode("ascii")), self._reading)
+        except PayloadInvalid as exc:
+            return (unreadable(body, self._reading, str(exc)),)
+
+    def decode_opened(self, xml: bytes) -> Sequence[Received]:
+        """The callback's XML in clear. Never raises."""
+        return decode_xml(xml, self._reading)
+
+    def parked(self, body: bytes, reason: str) -> Received:
+        """A proven callback that cannot be opened."""
+        return unreadable(body, self._reading, reason)
+
+    def _check_sender(self, query: Mapping[str, str]) -> None:
+        token = self.settings.token.get_secret_value()
+        check_signature(query.get("signature", ""), token, query.get("timestamp", ""), query.get("nonce", ""))
+        self._check_time(query)
+
+    def _check_time(self, query: Mapping[str, str]) -> None:
+        check_time(query.get("timestamp", ""), self._now(), self.settings.timestamp_tolerance_s)
+
+    # --- out ------------------------------------------------------------------------------------------------------
+
+    def encode(self, reply: RenderedReply) -> tuple[OutPart, ...]:
+        """Parts of at most 2048 bytes; buttons become a numbered list."""
+        return encode_reply(reply, self.capabilities)
+
+    def composer(self) -> Compose:
+        """How rows become one passive reply. Where nothing else can leave, files travel as their words."""
+        return compose if self._can_send else compose_all
+
+    def passive_body(self, words: bytes, xml: bytes) -> bytes:
+        """The answer to the callback `xml`: plain or, where the account encrypts, newly sealed."""
+        fields = read_xml(xml)
+        now = self._now()
+        reply = reply_xml(
+            words.decode(), to=fields.get("FromUserName", ""), sender=fields.get("ToUserName", ""), now=now
+        )
+        if self.settings.encryption == "plain" or self._envelope is None:
+            return reply
+        return sealed_xml(reply, self._envelope, self.settings.token.get_secret_value(), now)
+
+    async def send(self, outbound: Outbound) -> Receipt:
+        """One customer-service message left.
+
+        Raises: WindowClosed where the account has no such messages (they wait for a passive reply), and what
+        ChannelAdapter.send says.
+        """
+        if not self._can_send:
+            raise WindowClosed(SERVICE, "this account can only answer a message the customer just sent")
+        part, openid = outbound.part, outbound.chat_id
+        if part.image_url:
+            await self._send_file(openid, OutMedia("image", url=part.image_url))
+        for file in part.media:
+            await self._send_file(openid, file)
+        if part.text:
+            await self.api.send(openid, "text", {"content": part.text})
+        return Receipt()
+
+    async def _send_file(self, openid: str, file: OutMedia) -> None:
+        """The file itself or, where it cannot be had or WeChat does not take it, its address."""
+        kind = file.kind
+        if kind not in {"image", "voice", "video"}:
+            raise SendRefused(SERVICE, f"WeChat takes no {kind}")
+        try:
+            media_id = await self.api.upload(kind, await self._bytes_of(file))
+        except (SendRefused, NotFound, PayloadInvalid):
+            words = "\n".join(line for line in (file.caption, file.file_name, file.url) if line)
+            if not words:
+                raise SendRefused(SERVICE, "the file cannot be read and has no address") from None
+            await self.api.send(openid, "text", {"content": words})
+            return
+        await self.api.send(openid, kind, {"media_id": media_id})
+
+    async def _bytes_of(self, file: OutMedia) -> File:
+        if file.media_id and self._library is not None:
+            stored, content = await self._library.read(file.media_id)
+            return File(content, stored.mime, stored.file_name or f"file.{stored.mime.rpartition('/')[2]}")
+        if not file.url:
+            raise NotFound(f"{SERVICE}: there is no such file")
+        return await self._plain_file(file.url, MAX_UPLOAD)
+
+    async def _plain_file(self, url: str, max_bytes: int) -> File:
+        http = VendorHttp(SERVICE, url, timeout_s=self.settings.timeout_s)
+        try:
+            answer = await http.call("GET", "", headers={}, max_bytes=max_bytes)
+        finally:
+            await http.close()
+        if answer.status != 200:
+            raise NotFound(f"{SERVICE}: HTTP {answer.status} for a file")
+        mime = answer.headers.get("Content-Type", "").partition(";")[0].strip()
+        return File(answer.body, mime, urllib.parse.urlsplit(url).path.rpartition("/")[2] or "file")
+
+    async def fetch_media(self, file_id: str, *, max_bytes: int) -> FetchedFile:
+        """A follower's file: by media id, or by the address WeChat gave for a picture. See `FetchesMedia`."""
+        if not file_id.startswith(("http://", "https://")):
+            file = await self.api.download(file_id, max_bytes=max_bytes)
+        elif (urllib.parse.urlsplit(file_id).hostname or "").endswith(_IMAGE_HOSTS):
+            file = await self._plain_file(file_id, max_bytes)
+        else:
+            raise NotFound(f"{SERVICE}: the picture is not kept by WeChat")
+        return FetchedFile(file.content, file.mime, file.name)
+
+    # --- the account at WeChat ------------------------------------------------------------------------------------
+
+    async def examine(self, *, public_url: str, repair: bool) -> Sequence[Finding]:
+        """See `channels.base.Examinable`."""
+        return await examine(self.api, self.settings, self.account, public_url, self._now)
+
+    async def close(self) -> None:
+        await self.api.close()

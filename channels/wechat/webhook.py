@@ -1,0 +1,126 @@
+"""GET and POST /channels/wechat/{account}: prove, decode, store, and carry back the reply that a turn decides in time.
+
+It never thinks: it waits for what is decided elsewhere. Slower replies leave as customer-service messages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import structlog
+from starlette.background import BackgroundTask
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from bot.errors import PayloadInvalid, SignatureInvalid, StoreUnavailable
+from bot.ports import ComposedReply, Inbox, Outbox, SendOutcome
+from bot.types import Accepted, Received
+from channels.webhook import RETRY_AFTER_S, read_body
+from channels.wechat.adapter import PASSIVE_S, WechatAdapter
+from channels.wechat.replies import NOTHING
+from channels.wechat.waiting import Waiting
+
+log = structlog.get_logger()
+
+XML_TYPES = frozenset({"text/xml", "application/xml", ""})  # WeChat says text/xml; some proxies drop it
+MAX_ECHO = 1000  # characters; real ones have about 20
+PLAIN_HEADERS = {"X-Content-Type-Options": "nosniff"}
+
+
+def wechat_routes(
+    adapters: Mapping[str, WechatAdapter], inbox: Inbox, outbox: Outbox, waiting: Waiting, max_body_bytes: int
+) -> list[Route]:
+    """The callback of these accounts. 200: stored (or parked: signed bytes we cannot read must not come back), with the
+    reply if there was one in time. 503: not stored, WeChat delivers twice more. 401, 404, 405, 413 and 415 are for
+    those who are not WeChat.
+    """
+
+    async def echo(request: Request) -> Response:
+        adapter = adapters.get(request.path_params["account"])
+        if adapter is None:
+            return Response(status_code=404)
+        try:
+            said = adapter.check_echo(request.query_params)
+        except SignatureInvalid as exc:
+            return _refused(adapter, exc)
+        return PlainTextResponse(said[:MAX_ECHO], headers=PLAIN_HEADERS)
+
+    async def receive(request: Request) -> Response:
+        adapter = adapters.get(request.path_params["account"])
+        if adapter is None:
+            return Response(status_code=404)
+        query = request.query_params
+        try:
+            adapter.admit(query)
+            if request.headers.get("content-type", "").partition(";")[0].strip().lower() not in XML_TYPES:
+                return Response(status_code=415)
+            body = await read_body(request, max_body_bytes)
+            if body is None:
+                return Response(status_code=413)
+            encrypted = adapter.verify(query, body)
+        except SignatureInvalid as exc:
+            return _refused(adapter, exc)
+        except ClientDisconnect:
+            return Response(status_code=400)
+        xml = body
+        received: Sequence[Received]
+        try:
+            xml = adapter.open(body, encrypted)
+            received = adapter.decode_opened(xml)
+        except PayloadInvalid as exc:
+            received = (adapter.parked(body, str(exc)),)
+        for item in received:
+            if item.message is None:
+                log.warning("update_parked", channel=item.channel, account=item.account, reason=item.reason)
+        try:
+            accepted = await inbox.accept(received)
+        except StoreUnavailable:
+            log.error("webhook_not_stored", channel=adapter.channel, account=adapter.account)
+            return Response(status_code=503, headers={"Retry-After": str(RETRY_AFTER_S)})
+        asked = _asks_for_reply(received, accepted)
+        if asked is None:
+            return _acknowledged()
+        reply = await waiting.reply(
+            asked.inbox_id, adapter.composer(), PASSIVE_S, is_new=asked.is_new, is_gone=request.is_disconnected
+        )
+        return _carried(adapter, outbox, reply, xml)
+
+    path = "/channels/wechat/{account}"
+    return [Route(path, echo, methods=["GET"]), Route(path, receive, methods=["POST"])]
+
+
+def _refused(adapter: WechatAdapter, error: SignatureInvalid) -> Response:
+    log.warning("webhook_refused", channel=adapter.channel, account=adapter.account, reason=str(error))
+    return Response(status_code=401)
+
+
+def _asks_for_reply(received: Sequence[Received], accepted: Sequence[Accepted]) -> Accepted | None:
+    """The message of this callback that gets a turn."""
+    for item, row in zip(received, accepted, strict=True):
+        if item.message is not None and item.message.wants_turn:
+            return row
+    return None
+
+
+def _carried(adapter: WechatAdapter, outbox: Outbox, reply: ComposedReply, xml: bytes) -> Response:
+    if not reply.body:
+        return _acknowledged()
+    body = adapter.passive_body(reply.body, xml)
+    after = BackgroundTask(_flushed, adapter, outbox, reply) if reply.carries else None
+    return Response(body, media_type="text/xml", background=after)
+
+
+async def _flushed(adapter: WechatAdapter, outbox: Outbox, reply: ComposedReply) -> None:
+    """The reply left with the response."""
+    try:
+        await outbox.finish([SendOutcome(row, "sent") for row in reply.carries])
+    except StoreUnavailable:
+        # The rows stay `sending`; when their lease is over they follow the outbox's policy for lost answers.
+        log.error("passive_reply_not_recorded", channel=adapter.channel, account=adapter.account)
+        return
+    log.info("message_sent", channel=adapter.channel, account=adapter.account, outbox_ids=list(reply.carries))
+
+
+def _acknowledged() -> Response:
+    return Response(NOTHING, media_type="text/plain")
