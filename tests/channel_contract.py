@@ -56,6 +56,7 @@ class Vendor:
     refuses: Mapping[str, tuple[Answer, type[ServiceError] | None]]
     unreadable: tuple[bytes, ...] = (b"", b"{", b"7", b"[]", b"\xff\xfe{}", b"[" * 5000, b'{"a":1}')
     media_type: str = "application/json"
+    gives_id: bool = True  # whether its yes names the message
 
 
 @dataclass(frozen=True)
@@ -251,11 +252,12 @@ WECHAT = Vendor(
     secrets=(WECHAT_SECRET, WECHAT_TOKEN, WECOM_ACCESS),
     chat_id="o1",
     accepts=_wecom_says(0, "ok"),
+    gives_id=False,
     refuses={
         "-1": (_wecom_says(-1, "system error"), ServiceUnavailable),
         "40164": (_wecom_says(40164, "invalid ip, not in whitelist"), Misconfigured),
         "43004": (_wecom_says(43004, "require subscribe"), RecipientUnreachable),
-        "45009": (_wecom_says(45009, "reach max api daily quota limit"), RateLimited),
+        "45011": (_wecom_says(45011, "api minute-quota reach limit"), RateLimited),
         "45015": (_wecom_says(45015, "response out of time limit"), WindowClosed),
         "45047": (_wecom_says(45047, "out of response count limit"), WindowClosed),
         "48001": (_wecom_says(48001, "api unauthorized"), Misconfigured),
