@@ -15,7 +15,7 @@ import structlog
 
 from bot.engine import Engine, Worker
 from bot.errors import Misconfigured, ServiceError
-from bot.ports import TOPIC_FILES, TOPIC_INBOX, Clock, Inbox, MediaStore, RateTokens
+from bot.ports import TOPIC_FILES, TOPIC_INBOX, Inbox, RateTokens
 from bot.types import Accepted, Capabilities, Media, OutMedia, OutPart, Received, RenderedReply
 from channels.base import ChannelAdapter, FetchesMedia
 from channels.delivery import Sender
@@ -25,7 +25,6 @@ from channels.web import WebHub
 from config.settings import Settings
 from crm_sync.media.arriving import FileSources
 from crm_sync.media.library import SqlMediaLibrary
-from crm_sync.media.links import MediaLinks
 from crm_sync.media.stores import open_media_store
 from crm_sync.media.wanted import WantedFiles
 from crm_sync.store import SqlStore
@@ -33,6 +32,7 @@ from frontdesk.channel_health import ChannelWatch
 from frontdesk.clock import SystemClock
 from frontdesk.faults import no_fault
 from frontdesk.kits import Kit, build_kits
+from frontdesk.media import build_media
 from frontdesk.media_fetching import MediaFetcher
 from frontdesk.observing import ACCEPTED, LoggingObserver
 from frontdesk.pacing import RedisRateTokens, StoreRateTokens
@@ -98,22 +98,6 @@ class NotifyingInbox:
         if received and received[0].channel == "web":
             self._fault("web.before_ack")  # the poller has its own point before it confirms
         return accepted
-
-
-def build_media(
-    settings: Settings,
-    store: SqlStore,
-    keys: Sequence[bytes],
-    bytes_store: MediaStore | None = None,
-    *,
-    clock: Clock | None = None,
-    fault: Callable[[str], None] = no_fault,
-) -> SqlMediaLibrary:
-    """The media library on this store, with its folder or bucket. Raises: Misconfigured."""
-    section = settings.media
-    links = MediaLinks(keys, base_url=settings.public_url, lasts_s=section.link_hours * 3600)
-    kept_in = bytes_store or open_media_store(section)
-    return SqlMediaLibrary(store.database, kept_in, links, section, clock or SystemClock(), fault=fault)
 
 
 @dataclass

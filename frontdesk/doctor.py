@@ -15,13 +15,14 @@ from crm_sync.channel_health import AccountState
 from crm_sync.store import SqlStore
 from frontdesk.assistant import load_assistant
 from frontdesk.channel_health import DEAD_AFTER
+from frontdesk.doctor_files import examine_files
 from frontdesk.kits import build_kits
 from frontdesk.runtimes import model_name, training_hash
 from frontdesk.secret_key import load_secret_keys
 
 
 async def examine(settings: Settings, *, repair: bool = False) -> list[Finding]:
-    """One finding a check: store, secret key, Redis, assistant, NLU, each channel. Never raises for what it finds.
+    """One finding a check: store, secret key, Redis, assistant, NLU, files, each channel. Never raises for a finding.
 
     With `repair` what a channel can mend at its vendor from here is mended (a webhook set again, say).
     """
@@ -40,6 +41,7 @@ async def examine(settings: Settings, *, repair: bool = False) -> list[Finding]:
             findings.append(await _redis(settings.redis_url.get_secret_value()))
         if "rasa" in settings.nlu.engine:
             findings.append(await _rasa(settings))
+        findings.extend(await examine_files(settings.media, store))
         findings.extend(await _channels(settings, store, repair=repair))
     finally:
         if store is not None:

@@ -7,7 +7,7 @@ stored → gone                  expired or erased; `is_kept` stays until the by
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -16,9 +16,9 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 
 from bot.errors import FileRefused, NotFound
 from bot.ports import StoredFile
-from bot.types import ConversationId
+from bot.types import ConversationId, CustomerId
 from crm_sync.columns import is_state
-from crm_sync.tables import media
+from crm_sync.tables import conversations, media
 
 MAX_WAITING_UPLOADS: Final = 20  # of one conversation, not yet named by a message
 UPLOAD_LASTS: Final = timedelta(days=1)  # without a message that names it
@@ -130,6 +130,28 @@ def deleted(conn: Connection, key: str) -> None:
     gone = (media.c.key == key, is_state(media.c.state, "gone"))
     conn.execute(delete(media).where(*gone, media.c.reason.in_((_ERASED, _UNFINISHED))))
     conn.execute(update(media).where(*gone).values(is_kept=False))
+
+
+def kept_of(conn: Connection, customer_id: CustomerId) -> list[str]:
+    """Keys of the customer's files whose bytes may lie in the media store."""
+    mine = media.c.conversation_id.in_(select(conversations.c.id).where(conversations.c.customer_id == customer_id))
+    return list(conn.execute(select(media.c.key).where(mine, media.c.is_kept)).scalars())
+
+
+def still_kept(conn: Connection, keys: Sequence[str]) -> int:
+    """Of how many of these files the bytes may still lie in the media store."""
+    kept = select(func.count()).select_from(media).where(media.c.key.in_(keys), media.c.is_kept)
+    return conn.execute(kept).scalar_one()
+
+
+def counts(conn: Connection) -> tuple[int, int, int]:
+    """Files wanted, those of them that failed at least once, and files refused."""
+    wanted = is_state(media.c.state, "wanted")
+    return (
+        conn.execute(select(func.count()).select_from(media).where(wanted)).scalar_one(),
+        conn.execute(select(func.count()).select_from(media).where(wanted, media.c.attempts > 1)).scalar_one(),
+        conn.execute(select(func.count()).select_from(media).where(is_state(media.c.state, "refused"))).scalar_one(),
+    )
 
 
 def found(row: MediaRow | None) -> MediaRow:

@@ -14,10 +14,13 @@ from bot.types import CustomerId
 from config.logging import configure_logging
 from config.settings import Settings
 from crm_sync import customers, erasure, staff
+from crm_sync.media.library import SqlMediaLibrary
 from crm_sync.store import SqlStore
 from frontdesk.commands.output import print_json, print_table, say
 from frontdesk.commands.record_view import show_record
-from frontdesk.secret_key import sqlite_path
+from frontdesk.customer_files import erase_with_files, save_files, with_links
+from frontdesk.media import build_media
+from frontdesk.secret_key import load_secret_keys, sqlite_path
 
 T = TypeVar("T")
 JsonFlag = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
@@ -45,6 +48,20 @@ def with_store(work: Callable[[SqlStore], Awaitable[T]], *, migrate: bool | None
             await store.close()
 
     return uvloop.run(run())
+
+
+def with_media(work: Callable[[SqlStore, SqlMediaLibrary], Awaitable[T]]) -> T:
+    """`work` on the configured store and its media library."""
+    settings = Settings()
+
+    async def opened(store: SqlStore) -> T:
+        media = build_media(settings, store, load_secret_keys(settings))
+        try:
+            return await work(store, media)
+        finally:
+            await media.close()
+
+    return with_store(opened)
 
 
 @db_app.command("upgrade")
@@ -90,10 +107,11 @@ def customer_show(
 ) -> None:
     """Everything known about a customer: identities, messages, complaints, orders, consents, timeline."""
 
-    async def work(store: SqlStore) -> Any:
-        return await customers.customer_record(store.database, await _one_customer(store, key))
+    async def work(store: SqlStore, media: SqlMediaLibrary) -> Any:
+        record = await customers.customer_record(store.database, await _one_customer(store, key))
+        return {**record, "files": with_links(record["files"], media, key="media_id")}
 
-    record = with_store(work)
+    record = with_media(work)
     if json_:
         print_json(record)
         return
@@ -101,13 +119,18 @@ def customer_show(
 
 
 @customer_app.command("export")
-def customer_export(key: Annotated[str, typer.Argument(help="As for show.")]) -> None:
-    """One JSON document with every row that names the person."""
+def customer_export(
+    key: Annotated[str, typer.Argument(help="As for show.")],
+    files: Annotated[Path | None, typer.Option(help="Folder to which the person's files are copied.")] = None,
+) -> None:
+    """One JSON document with every row that names the person; files with signed links, and as copies if asked for."""
 
-    async def work(store: SqlStore) -> Any:
-        return await erasure.export_customer(store.database, await _one_customer(store, key))
+    async def work(store: SqlStore, media: SqlMediaLibrary) -> Any:
+        document = await erasure.export_customer(store.database, await _one_customer(store, key))
+        listed = with_links(document["media"], media, key="key")
+        return {**document, "media": listed if files is None else await save_files(listed, media, files)}
 
-    print_json(with_store(work))
+    print_json(with_media(work))
 
 
 @customer_app.command("erase")
@@ -115,7 +138,7 @@ def customer_erase(
     key: Annotated[str, typer.Argument(help="As for show.")],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
-    """Erase a person from every table; prints a receipt."""
+    """Erase a person from every table and from the media store; prints a receipt."""
 
     async def find(store: SqlStore) -> CustomerId:
         return await _one_customer(store, key)
@@ -124,10 +147,10 @@ def customer_erase(
     if not yes:
         typer.confirm(f"Erase customer {customer_id} from every table? This cannot be undone", abort=True)
 
-    async def work(store: SqlStore) -> Any:
-        return await erasure.erase_customer(store.database, customer_id)
+    async def work(store: SqlStore, media: SqlMediaLibrary) -> Any:
+        return await erase_with_files(store, media, customer_id)
 
-    print_json(with_store(work))
+    print_json(with_media(work))
 
 
 @user_app.command("add")
