@@ -20,6 +20,7 @@ from bot.errors import BotError, ServiceError
 from bot.ports import (
     TOPIC_INBOX,
     TOPIC_OUTBOX,
+    TOPIC_TYPING,
     TOPIC_WEB,
     Claimed,
     ClaimedMessage,
@@ -333,7 +334,11 @@ class Worker:
 
     def _show_typing(self, claims: Sequence[Claimed]) -> None:
         for claimed in claims:
-            self._signals.publish(TOPIC_WEB, {"conversation_id": claimed.conversation.id, "type": "typing"})
+            conversation = claimed.conversation
+            self._signals.publish(TOPIC_WEB, {"conversation_id": conversation.id, "type": "typing"})
+            whose = conversation.identity
+            where = {"chat_id": conversation.chat_id, "topic": conversation.topic}
+            self._signals.publish(TOPIC_TYPING, {"channel": whose.channel, "account": whose.account, **where})
 
 
 def albums_as_one(messages: Sequence[ClaimedMessage]) -> list[ClaimedMessage]:

@@ -8,6 +8,7 @@ import secrets
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from io import IOBase
 from typing import Literal
 
@@ -42,6 +43,7 @@ from frontdesk.serving import HttpServer, end, supervise
 from frontdesk.signals import LocalSignals, RedisSignals
 from frontdesk.single_process import hold_store
 from frontdesk.speech import VoiceTranscriber, load_speech_to_text
+from frontdesk.typing_relay import relay_typing
 
 log = structlog.get_logger()
 
@@ -224,6 +226,7 @@ class App:
             for kit in self.kits:
                 for name, work in kit.work(self).items():
                     start(name, work)
+            start("typing", partial(relay_typing, self.adapters, self.signals, self.rate_tokens))
         if "worker" in roles:
             # A remote engine keeps a batch waiting on the network; more loops keep other conversations moving.
             for _ in range(4 if "rasa" in self.settings.nlu.engine else 1):

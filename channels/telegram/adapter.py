@@ -21,7 +21,7 @@ from channels.encoding import encode_reply
 from channels.telegram.api import SERVICE, BotApi, ChatMigrated
 from channels.telegram.commands import publish_commands
 from channels.telegram.decode import CHANNEL, Reading, decode_body, decode_update
-from channels.telegram.examine import examine, webhook_url
+from channels.telegram.examine import Examiner, webhook_url
 from channels.telegram.files import MediaReader, fetch
 from channels.telegram.keyboards import ASKS
 from channels.telegram.outgoing import Outgoing, address
@@ -182,8 +182,8 @@ class TelegramAdapter:
 
         Raises: what ChannelAdapter.send says.
         """
-        await self._learn_name()
-        await asked(self.bot.delete_webhook(drop_pending_updates=False))
+        await self.own_name()
+        await self._delete_webhook()
         await self.publish_commands()
 
     async def set_webhook(self, public_url: str) -> None:
@@ -194,7 +194,7 @@ class TelegramAdapter:
         """
         if self.settings.secret is None:
             raise Misconfigured(SERVICE, f"account {self.account!r} has no SECRET for its webhook")
-        await self._learn_name()
+        await self.own_name()
         url = webhook_url(public_url, self.account)
         secret = self.settings.secret.get_secret_value()
         try:
@@ -212,13 +212,24 @@ class TelegramAdapter:
         await publish_commands(self.bot, self.account, in_groups=self.settings.groups)
 
     async def examine(self, *, public_url: str, repair: bool) -> Sequence[Finding]:
-        """See `channels.base.Examinable`."""
-        return await examine(self.bot, self.settings, self.account, public_url)
+        """Whether this account works; with `repair` the webhook is set again, or taken down, where that mends it."""
+        examiner = Examiner(
+            self.account, self.settings, ALLOWED_UPDATES, self.bot, self.api, self.set_webhook, self._delete_webhook
+        )
+        return await examiner.examine(public_url=public_url, repair=repair)
 
-    async def _learn_name(self) -> None:
+    async def _delete_webhook(self) -> None:
+        await asked(self.bot.delete_webhook(drop_pending_updates=False))
+
+    async def own_name(self) -> str:
+        """The bot's username; from now on what is addressed to another one is left alone.
+
+        Raises: what ChannelAdapter.send says.
+        """
         me = await asked(self.bot.get_me())
         if me.username:
             self.knows_itself_as(me.username)
+        return me.username or ""
 
     async def close(self) -> None:
         await self._outgoing.close()

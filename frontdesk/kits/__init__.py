@@ -54,7 +54,7 @@ def build_kits(settings: Settings, store: SqlStore | None, media: MediaLibrary |
     if settings.channels.telegram:
         from frontdesk.kits.telegram import TelegramKit
 
-        kits.append(TelegramKit(settings))
+        kits.append(TelegramKit(settings, media))
     if settings.channels.line:
         from frontdesk.kits.line import line_kit
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from starlette.routing import BaseRoute
 
+from bot.ports import MediaLibrary
 from channels.telegram import TelegramAdapter, TelegramPoller, announce_webhook, telegram_routes
 from config.settings import Settings
 
@@ -21,9 +22,11 @@ class TelegramKit:
 
     channel = "telegram"
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, media: MediaLibrary | None = None) -> None:
+        read = media.read if media is not None else None
         self.adapters = {
-            account: TelegramAdapter(account, section) for account, section in settings.channels.telegram.items()
+            account: TelegramAdapter(account, section, read_media=read)
+            for account, section in settings.channels.telegram.items()
         }
 
     def routes(self, app: App) -> Sequence[BaseRoute]:
@@ -32,6 +35,7 @@ class TelegramKit:
     def work(self, app: App) -> Mapping[str, Work]:
         work: dict[str, Work] = {}
         for account, adapter in self.adapters.items():
+            adapter.trusts_links_of(app.secret_keys)
             if adapter.settings.mode == "polling":
                 work[f"telegram-{account}"] = TelegramPoller(adapter, app.inbox, app.store, fault=app.fault).run
             else:

@@ -13,7 +13,7 @@ import pytest
 
 from bot.engine import APOLOGY, AssistantRuntime, Engine, Worker, hinted_language, words_of
 from bot.errors import ServiceUnavailable
-from bot.ports import ClaimedMessage, Committed, TurnResult
+from bot.ports import TOPIC_TYPING, ClaimedMessage, Committed, TurnResult
 from bot.types import (
     ArticleHit,
     Conversation,
@@ -170,6 +170,22 @@ async def test_two_workers_never_hold_one_conversation_together(desk: Desk) -> N
     assert await thinking == 1
     await desk.works()
     assert [author for author, _ in await desk.saw()].count("bot") == 2
+
+
+async def test_while_an_answer_takes_its_time_the_chat_it_is_for_is_told(desk: Desk) -> None:
+    desk.nlu.meanings = {"hi": "greet"}
+    desk.nlu.gate = asyncio.Event()
+    hints = desk.signals.subscribe(TOPIC_TYPING)
+    await desk.hears("hi")
+    thinking = asyncio.create_task(desk.worker.run_once())
+
+    hint = await asyncio.wait_for(anext(hints), 10)
+    desk.nlu.gate.set()
+    await thinking
+    await hints.aclose()
+
+    assert {"channel", "account", "chat_id", "topic"} == set(hint.payload)
+    assert hint.payload["channel"] == "web"
 
 
 async def test_a_crash_while_understanding_answers_with_an_apology_and_keeps_the_state(desk: Desk) -> None:

@@ -235,46 +235,6 @@ async def test_setting_the_webhook_needs_the_secret_and_names_our_route(telegram
     assert telegram.bot.webhook.secret_token == "s3cret"
 
 
-@pytest.mark.parametrize(
-    ("mode", "set_to", "public_url", "problem"),
-    [
-        ("polling", "", "", ""),
-        ("polling", "http://127.0.0.1:9/x", "", "polling gets nothing"),
-        ("webhook", "", "", "FRONTDESK_PUBLIC_URL"),
-        ("webhook", "", "http://127.0.0.1:9", "no webhook is set"),
-        ("webhook", "http://127.0.0.1:9/other", "http://127.0.0.1:9", "another address"),
-        ("webhook", "http://127.0.0.1:9/channels/telegram/main", "http://127.0.0.1:9/", ""),
-    ],
-)
-async def test_the_doctor_names_what_keeps_updates_away(
-    telegram: TelegramSimulator, mode: str, set_to: str, public_url: str, problem: str
-) -> None:
-    adapter = TelegramAdapter("main", settings_for(telegram, mode=mode, secret="s3cret"))
-    telegram.bot.pending.clear()
-    if set_to:
-        await adapter.api.call("setWebhook", {"url": set_to})
-
-    (found,) = await adapter.examine(public_url=public_url, repair=False)
-    await adapter.close()
-
-    assert (found.check, found.finding) == ("telegram/main", f"@frontdesk_bot, {mode}, 0 updates waiting")
-    assert problem in found.repair
-    assert found.is_broken == bool(problem)
-
-
-async def test_the_doctor_repeats_why_telegram_could_not_deliver(telegram: TelegramSimulator) -> None:
-    adapter = TelegramAdapter("main", settings_for(telegram, mode="webhook", secret="s3cret"))
-    await adapter.set_webhook(telegram.url)  # answers 404 there
-    webhook = telegram.bot.webhook
-    assert webhook is not None
-    assert await telegram.bot.pulse.until(lambda: webhook.last_error != "", 5)
-
-    (found,) = await adapter.examine(public_url=telegram.url, repair=False)
-    await adapter.close()
-
-    assert found.repair == "Telegram could not deliver: Wrong response from the webhook: 404"
-
-
 async def test_the_sender_stays_below_the_vendors_limits_and_keeps_order() -> None:
     clock = SteppedClock()
     limits = Limits(chat_burst=1, bot_burst=1)  # no indulgence: one early message would be refused

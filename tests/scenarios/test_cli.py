@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from channels.deep_links import verified_link
+from channels.simulators.telegram import TelegramSimulator
 
 ROOT = Path(__file__).parents[2]
 SAMPLE_ORDERS = ROOT / "config" / "assistants" / "shop" / "sample" / "orders.csv"
@@ -179,3 +184,28 @@ def test_outbox_commands_on_an_empty_store(frontdesk: Frontdesk) -> None:
     )
     assert frontdesk("outbox", "retry").returncode == 2
     assert frontdesk("outbox", "list", "--state", "lost").returncode == 1
+
+
+async def test_a_signed_telegram_link_is_printed_and_opens_only_that_bot(frontdesk: Frontdesk) -> None:
+    async with TelegramSimulator() as telegram:
+        settings = {
+            "FRONTDESK_SECRET_KEY": "a secret key that is long enough",
+            "FRONTDESK_CHANNELS__TELEGRAM__MAIN__TOKEN": telegram.token,
+            "FRONTDESK_CHANNELS__TELEGRAM__MAIN__API_BASE_URL": telegram.url,
+        }
+        made = parsed(
+            await asyncio.to_thread(frontdesk, "telegram", "link", "campaign", "spring", "--json", **settings)
+        )
+        refused = await asyncio.to_thread(frontdesk, "telegram", "link", "campaign", "x" * 32, **settings)
+        unknown = await asyncio.to_thread(
+            frontdesk, "telegram", "link", "customer", "7", "--account", "other", **settings
+        )
+
+    assert made["url"] == f"https://t.me/frontdesk_bot?start={made['payload']}"
+    link = verified_link(
+        made["payload"], (b"a secret key that is long enough",), account="telegram/main", now=datetime.now(UTC)
+    )
+    assert link is not None
+    assert (link.kind, link.id) == ("campaign", "spring")
+    assert (refused.returncode, unknown.returncode) == (1, 2)
+    assert "1 to 31 bytes" in refused.stderr
