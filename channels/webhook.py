@@ -48,12 +48,16 @@ def webhook_routes(
     """POST /channels/{channel}/{account} over these accounts.
 
     `admit` sees the headers before the body is read, `verify` the raw body before it is parsed; each raises
-    SignatureInvalid, and a channel needs at least one of them. `stored` is told each new row once it is committed.
+    SignatureInvalid. `stored` is told each new row once it is committed.
 
     Vendors deliver again whatever is not answered 2xx, so: 200 means committed (or parked: proven bytes that we cannot
     read must not come back for ever), 503 means the store could not take it. 401, 404, 405, 413 and 415 are for those
     who are not the vendor.
+
+    Raises: ValueError when nothing proves a request, so that no channel is open by oversight.
     """
+    if admit is nothing and verify is nothing:
+        raise ValueError(f"nothing proves that a request comes from {channel}")
 
     async def receive(request: Request) -> Response:
         adapter = adapters.get(request.path_params["account"])
