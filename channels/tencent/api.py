@@ -28,6 +28,7 @@ from bot.errors import (
     ServiceUnavailable,
     WindowClosed,
 )
+from channels.fields import read_json
 from channels.tencent.tokens import TokenService, utc_now
 from channels.vendor_http import JSON, VendorHttp
 from channels.vendor_http import Answer as HttpAnswer
@@ -232,8 +233,8 @@ class JsonApi:
                 self.service, f"HTTP {status}", happened="no" if status in {501, 503} else "unknown"
             )
         try:
-            fields = orjson.loads(answer.body)
-        except orjson.JSONDecodeError:
+            fields = read_json(answer.body)  # one customer's half emoji must not hide everybody's messages
+        except PayloadInvalid:
             fields = None
         code = fields.get("errcode", 0) if isinstance(fields, dict) else None
         if not isinstance(code, int) or isinstance(code, bool):

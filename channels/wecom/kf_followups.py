@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Any, Final
 
 import structlog
@@ -31,28 +32,25 @@ class KfFollowups:
 
     def __init__(self, adapter: KfAdapter, inbox: Inbox, greeting: Greeting) -> None:
         self._adapter, self._inbox, self._greeting = adapter, inbox, greeting
+        self._nameless: dict[str, str] = {}  # customer -> open_kfid
         self._asked: set[str] = set()
+        self._is_learning = False
         self._tasks: set[asyncio.Task[None]] = set()
 
     def note(self, pulled: Sequence[tuple[Any, Received]]) -> None:
         """Greetings and names are under way. Never waits, never raises."""
-        nameless: dict[str, str] = {}  # customer -> open_kfid
         for entry, received in pulled:
             message = received.message
             if message is None or message.author != "customer":
                 continue
             if message.chat_id not in self._asked:
-                nameless[message.chat_id] = message.topic
+                self._nameless.setdefault(message.chat_id, message.topic)
             code = welcome_code(entry)
             if code and is_recent(message.sent_at, self._adapter.connection.now(), GREET_WITHIN_S):
                 self._start(self._greet(code, message))
-        if len(self._asked) > KNOWN_NAMES:
-            self._asked.clear()
-        self._asked |= nameless.keys()
-        customers = sorted(nameless)
-        for start in range(0, len(customers), NAMES_AT_ONCE):
-            chosen = {customer: nameless[customer] for customer in customers[start : start + NAMES_AT_ONCE]}
-            self._start(self._learn_names(chosen))
+        if self._nameless and not self._is_learning:
+            self._is_learning = True
+            self._start(self._learn_names())
 
     async def settle(self) -> None:
         """Everything under way is over."""
@@ -93,7 +91,21 @@ class KfFollowups:
         )
         await self._inbox.accept([Received(said.sender.channel, said.sender.account, said.dedupe_key, b"", said)])
 
-    async def _learn_names(self, customers: dict[str, str]) -> None:
+    async def _learn_names(self) -> None:
+        """One call after the other: a burst of customers is no burst of calls."""
+        try:
+            while self._nameless:
+                chosen = dict(islice(self._nameless.items(), NAMES_AT_ONCE))
+                for customer in chosen:
+                    del self._nameless[customer]
+                if len(self._asked) > KNOWN_NAMES:
+                    self._asked.clear()
+                self._asked |= chosen.keys()
+                await self._learn(chosen)
+        finally:
+            self._is_learning = False
+
+    async def _learn(self, customers: dict[str, str]) -> None:
         names = await self._adapter.names(list(customers))
         told = []
         for customer, name in names.items():

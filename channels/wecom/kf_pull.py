@@ -90,12 +90,12 @@ class KfPuller:
     async def run(self) -> None:
         """Until cancelled. What fails is tried again, later and later."""
         while True:
-            pause_s = await self._round()
+            pause_s = await self.run_once()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause_s):
                     await self._wake.wait()
 
-    async def _round(self) -> float:
+    async def run_once(self) -> float:
         """Everything due is pulled once; seconds until the next sweep. What failed stays due."""
         self._wake.clear()
         failures: list[ServiceError | InputError] = []

@@ -14,7 +14,7 @@ from starlette.routing import BaseRoute
 
 from bot.ports import MediaLibrary
 from bot.rendering import render
-from bot.types import InboundMessage, RenderedReply, Reply
+from bot.types import InboundMessage, Received, RenderedReply, Reply
 from channels.wecom import (
     CallbackTarget,
     KfAdapter,
@@ -85,14 +85,17 @@ class KfKit:
     def __init__(self, connections: Mapping[str, WecomConnection], store: SqlStore | None) -> None:
         self.adapters = {account: KfAdapter(connection, store) for account, connection in connections.items()}
         self._pullers: dict[str, KfPuller] = {}
+        self._followups: dict[str, KfFollowups] = {}
+        if store is not None:
+            for adapter in self.adapters.values():
+                adapter.on_state = partial(_accept_one, store)  # senders find out too, in whatever process
 
     def pullers(self, app: App) -> Mapping[str, KfPuller]:
         """One for each account, the same ones whenever asked."""
         for account, adapter in self.adapters.items():
             if account not in self._pullers:
-                adapter.on_state = partial(_accept_one, app)
                 desk = StoreHandovers(app.store, account)
-                followups = KfFollowups(adapter, app.inbox, partial(_greeting, app))
+                followups = self._followups[account] = KfFollowups(adapter, app.inbox, partial(_greeting, app))
                 self._pullers[account] = KfPuller(
                     adapter, app.inbox, app.store, desk, fresh=followups.note, fault=app.fault
                 )
@@ -103,13 +106,19 @@ class KfKit:
 
     def work(self, app: App) -> Mapping[str, Work]:
         work: dict[str, Callable[[], Awaitable[None]]] = {
-            f"kf-{account}": puller.run for account, puller in self.pullers(app).items()
+            f"kf-{account}": partial(self._pull, account, puller) for account, puller in self.pullers(app).items()
         }
         for account, adapter in self.adapters.items():
             if adapter.connection.settings.kf_handoff != "console":
                 handover = KfHandover(adapter, StoreHandovers(app.store, account), app.inbox)
                 work[f"kf-handover-{account}"] = handover.run
         return work
+
+    async def _pull(self, account: str, puller: KfPuller) -> None:
+        try:
+            await puller.run()
+        finally:
+            await self._followups[account].close()
 
 
 class StoreHandovers:
@@ -133,8 +142,8 @@ class StoreHandovers:
         )
 
 
-async def _accept_one(app: App, received: object) -> None:
-    await app.inbox.accept([received])  # type: ignore[list-item]  # KfAdapter hands over a Received
+async def _accept_one(store: SqlStore, received: Received) -> None:
+    await store.accept([received])
 
 
 def _greeting(app: App, entered: InboundMessage) -> RenderedReply | None:
