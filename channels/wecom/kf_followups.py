@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from typing import Any, Final
 
@@ -34,7 +35,7 @@ class KfFollowups:
         self._adapter, self._inbox, self._greeting = adapter, inbox, greeting
         self._nameless: dict[str, str] = {}  # customer -> open_kfid
         self._asked: set[str] = set()
-        self._is_learning = False
+        self._learning: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     def note(self, pulled: Sequence[tuple[Any, Received]]) -> None:
@@ -47,10 +48,9 @@ class KfFollowups:
                 self._nameless.setdefault(message.chat_id, message.topic)
             code = welcome_code(entry)
             if code and is_recent(message.sent_at, self._adapter.connection.now(), GREET_WITHIN_S):
-                self._start(self._greet(code, message))
-        if self._nameless and not self._is_learning:
-            self._is_learning = True
-            self._start(self._learn_names())
+                self._start(partial(self._greet, code, message))
+        if self._nameless and (self._learning is None or self._learning.done()):
+            self._learning = self._start(self._learn_names)
 
     async def settle(self) -> None:
         """Everything under way is over."""
@@ -62,14 +62,15 @@ class KfFollowups:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+    def _start(self, work: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(self._best_effort(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
-    async def _best_effort(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _best_effort(self, work: Callable[[], Awaitable[None]]) -> None:
         try:
-            await work
+            await work()
         except BotError as exc:
             log.warning("kf_followup_failed", account=self._adapter.account, error=type(exc).__name__)
 
@@ -93,17 +94,14 @@ class KfFollowups:
 
     async def _learn_names(self) -> None:
         """One call after the other: a burst of customers is no burst of calls."""
-        try:
-            while self._nameless:
-                chosen = dict(islice(self._nameless.items(), NAMES_AT_ONCE))
-                for customer in chosen:
-                    del self._nameless[customer]
-                if len(self._asked) > KNOWN_NAMES:
-                    self._asked.clear()
-                self._asked |= chosen.keys()
-                await self._learn(chosen)
-        finally:
-            self._is_learning = False
+        while self._nameless:
+            chosen = dict(islice(self._nameless.items(), NAMES_AT_ONCE))
+            for customer in chosen:
+                del self._nameless[customer]
+            await self._learn(chosen)
+            if len(self._asked) > KNOWN_NAMES:
+                self._asked.clear()
+            self._asked |= chosen.keys()  # those who were not told are asked for at their next message
 
     async def _learn(self, customers: dict[str, str]) -> None:
         names = await self._adapter.names(list(customers))

@@ -89,6 +89,7 @@ class KfPuller:
 
     async def run(self) -> None:
         """Until cancelled. What fails is tried again, later and later."""
+        self._swept_at = float("-inf")  # whatever ended the last run, it may have left something behind
         while True:
             pause_s = await self.run_once()
             with contextlib.suppress(TimeoutError):

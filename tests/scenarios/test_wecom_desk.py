@@ -154,3 +154,58 @@ async def test_one_callback_answered_late_is_delivered_again_and_answered_once(d
 
     record = await desk.record("wecom/main/lisi")
     assert [one["author"] for one in record["messages"]] == ["customer", "bot"]
+
+
+async def test_a_reply_beyond_the_five_waits_until_the_customer_writes_again(desk: WecomDesk) -> None:
+    desk.simulator.company.write(OPEN_KFID, "wm1", content="hello")
+    desk.session("wm1").sent = 5  # sent by others who share the account
+    await desk.until(lambda: bool(desk.simulator.ledger.entries("call", method="kf/send_msg", errcode=95001)))
+    assert desk.session("wm1").received == []
+
+    answers = await desk.ask("wm1", "I want to complain", "happened")
+
+    assert answers.index("Linden Home") < answers.index("happened")
+    assert await desk.violations() == []
+
+
+async def test_dying_between_storing_and_moving_on_doubles_no_turn(folder: Path, simulator: WecomSimulator) -> None:
+    deaths = iter([True])
+
+    def fault(point: str) -> None:
+        if point == "kf.before_cursor" and simulator.company.log and next(deaths, False):
+            raise RuntimeError("the puller dies here")
+
+    async with wecom_desk(folder, simulator, fault=fault) as desk:
+        await desk.ask("wm1", "I want to complain", "happened")
+        await desk.ask("wm1", "the lid does not close", "order")
+
+        record = await desk.record("kf/main/wm1")
+        said = [one["text"] for one in record["messages"] if one["author"] == "customer" and one["text"]]
+        assert said == ["I want to complain", "the lid does not close"]
+        assert len(desk.session("wm1").received) == 2
+        assert await desk.violations() == []
+
+
+async def test_what_the_customer_refused_is_marked_failed_and_they_unreachable(desk: WecomDesk) -> None:
+    desk.simulator.company.write(OPEN_KFID, "wm1", content="hello")
+    desk.simulator.company.refuse("wm1")
+    await desk.until(lambda: bool(desk.simulator.ledger.entries("send", outcome="refused by the customer")))
+
+    record = await desk.record("kf/main/wm1")
+    while "failed" not in {one["delivery"] for one in record["messages"]}:
+        record = await desk.record("kf/main/wm1")
+    assert record["identities"][0]["unreachable_reason"] == "the customer refuses messages"
+
+
+async def test_a_contact_who_deletes_a_colleague_is_remembered_as_gone(desk: WecomDesk) -> None:
+    company = desk.simulator.company
+    company.contact("add_external_contact", "zhangsan", "wo1", "autumn-leaflet")
+    company.contact("del_follow_user", "zhangsan", "wo1")
+    await desk.until(lambda: len(desk.simulator.ledger.entries("delivery", outcome="200")) == 2)
+
+    (identity,) = (await desk.record("wecom/main/wo1"))["identities"]
+    assert (identity["source"], identity["unreachable_reason"]) == ("autumn-leaflet", "deleted by the customer")
+
+
+async def test_the_address_typed_into_the_console_is_verified(desk: WecomDesk) -> None:
+    assert await desk.simulator.callbacks.verify()

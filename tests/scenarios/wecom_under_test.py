@@ -16,6 +16,7 @@ from config.settings import WecomSettings
 from crm_sync.customers import customer_record, find_customers
 from crm_sync.invariants import check
 from frontdesk.app import ALL_ROLES, App
+from frontdesk.faults import no_fault
 from frontdesk.http import build_http
 from frontdesk.serving import HttpServer, listen
 from tests.scenarios.app_under_test import WITHIN_S, shop_settings
@@ -81,12 +82,14 @@ def _words(shown: Shown) -> str:
 
 
 @asynccontextmanager
-async def wecom_desk(folder: Path, simulator: WecomSimulator, **settings: Any) -> AsyncIterator[WecomDesk]:
+async def wecom_desk(
+    folder: Path, simulator: WecomSimulator, *, fault: Callable[[str], None] = no_fault, **settings: Any
+) -> AsyncIterator[WecomDesk]:
     """The sample shop on the store in this folder, connected to `simulator`."""
     section = WecomSettings.model_validate({**simulator.settings(), **settings})
     shop = shop_settings(folder)
     channels = shop.channels.model_copy(update={"wecom": {ACCOUNT: section}})
-    app = await App.open(shop.model_copy(update={"channels": channels}))
+    app = await App.open(shop.model_copy(update={"channels": channels}), fault=fault)
     listener = listen("127.0.0.1", 0)
     server = HttpServer(build_http(app), listener)
     await app.serve(ALL_ROLES, server)
