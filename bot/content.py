@@ -19,8 +19,8 @@ def take_content(talk: Talk) -> bool:
             return take_command(talk, command)
         case Media() as media:
             return take_media(talk, media)
-        case Location():
-            talk.say("utter_location_received")
+        case Location() as place:
+            take_location(talk, place)
             return True
         case Contact() as contact:
             take_contact(talk, contact)
@@ -75,6 +75,21 @@ def take_media(talk: Talk, media: Media) -> bool:
     else:
         talk.say("utter_media_received")
     return True
+
+
+def take_location(talk: Talk, place: Location) -> None:
+    """A shared place answers a question that asks for one (`custom: {ask: location}`); otherwise it is only kept."""
+    frame = talk.memory.top
+    flow = talk.assistant.versions.get(frame.version) if frame else None
+    step = flow.steps.get(frame.step) if flow and frame else None
+    question = talk.assistant.responses.get(step.utter, ()) if step and frame and frame.asked == step.target else ()
+    if frame is None or not any(variation.ask == "location" for variation in question):
+        talk.say("utter_location_received")
+        return
+    named = ", ".join(part for part in (place.name, place.address) if part)
+    position = f"{place.latitude:.6f}, {place.longitude:.6f}"
+    talk.set_slot(frame, frame.asked, f"{named} ({position})" if named else position)
+    talk.run()
 
 
 def take_contact(talk: Talk, contact: Contact) -> None:

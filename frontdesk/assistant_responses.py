@@ -8,7 +8,7 @@ What Rasa has no key for is said under `custom`, which Rasa hands on as it is:
         text_format: markdown          # the subset of channels/markup.py; without it text is text
         cards: [{title: Teapot, text: 0.8 l, image: "https://…", url: "https://…", buttons: [{title: …, payload: …}]}]
         media: [{kind: document, url: "https://…", file_name: prices.pdf, caption: Prices}]
-        ask: rating                    # rating, date or location: a control where the channel has one
+        ask: rating                    # rating, date, location or contact: a control where the channel has one
         status_key: "case:{number}"    # one message that is edited as the matter goes on
 """
 
