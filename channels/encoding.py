@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from bot.types import Capabilities, Card, OutMedia, OutPart, RenderedReply, ReplyButton, TextFormat
 from channels.markup import escape, to_plain
+from channels.markup_split import split_markup
 from channels.text import is_blank, length, numbered_list, split_text
 
 NOTHING_TO_SAY = "…"  # carries buttons that come without words
@@ -145,10 +146,12 @@ def _in_one(words: _Words, files: Sequence[OutPart], ending: OutPart, can: Capab
 def _texts(words: _Words, ending: OutPart, can: Capabilities) -> list[OutPart]:
     """The text in parts of at most `max_text`; buttons and the ask sit below the last."""
     pieces = split_text(words.text, can.max_text, can.length_unit)
-    if words.format == "markdown" and "".join(map(to_plain, pieces)) != to_plain(words.text):
-        # A cut inside a mark would show its halves: the words matter more than how they look.
-        words = _Words(to_plain(words.text), "plain")
-        pieces = split_text(words.text, can.max_text, can.length_unit)
+    if words.format == "markdown" and _shown(pieces) != _shown([words.text]):
+        # A cut inside a mark would show its halves.
+        pieces = split_markup(words.text, can.max_text, can.length_unit)
+        if _shown(pieces) != _shown([words.text]):  # the words matter more than how they look
+            words = _Words(to_plain(words.text), "plain")
+            pieces = split_text(words.text, can.max_text, can.length_unit)
     texts = [piece for piece in pieces if not is_blank(piece)]  # messengers refuse a message without anything visible
     if not texts and (ending.buttons or ending.ask):
         texts = [NOTHING_TO_SAY]
@@ -175,3 +178,8 @@ def merge_parts(parts: Sequence[OutPart], can: Capabilities) -> tuple[OutPart, i
             break
         words, count = together, count + 1
     return (OutPart(words), count) if count > 1 else (parts[0], 1)
+
+
+def _shown(pieces: Sequence[str]) -> str:
+    """Every visible character, in order."""
+    return "".join("".join(map(to_plain, pieces)).split())

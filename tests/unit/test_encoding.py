@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from bot.types import Capabilities, Card, OutMedia, OutPart, RenderedReply, ReplyButton
 from channels.encoding import encode_reply, merge_parts
+from channels.markup import to_plain
 from tests.replies import all_of, replies, within_limits
 
 BARE = Capabilities("sms", 160, "codepoint", 0, False, False, False, False)
@@ -123,13 +124,14 @@ def test_what_is_added_below_markdown_is_no_markup() -> None:
     assert encode_reply(reply, replace(RICH, buttons=0)) == (OutPart("**Hi**\n\n1. \\*a\\*", text_format="markdown"),)
 
 
-def test_markdown_cut_inside_a_mark_is_sent_plain() -> None:
+def test_markdown_is_never_cut_inside_a_mark() -> None:
     reply = RenderedReply(f"**{'word ' * 50}end**", text_format="markdown")
 
     parts = encode_reply(reply, replace(RICH, max_text=100))
 
-    assert {part.text_format for part in parts} == {"plain"}
-    assert "".join(part.text for part in parts) == "word " * 50 + "end"
+    assert {part.text_format for part in parts} == {"markdown"}
+    assert all(part.text.strip().startswith("**") and part.text.strip().endswith("**") for part in parts)
+    assert "".join(to_plain(part.text) for part in parts).split() == ["word"] * 50 + ["end"]
 
 
 def test_what_is_asked_for_is_text_alone_without_a_control() -> None:
