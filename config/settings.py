@@ -138,6 +138,8 @@ class WechatSettings(AccountSettings):
     verified: bool = True  # unverified accounts have no customer-service messages: replies wait for the next message
     api_base_url: str = "https://api.weixin.qq.com"
     timeout_s: float = Field(10.0, gt=0)
+    # A reply decided within this many seconds travels back in WeChat's own request, which it gives up after 5 s.
+    passive_s: float = Field(4.5, ge=0, le=4.8)
     timestamp_tolerance_s: float = Field(600.0, ge=0)  # callbacks stamped further from our clock are refused; 0: none
 
 

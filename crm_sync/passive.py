@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, or_, select, update
 
 from bot.ports import Clock, ComposedReply
 from bot.types import ConversationId, InboxId, Lane, Outbound, OutboxId, Owner
@@ -68,32 +68,39 @@ def _take(conn: Connection, inbox_id: InboxId, compose: Compose, now: datetime) 
     if stored is not None:
         # Those a first delivery took and never finished: its process died, or is still writing. This one brings them.
         return ComposedReply(stored, tuple(OutboxId(row.id) for row in rows if row.lease_owner == _holder(inbox_id)))
+    dropped = [row.id for row in rows if row.state != "sending" and _is_fenced(row, owner)]
+    _set(conn, dropped, state="dropped", reason="somebody else answers now", is_held=False)
+    rows = [row for row in rows if row.id not in dropped]
     mine = [row for row in rows if row.inbox_id == inbox_id]
-    if not mine:
+    last = max((row.id for row in rows if row.is_held or row.inbox_id == inbox_id), default=0)
+    upto = [row for row in rows if row.id <= last]
+    if not upto:
         return _NOTHING
-    upto = [row for row in rows if row.id <= mine[-1].id]
     if any(_is_busy(row, inbox_id, now) for row in upto):
         return None
-    composed = None if any(_is_fenced(row, owner) for row in upto) else compose([_outbound(row) for row in upto])
+    composed = compose([_outbound(row) for row in upto])
     carried = set(composed.carries) if composed else set()
-    left = [row.id for row in mine if row.id not in carried]
-    if left:
-        conn.execute(update(outbox).where(outbox.c.id.in_(left)).values(not_before=None))
+    _set(conn, [row.id for row in mine if row.id not in carried], not_before=None)
     if composed is None:
         return _NOTHING
-    conn.execute(
-        update(outbox)
-        .where(outbox.c.id.in_(carried))
-        .values(
-            state="sending",
-            attempts=outbox.c.attempts + 1,
-            lease_owner=_holder(inbox_id),
-            lease_until=now + SEND_LEASE,
-            not_before=None,
-        )
+    _set(
+        conn,
+        sorted(carried),
+        state="sending",
+        attempts=outbox.c.attempts + 1,
+        lease_owner=_holder(inbox_id),
+        lease_until=now + SEND_LEASE,
+        not_before=None,
+        is_held=False,
+        merged_into=None,  # each ends by itself now
     )
     conn.execute(insert(passive_replies).values(inbox_id=inbox_id, body=composed.body, at=now))
     return composed
+
+
+def _set(conn: Connection, ids: Sequence[int], **values: Any) -> None:
+    if ids:
+        conn.execute(update(outbox).where(outbox.c.id.in_(ids)).values(**values))
 
 
 def _holder(inbox_id: InboxId) -> str:
@@ -101,11 +108,14 @@ def _holder(inbox_id: InboxId) -> str:
 
 
 def _unfinished(conn: Connection, conversation_id: int) -> Sequence[Any]:
-    """The conversation's rows that have not come to an end, in order, with what they answer and say."""
+    """The conversation's rows that have not come to an end or are held, in order, with what they answer and say."""
     return conn.execute(
         select(outbox, messages.c.inbox_id, messages.c.text, messages.c.content)
         .join_from(outbox, messages, messages.c.id == outbox.c.message_id)
-        .where(outbox.c.conversation_id == conversation_id, outbox.c.state.notin_(sorted(END_STATES)))
+        .where(
+            outbox.c.conversation_id == conversation_id,
+            or_(outbox.c.is_held, outbox.c.state.notin_(sorted(END_STATES))),
+        )
         .order_by(outbox.c.id)
         .with_for_update(of=outbox)
     ).all()
@@ -118,7 +128,7 @@ def _is_busy(row: Any, inbox_id: InboxId, now: datetime) -> bool:
 
 
 def _is_fenced(row: Any, conversation: Any) -> bool:
-    """Decided before somebody else took over: the sender will drop it."""
+    """Decided before somebody else took over: it is dropped, as the sender would."""
     if row.lane != LANES[Lane.REPLY]:
         return False
     return bool(row.fence < conversation.fence or conversation.owner == Owner.OPERATOR)

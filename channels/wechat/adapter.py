@@ -30,8 +30,6 @@ from channels.wechat.examine import examine
 from channels.wechat.replies import MAX_TEXT, Compose, compose, compose_all, reply_xml, sealed_xml
 from config.settings import WechatSettings
 
-# WeChat waits 5 s for an answer and delivers twice more; half a second is for the way there and back.
-PASSIVE_S = 4.5
 MAX_UPLOAD = 10_000_000  # bytes, of a picture or video
 _IMAGE_HOSTS = (".qpic.cn", ".qlogo.cn", ".qq.com")  # where WeChat keeps the pictures it names by address
 
@@ -43,19 +41,6 @@ class WechatAdapter:
     """Implements ChannelAdapter, FetchesMedia and Examinable for one account."""
 
     channel = CHANNEL
-    capabilities = Capabilities(
-        channel=CHANNEL,
-        max_text=MAX_TEXT,
-        length_unit="utf8",
-        buttons=0,
-        can_edit=False,
-        can_type=False,
-        idempotency_key=False,
-        direct=False,
-        is_windowed=True,
-        passive_s=PASSIVE_S,
-        media=frozenset({"image", "voice", "video"}),
-    )
 
     def __init__(
         self,
@@ -70,6 +55,20 @@ class WechatAdapter:
         if settings.encryption != "plain" and settings.aes_key is None:
             raise Misconfigured(SERVICE, f"account {account!r} is {settings.encryption} and needs an AES_KEY")
         self.account, self.settings, self._library, self._now = account, settings, library, now
+        self.passive_s = settings.passive_s
+        self.capabilities = Capabilities(
+            channel=CHANNEL,
+            max_text=MAX_TEXT,
+            length_unit="utf8",
+            buttons=0,
+            can_edit=False,
+            can_type=False,
+            idempotency_key=False,
+            direct=False,
+            is_windowed=True,
+            passive_s=settings.passive_s,
+            media=frozenset({"image", "voice", "video"}),
+        )
         self.api = WechatApi(account, settings, tokens, now=now)
         key = settings.aes_key
         self._envelope = Envelope(SERVICE, key.get_secret_value(), settings.app_id) if key else None

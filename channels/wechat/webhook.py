@@ -17,7 +17,7 @@ from bot.errors import PayloadInvalid, SignatureInvalid, StoreUnavailable
 from bot.ports import ComposedReply, Inbox, Outbox, SendOutcome
 from bot.types import Accepted, Received
 from channels.webhook import RETRY_AFTER_S, read_body
-from channels.wechat.adapter import PASSIVE_S, WechatAdapter
+from channels.wechat.adapter import WechatAdapter
 from channels.wechat.replies import NOTHING
 from channels.wechat.waiting import Waiting
 
@@ -82,7 +82,7 @@ def wechat_routes(
         if asked is None:
             return _acknowledged()
         reply = await waiting.reply(
-            asked.inbox_id, adapter.composer(), PASSIVE_S, is_new=asked.is_new, is_gone=request.is_disconnected
+            asked.inbox_id, adapter.composer(), adapter.passive_s, is_new=asked.is_new, is_gone=request.is_disconnected
         )
         return _carried(adapter, outbox, reply, xml)
 

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select, update
 
 from bot.ports import ComposedReply, SendOutcome
-from bot.types import Capabilities, InboxId, Outbound
+from bot.types import Capabilities, InboxId, Lane, Outbound
 from crm_sync.store import SqlStore
 from crm_sync.tables import conversations, outbox, passive_replies
 from tests.store_steps import SetClock, said, send_all, take_turn
@@ -195,6 +195,36 @@ async def test_a_reply_decided_before_an_operator_took_over_is_not_carried(desk:
     assert await desk.passive.take(message, everything) == ComposedReply(b"")
     assert await send_all(desk) == []
     assert await _states(desk) == ["dropped"]
+
+
+async def test_what_is_held_leaves_with_the_next_messages_answer(desk: SqlStore, clock: SetClock) -> None:
+    await _asked(desk, "a")
+    await take_turn(desk, "to a", "and more")
+    clock.advance(hours=1)
+    (first,) = await desk.outbox.claim("sender", 10)
+    await desk.outbox.finish([SendOutcome(row, "held") for row in (first.outbox_id, *first.merged)])
+    second = await _asked(desk, "b")
+    await take_turn(desk, "to b")
+
+    body = await _flushed(desk, await desk.passive.take(second, everything))
+    assert body.split(b"|")[0] == b"to a"
+    assert body.split(b"|")[-1] == b"to b"
+    assert set(await _states(desk)) == {"sent"}
+
+
+async def test_what_an_operator_said_and_is_held_leaves_though_the_bot_says_nothing(
+    desk: SqlStore, clock: SetClock
+) -> None:
+    await _asked(desk, "a")
+    await take_turn(desk, "from a colleague", lane=Lane.OPERATOR)
+    clock.advance(hours=1)
+    (row,) = await desk.outbox.claim("sender", 10)
+    await desk.outbox.finish([SendOutcome(row.outbox_id, "held")])
+    second = await _asked(desk, "b")
+    await take_turn(desk)
+
+    assert await _flushed(desk, await desk.passive.take(second, everything)) == b"from a colleague"
+    assert await _states(desk) == ["sent"]
 
 
 async def test_stored_words_are_forgotten_after_an_hour(desk: SqlStore, clock: SetClock) -> None:

@@ -48,7 +48,7 @@ class Desk:
             "encrypted": WechatAdapter("encrypted", WechatSettings(**keyed, encryption="encrypted")),
             "unverified": WechatAdapter("unverified", WechatSettings(**common, verified=False)),
         }
-        store.know({"wechat": WechatAdapter.capabilities})
+        store.know({"wechat": self.adapters["plain"].capabilities})
         self.waiting = Waiting(store.passive, self.signals)
         self.arrivals = asyncio.Semaphore(0)  # messages stored and not waited for yet
         self.client = self.over(self)
