@@ -7,11 +7,14 @@ import hashlib
 import hmac
 import json
 import os
+import secrets
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from starlette.routing import BaseRoute
 
@@ -24,14 +27,19 @@ from bot.errors import (
     ServiceUnavailable,
     WindowClosed,
 )
-from bot.ports import Inbox, VendorToken
+from bot.ports import ComposedReply, Inbox, Outbox, VendorToken
+from bot.types import InboxId
 from channels.base import ChannelAdapter
 from channels.line.adapter import LineAdapter
 from channels.telegram import TelegramAdapter, telegram_routes
+from channels.tencent.crypto import Envelope, signature
+from channels.tencent.xml import write_xml
 from channels.web import WebAdapter
 from channels.webhook import webhook_routes
-from channels.wechat import WechatAdapter
+from channels.wechat import WechatAdapter, wechat_routes
+from channels.wechat.waiting import Waiting
 from channels.wecom import KfAdapter, WecomAdapter, WecomConnection
+from channels.wecom.callback import CallbackTarget, callback_routes
 from config.settings import LineSettings, TelegramSettings, WechatSettings, WecomSettings
 
 OWN_PAYLOADS = Path(__file__).parent / "payloads"
@@ -43,12 +51,21 @@ Answer = tuple[int, bytes]  # HTTP status and body of a vendor
 
 
 @dataclass(frozen=True)
+class Delivery:
+    """A payload as the vendor posts it: in its envelope, with what proves it."""
+
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Vendor:
     """What only the channel itself can say about its other side."""
 
-    # Adapters, inbox, limit of a body. None: no webhook, or one with an envelope of its own and tests of its own.
+    # Adapters, inbox, limit of a body. None: nothing is posted to us.
     routes: Callable[[Mapping[str, Any], Inbox, int], Sequence[BaseRoute]] | None
-    sign: Callable[[bytes], Mapping[str, str]]  # headers that prove a body
+    deliver: Callable[[bytes], Delivery]  # the same for the same payload
     secrets: tuple[str, ...]  # must be in no error and no log line
     chat_id: str
     accepts: Answer  # how it says yes to a send
@@ -100,7 +117,7 @@ def _telegram_says(status: int, description: str, **parameters: Any) -> Answer:
 
 TELEGRAM = Vendor(
     routes=telegram_routes,
-    sign=lambda body: {"X-Telegram-Bot-Api-Secret-Token": TELEGRAM_SECRET},
+    deliver=lambda body: Delivery(body, {"X-Telegram-Bot-Api-Secret-Token": TELEGRAM_SECRET}),
     secrets=(TELEGRAM_TOKEN, TELEGRAM_SECRET),
     chat_id="42",
     accepts=(200, b'{"ok":true,"result":{"message_id":7,"date":1,"chat":{"id":42,"type":"private"}}}'),
@@ -125,9 +142,9 @@ def line(base_url: str) -> LineAdapter:
     return LineAdapter("main", settings)
 
 
-def sign_line(body: bytes) -> dict[str, str]:
+def deliver_line(body: bytes) -> Delivery:
     digest = hmac.new(LINE_SECRET.encode(), body, hashlib.sha256).digest()
-    return {"X-Line-Signature": base64.b64encode(digest).decode()}
+    return Delivery(body, {"X-Line-Signature": base64.b64encode(digest).decode()})
 
 
 def line_routes(adapters: Mapping[str, Any], inbox: Inbox, limit: int) -> Sequence[BaseRoute]:
@@ -140,7 +157,7 @@ def _line_says(status: int, message: str) -> Answer:
 
 LINE = Vendor(
     routes=line_routes,
-    sign=sign_line,
+    deliver=deliver_line,
     secrets=(LINE_TOKEN, LINE_SECRET),
     chat_id="U" + "4" * 32,
     accepts=(200, b'{"sentMessages":[{"id":"461230966842064897","quoteToken":"q"}]}'),
@@ -158,6 +175,8 @@ LINE = Vendor(
 # --- wecom and kf ---------------------------------------------------------------------------------------------------
 
 WECOM_SECRET, WECOM_ACCESS = "corp-secret-of-the-contract", "access-token-of-the-contract"
+WECOM_TOKEN, WECOM_KEY = "callbackTokenOfTheContract", "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG"
+BAD_XML = (b"", b"<xml>", b"{}", b"\xff\xfe<xml/>", b"<xml>" * 1000, b"<xml><MsgType/></xml>")
 
 
 class OneToken:
@@ -182,8 +201,8 @@ def _wecom_connection(base_url: str, **section: Any) -> WecomConnection:
         {
             "corp_id": "ww1",
             "secret": WECOM_SECRET,
-            "token": "tokenOfTheContract",
-            "aes_key": "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG",
+            "token": WECOM_TOKEN,
+            "aes_key": WECOM_KEY,
             "api_base_url": base_url,
             "timeout_s": 0.5,
             **section,
@@ -203,9 +222,33 @@ _WECOM_REFUSES: dict[str, tuple[Answer, type[ServiceError] | None]] = {
     "60020": (_wecom_says(60020, "not allow to access from your ip"), Misconfigured),
     "99999": (_wecom_says(99999, "an error of next year"), SendRefused),
 }
+
+
+@cache
+def deliver_wecom(body: bytes) -> Delivery:
+    sealed = Envelope("wecom", WECOM_KEY, "ww1").seal(body)
+    return Delivery(write_xml({"ToUserName": "ww1", "Encrypt": sealed}), query=signed(WECOM_TOKEN, sealed))
+
+
+def signed(token: str, sealed: str = "") -> dict[str, str]:
+    """How Tencent's vendors prove a request: `signature` and, over something encrypted, `msg_signature`."""
+    stamp, nonce = str(int(time.time())), secrets.token_hex(8)
+    proof = {"timestamp": stamp, "nonce": nonce}
+    if sealed:
+        return {**proof, "msg_signature": signature(token, stamp, nonce, sealed)}
+    return {**proof, "signature": signature(token, stamp, nonce)}
+
+
+def wecom_routes(adapters: Mapping[str, Any], inbox: Inbox, limit: int) -> Sequence[BaseRoute]:
+    targets = {account: CallbackTarget(adapter.connection, adapter) for account, adapter in adapters.items()}
+    return callback_routes(targets, inbox, limit)
+
+
 WECOM = Vendor(
-    routes=None,
-    sign=lambda body: {},
+    routes=wecom_routes,
+    deliver=deliver_wecom,
+    unreadable=BAD_XML,
+    media_type="text/xml",
     secrets=(WECOM_SECRET, WECOM_ACCESS),
     chat_id="lisi",
     accepts=_wecom_says(0, "ok", msgid="m1"),
@@ -217,7 +260,7 @@ WECOM = Vendor(
 )
 KF = Vendor(
     routes=None,
-    sign=lambda body: {},
+    deliver=Delivery,
     secrets=(WECOM_SECRET, WECOM_ACCESS),
     chat_id="wm1",
     accepts=_wecom_says(0, "ok", msgid="m1"),
@@ -246,9 +289,28 @@ def wechat(base_url: str) -> WechatAdapter:
     return WechatAdapter("main", settings, tokens=OneToken())
 
 
+class NobodyReplies:
+    """In place of channels.wechat.waiting.Waiting: no turn ends in time."""
+
+    async def reply(self, inbox_id: InboxId, compose: Any, within_s: float, **_: Any) -> ComposedReply:
+        return ComposedReply(b"")
+
+
+def wechat_webhook(adapters: Mapping[str, Any], inbox: Inbox, limit: int) -> Sequence[BaseRoute]:
+    no_outbox, nobody = cast("Outbox", None), cast("Waiting", NobodyReplies())
+    return wechat_routes(adapters, inbox, no_outbox, nobody, limit)
+
+
+@cache
+def deliver_wechat(body: bytes) -> Delivery:
+    return Delivery(body, query=signed(WECHAT_TOKEN))
+
+
 WECHAT = Vendor(
-    routes=None,
-    sign=lambda body: {},
+    routes=wechat_webhook,
+    deliver=deliver_wechat,
+    unreadable=BAD_XML,
+    media_type="text/xml",
     secrets=(WECHAT_SECRET, WECHAT_TOKEN, WECOM_ACCESS),
     chat_id="o1",
     accepts=_wecom_says(0, "ok"),
