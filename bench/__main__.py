@@ -12,7 +12,7 @@ from time import monotonic
 
 from rich.console import Console
 
-from bench import ingest, pacing, report, starting, turn, understanding
+from bench import ingest, pacing, report, sending, starting, turn, understanding
 from bench.processes import ROOT, NotStarted, Server, fresh_folder, frontdesk
 from bench.sections import Plan, Section
 
@@ -22,6 +22,7 @@ SECTIONS: dict[str, Callable[[Plan], Section]] = {
     "start": starting.run,
     "nlu": understanding.run,
     "telegram": pacing.run,
+    "sending": sending.run,
 }
 
 

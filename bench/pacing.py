@@ -43,6 +43,15 @@ class StandIn:
 
         self._do(work())
 
+    def known(self, users: Sequence[int]) -> None:
+        """These customers have written to the bot before, so that it may write to them."""
+
+        async def work() -> None:
+            for user in users:
+                self.simulator.user(user, language="en").has_started = True
+
+        self._do(work())
+
     def sent(self) -> list[dict[str, Any]]:
         return [dict(entry) for entry in self.simulator.ledger.entries("call", method="sendMessage")]
 

@@ -320,6 +320,8 @@ class Sender:
     async def _store_outcomes(self) -> None:
         while True:
             await self._ended.wait()
+            if self._under_way:  # one transaction for several, and one claim for as many new ones
+                await self._sleep(self._policy.gather_s)
             self._ended.clear()
             while self._outcomes:
                 try:
