@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -15,14 +16,25 @@ from crm_sync.chat_moves import move_chat
 from crm_sync.tables import conversations, identities, messages, timeline
 
 
+def follow_moves(conn: Connection, arrivals: Sequence[Arrival]) -> None:
+    """Chats that these arrivals say have a new id go on there, with all that arrives together with the news."""
+    for news in arrivals:
+        match news.content:
+            case Event(name="chat_moved", detail={"from": str(old), "to": str(new)}):
+                move_chat(conn, news.channel, news.account, old, new)
+                for arrival in arrivals:
+                    place = arrival.address
+                    is_there = place is not None and (place.channel, place.account) == (news.channel, news.account)
+                    if place is not None and is_there and place.chat_id == old:
+                        arrival.address = replace(place, chat_id=new)
+
+
 def note_arrival(conn: Connection, arrival: Arrival, place: Place, now: datetime) -> None:
-    """The first campaign that led here, a chat's new id, and feedback on a message of ours are remembered."""
+    """The first campaign that led here and feedback on a message of ours are remembered."""
     match arrival.content:
         case Command(link_kind="campaign", link_id=campaign):
             unknown = and_(identities.c.id == place.identity_id, identities.c.source == "")
             conn.execute(update(identities).where(unknown).values(source=f"campaign:{campaign}"))
-        case Event(name="chat_moved", detail={"from": str(old), "to": str(new)}):
-            move_chat(conn, arrival.channel, arrival.account, old, new)
         case Event(name="reaction", detail=detail):
             _note_reaction(conn, detail, arrival.address, place, now)
         case Event():

@@ -19,7 +19,7 @@ from bot.errors import BotError, DedupeMismatch, StoreUnavailable
 from bot.ports import Clock
 from bot.types import Accepted, ConversationId, Event, InboxId, Media, MessageId, Received
 from crm_sync.addressing import Address, Place, find_or_create
-from crm_sync.arrival_notes import note_arrival
+from crm_sync.arrival_notes import follow_moves, note_arrival
 from crm_sync.arrivals import Arrival, prepare
 from crm_sync.channel_events import apply_event
 from crm_sync.codec import wire_event
@@ -166,6 +166,7 @@ class SqlInbox:
 
 def _write_calls(conn: Connection, calls: Sequence[_Call], now: datetime, sources: FileSources) -> None:
     everything = [arrival for call in calls for arrival in call.arrivals]
+    follow_moves(conn, everything)
     # Locks the conversations first: whoever else holds the same key waits here, and then finds the row below.
     places = find_or_create(conn, [arrival.address for arrival in everything if arrival.address is not None], now)
     plan = _Plan(known=_known_rows(conn, everything))

@@ -72,6 +72,17 @@ async def test_a_late_word_from_the_old_chat_does_not_take_the_conversation_away
     assert after.conversation_id == before.conversation_id
 
 
+async def test_what_arrives_together_with_the_move_stays_one_conversation(store: SqlStore) -> None:
+    (first,) = await store.accept([in_group("one", chat=OLD)])
+
+    rest = await store.accept(
+        [in_group("two", chat=OLD), in_group("three", chat=NEW), in_group(MOVED, chat=OLD), in_group(MOVED, chat=NEW)]
+    )
+
+    assert {row.conversation_id for row in rest} == {first.conversation_id}
+    assert await rows(store, conversations.c.chat_id) == [(NEW,)]
+
+
 async def test_another_account_and_channel_stay_where_they_are(store: SqlStore) -> None:
     await store.accept([said("one", channel="telegram", account="other", chat_id=OLD), said("two", chat_id=OLD)])
 
