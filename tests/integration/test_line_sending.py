@@ -12,20 +12,26 @@ import pytest
 from hypothesis import given
 from linebot.v3.messaging.models import PushMessageRequest
 from pydantic import SecretStr
+from sqlalchemy import select
 from starlette.applications import Starlette
 
 from bot.errors import Misconfigured, NotFound, PayloadInvalid, RateLimited, RecipientUnreachable, ServiceUnavailable
 from bot.types import Card, Lane, OutMedia, OutPart, RenderedReply, ReplyButton
+from channels.delivery import Sender
 from channels.line.adapter import LineAdapter
 from channels.line.messages import messages_of
+from channels.pacing import LocalRateTokens
 from channels.simulators.faults import Fault
 from channels.simulators.line import LineSimulator
 from channels.simulators.line_customer import LineCustomer
 from channels.simulators.line_rules import Refused, check_messages
 from config.settings import LineSettings
+from crm_sync.store import SqlStore
+from crm_sync.tables import outbox
 from tests.channel_contract import line_routes
-from tests.channel_doubles import MemoryInbox, an_outbound
+from tests.channel_doubles import MemoryInbox, NoSignals, an_outbound
 from tests.replies import replies
+from tests.store_steps import SetClock, said, take_turn
 
 USER = "U" + "7" * 32
 PUSH, REPLY = "/message/push", "/message/reply"
@@ -180,6 +186,30 @@ async def test_a_later_message_s_token_is_not_used_for_a_send_that_may_have_been
     await desk.says("十点", attempt=2)
 
     assert desk.customer.texts == ["十点"]
+
+
+async def test_the_sender_tries_a_lost_push_again_with_its_key_and_notes_it_as_sent(
+    desk: Desk, sqlite_url: str
+) -> None:
+    """Through the real outbox: the row keeps one key, LINE's 409 counts as sent, nothing is marked as repeated."""
+    clock = SetClock()
+    store = await SqlStore.open(sqlite_url, clock=clock)
+    store.know({"line": desk.adapter.capabilities})
+    await store.accept([said("几点开门？", user=USER, channel="line", account="main")])
+    await take_turn(store, "十点")
+    adapters = {("line", "main"): desk.adapter}
+    sender = Sender(store.outbox, adapters, NoSignals(), LocalRateTokens(), clock)
+    desk.line.faults.plan(Fault("drop_answer"))
+
+    await sender.run_once()
+    clock.advance(seconds=11)
+    await sender.run_once()
+
+    rows = await store.database.run(lambda conn: conn.execute(select(outbox)).mappings().all(), read=True)
+    await store.close()
+    assert desk.customer.texts == ["十点"]
+    assert [entry["status"] for entry in desk.line.ledger.entries("call", path=PUSH)] == [200, 409]
+    assert [(row["state"], bool(row["maybe_repeated"])) for row in rows] == [("sent", False)]
 
 
 # --- what LINE says no to -------------------------------------------------------------------------------------------
