@@ -70,6 +70,15 @@ class ShowsTyping(Protocol):
 
 
 @runtime_checkable
+class NotifiesHeld(Protocol):
+    """The vendor lets us tell somebody by other means (a template) that a reply waits until they write."""
+
+    async def notify_held(self, outbound: Outbound) -> None:
+        """They were told, if the account's settings say how. Raises: what `send` raises."""
+        ...
+
+
+@runtime_checkable
 class OpensWithPayload(Protocol):
     """A chat with us can be opened by a link or code that tells us what it carries (`channels/deep_links.py`)."""
 

@@ -24,13 +24,14 @@ from bot.ports import (
     Subscription,
 )
 from bot.types import Lane, Outbound
-from channels.base import ChannelAdapter
+from channels.base import ChannelAdapter, NotifiesHeld
 from channels.delivery_policy import DeliveryPolicy, for_all, outcome_of, reserve_for, uncertain
 from channels.pacing import pace_within
 
 log = structlog.get_logger()
 
 Account = tuple[str, str]  # channel, account
+HELD_NOTICE_EVERY_S = 86_400.0
 PACED = "paced"  # why a row waits although nothing is wrong
 
 
@@ -183,6 +184,8 @@ class Sender:
             reason = f"internal error {type(exc).__name__}"
             outcome = uncertain(row, reason, now=self._clock.now(), policy=self._policy)
         self._tell(account, outcome)
+        if outcome.state == "held":
+            await self._notify_held(row)
         if outcome.state in {"sent", "failed", "parked"} and not self._health[account].is_ok:
             self._set_health(account, AccountHealth(True))
         if outcome.retry_at is not None:
@@ -230,6 +233,18 @@ class Sender:
         except ServiceError as exc:
             # One reply too many stays counted: the customer's next message makes it right.
             log.warning("window_not_settled", outbox_id=row.outbox_id, error=type(exc).__name__)
+
+    async def _notify_held(self, row: Outbound) -> None:
+        """The recipient is told, once a day and where the channel can, that something waits for them. Best effort."""
+        adapter = self._adapters[(row.channel, row.account)]
+        if not isinstance(adapter, NotifiesHeld) or row.lane is Lane.BROADCAST:
+            return
+        try:
+            key = f"held:{row.channel}:{row.account}:{row.chat_id}"
+            if not await self._tokens.take(key, per_s=1 / HELD_NOTICE_EVERY_S):
+                await adapter.notify_held(row)
+        except ServiceError as exc:
+            log.warning("held_notice_not_sent", outbox_id=row.outbox_id, error=type(exc).__name__)
 
     def _failed(self, row: Outbound, error: ServiceError) -> SendOutcome:
         account = (row.channel, row.account)

@@ -126,6 +126,15 @@ class WebSettings(AccountSettings):
         return value
 
 
+class HeldNotice(_Section):
+    """A template that tells a follower, once a day at most, that a reply waits until they write."""
+
+    template_id: str
+    kind: Literal["template", "subscribe"] = "template"
+    fields: dict[str, str]  # the template's own, e.g. {"thing1": "您有新的回复，发送任意消息即可查看"}
+    url: str = ""
+
+
 class WechatSettings(AccountSettings):
     """An Official Account (公众号)."""
 
@@ -140,6 +149,7 @@ class WechatSettings(AccountSettings):
     timeout_s: float = Field(10.0, gt=0)
     # A reply decided within this many seconds travels back in WeChat's own request, which it gives up after 5 s.
     passive_s: float = Field(4.5, ge=0, le=4.8)
+    held_notice: HeldNotice | None = None  # as JSON; None: the reply waits without a word
     timestamp_tolerance_s: float = Field(600.0, ge=0)  # callbacks stamped further from our clock are refused; 0: none
 
 

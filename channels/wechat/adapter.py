@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from bot.errors import (
@@ -24,7 +25,7 @@ from channels.tencent.crypto import Envelope, NonceMemory, check_signature, chec
 from channels.tencent.tokens import utc_now
 from channels.tencent.xml import read_xml
 from channels.vendor_http import VendorHttp
-from channels.wechat.api import SERVICE, WechatApi
+from channels.wechat.api import MAX_TEMPORARY_S, SERVICE, WechatApi
 from channels.wechat.decode import CHANNEL, Reading, decode_xml, unreadable
 from channels.wechat.examine import examine
 from channels.wechat.replies import MAX_TEXT, Compose, compose, compose_all, reply_xml, sealed_xml
@@ -38,7 +39,7 @@ _ENCRYPTED = re.compile(rb"<Encrypt>\s*(?:<!\[CDATA\[)?([A-Za-z0-9+/=\s]*)(?:\]\
 
 
 class WechatAdapter:
-    """Implements ChannelAdapter, FetchesMedia and Examinable for one account."""
+    """Implements ChannelAdapter, FetchesMedia, NotifiesHeld, OpensWithPayload and Examinable for one account."""
 
     channel = CHANNEL
 
@@ -228,7 +229,28 @@ class WechatAdapter:
             raise NotFound(f"{SERVICE}: the picture is not kept by WeChat")
         return FetchedFile(file.content, file.mime, file.name)
 
+    async def notify_held(self, outbound: Outbound) -> None:
+        """The follower is told that a reply waits for them to write, where the settings name a template for it."""
+        notice = self.settings.held_notice
+        if notice is None or not self._can_send:
+            return
+        if notice.kind == "subscribe":
+            await self.api.send_subscribe(outbound.chat_id, notice.template_id, notice.fields, page=notice.url)
+        else:
+            key = outbound.idempotency_key
+            await self.api.send_template(outbound.chat_id, notice.template_id, notice.fields, url=notice.url, key=key)
+
     # --- the account at WeChat ------------------------------------------------------------------------------------
+
+    def trusts_links_of(self, keys: Sequence[bytes]) -> None:
+        """From now on a scene signed with one of `keys` says who sent the follower here."""
+        self._reading = replace(self._reading, link_keys=tuple(keys))
+
+    async def opening_address(self, payload: str, expires_at: datetime) -> str:
+        """A picture of a QR code that opens the account with `payload`. See `OpensWithPayload`."""
+        lasts_s = int((expires_at - self._now()).total_seconds())
+        code = await self.api.create_qr(payload, lasts_s=max(60, min(lasts_s, MAX_TEMPORARY_S)))
+        return code.image_url
 
     async def examine(self, *, public_url: str, repair: bool) -> Sequence[Finding]:
         """See `channels.base.Examinable`."""

@@ -29,6 +29,7 @@ from bot.types import (
     Text,
     Unsupported,
 )
+from channels.deep_links import verified_link
 from channels.tencent.xml import Fields, read_xml
 
 CHANNEL = "wechat"
@@ -56,6 +57,7 @@ class Reading:
 
     account: str
     now: Callable[[], datetime]
+    link_keys: tuple[bytes, ...] = ()  # what signed scenes are verified with; none: a scene is only a name
     has_windows: bool = True  # False: an unverified account has no customer-service messages
 
 
@@ -92,7 +94,7 @@ def _messages(fields: Fields, body: bytes, reading: Reading) -> list[InboundMess
         vendor_message_id=message_id,
     )
     if is_event:
-        messages = _from_event(name, fields, base)
+        messages = _from_event(name, fields, base, reading)
     elif kind:
         # A tap on a line of a menu message comes as a text, but counts as a tap.
         opens = MENU if fields.get("bizmsgmenuid") else MESSAGE
@@ -168,15 +170,16 @@ def _time(stamp: str, now: Callable[[], datetime]) -> datetime:
 # --- events ---------------------------------------------------------------------------------------------------------
 
 
-def _from_event(name: str, fields: Fields, base: InboundMessage) -> list[InboundMessage]:
+def _from_event(name: str, fields: Fields, base: InboundMessage, reading: Reading) -> list[InboundMessage]:
     key = fields.get("EventKey", "")
     match name:
         case "subscribe":
-            scene = key.removeprefix("qrscene_")
-            arrived = Event("unblocked", {"source": f"qr:{scene}"} if scene else {"source": "follow"})
-            return [replace(base, content=arrived, wants_turn=False), _greeted(base, scene, FOLLOW)]
+            start = _start(key.removeprefix("qrscene_"), reading)
+            arrived = Event("unblocked", {"source": _source(start)})
+            greeted = replace(base, dedupe_key=base.dedupe_key + GREETING, content=start, opens=FOLLOW)
+            return [replace(base, content=arrived, wants_turn=False), greeted]
         case "SCAN":
-            return [replace(base, content=Command("start", key), opens=SCAN)]
+            return [replace(base, content=_start(key, reading), opens=SCAN)]
         case "CLICK" if _OUR_KEY.match(key):
             return [replace(base, content=Button(key), opens=MENU)]
         case _:
@@ -184,8 +187,20 @@ def _from_event(name: str, fields: Fields, base: InboundMessage) -> list[Inbound
             return [replace(base, content=_event(name, fields), wants_turn=False, opens=opens)]
 
 
-def _greeted(base: InboundMessage, scene: str, opens: ReplyWindow) -> InboundMessage:
-    return replace(base, dedupe_key=base.dedupe_key + GREETING, content=Command("start", scene), opens=opens)
+def _start(scene: str, reading: Reading) -> Command:
+    """As if they had opened the chat by a link: the scene of the code is its payload, which we may have signed."""
+    account = f"{CHANNEL}/{reading.account}"
+    link = verified_link(scene, reading.link_keys, account=account, now=reading.now()) if scene else None
+    return Command("start", scene, link.kind, link.id) if link else Command("start", scene)
+
+
+def _source(start: Command) -> str:
+    """Where a follower came from, for their record. The token of a chat to be continued is nobody's business there."""
+    if start.link_kind == "continue":
+        return "continue"
+    if start.link_kind:
+        return f"{start.link_kind}:{start.link_id}"
+    return f"qr:{start.argument}" if start.argument else "follow"
 
 
 def _event(name: str, fields: Fields) -> Content:

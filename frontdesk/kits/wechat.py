@@ -37,6 +37,8 @@ class WechatKit:
         )
 
     def work(self, app: App) -> Mapping[str, Work]:
+        for adapter in self.adapters.values():
+            adapter.trusts_links_of(app.secret_keys)
         return {"wechat-waiting": self._those_who_wait(app).run}
 
     def _those_who_wait(self, app: App) -> Waiting:

@@ -216,6 +216,15 @@ async def test_codes_carry_their_scene(adapter: WechatAdapter) -> None:
             await adapter.api.create_qr(wrong)
 
 
+async def test_a_chat_can_be_continued_here_by_a_code(
+    wechat: WechatSimulator, adapter: WechatAdapter, clock: Clock
+) -> None:
+    expires_at = datetime.fromtimestamp(clock.at + 900, UTC)
+    assert (await adapter.opening_address("payload", expires_at)).startswith(
+        "https://mp.weixin.qq.com/cgi-bin/showqrcode"
+    )
+
+
 async def test_tags_and_who_carries_them_over_several_pages(wechat: WechatSimulator, adapter: WechatAdapter) -> None:
     people = [f"o{number:03}" for number in range(60)]
     for openid in people:

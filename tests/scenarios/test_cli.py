@@ -16,6 +16,7 @@ import pytest
 
 from channels.deep_links import verified_link
 from channels.simulators.telegram import TelegramSimulator
+from channels.simulators.wechat import WechatSimulator
 
 ROOT = Path(__file__).parents[2]
 SAMPLE_ORDERS = ROOT / "config" / "assistants" / "shop" / "sample" / "orders.csv"
@@ -209,3 +210,31 @@ async def test_a_signed_telegram_link_is_printed_and_opens_only_that_bot(frontde
     assert (link.kind, link.id) == ("campaign", "spring")
     assert (refused.returncode, unknown.returncode) == (1, 2)
     assert "1 to 31 bytes" in refused.stderr
+
+
+async def test_an_operator_manages_menu_codes_and_tags_at_wechat(frontdesk: Frontdesk, tmp_path: Path) -> None:
+    menu = tmp_path / "menu.json"
+    menu.write_text('{"button": [{"type": "click", "name": "查订单", "key": "intent:order_status"}]}', encoding="utf-8")
+    broken = tmp_path / "broken.json"
+    broken.write_text('{"button": "none"}', encoding="utf-8")
+    async with WechatSimulator() as wechat:
+        wechat.account.follower("o1")
+        prefix = "FRONTDESK_CHANNELS__WECHAT__MAIN__"
+        named = {f"{prefix}{name.upper()}": str(value) for name, value in wechat.settings().items()}
+
+        async def run(*arguments: str) -> Any:
+            return await asyncio.to_thread(frontdesk, "wechat", *arguments, **named)
+
+        none = await run("menu", "show")
+        assert (await run("menu", "set", str(menu))).returncode == 0
+        assert parsed(await run("menu", "show"))["button"][0]["key"] == "intent:order_status"
+        refused = await run("menu", "set", str(broken))
+        code = parsed(await run("qr", "spring", "--days", "3", "--json"))
+        tagged = await run("tag", "常客", "o1")
+        tags = parsed(await run("tags", "--json"))
+        unknown = await run("tags", "--account", "other")
+    assert (none.returncode, refused.returncode, unknown.returncode) == (1, 1, 2)
+    assert "no menu" in none.stderr or "46003" in none.stderr
+    assert code["lasts_s"] == 3 * 86400
+    assert tagged.returncode == 0
+    assert [(tag["name"], tag["count"]) for tag in tags] == [("常客", 1)]

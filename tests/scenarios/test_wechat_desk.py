@@ -14,6 +14,7 @@ from channels.simulators.faults import Fault
 from channels.simulators.wechat import WechatSimulator
 from config.settings import Settings
 from crm_sync.schema import upgrade
+from frontdesk.app import Role
 from tests import services
 from tests.scenarios.app_under_test import STORE, prepare, shop_settings
 from tests.scenarios.wechat_under_test import WechatDesk, wechat_desk
@@ -138,6 +139,24 @@ async def test_without_a_window_the_reply_waits_and_leaves_with_the_next_message
         record = await desk.record("o1")
         assert all(window["held"] == 0 for window in record["windows"])
         assert await desk.violations() == []
+
+
+async def test_where_the_settings_name_a_template_a_follower_hears_of_the_waiting_reply_once(
+    shop: Settings, simulator: WechatSimulator
+) -> None:
+    notice = {"template_id": "tpl", "fields": {"thing1": "您有新的回复"}}
+    roles: tuple[Role, ...] = ("web", "sender")
+    async with wechat_desk(shop, simulator, roles=roles, passive_s=0.2, held_notice=notice) as desk:
+        simulator.account.write("o1", "what are your opening hours?")
+        simulator.account.write("o1", "I want to complain")
+        await simulator.callbacks.settled()
+        simulator.account.follower("o1").windows.clear()
+        await desk.app.worker.run_once()
+        await desk.until(lambda: bool(desk.received("o1")))
+        record = await desk.record("o1")
+
+        assert record["windows"][0]["held"] >= 2
+        assert [(shown.how, shown.text) for shown in desk.received("o1")] == [("template", "thing1: 您有新的回复")]
 
 
 async def test_an_unverified_account_answers_later_with_the_next_message(shop: Settings) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.types import Button, Command, Content, Event, InboundMessage, Location, Media, Text, Unsupported
+from channels.deep_links import DeepLink, sign_link
 from channels.tencent.xml import write_xml
 from channels.wechat.decode import FOLLOW, MENU, MESSAGE, SCAN, Reading, decode_xml
 
@@ -66,6 +67,23 @@ def test_a_follower_can_be_reached_and_is_greeted_with_the_codes_scene() -> None
     assert (arrived.content, arrived.wants_turn) == (Event("unblocked", {"source": "qr:123123"}), False)
     assert (greeted.content, greeted.wants_turn, greeted.opens) == (Command("start", "123123"), True, FOLLOW)
     assert greeted.dedupe_key == f"{arrived.dedupe_key}:start"
+
+
+def test_a_signed_scene_says_who_sent_them_and_a_forged_one_is_only_a_name() -> None:
+    keys = (b"a key of ours",)
+    payload = sign_link(DeepLink("campaign", "spring", NOW + timedelta(days=1)), keys, account="wechat/main")
+    reading = Reading("main", lambda: NOW, link_keys=keys)
+
+    def followed(scene: str) -> list[Content]:
+        body = write_xml({**HEAD, "MsgType": "event", "Event": "subscribe", "EventKey": f"qrscene_{scene}"})
+        return [item.message.content for item in decode_xml(body, reading) if item.message is not None]
+
+    assert followed(payload) == [
+        Event("unblocked", {"source": "campaign:spring"}),
+        Command("start", payload, "campaign", "spring"),
+    ]
+    forged = "A" * len(payload)
+    assert followed(forged) == [Event("unblocked", {"source": f"qr:{forged}"}), Command("start", forged)]
 
 
 def test_a_mass_sends_result_has_its_counts() -> None:
