@@ -31,6 +31,16 @@ ACTIONS: dict[str, Callable[[Customer, Fields], int | None]] = {
     "voice": lambda customer, given: customer.send_voice(int(given.get("duration_s", 3))),
     "document": lambda customer, given: customer.send_document(str(given.get("file_name", "receipt.pdf"))),
     "edit": lambda customer, given: customer.edit(given["message_id"], given["text"]),
+    "album": lambda customer, given: customer.send_album(list(given.get("captions", ("", ""))))[-1],
+    "sticker": lambda customer, given: customer.send_sticker(str(given.get("emoji", "👍"))),
+    "dice": lambda customer, given: customer.send_dice(int(given.get("value", 4))),
+    "venue": lambda customer, given: customer.send_venue(
+        given["title"], given["address"], given["latitude"], given["longitude"]
+    ),
+    "forward": lambda customer, given: customer.forward(given["text"], str(given.get("origin", "Somebody"))),
+    "reply": lambda customer, given: customer.reply(given["message_id"], given["text"], str(given.get("quote", ""))),
+    "react": lambda customer, given: customer.react(given["message_id"], str(given.get("emoji", ""))),
+    "touch": lambda customer, given: customer.touch(given["key"]),
     "raw": lambda customer, given: customer.send_raw(given["kind"], given["body"]),
     "block": lambda customer, given: customer.block(),
     "unblock": lambda customer, given: customer.unblock(),
@@ -79,7 +89,9 @@ def control_routes(simulator: TelegramSimulator) -> list[web.RouteDef]:
         except ValueError as exc:
             return _json({"error": str(exc)}, status=400)
         await customer.bot.pulse.until(lambda: any(shown.message_id > after for shown in customer.received), wait_s)
-        return _json({"messages": [shown.as_json() for shown in customer.chat if shown.message_id > after]})
+        shown = [shown.as_json() for shown in customer.chat if shown.message_id > after]
+        keys = [key if isinstance(key, str) else key["text"] for row in customer.keys for key in row]
+        return _json({"messages": shown, "keys": keys, "pinned": customer.pinned})
 
     async def plan_fault(request: web.Request) -> web.StreamResponse:
         try:

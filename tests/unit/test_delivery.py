@@ -394,3 +394,26 @@ async def test_a_member_gets_at_most_so_many_messages_in_any_minute_and_hour() -
 
     for window_s, most in ((60, 30), (3600, 100)):
         assert max(sum(at <= other < at + window_s for other in moments) for at in moments) <= most
+
+
+async def test_a_broadcast_has_a_rate_of_its_own_where_the_vendor_sells_one() -> None:
+    rows = [an_outbound(number, chat=str(number), lane=Lane.BROADCAST) for number in range(1, 11)]
+    rows += [an_outbound(number, chat=str(number)) for number in range(11, 14)]
+    bench = Bench(rows)
+    bench.adapter.capabilities = replace(bench.adapter.capabilities, per_account_per_s=1.0, broadcast_per_s=1000.0)
+    bench.sender = Sender(
+        bench.outbox,
+        {("telegram", "main"): bench.adapter},
+        NoSignals(),
+        LocalRateTokens(bench.clock.monotonic),
+        bench.clock,
+        policy=DeliveryPolicy(concurrency=1),
+        sleep=bench.clock.sleep,
+        monotonic=bench.clock.monotonic,
+    )
+
+    while len(bench.outbox.ended) < len(rows):
+        assert await bench.sender.run_once()
+
+    # Ten at a thousand a second, and beside them three replies at one a second.
+    assert 2.0 <= bench.clock.elapsed_s < 2.1
