@@ -12,6 +12,7 @@ from sqlalchemy import Connection, bindparam, update
 
 from bot.types import Media
 from crm_sync.columns import is_state
+from crm_sync.media.file_names import harmless
 from crm_sync.statements import Statement, insert_rows
 from crm_sync.tables import media
 
@@ -92,6 +93,6 @@ def _wanted_row(file: ArrivedFile, now: datetime) -> dict[str, Any]:
         "state": "wanted",
         "kind": file.content.kind,
         "size": size if size is not None and 0 <= size < 2**62 else None,
-        "file_name": file.content.file_name,
+        "file_name": harmless(file.content.file_name),
         "created_at": now,
     }

@@ -15,10 +15,7 @@ _DEVICES: Final = re.compile(r"(?i)^(con|prn|aux|nul|com\d|lpt\d)$")  # names th
 
 def clean_file_name(name: str, file_type: FileType) -> str:
     """The last part of `name` without what could mislead, with an extension that fits the content; "" for no name."""
-    last = re.split(r"[/\\]", name)[-1]
-    # Cc and Cf hold NUL, line ends and the marks that turn the direction of writing.
-    shown = "".join(mark for mark in unicodedata.normalize("NFC", last) if unicodedata.category(mark)[0] != "C")
-    shown = _UNSAFE.sub("_", " ".join(shown.split())).strip(". ")
+    shown = harmless(name)
     stem, dot, extension = shown.rpartition(".")
     if not dot:
         stem, extension = shown, ""
@@ -32,6 +29,14 @@ def clean_file_name(name: str, file_type: FileType) -> str:
     if _DEVICES.match(stem):
         stem = f"_{stem}"
     return f"{_cut(stem, LONGEST - len(extension) - 1)}.{extension}"
+
+
+def harmless(name: str) -> str:
+    """The last part of `name`, of visible characters only, at most 200 of them; its ending may still be anything."""
+    last = re.split(r"[/\\]", name)[-1][:200]
+    # Cc and Cf hold NUL, line ends and the marks that turn the direction of writing.
+    shown = "".join(mark for mark in unicodedata.normalize("NFC", last) if unicodedata.category(mark)[0] != "C")
+    return _UNSAFE.sub("_", " ".join(shown.split())).strip(". ")
 
 
 def _cut(stem: str, characters: int) -> str:

@@ -128,6 +128,13 @@ async def test_nothing_is_wanted_of_messages_without_a_file(desk: Desk, content:
     assert await desk.rows() == []
 
 
+async def test_the_name_of_a_file_is_harmless_before_anybody_fetched_it(desk: Desk) -> None:
+    await desk.receive(Media("document", "missing", file_name="../a\x1b[31m\u202efdp.exe\x00" + "x" * 900))
+    (row,) = await desk.rows()
+    assert row.file_name.startswith("a[31mfdp.exex")
+    assert len(row.file_name) <= 200
+
+
 async def test_nothing_is_wanted_where_no_adapter_fetches(desk: Desk) -> None:
     await desk.store.accept([said(Media("image", "photo"), channel="telegram", account="other")])
     assert await desk.rows() == []
@@ -281,6 +288,23 @@ async def test_of_two_fetchers_on_one_file_only_one_stores_it(desk: Desk) -> Non
     desk.clock.advance(minutes=5)
     assert await desk.fetcher().run_once() == 1
     assert await slow_files.store(claim, media_files.ogg(), "") is False
+    assert [state for state, _ in await desk.states()] == ["stored"]
+    assert len(files_in(desk.folder)) == 1
+
+
+async def test_whoever_was_overtaken_changes_nothing_any_more(desk: Desk) -> None:
+    """Its claim over, another has the file in hand: neither its bytes nor its verdict count."""
+    await desk.receive(Media("voice", "voice"))
+    library = library_in(desk.store, desk.folder, clock=desk.clock)
+    files = WantedFiles(desk.store.database, library, desk.clock)
+    (slow,) = await files.claim({PLACE}, 5)
+    desk.clock.advance(minutes=5)
+    (fast,) = await files.claim({PLACE}, 5)
+    await files.refuse(slow, "gone")
+    await files.retry(slow, "not yet")
+    assert await files.store(slow, media_files.ogg(), "") is False
+    assert files_in(desk.folder) == []
+    assert await files.store(fast, media_files.ogg(), "") is True
     assert [state for state, _ in await desk.states()] == ["stored"]
     assert len(files_in(desk.folder)) == 1
 

@@ -80,6 +80,14 @@ def test_only_the_name_tells_a_table_from_other_text() -> None:
     assert type_of(b"a,b\n1,2\n", "list.txt").mime == "text/plain"
 
 
+@pytest.mark.parametrize("odd", [b"\x00", b"\xff", "字".encode()[:2]])
+def test_long_text_is_looked_at_to_its_end(odd: bytes) -> None:
+    long = "字".encode() * 700_000  # characters lie across the pieces in which it is read
+    assert type_of(b"a" + long, "long.txt").mime == "text/plain"
+    with pytest.raises(FileRefused):
+        type_of(b"a" + long + odd, "long.txt")
+
+
 def test_an_archive_is_not_an_office_file() -> None:
     out = BytesIO()
     with zipfile.ZipFile(out, "w") as archive:

@@ -107,6 +107,12 @@ def test_half_a_picture_is_refused(part: float) -> None:
         assert caught.value.code == "damaged"
 
 
+def test_a_script_that_begins_like_a_picture_is_refused() -> None:
+    for content in (b"GIF89a=1;/*" + b" " * 40 + b"*/alert(1)//", b"\xff\xd8\xff/*" + b"alert(1)" * 20):
+        with pytest.raises(FileRefused):
+            images.written_anew(content, type_of(content))
+
+
 def test_only_the_format_found_is_tried() -> None:
     with pytest.raises(FileRefused):
         images.written_anew(media_files.picture("PNG"), JPEG)
