@@ -44,6 +44,7 @@ TRANSITIONS: Final[Mapping[int, frozenset[int]]] = {
 }
 UPLOAD_LIMITS: Final = {"image": 10_000_000, "voice": 2_000_000, "video": 10_000_000, "file": 20_000_000}
 TOKEN_LIVES_S: Final = 7200
+_WORDED: Final = frozenset({"text", "markdown", "msgmenu", "template_card"})
 WITHOUT_TOKEN_PER_MIN: Final = 12  # our guess at "a strict limit" (document 94670)
 
 
@@ -311,8 +312,11 @@ class Methods:
         return found[:3]
 
     def _note(self, method: str, outcome: str, chat_id: str, shown: Shown, msgid: str) -> None:
-        fields = {"method": method, "outcome": outcome, "ok": outcome == "ok", "chat_id": chat_id}
-        self.company.ledger.add("send", self.company.now(), **fields, text=shown.text, msgtype=shown.kind, msgid=msgid)
+        # `ok`: it arrived, as crm_sync/ledgers.py counts. A greeting answers an event and is in nobody's outbox.
+        is_sent = outcome == "ok" and method != "kf/send_msg_on_event"
+        fields = {"method": method, "outcome": outcome, "ok": is_sent, "chat_id": chat_id}
+        words = shown.text if shown.kind in _WORDED else ""
+        self.company.ledger.add("send", self.company.now(), **fields, text=words, msgtype=shown.kind, msgid=msgid)
         self.company.pulse.beat()
 
 

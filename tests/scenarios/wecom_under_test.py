@@ -74,7 +74,8 @@ class WecomDesk:
             await asyncio.sleep(0.02)
 
     async def violations(self) -> Sequence[Any]:
-        return await check(self.app.store.database)
+        """What the store and the vendor's own ledger do not agree on."""
+        return await check(self.app.store.database, self.simulator.ledger.entries())
 
 
 def _words(shown: Shown) -> str:
