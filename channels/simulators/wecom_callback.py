@@ -56,8 +56,11 @@ class Callbacks:
         words = secrets.token_hex(8)
         echo = self._envelope.seal(words.encode())
         query = {**self._signed(echo), "echostr": echo}
-        async with self._open().get(f"{self.url}?{urllib.parse.urlencode(query)}") as response:
-            return response.status == 200 and await response.text() == words
+        try:
+            async with self._open().get(f"{self.url}?{urllib.parse.urlencode(query)}") as response:
+                return response.status == 200 and await response.text() == words
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
+            return False
 
     async def close(self) -> None:
         for task in tuple(self._under_way):

@@ -35,7 +35,8 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
 
 
 def say(text: str) -> None:
-    console.print(escape(_without_surrogates(text)))
+    # Never wrapped: a setting or an address that is copied from here must be whole.
+    console.print(escape(_without_surrogates(text)), soft_wrap=True)
 
 
 def _plain(value: Any) -> Any:

@@ -193,6 +193,13 @@ async def test_a_callback_nobody_answers_is_tried_three_times(vendor: Vendor) ->
     assert [entry["attempt"] for entry in vendor.simulator.ledger.entries("delivery")] == [1, 2, 3]
 
 
+async def test_an_address_that_does_not_answer_is_not_verified(vendor: Vendor) -> None:
+    callbacks = vendor.simulator.callbacks
+    for address in ("", "http://127.0.0.1:9/nobody", vendor.simulator.url):
+        callbacks.url = address
+        assert not await callbacks.verify()
+
+
 async def test_planned_faults_happen_and_are_noted(vendor: Vendor) -> None:
     vendor.simulator.faults.plan(Fault("errcode", method="kf/account/list", code=-1))
     assert [await vendor.code("kf/account/list") for _ in range(2)] == [-1, 0]
