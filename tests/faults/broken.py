@@ -17,7 +17,7 @@ from sqlalchemy import Connection, update
 
 import crm_sync.committing
 import crm_sync.database_sqlite
-import crm_sync.outbox
+import crm_sync.outbox_claims
 from bot.ports import Claimed, Committed, TurnsCommit
 from bot.types import Accepted, InboxId, Outbound, Receipt, Received
 from channels.telegram import TelegramAdapter
@@ -92,12 +92,12 @@ def sends_twice() -> None:
 
 
 def hides_that_a_send_was_repeated() -> None:
-    honest = crm_sync.outbox._handing_out
+    honest = crm_sync.outbox_claims._handing_out
 
-    def handing_out(*args: Any, **kwargs: Any) -> dict[str, Any]:
-        return {**honest(*args, **kwargs), "b_maybe_repeated": False}
+    def handing_out(*args: Any, **kwargs: Any) -> list[dict[str, Any]]:
+        return [{**row, "b_maybe_repeated": False} for row in honest(*args, **kwargs)]
 
-    crm_sync.outbox._handing_out = handing_out
+    crm_sync.outbox_claims._handing_out = handing_out
 
 
 def skips_web_sequence_numbers() -> None:
