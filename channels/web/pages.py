@@ -19,12 +19,13 @@ DEFAULT_TITLE = {"zh": "在线客服", "en": "Customer service"}
 _PAGE_HEADERS = {
     # The widget brings its own style through a constructed sheet, which needs no 'unsafe-inline'.
     "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data: https:; "
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data: blob: https:; "
+        "media-src 'self' https:; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
     ),
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
-    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Permissions-Policy": "camera=(), geolocation=(self), microphone=()",
     "Cache-Control": "no-cache",
     "Vary": "Accept-Language, Accept-Encoding",
 }
@@ -37,11 +38,20 @@ _ASSET_HEADERS = {
 }
 
 
+def compact(source: str) -> str:
+    """The same script or style sheet without indentation, empty lines and lines that only hold a // comment.
+
+    What stands in a line is left alone, so no text of ours may depend on how a line begins.
+    """
+    lines = (line.strip() for line in source.splitlines())
+    return "\n".join(line for line in lines if line and not line.startswith("//")) + "\n"
+
+
 class Asset:
-    """A file served from memory, compressed once."""
+    """A script or style sheet served from memory, made smaller once."""
 
     def __init__(self, path: Path, media_type: str) -> None:
-        self._plain = path.read_bytes()
+        self._plain = compact(path.read_text(encoding="utf-8")).encode()
         self._gzipped = gzip.compress(self._plain, mtime=0)
         self._etag = f'W/"{hashlib.sha256(self._plain).hexdigest()[:20]}"'
         self._media_type = media_type
@@ -81,9 +91,13 @@ class CustomerPage:
 
 
 def page_routes(accounts: Mapping[str, WebSettings]) -> list[BaseRoute]:
-    """GET /widget.js, and GET / with its style sheet."""
+    """GET /widget.js with the file it loads when needed, and GET / with its style sheet."""
+    scripts = ("widget.js", "widget-more.js")
     return [
-        Route("/widget.js", Asset(STATIC / "widget.js", "text/javascript; charset=utf-8").__call__, methods=["GET"]),
+        *(
+            Route(f"/{name}", Asset(STATIC / name, "text/javascript; charset=utf-8").__call__, methods=["GET"])
+            for name in scripts
+        ),
         Route("/page.css", Asset(STATIC / "page.css", "text/css; charset=utf-8").__call__, methods=["GET"]),
         Route("/", CustomerPage(accounts["default"]).__call__, methods=["GET"]),
     ]
