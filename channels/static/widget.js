@@ -478,6 +478,7 @@
     launcher.hidden = true;
     save("open", true);
     use("begin");
+    grow();
     scrollDown();
     stream();
     flush();
@@ -541,7 +542,6 @@
   const start = () => {
     document.body.append(host);
     input.value = load("draft") || "";
-    grow();
     fetch(`${base}config`).then((response) => response.json()).then((found) => {
       if (found.error) return;
       save("config", config = found);

@@ -19,8 +19,8 @@ DEFAULT_TITLE = {"zh": "在线客服", "en": "Customer service"}
 _PAGE_HEADERS = {
     # The widget brings its own style through a constructed sheet, which needs no 'unsafe-inline'.
     "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data: blob: https:; "
-        "media-src 'self' https:; "
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+        "img-src 'self' data: blob: https:; media-src 'self' https:; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
     ),
     "X-Content-Type-Options": "nosniff",
