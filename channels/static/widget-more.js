@@ -20,7 +20,7 @@ export default (chat) => {
       keepPage: "保存对话", print: "打印对话", mail: "发送到邮箱", mailed: "对话记录已发送。", failed: "暂时无法完成，请稍后再试。",
       on: (name) => `在${name}继续`, telegram: "Telegram", wechat: "微信",
       onNote: (name) => `打开${name}后，请在那里确认。确认后两边是同一段对话，都能看到您的订单和处理进度。链接 15 分钟内有效，只能用一次，请不要转发。`,
-      openApp: (name) => `打开${name}`, welcome: "来自客服的消息", nothing: "没有可用的操作",
+      openApp: (name) => `打开${name}`, scan: "用微信扫描的二维码", welcome: "来自客服的消息",
     },
     en: {
       typing: "is typing", picture: "Picture", file: "File", remove: "Close", previous: "Previous", next: "Next", cards: "Choices",
@@ -39,7 +39,7 @@ export default (chat) => {
       mailed: "The conversation is on its way.", failed: "That did not work. Please try again later.",
       on: (name) => `Continue on ${name}`, telegram: "Telegram", wechat: "WeChat",
       onNote: (name) => `${name} will ask you to confirm. Both sides are then one conversation and see your orders and cases. The link works once, for 15 minutes; please do not pass it on.`,
-      openApp: (name) => `Open ${name}`, welcome: "A message from our team", nothing: "Nothing to do here",
+      openApp: (name) => `Open ${name}`, scan: "Code to scan with WeChat", welcome: "A message from our team",
     },
   }[lang];
   const locale = lang === "zh" ? "zh-CN" : "en-GB";
@@ -487,7 +487,9 @@ export default (chat) => {
     const name = W[place.split("/")[0]];
     const go = link(url, W.openApp(name));
     go.className = "go";
-    showPanel(el("div", {}, el("h3", { textContent: W.on(name) }), el("p", { textContent: W.onNote(name) }), go));
+    // WeChat gives a picture to scan; where the page forbids pictures of others, the link leads to it.
+    const code = place.startsWith("wechat") ? [el("img.code", { src: url, alt: W.scan, onerror: (event) => event.target.remove() })] : [];
+    showPanel(el("div", {}, el("h3", { textContent: W.on(name) }), ...code, el("p", { textContent: W.onNote(name) }), go));
     go.focus();
   };
   const showPanel = (content) => {
@@ -637,6 +639,7 @@ export default (chat) => {
     input::placeholder{color:var(--muted);opacity:1}
     .profile.profile,.panel.panel{flex-direction:column;align-items:stretch;margin:16px 0 0;padding:16px;border:1px solid var(--line);border-radius:12px;gap:12px}
     .panel.panel{margin:0 12px 12px}
+    .code{width:160px;height:160px;align-self:center;background:#fff;border-radius:8px}
     .panel p{margin:0;color:var(--muted)}
     .panel .go{border-radius:8px}
     .profile label{display:flex;flex-direction:column;gap:4px;font-size:12px;color:var(--muted)}

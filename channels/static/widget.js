@@ -1,5 +1,5 @@
 // Frontdesk web chat, see docs/web.md. Alone it is a whole chat of words and buttons; files, cards, forms and the rest
-// come with widget-more.js, loaded when first needed (docs/decisions/0012). Served without comments and indentation.
+// come with widget-more.js, loaded when first needed (docs/decisions/0008). Served without comments and indentation.
 (() => {
   "use strict";
   const script = document.currentScript;

@@ -231,6 +231,10 @@ class TelegramAdapter:
             self.knows_itself_as(me.username)
         return me.username or ""
 
+    async def opening_address(self, payload: str, expires_at: datetime) -> str:
+        """A link that opens a private chat with the bot. See `OpensWithPayload`."""
+        return f"https://t.me/{self._reading.username or await self.own_name()}?start={payload}"
+
     async def close(self) -> None:
         await self._outgoing.close()
         await self.api.close()
