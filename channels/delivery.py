@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 import structlog
 
@@ -26,7 +27,7 @@ from bot.ports import (
 from bot.types import Lane, Outbound
 from channels.base import ChannelAdapter, NotifiesHeld
 from channels.delivery_policy import DeliveryPolicy, for_all, outcome_of, reserve_for, uncertain
-from channels.pacing import pace_within
+from channels.pacing import AccountPace, pace_within
 
 log = structlog.get_logger()
 
@@ -84,6 +85,7 @@ class Sender:
         self._paused_until: dict[Account, float] = {}  # monotonic
         self._health: dict[Account, AccountHealth] = {account: AccountHealth(True) for account in adapters}
         self._turns: dict[Account, asyncio.Lock] = {account: asyncio.Lock() for account in adapters}
+        self._paces: dict[str, AccountPace] = {}
         self._under_way: set[asyncio.Task[None]] = set()
         self._outcomes: list[SendOutcome] = []  # not stored yet; never dropped
         self._store_failures = 0  # in a row, while storing outcomes
@@ -320,12 +322,21 @@ class Sender:
             if pause_s > 0:
                 raise _MustWait(pause_s)
             if row.lane is Lane.BROADCAST and capabilities.broadcast_per_s is not None:
-                await self._take(f"broadcast:{row.channel}:{row.account}", capabilities.broadcast_per_s, deadline)
+                await self._take_of("broadcast", account, capabilities.broadcast_per_s, deadline)
             elif capabilities.per_account_per_s is not None:
-                await self._take(f"account:{row.channel}:{row.account}", capabilities.per_account_per_s, deadline)
+                await self._take_of("account", account, capabilities.per_account_per_s, deadline)
+
+    async def _take_of(self, lane: str, account: Account, limit: float, deadline: float) -> None:
+        key = f"{lane}:{account[0]}:{account[1]}"
+        if key not in self._paces:
+            self._paces[key] = AccountPace(self._tokens, key, limit, self._monotonic)
+        await self._until_taken(self._paces[key].take, deadline)
 
     async def _take(self, key: str, per_s: float, deadline: float, burst: int = 1) -> None:
-        while wait_s := await self._tokens.take(key, per_s=per_s, burst=burst):
+        await self._until_taken(partial(self._tokens.take, key, per_s=per_s, burst=burst), deadline)
+
+    async def _until_taken(self, take: Callable[[], Awaitable[float]], deadline: float) -> None:
+        while wait_s := await take():
             if self._monotonic() + wait_s > deadline:
                 raise _MustWait(wait_s)
             await self._sleep(wait_s)

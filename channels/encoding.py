@@ -26,7 +26,7 @@ class _Words:
     format: TextFormat
 
     def below(self, block: str) -> _Words:
-        if not block:
+        if is_blank(block):
             return self
         block = escape(block) if self.format == "markdown" else block
         return replace(self, text=f"{self.text}\n\n{block}" if self.text else block)
@@ -75,7 +75,8 @@ def _files(reply: RenderedReply, words: _Words, can: Capabilities) -> tuple[list
     elif reply.image_url:
         words = words.below(reply.image_url)
     album: list[OutMedia] = []
-    for file in reply.media:
+    for given in reply.media:
+        file = replace(given, caption="") if is_blank(given.caption) else given
         if file.kind not in can.media:
             words = words.below(_link(file))
             continue

@@ -6,6 +6,9 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
+from bot.ports import RateTokens
+
+MARGIN_S = 1 / 15  # how far the network and a busy machine may move a message against the one a second before it
 MAX_IDLE_KEYS = 10_000  # keys remembered before the idle ones are forgotten; a chat's key is idle after a second
 
 
@@ -21,6 +24,46 @@ def pace_within(limit: float, seconds: float) -> Pace:
     """
     burst = max(1, int(limit / 4))
     return Pace(max(limit - burst, limit / 4) / seconds, burst)
+
+
+class Groups(NamedTuple):
+    """Messages leave `size` at a time, `per_s` groups a second."""
+
+    size: int
+    per_s: float
+
+
+def groups_within_a_second(limit: float) -> Groups:
+    """Groups of which no second sees more than `limit` messages, even when each arrives up to MARGIN_S early or late.
+
+    About ten groups a second, because waking up costs a sender several times what the message itself does.
+    """
+    size = max(1, int(limit / 10))
+    groups = int(limit / size)
+    return Groups(size, groups / (1 + MARGIN_S) if groups else limit)
+
+
+class AccountPace:
+    """Permits of one account. A token of the shared source is worth a group of them, for all who wait just then."""
+
+    def __init__(
+        self, tokens: RateTokens, key: str, limit: float, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        """`limit`: messages in any second."""
+        self._tokens, self._key, self._monotonic = tokens, key, monotonic
+        self._groups = groups_within_a_second(limit)
+        self._left, self._until = 0, 0.0
+
+    async def take(self) -> float:
+        """0.0 when a message may leave now, else seconds to wait before asking again. Raises: ServiceUnavailable."""
+        if not self._left or self._monotonic() >= self._until:
+            wait_s = await self._tokens.take(self._key, per_s=self._groups.per_s)
+            if wait_s:
+                return wait_s
+            # What nobody uses at once is lost: used later it would add to the next group.
+            self._left, self._until = self._groups.size, self._monotonic() + MARGIN_S / 4
+        self._left -= 1
+        return 0.0
 
 
 class LocalRateTokens:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
-from channels.pacing import LocalRateTokens, pace_within
+from channels.pacing import MARGIN_S, AccountPace, LocalRateTokens, groups_within_a_second, pace_within
 from tests.channel_doubles import SteppedClock
 
 
@@ -88,3 +90,35 @@ async def test_no_minute_holds_more_than_its_limit(limit: int) -> None:
     busiest = max(sum(start <= moment < start + 60 for moment in moments) for start in moments)
     assert limit / 2 <= busiest <= limit
     assert len(moments) > limit
+
+
+@pytest.mark.parametrize("limit", [1, 2, 5, 10, 20, 25, 29, 30, 33, 39, 100, 1000])
+def test_no_second_sees_more_than_the_limit_although_messages_arrive_early_and_late(limit: int) -> None:
+    clock = SteppedClock()
+    source = LocalRateTokens(clock.monotonic)
+    senders = [AccountPace(source, "account", limit, clock.monotonic) for _ in range(4)]
+    moments: list[float] = []
+
+    async def send_all() -> None:
+        turn = 0
+        while clock.elapsed_s < 5:
+            wait_s = await senders[turn % 4].take()
+            if wait_s:
+                turn += 1  # the next process is faster
+                clock.elapsed_s += wait_s / 2
+            else:
+                early_or_late = MARGIN_S / 2 if len(moments) % 7 < 3 else 0.0
+                moments.append(clock.elapsed_s + early_or_late)
+
+    asyncio.run(send_all())
+
+    ordered = sorted(moments)
+    most = max(sum(at <= other < at + 1 for other in ordered) for at in ordered)
+    assert most <= limit
+    assert len(moments) >= 5 * limit * 0.85
+
+
+def test_about_ten_groups_a_second() -> None:
+    assert groups_within_a_second(30).size == 3
+    assert groups_within_a_second(1).size == 1
+    assert groups_within_a_second(0.5).per_s == 0.5
