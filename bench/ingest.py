@@ -20,6 +20,13 @@ TELEGRAM = {
     "FRONTDESK_CHANNELS__TELEGRAM__BENCH__SECRET": SECRET,
     "FRONTDESK_CHANNELS__TELEGRAM__BENCH__MODE": "webhook",
 }
+WECHAT = {"token": "benchToken", "aes_key": "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG", "app_id": "wxbench"}
+# PASSIVE_S=0: nobody waits for a reply, which is the turn's cost and not the message's.
+WECHAT_ACCOUNTS = {
+    f"FRONTDESK_CHANNELS__WECHAT__{account}__{name.upper()}": value
+    for account, encryption in (("WECHAT", "plain"), ("WECHAT-AES", "encrypted"))
+    for name, value in {**WECHAT, "encryption": encryption, "passive_s": "0"}.items()
+}
 ABOUT = (
     "POST with 64 requests in flight over keep-alive connections, 512 returning visitors in turn, SQLite in WAL mode "
     "with synchronous=FULL, no worker running. CPU is the server process's user and system time, all threads; the "
@@ -31,7 +38,10 @@ ABOUT = (
 )
 
 
-SUBJECTS = (("desk", "web"), ("desk", "telegram"), ("bare-store", "web"), ("bare-sql", "web"), ("single", "web"))
+SUBJECTS = (
+    *(("desk", "web"), ("desk", "telegram"), ("desk", "wechat"), ("desk", "wechat-aes")),
+    *(("bare-store", "web"), ("bare-sql", "web"), ("single", "web")),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +67,20 @@ class Measured:
 def run(plan: Plan) -> Section:
     section = Section("ingest", "Taking messages in", ABOUT)
     ready = prepare_visitors(plan)
-    desk, telegram, store, plain, single = measure(plan, ready)
+    desk, telegram, wechat, encrypted, store, plain, single = measure(plan, ready)
     versus_store, versus_plain, versus_single = (ratio(desk, other) for other in (store, plain, single))
     section.add("Web message: CPU", desk.cpu_ms, "ms", limit=0.35)
     section.add("Telegram update: CPU", telegram.cpu_ms, "ms", limit=0.35)
+    section.add("WeChat message, plain: CPU", wechat.cpu_ms, "ms", limit=0.35)
+    section.add("WeChat message, encrypted: CPU", encrypted.cpu_ms, "ms", limit=0.6)
     add_syncs(section, plan, ready, desk)
     section.add("Web message: p99 until accepted", desk.p99_ms, "ms", limit=50)
     section.add("Telegram update: p99 until accepted", telegram.p99_ms, "ms", limit=50)
     section.add("Web message: p50 until accepted", desk.p50_ms, "ms")
     section.add("Web messages", desk.per_s, "/s", note=f"client: {desk.client_ms:.3f} ms CPU per message")
     section.add("Telegram updates", telegram.per_s, "/s")
+    section.add("WeChat messages, plain", wechat.per_s, "/s")
+    section.add("WeChat messages, encrypted", encrypted.per_s, "/s")
     section.add("One commit each", single.per_s, "/s", note=f"{single.cpu_ms:.2f} ms CPU, p99 {single.p99_ms:.0f} ms")
     section.add("Bare Starlette, same store", store.per_s, "/s", note=f"{store.cpu_ms:.2f} ms CPU")
     section.add("Bare Starlette, plain SQL", plain.per_s, "/s", note=f"{plain.cpu_ms:.2f} ms CPU")
@@ -91,6 +105,8 @@ def prepare_visitors(plan: Plan) -> Visitors:
         job = {"kind": "ingest", "connections": CONNECTIONS, "texts": TEXTS, "seconds": 1.0, "port": server.port}
         run_load({**job, "channel": "web", "tokens": made["tokens"]})
         run_load({**job, "channel": "telegram", "users": VISITORS, "secret": SECRET})
+        run_load({**job, "channel": "wechat", "users": VISITORS, "wechat": WECHAT})
+        run_load({**job, "channel": "wechat-aes", "users": VISITORS, "wechat": WECHAT})
         server.stop()
     return Visitors(folder, made["tokens"], made["users"])
 
@@ -171,6 +187,7 @@ def the_job(ready: Visitors, channel: str, seconds: float) -> dict[str, Any]:
         "headers": [{"Authorization": f"Bearer {token}", "X-Visitor": user} for token, user in names],
         "users": VISITORS,
         "secret": SECRET,
+        "wechat": WECHAT,
     }
 
 
@@ -188,4 +205,7 @@ def command(mode: str) -> list[str]:
 
 
 def environment(mode: str) -> dict[str, str]:
-    return {**(TELEGRAM if mode == "desk" else {}), "FRONTDESK_DATABASE_URL": "sqlite:///frontdesk.db"}
+    return {
+        **(TELEGRAM | WECHAT_ACCOUNTS if mode == "desk" else {}),
+        "FRONTDESK_DATABASE_URL": "sqlite:///frontdesk.db",
+    }

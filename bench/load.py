@@ -20,6 +20,8 @@ from typing import Any
 import uvloop
 
 from bench.wire import Exchange, connect, open_stream, post
+from channels.tencent.crypto import Envelope, signature
+from channels.tencent.xml import write_xml
 
 SESSIONS = "/channels/web/default/sessions"
 MESSAGES = "/channels/web/default/messages"
@@ -47,7 +49,13 @@ async def sessions(job: Job) -> Job:
 
 async def ingest(job: Job) -> Job:
     """`connections` requests in flight until `seconds` have passed; latencies in milliseconds of the accepted ones."""
-    requests = {"web": web_requests, "telegram": telegram_requests}[job["channel"]](job)
+    kinds = {
+        "web": web_requests,
+        "telegram": telegram_requests,
+        "wechat": wechat_requests,
+        "wechat-aes": wechat_requests,
+    }
+    requests = kinds[job["channel"]](job)
     exchanges = [await connect(job["port"]) for _ in range(job["connections"])]
     latencies: list[float] = []
     statuses: Counter[int] = Counter()
@@ -102,6 +110,24 @@ def telegram_requests(job: Job) -> Iterator[bytes]:
         message = {"message_id": number + 1, "from": person, "chat": chat, "date": int(time()), "text": text}
         body = json.dumps({"update_id": first + number, "message": message}, ensure_ascii=False).encode()
         yield post("/channels/telegram/bench", body, secret)
+
+
+def wechat_requests(job: Job) -> Iterator[bytes]:
+    """Signed messages to an account in plain mode, or encrypted ones to one that encrypts."""
+    token, is_encrypted = job["wechat"]["token"], job["channel"] == "wechat-aes"
+    envelope = Envelope("bench", job["wechat"]["aes_key"], job["wechat"]["app_id"])
+    first = int(time() * 1000)
+    for number, text in zip(itertools.count(), itertools.cycle(job["texts"]), strict=False):
+        now = int(time())
+        message = {"ToUserName": "gh_bench", "FromUserName": f"o{number % job['users']}", "CreateTime": now}
+        body = write_xml({**message, "MsgType": "text", "Content": text, "MsgId": first + number})
+        stamp, nonce = str(now), str(first + number)
+        query = f"signature={signature(token, stamp, nonce)}&timestamp={stamp}&nonce={nonce}"
+        if is_encrypted:
+            sealed = envelope.seal(body)
+            body = write_xml({"ToUserName": "gh_bench", "Encrypt": sealed})
+            query += f"&encrypt_type=aes&msg_signature={signature(token, stamp, nonce, sealed)}"
+        yield post(f"/channels/wechat/{job['channel']}?{query}", body, {"Content-Type": "text/xml"})
 
 
 # --- turns ------------------------------------------------------------------------------------------------------

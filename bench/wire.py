@@ -14,9 +14,11 @@ Answered = Callable[[int, bytes], None]  # status, body
 
 
 def post(path: str, body: bytes, headers: Mapping[str, str] | None = None) -> bytes:
-    """The bytes of one POST of JSON."""
-    more = "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
-    head = f"POST {path} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n{more}Content-Length: {len(body)}"
+    """The bytes of one POST; of JSON, unless `headers` say otherwise."""
+    more = "".join(
+        f"{name}: {value}\r\n" for name, value in {"Content-Type": "application/json", **(headers or {})}.items()
+    )
+    head = f"POST {path} HTTP/1.1\r\nHost: bench\r\n{more}Content-Length: {len(body)}"
     return head.encode() + b"\r\n\r\n" + body
 
 

@@ -79,7 +79,7 @@ def wechat_routes(
             log.error("webhook_not_stored", channel=adapter.channel, account=adapter.account)
             return Response(status_code=503, headers={"Retry-After": str(RETRY_AFTER_S)})
         asked = _asks_for_reply(received, accepted)
-        if asked is None:
+        if asked is None or not adapter.passive_s:
             return _acknowledged()
         reply = await waiting.reply(
             asked.inbox_id, adapter.composer(), adapter.passive_s, is_new=asked.is_new, is_gone=request.is_disconnected
