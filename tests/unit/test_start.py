@@ -117,3 +117,30 @@ def test_a_fault_kills_at_the_named_pass_and_not_before() -> None:
     assert done.stdout == "alive\n"
     assert done.returncode == -9
     assert len(FAULT_POINTS) >= 12
+
+
+@pytest.mark.parametrize("library", ["linebot", "telegram", "wechatpy"])
+def test_a_vendor_s_library_costs_nothing_where_its_channel_is_off(library: str, tmp_path: Path) -> None:
+    script = (
+        "import sys\n"
+        "import frontdesk.app, frontdesk.http\n"
+        "from config.settings import Settings\n"
+        "from frontdesk.kits import build_kits\n"
+        "build_kits(Settings(), None)\n"
+        f"print([name for name in sys.modules if name.partition('.')[0] == {library!r}])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout.strip(), done.stderr) == ("[]", "")
+
+
+def test_the_channel_to_copy_stays_as_small_as_contributing_says() -> None:
+    files = [*(ROOT / "channels" / "line").glob("*.py"), ROOT / "frontdesk" / "kits" / "line.py"]
+    lines = [line for file in files for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    assert 0 < len(lines) < 300
