@@ -105,8 +105,8 @@ class LineAdapter:
         return await self._data.fetch(f"/v2/bot/message/{quote(file_id, safe='')}/content", max_bytes=max_bytes)
 
     async def send_typing(self, chat_id: str, topic: str = "") -> None:
-        if chat_id.startswith("U"):  # groups show nothing
-            await self._api.courtesy("/v2/bot/chat/loading/start", {"chatId": chat_id, "loadingSeconds": 20})
+        if chat_id.startswith("U"):  # groups show nothing; 5 s is the shortest and said again
+            await self._api.courtesy("/v2/bot/chat/loading/start", {"chatId": chat_id, "loadingSeconds": 5})
 
     async def examine(self, *, public_url: str, repair: bool) -> Sequence[Finding]:
         return await examine(self._api.ask, self.account, public_url, repair=repair)
