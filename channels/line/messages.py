@@ -7,6 +7,7 @@ from collections.abc import Callable
 from linebot.v3.messaging import models as line
 
 from bot.types import Card, OutPart, ReplyButton
+from channels.text import is_blank
 
 ASKS = {
     "date": line.DatetimePickerAction(label="📅", data="date", mode="date"),
@@ -19,12 +20,12 @@ def messages_of(part: OutPart, link: Callable[[str], str]) -> list[line.Message]
     messages: list[line.Message] = [_picture(part.image_url)] if part.image_url else []
     for file in part.media:
         messages.append(_picture(file.url or link(file.media_id)))
-        messages += [line.TextMessage(text=file.caption)] if file.caption else []
+        messages += [line.TextMessage(text=file.caption)] if not is_blank(file.caption) else []
     if part.cards:
-        titles = " · ".join(card.title for card in part.cards)[:400] or "…"  # what notifications show
+        titles = [card.title for card in part.cards if not is_blank(card.title)] or ["…"]  # what notifications show
         cards = line.FlexCarousel(contents=[_bubble(card) for card in part.cards])
-        messages.append(line.FlexMessage(alt_text=titles, contents=cards))
-    if part.text:
+        messages.append(line.FlexMessage(alt_text=" · ".join(titles)[:400], contents=cards))
+    if not is_blank(part.text):
         messages.append(line.TextMessage(text=part.text))
     actions = [_action(button) for button in part.buttons] + ([ASKS[part.ask]] if part.ask in ASKS else [])
     if messages and actions:
@@ -33,10 +34,9 @@ def messages_of(part: OutPart, link: Callable[[str], str]) -> list[line.Message]
 
 
 def _picture(url: str) -> line.Message:
-    is_shown = url.startswith("https://")  # LINE loads from nowhere else
-    return (
-        line.ImageMessage(original_content_url=url, preview_image_url=url) if is_shown else line.TextMessage(text=url)
-    )
+    if not url.startswith("https://"):  # LINE loads from nowhere else
+        return line.TextMessage(text=url)
+    return line.ImageMessage(original_content_url=url, preview_image_url=url)
 
 
 def _action(button: ReplyButton) -> line.Action:
@@ -45,8 +45,8 @@ def _action(button: ReplyButton) -> line.Action:
 
 def _bubble(card: Card) -> line.FlexBubble:
     has_picture = card.image_url.startswith("https://")
-    words = (card.title or "…", card.text, "" if has_picture else card.image_url)
-    body = [line.FlexText(text=text, wrap=True) for text in words if text]
+    words = (card.title, card.text, "" if has_picture else card.image_url)
+    body = [line.FlexText(text=text, wrap=True) for text in words if not is_blank(text)] or [line.FlexText(text="…")]
     actions = [_action(button) for button in card.buttons]
     actions += [line.URIAction(label="↗", uri=card.url)] if card.url else []
     buttons = [line.FlexButton(action=action) for action in actions]

@@ -51,10 +51,10 @@ def _problem(message: Fields) -> str:
 def _flex_problem(message: Mapping[str, Any]) -> str:
     contents = message["contents"]
     bubbles = contents["contents"] if contents["type"] == "carousel" else [contents]
-    if not 1 <= len(message["altText"]) <= 1500 or not 1 <= len(bubbles) <= 12:
+    if is_blank(message["altText"]) or len(message["altText"]) > 1500 or not 1 <= len(bubbles) <= 12:
         return "altText or number of bubbles"
     for bubble in bubbles:
-        if any(not text["text"] for text in bubble["body"]["contents"]):
+        if any(is_blank(text["text"]) for text in bubble["body"]["contents"]):
             return "empty text"
         if any(not button["action"].get("label") for button in bubble.get("footer", {}).get("contents", ())):
             return "empty label"

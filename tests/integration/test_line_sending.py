@@ -318,6 +318,16 @@ def test_a_file_of_ours_leaves_as_its_public_address_and_keeps_its_caption() -> 
     assert [message["text"] for message in without] == ["http://localhost/m1", "正面"]
 
 
+def test_words_nobody_can_see_are_no_message_of_their_own() -> None:
+    """LINE refuses a blank text, and with it the picture in the same call."""
+    part = OutPart("\u200b", media=(OutMedia("image", "https://x.example/1", caption=" "),), cards=(Card(" ", "\n"),))
+
+    messages = [message.to_dict() for message in messages_of(part, str)]
+
+    assert [message["type"] for message in messages] == ["image", "flex"]
+    assert check_messages({"to": USER, "messages": messages}, PushMessageRequest) == messages
+
+
 # --- the rest -------------------------------------------------------------------------------------------------------
 
 
