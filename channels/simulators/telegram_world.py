@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import itertools
 import re
 from collections.abc import Callable, Sequence
@@ -19,6 +20,13 @@ FIRST_UPDATE_ID = 700_000_001
 FIRST_CALLBACK_ID = 4_382_000_000_000_000
 
 Fields = dict[str, Any]
+
+# What a customer's files hold, so that a desk may fetch them.
+PICTURE = base64.b64decode(  # 2 by 2 pixels, PNG
+    "iVBORw0KGgoAAAANSUhEUgAAAAIAAAACCAIAAAD91JpzAAAAFklEQVR4nGM8IafBwMDAxMDAwMDAAAANcgESOXKF8gAAAABJRU5ErkJggg=="
+)
+DOCUMENT = b"%PDF-1.4\n%%EOF\n"
+SOUND = b"OggS\x00\x02" + bytes(22)
 
 
 class Pulse:
@@ -205,18 +213,21 @@ class Customer:
         return self._say("", {"location": {"latitude": latitude, "longitude": longitude}})
 
     def send_photo(self, caption: str = "") -> int | None:
-        sizes = [
+        sizes: list[Fields] = [
             {"file_id": f"photo-{side}", "file_unique_id": f"u{side}", "width": side, "height": side, "file_size": side}
             for side in (90, 320, 800)
         ]
+        self.bot.files |= {size["file_id"]: PICTURE for size in sizes}
         return self._say(caption, {"photo": sizes, **({"caption": caption} if caption else {})})
 
     def send_voice(self, duration_s: int = 3) -> int | None:
         voice = {"file_id": "voice-1", "file_unique_id": "v1", "duration": duration_s, "mime_type": "audio/ogg"}
+        self.bot.files["voice-1"] = SOUND
         return self._say("", {"voice": voice})
 
     def send_document(self, file_name: str = "receipt.pdf") -> int | None:
         document = {"file_id": "document-1", "file_unique_id": "d1", "file_name": file_name}
+        self.bot.files["document-1"] = DOCUMENT
         return self._say("", {"document": document})
 
     def send_album(self, captions: Sequence[str]) -> list[int | None]:
@@ -224,7 +235,10 @@ class Customer:
         album = str(self.bot.new_message_id() * 1_000_003)
         updates = []
         for number, caption in enumerate(captions):
-            photo = [{"file_id": f"album-{album}-{number}", "file_unique_id": "a", "width": 800, "height": 600}]
+            photo: list[Fields] = [
+                {"file_id": f"album-{album}-{number}", "file_unique_id": "a", "width": 800, "height": 600}
+            ]
+            self.bot.files[photo[0]["file_id"]] = PICTURE
             words = {"caption": caption} if caption else {}
             updates.append(self._say(caption, {"photo": photo, "media_group_id": album, **words}))
         return updates

@@ -31,7 +31,7 @@ from channels.vendor_http import VendorHttp
 
 SERVICE = "telegram"
 DEFAULT_RETRY_AFTER_S = 5.0  # for a 429 that does not say
-UPLOAD_EXTRA_S = 15.0  # with the time limit still below the lease of a claimed row
+UPLOAD_EXTRA_S = 12.0  # with the time limit and the wait for rate tokens still below the lease of a claimed row
 
 # A 400 that says the recipient is gone, not that our message is wrong. Wording: tdlib/telegram-bot-api, Client.cpp.
 _GONE = ("chat not found", "user not found", "peer_id_invalid", "user_is_blocked", "user is deactivated", "kicked")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from channels.simulators.telegram_flood import Limits
 from channels.simulators.telegram_world import Customer, Group
 from config.settings import TelegramSettings
 from crm_sync.customers import customer_record, find_customers
-from crm_sync.tables import conversations, identities, messages
+from crm_sync.tables import conversations, identities, media, messages
 from frontdesk.app import ALL_ROLES, App
 from frontdesk.http import build_http
 from frontdesk.serving import HttpServer, listen
@@ -47,6 +48,14 @@ class Desk:
     async def rows(self, *columns: Any) -> list[tuple[Any, ...]]:
         statement = select(*columns).order_by(columns[0].table.c.id)
         return await self.app.store.database.run(lambda conn: [tuple(row) for row in conn.execute(statement)])
+
+    async def has_noted(self, column: Any, value: str) -> None:
+        """The store holds this value, which may be a moment after the customer saw it. Raises: TimeoutError."""
+        async with asyncio.timeout(WITHIN_S):
+            while True:
+                if (value,) in await self.rows(column):
+                    return
+                await asyncio.sleep(0.02)
 
     async def record(self, key: str) -> dict[str, Any]:
         (customer,) = await find_customers(self.app.store.database, key)
@@ -147,6 +156,7 @@ async def test_a_reaction_is_feedback_and_gets_no_answer(desk: Desk) -> None:
     customer = desk.telegram.user(42)
     await handled(customer)
     shown = customer.received[-1]
+    await desk.has_noted(messages.c.vendor_message_id, str(shown.message_id))
 
     customer.react(shown.message_id, "👍")
     await handled(customer)
@@ -212,3 +222,13 @@ async def test_a_group_is_answered_when_we_are_meant_and_goes_on_after_it_moved(
 
     places = await desk.rows(conversations.c.chat_id, conversations.c.id)
     assert [chat for chat, _ in places] == ["-1007"]
+
+
+async def test_a_customers_picture_ends_up_in_the_media_store(desk: Desk) -> None:
+    customer = desk.telegram.user(42)
+    await handled(customer)
+    before = len(customer.received)
+    customer.send_photo("broken here")
+    await answer(customer, before)
+
+    await desk.has_noted(media.c.state, "stored")
