@@ -11,6 +11,7 @@ import pytest
 
 from bench.figures import busiest_window
 from channels.delivery import Sender
+from channels.delivery_policy import DeliveryPolicy
 from channels.simulators.telegram import TelegramSimulator
 from channels.simulators.telegram_flood import Limits
 from channels.telegram import TelegramAdapter
@@ -22,7 +23,8 @@ from frontdesk.pacing import RedisRateTokens, StoreRateTokens
 from tests.channel_doubles import NoSignals
 from tests.store_steps import decided, said
 
-CHATS, EACH = 25, 4
+CHATS, EACH = 40, 3
+POLICY = DeliveryPolicy(concurrency=8, sweep_s=0.05)  # none of them can claim all that waits
 # Below the vendor's 30/s by more than a busy machine delays a message; the exact bound is in tests/unit/test_pacing.py.
 PER_S, VENDORS = 25, 30
 WITHIN_S = 60.0
@@ -66,7 +68,8 @@ async def test_four_senders_keep_the_limit_and_the_order_and_double_nothing(pg_u
             opened.push_async_callback(adapter.close)
             store.know({"telegram": adapter.capabilities})
             accounts = {("telegram", "main"): adapter}
-            senders.append(Sender(store.outbox, accounts, NoSignals(), tokens, SystemClock(), name=f"sender-{number}"))
+            name = f"sender-{number}"
+            senders.append(Sender(store.outbox, accounts, NoSignals(), tokens, SystemClock(), name=name, policy=POLICY))
         expected = await decided_replies(store)
         everything = CHATS * EACH
 
