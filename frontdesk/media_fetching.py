@@ -56,7 +56,11 @@ class MediaFetcher:
     async def run_once(self) -> int:
         """Fetch what is due, a few files at once; how many were claimed. Raises: StoreUnavailable."""
         claimed = await self._files.claim(self._sources.keys(), AT_ONCE)
-        await asyncio.gather(*(self._fetch(wanted) for wanted in claimed))
+        fetching = [asyncio.create_task(self._fetch(wanted)) for wanted in claimed]
+        try:
+            await asyncio.gather(*fetching)
+        finally:
+            await asyncio.gather(*fetching, return_exceptions=True)  # when cancelled, each still gives its file back
         return len(claimed)
 
     async def _fetch(self, wanted: WantedFile) -> None:
@@ -71,6 +75,9 @@ class MediaFetcher:
             self._fault("media.fetched")
             is_stored = await self._files.store(wanted, fetched.content, fetched.file_name)
             log.info("file_fetched", is_stored=is_stored, attempt=wanted.attempt, **facts)
+        except asyncio.CancelledError:
+            await self._files.release(wanted)  # the process is told to stop: the next one need not wait for the claim
+            raise
         except NotFound:
             await self._refuse(wanted, "the vendor no longer has it")
         except FileRefused as error:

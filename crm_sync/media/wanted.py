@@ -72,6 +72,10 @@ class WantedFiles:
         """The file will not be fetched; staff see why."""
         await self._database.run(lambda conn: _change(conn, wanted, {"state": "refused", "reason": reason}))
 
+    async def release(self, wanted: WantedFile) -> None:
+        """The file is due again at once."""
+        await self._database.run(lambda conn: _change(conn, wanted, {"not_before": None, "reason": ""}))
+
     async def retry(self, wanted: WantedFile, reason: str, *, after_s: float | None = None) -> bool:
         """The file is due again after a growing pause (or `after_s`); False when it was given up after three days."""
         now = self._clock.now()

@@ -279,6 +279,26 @@ async def test_a_file_that_kills_whoever_handles_it_is_left_alone(desk: Desk) ->
     assert [state for state, _ in await desk.states()] == ["refused"]
 
 
+async def test_a_process_that_is_stopped_gives_its_files_back_at_once(desk: Desk) -> None:
+    asked = asyncio.Event()
+
+    class SlowVendor(VendorWithFiles):
+        async def fetch_media(self, file_id: str, *, max_bytes: int) -> FetchedFile:
+            asked.set()
+            await asyncio.Event().wait()
+            raise AssertionError("never answers")
+
+    patient, desk.vendor = desk.vendor, SlowVendor({})
+    await desk.receive(Media("voice", "voice"))
+    running = asyncio.create_task(desk.fetcher().run())
+    await asked.wait()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    desk.vendor = patient
+    assert await desk.fetcher().run_once() == 1
+    assert [state for state, _ in await desk.states()] == ["stored"]
+
+
 async def test_of_two_fetchers_on_one_file_only_one_stores_it(desk: Desk) -> None:
     """The slow one is overtaken: its claim ends while it fetches, and another stores the file meanwhile."""
     await desk.receive(Media("voice", "voice"))
