@@ -36,12 +36,13 @@ async def test_files_come_home_from_telegram_and_are_shown_by_link(
     assert isinstance(chat, TelegramChat)
     await chat.ask("hello", "ello")
     world = chat.customer.bot
-    world.files["photo-800"] = media_files.photo()
-    world.files["voice-1"] = media_files.ogg()
-    world.files["document-1"] = b"<html><script>alert(1)</script></html>"
     chat.customer.send_photo()
     chat.customer.send_voice()
     chat.customer.send_document("receipt.pdf")
+    # Files of our own in place of the stand-in's, before anything had a chance to ask for them.
+    world.files["photo-800"] = media_files.photo()
+    world.files["voice-1"] = media_files.ogg()
+    world.files["document-1"] = b"<html><script>alert(1)</script></html>"
     photo, voice, page = await _files_settled(desk, chat, 3)
     assert (photo["state"], photo["mime"], voice["state"], voice["mime"]) == (
         "stored",
