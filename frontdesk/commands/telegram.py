@@ -46,19 +46,19 @@ def link(
     expires_at = datetime.now(UTC) + timedelta(days=days)
     keys = load_secret_keys(settings)
     payload = sign_link(DeepLink(kind.value, name, expires_at), keys, account=f"telegram/{account}")
-    url = f"https://t.me/{uvloop.run(_username(account, section))}?start={payload}"
+    url = uvloop.run(_address(account, section, payload, expires_at))
     if json_:
         print_json({"url": url, "payload": payload, "expires_at": expires_at.isoformat(timespec="seconds")})
     else:
         say(url)
 
 
-async def _username(account: str, section: TelegramSettings) -> str:
-    """What Telegram calls the bot. Raises: Misconfigured, ServiceUnavailable."""
+async def _address(account: str, section: TelegramSettings, payload: str, expires_at: datetime) -> str:
+    """Where the link leads; Telegram says what the bot is called. Raises: Misconfigured, ServiceUnavailable."""
     from channels.telegram import TelegramAdapter
 
     adapter = TelegramAdapter(account, section)
     try:
-        return await adapter.own_name()
+        return await adapter.opening_address(payload, expires_at)
     finally:
         await adapter.close()
