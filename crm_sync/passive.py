@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final
 
-from sqlalchemy import Connection, delete, insert, or_, select, update
+from sqlalchemy import Connection, and_, delete, insert, or_, select, update
 
 from bot.ports import Clock, ComposedReply
 from bot.types import ConversationId, InboxId, Lane, Outbound, OutboxId, Owner
@@ -32,8 +32,8 @@ _ENDED = Statement(select(inbox.c.id).where(id_in(inbox.c.id, "ids"), ~is_state(
 class SqlPassiveReplies:
     """Implements `bot.ports.PassiveReplies`."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
-        self._database, self._clock = database, clock
+    def __init__(self, database: Database, clock: Clock, fault: Callable[[str], None]) -> None:
+        self._database, self._clock, self._fault = database, clock, fault
 
     async def ended(self, inbox_ids: Sequence[InboxId]) -> set[InboxId]:
         """Those whose turn is over (or that were set aside)."""
@@ -43,7 +43,10 @@ class SqlPassiveReplies:
 
     async def take(self, inbox_id: InboxId, compose: Compose) -> ComposedReply | None:
         """See `bot.ports.PassiveReplies`."""
-        return await self._database.run(partial(_take, inbox_id=inbox_id, compose=compose, now=self._clock.now()))
+        taken = await self._database.run(partial(_take, inbox_id=inbox_id, compose=compose, now=self._clock.now()))
+        if taken is not None and taken.carries:
+            self._fault("passive.taken")
+        return taken
 
     async def prune(self) -> int:
         """Bodies no redelivery can ask for any more are gone; how many."""
@@ -65,6 +68,8 @@ def _take(conn: Connection, inbox_id: InboxId, compose: Compose, now: datetime) 
     ).one()
     rows = _unfinished(conn, asked.conversation_id)
     stored = conn.execute(select(passive_replies.c.body).where(passive_replies.c.inbox_id == inbox_id)).scalar()
+    if stored is not None and _is_repeated(conn, inbox_id):
+        return _NOTHING  # its process died, and the sender has said it again meanwhile
     if stored is not None:
         # Those a first delivery took and never finished: its process died, or is still writing. This one brings them.
         return ComposedReply(stored, tuple(OutboxId(row.id) for row in rows if row.lease_owner == _holder(inbox_id)))
@@ -96,6 +101,12 @@ def _take(conn: Connection, inbox_id: InboxId, compose: Compose, now: datetime) 
     )
     conn.execute(insert(passive_replies).values(inbox_id=inbox_id, body=composed.body, at=now))
     return composed
+
+
+def _is_repeated(conn: Connection, inbox_id: InboxId) -> bool:
+    answer = and_(messages.c.id == outbox.c.message_id, messages.c.inbox_id == inbox_id)
+    repeated = select(outbox.c.id).join_from(outbox, messages, answer).where(outbox.c.maybe_repeated).limit(1)
+    return conn.execute(repeated).first() is not None
 
 
 def _set(conn: Connection, ids: Sequence[int], **values: Any) -> None:

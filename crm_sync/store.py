@@ -55,7 +55,7 @@ class SqlStore:
         self.inbox = SqlInbox(database, self._clock, fault)
         self.turns = SqlTurns(database, self._clock, fault)
         self.outbox = SqlOutbox(database, self._clock, fault)
-        self.passive = SqlPassiveReplies(database, self._clock)
+        self.passive = SqlPassiveReplies(database, self._clock, fault)
         self.outbox_desk = OutboxDesk(database, self._clock)
         self.quota = SqlQuotaLedger(database, self._clock)
         self.vendor_tokens = SqlVendorTokens(database, self._clock)

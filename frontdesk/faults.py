@@ -27,7 +27,8 @@ MESSAGE_POINTS = (
 )
 FILE_POINTS = ("media.before_bytes", "media.after_bytes", "media.bytes_deleted", "media.before_fetch", "media.fetched")
 KF_POINTS = ("kf.before_cursor",)
-FAULT_POINTS = (*MESSAGE_POINTS, *FILE_POINTS, *KF_POINTS)
+PASSIVE_POINTS = ("passive.taken",)
+FAULT_POINTS = (*MESSAGE_POINTS, *FILE_POINTS, *KF_POINTS, *PASSIVE_POINTS)
 
 
 def no_fault(point: str) -> None:

@@ -87,7 +87,8 @@ def wechat_routes(
         return _carried(adapter, outbox, reply, xml)
 
     path = "/channels/wechat/{account}"
-    return [Route(path, echo, methods=["GET"]), Route(path, receive, methods=["POST"])]
+    # In this order: the first is looked at first, and nearly all that comes is a message.
+    return [Route(path, receive, methods=["POST"]), Route(path, echo, methods=["GET"])]
 
 
 def _refused(adapter: WechatAdapter, error: SignatureInvalid) -> Response:

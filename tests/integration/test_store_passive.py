@@ -140,6 +140,16 @@ async def test_a_redelivery_after_a_crash_finishes_what_the_dead_one_took(desk: 
     assert await send_all(desk) == []
 
 
+async def test_once_the_sender_repeats_it_a_late_redelivery_says_nothing(desk: SqlStore, clock: SetClock) -> None:
+    message = await _asked(desk)
+    await take_turn(desk, "one")
+    await desk.passive.take(message, everything)
+    clock.advance(seconds=31)
+    assert await send_all(desk) == ["one"]
+
+    assert await desk.passive.take(message, everything) == ComposedReply(b"")
+
+
 async def test_what_does_not_fit_leaves_by_the_sender_afterwards_and_in_order(desk: SqlStore) -> None:
     message = await _asked(desk)
     await take_turn(desk, "one", "two")

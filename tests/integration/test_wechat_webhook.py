@@ -230,6 +230,14 @@ async def test_a_new_follower_is_greeted_once_and_known_to_come_from_the_code(de
     assert len(await desk.rows()) == 2  # that they can be reached, and the greeting
 
 
+async def test_where_no_signal_comes_the_reply_is_found_by_looking(desk: Desk) -> None:
+    post = asyncio.create_task(desk.post(text()))
+    await desk.arrived()
+    await take_turn(desk.store, "found")
+
+    assert read_xml((await post).content)["Content"] == "found"
+
+
 async def test_when_the_desk_stops_nobody_keeps_waiting(desk: Desk) -> None:
     post = asyncio.create_task(desk.post(text()))
     await desk.arrived()
