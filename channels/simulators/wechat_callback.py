@@ -189,7 +189,10 @@ class Callbacks:
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
-            self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=self._answer_within_s))
+            # No limit of connections: waiting for a free one would count as our being slow.
+            self._session = aiohttp.ClientSession(
+                timeout=aiohttp.ClientTimeout(total=self._answer_within_s), connector=aiohttp.TCPConnector(limit=0)
+            )
         return self._session
 
 
