@@ -88,6 +88,7 @@ class Methods:
         self.by_path: Mapping[str, Callable[[Fields], Fields]] = {
             "get_api_domain_ip": lambda given: {"ip_list": ["127.0.0.1"]},
             "message/custom/send": self._custom,
+            "message/custom/typing": self._typing,
             "message/template/send": self._template,
             "message/subscribe/bizsend": self._subscribe,
             "message/mass/send": self._mass_to,
@@ -147,6 +148,15 @@ class Methods:
         window.left -= 1
         self._sent_today += 1
         self._account.show(follower.openid, text, "service", kind)
+        return {}
+
+    def _typing(self, given: Fields) -> Fields:
+        self._need_verified()
+        follower = self._follower(given.get("touser"))
+        if given.get("command") not in {"Typing", "CancelTyping"}:
+            raise Refused(45072, "command invalid")
+        if not self._account.open_windows(follower.openid):
+            raise Refused(45080, "client typing should reply first")
         return {}
 
     def _template(self, given: Fields) -> Fields:

@@ -8,11 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
+import structlog
+
 from bot.errors import (
     Misconfigured,
     NotFound,
     PayloadInvalid,
     SendRefused,
+    ServiceError,
     SignatureInvalid,
     WindowClosed,
 )
@@ -31,6 +34,8 @@ from channels.wechat.examine import examine
 from channels.wechat.replies import MAX_TEXT, Compose, compose, compose_all, reply_xml, sealed_xml
 from config.settings import WechatSettings
 
+log = structlog.get_logger()
+
 MAX_UPLOAD = 10_000_000  # bytes, of a picture or video
 _IMAGE_HOSTS = (".qpic.cn", ".qlogo.cn", ".qq.com")  # where WeChat keeps the pictures it names by address
 
@@ -39,7 +44,7 @@ _ENCRYPTED = re.compile(rb"<Encrypt>\s*(?:<!\[CDATA\[)?([A-Za-z0-9+/=\s]*)(?:\]\
 
 
 class WechatAdapter:
-    """Implements ChannelAdapter, FetchesMedia, NotifiesHeld, OpensWithPayload and Examinable for one account."""
+    """Implements ChannelAdapter and, of channels/base.py, everything only some channels can do; for one account."""
 
     channel = CHANNEL
 
@@ -63,7 +68,7 @@ class WechatAdapter:
             length_unit="utf8",
             buttons=0,
             can_edit=False,
-            can_type=False,
+            can_type=self._can_send,
             idempotency_key=False,
             direct=False,
             is_windowed=True,
@@ -228,6 +233,15 @@ class WechatAdapter:
         else:
             raise NotFound(f"{SERVICE}: the picture is not kept by WeChat")
         return FetchedFile(file.content, file.mime, file.name)
+
+    async def send_typing(self, chat_id: str, topic: str = "") -> None:
+        """The follower sees for 15 s that an answer is coming; best effort, never raises a ServiceError."""
+        if not self._can_send:
+            return
+        try:
+            await self.api.show_typing(chat_id)
+        except (ServiceError, NotFound) as exc:
+            log.info("wechat_courtesy_failed", account=self.account, error=type(exc).__name__)
 
     async def notify_held(self, outbound: Outbound) -> None:
         """The follower is told that a reply waits for them to write, where the settings name a template for it."""

@@ -107,6 +107,10 @@ class WechatApi:
         """One customer-service message left; it counts against the follower's window."""
         await self.call("message/custom/send", {"touser": openid, "msgtype": kind, kind: dict(body)})
 
+    async def show_typing(self, openid: str) -> None:
+        """The follower sees that an answer is coming; possible within 30 s of their message, not counted."""
+        await self.call("message/custom/typing", {"touser": openid, "command": "Typing"})
+
     async def send_template(
         self, openid: str, template_id: str, fields: Mapping[str, str], *, url: str = "", key: str = ""
     ) -> str:

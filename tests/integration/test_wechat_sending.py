@@ -102,6 +102,17 @@ async def test_an_unverified_account_sends_nothing_by_itself(wechat: WechatSimul
     assert wechat.ledger.entries("call") == []
 
 
+async def test_typing_is_shown_and_its_failure_is_nobodys_business(
+    wechat: WechatSimulator, adapter: WechatAdapter
+) -> None:
+    await adapter.send_typing("nobody")
+    wechat.account.write("o1", "hi")
+    await adapter.send_typing("o1")
+
+    calls = wechat.ledger.entries("call", method="message/custom/typing")
+    assert [call["errcode"] for call in calls] == [40003, 0]
+
+
 async def test_an_address_not_on_the_allow_list_says_what_to_do(
     wechat: WechatSimulator, adapter: WechatAdapter
 ) -> None:
