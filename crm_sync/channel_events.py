@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Final
@@ -10,14 +11,16 @@ from sqlalchemy import Connection, and_, insert, select, update
 
 from bot.types import Event, Owner
 from crm_sync.addressing import Place
-from crm_sync.tables import conversations, handoffs, identities, outbox, timeline
+from crm_sync.reply_windows import HELD
+from crm_sync.tables import conversations, handoffs, identities, outbox, reply_windows, timeline
 
 
 def apply_event(conn: Connection, event: Event, channel: str, place: Place, now: datetime) -> None:
     """The event's effect is written; events without one are only recorded.
 
     blocked, unblocked, contact_deleted {reason}, contact_added: whether the identity can be reached.
-    send_failed {key, reason, unreachable}: a message reported as sent did not arrive; `key` is its idempotency key.
+    send_failed {key, reason, is_held, unreachable}: a message reported as sent did not arrive; `key` is its idempotency
+    key; `is_held`: because no reply window was open.
     owner_changed {owner: bot | queue | operator | closed, by, reason}: who answers, decided at the vendor.
     Any event with `source`: where the identity came from, if nothing is known yet.
     """
@@ -45,13 +48,33 @@ def _unreachable(conn: Connection, detail: Mapping[str, Any], channel: str, plac
 
 
 def _send_failed(conn: Connection, detail: Mapping[str, Any], channel: str, place: Place, now: datetime) -> None:
-    """The vendor took the message and says later that it did not arrive. Only this conversation's rows can be meant."""
-    row = and_(
+    """The vendor took the message and says later that it did not arrive. Only this conversation's rows can be meant.
+
+    Another try needs another key: the vendor has seen this one. What fell outside the window waits for the next.
+    """
+    mine = and_(
         outbox.c.conversation_id == place.conversation_id,
         outbox.c.idempotency_key == str(detail.get("key", "")),
         outbox.c.state.in_(("sent", "uncertain")),
     )
-    conn.execute(update(outbox).where(row).values(state="failed", reason=str(detail.get("reason", ""))))
+    failed = conn.execute(select(outbox.c.id).where(mine)).scalar()
+    if failed is not None:
+        is_held = bool(detail.get("is_held"))
+        values = {
+            "state": "parked" if is_held else "failed",
+            "reason": HELD if is_held else str(detail.get("reason", "")),
+            "is_held": is_held,
+            "set_aside_at": now,
+            "sent_at": None,
+            "merged_into": None,
+        }
+        carried = outbox.c.merged_into == failed  # its send carried their words too
+        conn.execute(update(outbox).where(carried).values(**values))
+        again = {"idempotency_key": secrets.token_hex(16)}
+        conn.execute(update(outbox).where(outbox.c.id == failed).values(**values, **again))
+        if is_held:
+            windows = reply_windows.c.identity_id == place.identity_id
+            conn.execute(update(reply_windows).where(windows).values(used=reply_windows.c.quota))
     if detail.get("unreachable"):
         _unreachable(conn, detail, channel, place, now)
 

@@ -45,6 +45,7 @@ FAILURES: Final = {  # `fail_type` of msg_send_fail
     11: "the content was found unsuitable",
 }
 REFUSED_BY_CUSTOMER: Final = 10
+OUT_OF_WINDOW: Final = frozenset({4, 6})
 _MEDIA: Final = {"image": "image", "voice": "voice", "video": "video", "file": "document"}
 # Kinds that are words around a thing: shown as those words, which may name a product or an order.
 _WORDS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -219,6 +220,7 @@ def _failed(event: JsonObject) -> Content:
             "key": text_in(event, "fail_msgid"),
             "reason": FAILURES.get(number, f"not delivered (fail_type {number})"),
             "fail_type": number,
+            "is_held": number in OUT_OF_WINDOW,
             "unreachable": number == REFUSED_BY_CUSTOMER,
         },
     )

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import select
 
-from bot.types import Event, RequestHandoff, Text
+from bot.types import Capabilities, Event, ReplyWindow, RequestHandoff, Text
 from crm_sync.handovers import passed_on, waiting_handoffs, with_the_vendor
 from crm_sync.invariants import check
 from crm_sync.store import SqlStore
 from crm_sync.tables import conversations, handoffs, identities, messages, outbox
-from tests.store_steps import START, converse, decided, said, send_all
+from tests.store_steps import START, converse, decided, said, send_all, take_turn
+
+KF_LIKE = Capabilities("kf", 2048, "utf8", 0, False, False, True, False, is_windowed=True)
 
 
 async def _rows(store: SqlStore, table: Any) -> list[Any]:
@@ -124,9 +127,28 @@ async def test_a_message_that_did_not_arrive_after_all_is_marked_failed(store: S
 
     await _report(store, "send_failed", key=key, reason="refused by the customer", unreachable=True)
 
-    assert [row.state for row in await _rows(store, outbox)] == ["failed", "sent"]
-    assert (await _rows(store, outbox))[0].reason == "refused by the customer"
+    failed, sent = await _rows(store, outbox)
+    assert (failed.state, failed.reason, sent.state) == ("failed", "refused by the customer", "sent")
+    assert failed.idempotency_key != key  # whoever tries again needs one the vendor has not seen
     assert (await _rows(store, identities))[0].unreachable_at is not None
+
+
+async def test_a_message_outside_the_window_waits_until_the_customer_writes(store: SqlStore) -> None:
+    five = ReplyWindow("message", 5, timedelta(hours=48))
+    store.know({"kf": KF_LIKE})
+    await store.accept([said("hi", channel="kf", opens=five)])
+    await take_turn(store, "an answer")
+    await send_all(store)
+    (row,) = await _rows(store, outbox)
+
+    await _report(store, "send_failed", key=row.idempotency_key, reason="five were sent", is_held=True)
+    (row,) = await _rows(store, outbox)
+    assert (row.state, row.is_held, row.sent_at) == ("parked", True, None)
+    assert await send_all(store) == []
+
+    await store.accept([said("still there?", channel="kf", opens=five)])
+    assert await send_all(store) == ["an answer"]
+    assert await check(store.database) == []
 
 
 async def test_a_deleted_contact_is_unreachable_until_added_again(store: SqlStore) -> None:

@@ -110,6 +110,7 @@ def test_a_failed_send_names_our_row_and_why() -> None:
     assert (refused.detail["reason"], refused.detail["unreachable"]) == ("the customer refuses messages", True)
     assert isinstance(counted, Event)
     assert (counted.detail["reason"], counted.detail["unreachable"]) == ("five messages were sent already", False)
+    assert [refused.detail["is_held"], counted.detail["is_held"]] == [False, True]
     assert isinstance(unknown, Event)
     assert unknown.detail["reason"] == "not delivered (fail_type 99)"
 
