@@ -50,12 +50,13 @@ def _unreachable(conn: Connection, detail: Mapping[str, Any], channel: str, plac
 def _send_failed(conn: Connection, detail: Mapping[str, Any], channel: str, place: Place, now: datetime) -> None:
     """The vendor took the message and says later that it did not arrive. Only this conversation's rows can be meant.
 
+    It may say so before the sender has stored that the message was taken; what the sender stores then changes nothing.
     Another try needs another key: the vendor has seen this one. What fell outside the window waits for the next.
     """
     mine = and_(
         outbox.c.conversation_id == place.conversation_id,
         outbox.c.idempotency_key == str(detail.get("key", "")),
-        outbox.c.state.in_(("sent", "uncertain")),
+        outbox.c.state.in_(("pending", "sending", "sent", "uncertain")),
     )
     failed = conn.execute(select(outbox.c.id).where(mine)).scalar()
     if failed is not None:
@@ -67,6 +68,9 @@ def _send_failed(conn: Connection, detail: Mapping[str, Any], channel: str, plac
             "set_aside_at": now,
             "sent_at": None,
             "merged_into": None,
+            "not_before": None,
+            "lease_owner": None,
+            "lease_until": None,
         }
         carried = outbox.c.merged_into == failed  # its send carried their words too
         conn.execute(update(outbox).where(carried).values(**values))

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import select
 
+from bot.ports import SendOutcome
 from bot.types import Capabilities, Event, ReplyWindow, RequestHandoff, Text
 from crm_sync.handovers import passed_on, waiting_handoffs, with_the_vendor
 from crm_sync.invariants import check
@@ -131,6 +132,17 @@ async def test_a_message_that_did_not_arrive_after_all_is_marked_failed(store: S
     assert (failed.state, failed.reason, sent.state) == ("failed", "refused by the customer", "sent")
     assert failed.idempotency_key != key  # whoever tries again needs one the vendor has not seen
     assert (await _rows(store, identities))[0].unreachable_at is not None
+
+
+async def test_a_failure_told_before_its_send_was_stored_is_not_overwritten(store: SqlStore) -> None:
+    await converse(store, "hi", "one", channel="kf")
+    (outbound,) = await store.outbox.claim("sender", 10)
+
+    await _report(store, "send_failed", key=outbound.idempotency_key, reason="refused by the customer")
+    await store.outbox.finish([SendOutcome(outbound.outbox_id, "sent", vendor_message_id="v1")])
+
+    (row,) = await _rows(store, outbox)
+    assert (row.state, row.reason) == ("failed", "refused by the customer")
 
 
 async def test_a_message_outside_the_window_waits_until_the_customer_writes(store: SqlStore) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import re
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from channels.simulators.faults import Fault
 from channels.simulators.wecom import OPEN_KFID, WecomSimulator
@@ -123,9 +125,9 @@ async def test_a_colleague_who_takes_over_silences_the_bot_until_the_session_end
     before = len(desk.session("wm1").received)
     company.write(OPEN_KFID, "wm1", content="I want to complain")
 
-    record = await desk.record("kf/main/wm1")
-    while "I want to complain" not in [one["text"] for one in record["messages"]]:
-        record = await desk.record("kf/main/wm1")
+    record = await desk.record_once(
+        "kf/main/wm1", lambda found: "I want to complain" in [one["text"] for one in found["messages"]]
+    )
     assert [one["author"] for one in record["messages"] if "Zhang San" in one["text"]] == ["operator"]
     assert len(desk.session("wm1").received) == before
 
@@ -191,9 +193,9 @@ async def test_what_the_customer_refused_is_marked_failed_and_they_unreachable(d
     desk.simulator.company.refuse("wm1")
     await desk.until(lambda: bool(desk.simulator.ledger.entries("send", outcome="refused by the customer")))
 
-    record = await desk.record("kf/main/wm1")
-    while "failed" not in {one["delivery"] for one in record["messages"]}:
-        record = await desk.record("kf/main/wm1")
+    record = await desk.record_once(
+        "kf/main/wm1", lambda found: "failed" in {one["delivery"] for one in found["messages"]}
+    )
     assert record["identities"][0]["unreachable_reason"] == "the customer refuses messages"
 
 
@@ -209,3 +211,15 @@ async def test_a_contact_who_deletes_a_colleague_is_remembered_as_gone(desk: Wec
 
 async def test_the_address_typed_into_the_console_is_verified(desk: WecomDesk) -> None:
     assert await desk.simulator.callbacks.verify()
+
+
+async def test_a_picture_from_a_customer_is_fetched_from_wecom_and_kept(desk: WecomDesk) -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8), "navy").save(buffer, "PNG")
+    company = desk.simulator.company
+    company.media["3img"] = (buffer.getvalue(), "image/png", "lamp.png", company.now())
+    company.write(OPEN_KFID, "wm1", "image", media_id="3img")
+
+    await desk.until(lambda: bool(desk.simulator.ledger.entries("call", method="media/get", outcome="ok")))
+    record = await desk.record_once("kf/main/wm1", lambda found: {one["state"] for one in found["files"]} == {"stored"})
+    assert [one["kind"] for one in record["files"]] == ["image"]

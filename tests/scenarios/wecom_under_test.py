@@ -73,6 +73,13 @@ class WecomDesk:
                 return record
             await asyncio.sleep(0.02)
 
+    async def record_once(self, key: str, is_so: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """The record as soon as `is_so` of it. Raises: TimeoutError."""
+        async with asyncio.timeout(WITHIN_S):
+            while not is_so(record := await self.record(key)):  # noqa: ASYNC110 - the store has no event to wait for
+                await asyncio.sleep(0.02)
+        return record
+
     async def violations(self) -> Sequence[Any]:
         """What the store and the vendor's own ledger do not agree on."""
         return await check(self.app.store.database, self.simulator.ledger.entries())
@@ -90,7 +97,8 @@ async def wecom_desk(
     section = WecomSettings.model_validate({**simulator.settings(), **settings})
     shop = shop_settings(folder)
     channels = shop.channels.model_copy(update={"wecom": {ACCOUNT: section}})
-    app = await App.open(shop.model_copy(update={"channels": channels}), fault=fault)
+    media = shop.media.model_copy(update={"folder": folder / "media"})
+    app = await App.open(shop.model_copy(update={"channels": channels, "media": media}), fault=fault)
     listener = listen("127.0.0.1", 0)
     server = HttpServer(build_http(app), listener)
     await app.serve(ALL_ROLES, server)
