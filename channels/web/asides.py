@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 LINK_LASTS = timedelta(minutes=15)  # as in crm_sync/links.py; an adapter cannot import it
 LINKS_PER_S, LINKS_AT_ONCE = 1 / 60, 5
+PAGES_PER_S, PAGES_AT_ONCE = 1 / 10, 5
 MAIL_PER_S, MAILS_AT_ONCE = 1 / 600, 2
 MAX_EVENTS = 5_000  # of a transcript, the newest
 _EMAIL = re.compile(r"[^@\s<>]{1,64}@[^@\s<>]{1,190}\.[^@\s<>.]{2,63}\Z")
@@ -79,6 +80,7 @@ class Asides:
     async def get_transcript(self, call: Call) -> None:
         """The visitor's own conversation as a page that can be kept and printed."""
         session = self._chat.session(call.bearer, call.account)
+        await self._pace(f"web-transcript:{call.account}:{session.user}", PAGES_PER_S, PAGES_AT_ONCE)
         page = await self._transcript(session, call)
         await call.answer(200, page, TRANSCRIPT_HEADERS)
 

@@ -12,12 +12,14 @@ from urllib.parse import quote
 
 import aiohttp
 import pytest
+from sqlalchemy import select
 
 from channels.web import WebExtras
 from channels.web.uploads import BURST, MAX_AT_ONCE
 from config.settings import WebSettings
 from crm_sync.media.library import SqlMediaLibrary
 from crm_sync.store import SqlStore
+from crm_sync.tables import media
 from tests.media_files import PDF, office, photo, picture, png_bomb
 from tests.media_library import files_in, library_in
 from tests.web_server import WebServer, web_server
@@ -242,6 +244,15 @@ async def test_slow_uploads_of_some_do_not_fill_the_memory(ann: Visitor, site: S
         writer.close()
 
     assert (status, refusal["error"]["code"]) == (503, "busy")
+
+
+async def test_the_stored_file_points_at_its_message(ann: Visitor, store: SqlStore) -> None:
+    _, file = await ann.upload(PDF)
+    await ann.send(file["media_id"])
+    row = await store.database.run(lambda conn: conn.execute(select(media)).one())
+
+    assert (row.key, row.state) == (file["media_id"], "stored")
+    assert row.message_id is not None
 
 
 async def test_the_message_waits_for_a_turn_with_its_file(ann: Visitor, store: SqlStore) -> None:
