@@ -368,14 +368,14 @@ export default (chat) => {
 
   // --- before the chat ---
   let panel = null, cameBack = null;
-  const begin = () => {
+  const begin = (isWanted) => {
     fit();
     const fields = config().form;
-    if (!fields?.length || panel || load(formKey)) return;
+    if (!fields?.length || load(formKey)) return;
+    const hadFocus = isWanted || shadow.activeElement === input; // a card that opens by itself takes no focus
     form.hidden = true;
-    panel = profileForm(fields);
-    scroller.append(panel);
-    if (!phone.matches) panel.querySelector("input").focus({ preventScroll: true });
+    if (!panel) scroller.append(panel = profileForm(fields));
+    if (hadFocus && !phone.matches) panel.querySelector("input").focus();
   };
   const FIELDS = {
     name: { type: "text", autocomplete: "name", maxLength: 100 },
@@ -442,7 +442,7 @@ export default (chat) => {
     }, rule.after_s * 1000);
   };
   const tease = (text) => {
-    const words = button("button.words", text, () => { gone(); open(); }, { dir: "auto" });
+    const words = button("button.words", text, () => { save("welcome", text); gone(); open(); }, { dir: "auto" });
     const bubble = el("div.teaser", { role: "status", ariaLabel: W.welcome }, words,
       button("button.icon", "×", () => gone(), { ariaLabel: W.remove, title: W.remove }));
     const gone = () => {

@@ -107,8 +107,8 @@
     try {
       for (let item; (item = queue()[0]) && !isHeld();) {
         const why = item.file && !item.attachment && await use("upload", item);
-        const { id, text, button, location, attachment } = item;
-        const response = why ? { status: 0 } : await post("messages", { id, text, button, location, attachment });
+        const { id, text, button, location, attachment, welcome } = item;
+        const response = why ? { status: 0 } : await post("messages", { id, text, button, location, attachment, welcome });
         if (response.status >= 500 || [401, 403, 408, 429].includes(response.status)) throw response;
         if (response.status === 422 && await use("again", item)) continue; // a file of a session that is over
         settle(item, response.ok && (await response.json()).seq, why);
@@ -130,8 +130,9 @@
     ...(load("outbox") || []).filter(({ id }) => id !== item.id), ...(isDone ? [] : [item]),
   ]);
   const say = (text, fields) => {
-    const item = { id: newId(), text, at: new Date().toISOString(), who, ...fields };
+    const item = { id: newId(), text, at: new Date().toISOString(), who, welcome: load("welcome") || undefined, ...fields };
     keep(item);
+    if (item.welcome) save("welcome", "");
     showPending(item);
     dropSuggestions();
     scrollDown();
@@ -477,7 +478,7 @@
     else if (!matchMedia("(pointer: coarse)").matches) input.focus({ preventScroll: true });
     launcher.hidden = true;
     save("open", true);
-    use("begin");
+    use("begin", focus);
     grow();
     scrollDown();
     stream();

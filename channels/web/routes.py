@@ -30,11 +30,12 @@ from channels.web.wire import (
     MAX_USER,
     Refused,
     read_after,
+    read_content,
     read_language,
-    read_message,
     read_object,
     read_seq,
     read_text_field,
+    read_welcome,
 )
 from config.settings import WebSettings
 
@@ -135,17 +136,18 @@ class WebChat:
             raise Refused(401, "token_expired", "this session is over; start a new one", _UNAUTHORIZED)
         return session
 
-    async def accept(self, received: Received) -> Accepted:
+    async def accept(self, received: Received, before: Received | None = None) -> Accepted:
         """Committed, and everyone who watches the conversation told. Raises: Refused 422 for a file not theirs."""
         message = received.message
         if message is not None and isinstance(message.content, Media):
             if self.uploads is None:
                 raise Refused(403, "attachments_off", "this chat takes no files")
             received = await self.uploads.named(received, message, message.content)
-        (accepted,) = await self._inbox.accept([received])
+        rows = await self._inbox.accept([received] if before is None else [before, received])
+        accepted = rows[-1]
         if accepted.is_new:
             hint: dict[str, object] = {"conversation_id": accepted.conversation_id}
-            if accepted.visible is not None:
+            if accepted.visible is not None and before is None:  # of two, the store tells
                 hint["events"] = (accepted.visible,)
             self._signals.publish(TOPIC_WEB, hint)
         return accepted
@@ -200,8 +202,10 @@ class WebChat:
 
     async def post_message(self, call: Call) -> None:
         session = self.session(call.bearer, call.account)
-        received = read_message(await call.json_body(), session, self.clock.now())
-        accepted = await self.accept(received)
+        body, now = await call.json_body(), self.clock.now()
+        document = read_object(body)
+        received = read_content(document, body, session, now)
+        accepted = await self.accept(received, read_welcome(document, session, now))
         message = received.message
         await call.answer(202, orjson.dumps({"id": message and message.vendor_message_id, "seq": accepted.seq}))
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 import orjson
 
 from bot.errors import InputError
-from bot.types import Button, Content, Identity, InboundMessage, Location, Media, Received, Text
+from bot.types import Button, Content, Event, Identity, InboundMessage, Location, Media, Received, Text
 from channels.web.tokens import Session
 
 CHANNEL = "web"
@@ -22,6 +23,8 @@ MAX_NAME = 100
 MAX_BUTTON = 256
 MAX_MEDIA_ID = 128
 MAX_EMAIL = 254  # RFC 5321: a path of 256 octets less its brackets
+MAX_WELCOME = 300
+WELCOME_EVENT = "welcome_answered"  # the sentence beside the closed chat that a visitor replied to
 PROFILE_EVENT = "profile"  # what a visitor told in the form before the chat; see bot/events.py
 MAX_SEQ = 2**53 - 1  # the largest integer a browser keeps exact
 
@@ -76,13 +79,8 @@ def dump_event(event: Mapping[str, Any]) -> bytes:
         return json.dumps(event, ensure_ascii=True).encode()
 
 
-def read_message(body: bytes, session: Session, now: datetime) -> Received:
-    """A posted message as the inbox takes it; raises Refused."""
-    return read_content(read_object(body), body, session, now)
-
-
 def read_content(document: Mapping[str, Any], raw: bytes, session: Session, now: datetime) -> Received:
-    """The same for a document that was parsed before (a WebSocket frame); raises Refused.
+    """A posted message as the inbox takes it, from its body and the document in it; raises Refused.
 
     An attachment is a `Media` that only names its file: whose it is, is for the caller to check (`with_file`).
     """
@@ -120,6 +118,16 @@ def read_language(document: Mapping[str, Any]) -> str:
     """The language tag a page gives, or "" for none or nonsense: a hint is not worth refusing a visitor for."""
     value = document.get("language")
     return value if isinstance(value, str) and len(value) <= 35 and _LANGUAGE_TAG.match(value) else ""
+
+
+def read_welcome(document: Mapping[str, Any], session: Session, now: datetime) -> Received | None:
+    """The welcome sentence a message answers, to be recorded before it; None for most messages. Raises Refused."""
+    text = read_text_field(document, "welcome", MAX_WELCOME, required=False)
+    if not text:
+        return None
+    event = Event(WELCOME_EVENT, {"text": text})
+    told = received(dump_event({"welcome": text}), session, f"{document['id']}:welcome", event, now)
+    return replace(told, message=told.message and replace(told.message, wants_turn=False))
 
 
 def read_id(document: Mapping[str, Any]) -> str:

@@ -549,8 +549,13 @@ async def test_who_stays_on_a_page_is_greeted_once_and_nothing_is_sent(
         assert desk.said() == []
         assert await page.evaluate("localStorage.getItem('frontdesk:default:session')") is None
 
+        await _write(page, "yes, size 38")
+        await _see(page, "echo: yes, size 38")
+        events = await desk.store.events_after(1, 0, 10)
+        assert [(event.get("kind"), event["text"]) for event in events[:2]] == [("event", ""), (None, "yes, size 38")]
+
         await page.reload()
-        await page.wait_for_load_state("networkidle")
+        await page.evaluate("new Promise((done) => setTimeout(done, 200))")  # four times the rule's delay
         assert await teaser.count() == 0
 
 
@@ -654,6 +659,63 @@ async def test_of_several_hidden_tabs_one_makes_a_sound(desk: Desk, new_page: Ne
     assert sum(sounds) == 1
 
 
+# --- by keyboard ----------------------------------------------------------------------------------------------------
+
+FOCUSED = """() => { const at = document.querySelector("#frontdesk-chat").shadowRoot.activeElement;
+  return at && (at.ariaLabel || at.textContent || at.name || at.type); }"""
+
+
+async def _press_until(page: Page, name: str, key: str = "Tab", most: int = 40) -> None:
+    """Presses `key` until what is called `name` has the focus."""
+    for _ in range(most):
+        if name in (await page.evaluate(FOCUSED) or ""):
+            return
+        await page.keyboard.press(key)
+    raise AssertionError(f"{name!r} is not reached with {key}; last was {await page.evaluate(FOCUSED)!r}")
+
+
+async def test_a_whole_visit_needs_no_mouse(asking_desk: Desk, new_page: NewPage) -> None:
+    page = await new_page()
+    await _arrive(page, asking_desk)
+    await page.evaluate("Frontdesk.close()")
+    await _press_until(page, "Open the chat")
+    await page.keyboard.press("Enter")
+    await _chat(page).locator(".profile").wait_for()
+    await page.keyboard.type("Ann")  # the form's first field has the focus
+    for key in ("Tab", "Tab", "Tab", "Space"):  # past what is optional, to the box
+        await page.keyboard.press(key)
+    await _press_until(page, "Start")
+    await page.keyboard.press("Enter")
+    await _chat(page).locator("textarea").wait_for()
+    await page.keyboard.type("cards")
+    await page.keyboard.press("Enter")
+    await _chat(page).locator(".one").first.wait_for()
+    await _press_until(page, "Choose it", "Shift+Tab")
+    await page.keyboard.press("Enter")
+    await _see(page, "pressed /kettle4")
+    await page.keyboard.type("rate")
+    await page.keyboard.press("Enter")
+    await _chat(page).locator(".stars").wait_for()
+    await _press_until(page, "star", "Shift+Tab")
+    for key in ("Space", "ArrowRight", "Enter"):
+        await page.keyboard.press(key)
+    await _see(page, "echo: ")
+    await _press_until(page, "Add a file", "Shift+Tab")
+    async with page.expect_file_chooser() as chooser:
+        await page.keyboard.press("Enter")
+    await (await chooser.value).set_files([_file("a.pdf", PDF, "application/pdf")])
+    await _see(page, "got document a.pdf")
+    await _press_until(page, "More", "Shift+Tab")
+    for key in ("Enter", "End", "Enter"):
+        await page.keyboard.press(key)
+    await _chat(page).get_by_role("link", name="Open Telegram").wait_for()
+    assert await page.evaluate(FOCUSED) == "Open Telegram"
+    await page.keyboard.press("Escape")
+
+    assert await _chat(page).locator("dialog").is_visible() is False
+    assert [type(content) for content in asking_desk.said()] == [Event, Text, Button, Text, Text, Media]
+
+
 # --- everybody ------------------------------------------------------------------------------------------------------
 
 
@@ -690,7 +752,7 @@ async def test_axe_finds_nothing_serious_in_any_state(
     ):
         await _write(page, said)
         await _chat(page).locator(".list .bot").nth(number - 1).wait_for()
-        await page.wait_for_load_state("networkidle")
+        await page.evaluate("import('/widget-more.js').then(() => new Promise(requestAnimationFrame))")
         found[said] = await _findings(page)
     await _choose(page, _file("a.pdf", PDF, "application/pdf"))
     await _see(page, "got document")

@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from bot.types import Event, Need
+from bot.types import Event, Identity, Need, Text
 from channels.web import WebExtras
 from config.settings import WebSettings, WelcomeRule
 from crm_sync.store import SqlStore
@@ -62,12 +62,15 @@ async def plain_server(store: SqlStore) -> AsyncIterator[WebServer]:
 
 
 class Visitor:
+    user = ""
+
     def __init__(self, http: aiohttp.ClientSession, account: str) -> None:
         self.http, self.account, self.headers = http, account, dict[str, str]()
 
     async def arrive(self, **body: Any) -> Visitor:
         _, session = await self.call("POST", "sessions", **body)
         self.headers = {"Authorization": f"Bearer {session['token']}"}
+        self.user = session["user"]
         return self
 
     async def call(self, method: str, path: str, **body: Any) -> tuple[int, Any]:
@@ -80,6 +83,10 @@ class Visitor:
 
     async def post(self, path: str, **body: Any) -> tuple[int, Any]:
         return await self.call("POST", path, **body)
+
+
+def _identity(visitor: Visitor) -> Identity:
+    return Identity("web", visitor.account, visitor.user)
 
 
 @pytest.fixture
@@ -153,6 +160,29 @@ async def test_what_is_not_asked_for_is_not_taken(http: aiohttp.ClientSession) -
     visitor = await Visitor(http, "default").arrive()
 
     assert (await visitor.post("profile", id="f1", name="Ann"))[1]["error"]["code"] == "no_form"
+
+
+# --- the welcome sentence -------------------------------------------------------------------------------------------
+
+
+async def test_the_sentence_a_visitor_answers_is_recorded_before_the_answer(ann: Visitor, store: SqlStore) -> None:
+    for _ in range(2):
+        answer = await ann.post("messages", id="m1", text="yes", welcome="Need help with sizes?")
+        assert answer == (202, {"id": "m1", "seq": 2})
+    await ann.post("messages", id="m2", text="size 38")
+    events = await store.events_after(await store.web_conversation(_identity(ann)), 0, 10)
+    assert [(event.get("kind", "text"), event["text"]) for event in events] == [
+        ("event", ""),
+        ("text", "yes"),
+        ("text", "size 38"),
+    ]
+    (claimed,) = await store.claim("worker", 5)
+    assert [message.message.content for message in claimed.messages] == [Text("yes"), Text("size 38")]
+
+
+@pytest.mark.parametrize("welcome", ["x" * 301, 5, ["x"], "a\x00b"])
+async def test_a_welcome_that_is_no_sentence_is_refused(ann: Visitor, welcome: Any) -> None:
+    assert (await ann.post("messages", id="m1", text="yes", welcome=welcome))[0] == 422
 
 
 # --- going on elsewhere ---------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.errors import PayloadInvalid
-from bot.types import Button, Card, Location, Media, RenderedReply, ReplyButton, Text
+from bot.types import Button, Card, Location, Media, Received, RenderedReply, ReplyButton, Text
 from channels.web.adapter import WebAdapter
 from channels.web.tokens import Session
 from channels.web.wire import (
@@ -20,8 +20,8 @@ from channels.web.wire import (
     Refused,
     dump_event,
     read_after,
+    read_content,
     read_language,
-    read_message,
     read_object,
     read_seq,
 )
@@ -30,8 +30,12 @@ NOW = datetime(2026, 11, 22, 8, tzinfo=UTC)
 SESSION = Session("default", "v-abc", 0, "王芳", "zh-CN")
 
 
+def _read_body(body: bytes) -> Received:
+    return read_content(read_object(body), body, SESSION, NOW)
+
+
 def _read(document: Any) -> Any:
-    return read_message(json.dumps(document).encode(), SESSION, NOW).message
+    return _read_body(json.dumps(document).encode()).message
 
 
 @pytest.mark.parametrize(
@@ -55,7 +59,7 @@ def test_a_text_is_taken_as_it_is(text: str) -> None:
 
 def test_half_an_emoji_is_kept_as_it_came_and_can_be_shown_again() -> None:
     body = rb'{"id":"1","text":"\ud83d half"}'
-    content = read_message(body, SESSION, NOW).message.content  # type: ignore[union-attr]
+    content = _read_body(body).message.content  # type: ignore[union-attr]
 
     assert content == Text("\ud83d half")
     assert json.loads(dump_event({"text": content.text}))["text"] == "\ud83d half"
@@ -152,12 +156,12 @@ def test_what_is_no_json_is_refused_as_such(body: bytes) -> None:
 @given(st.binary(max_size=200))
 def test_no_bytes_crash_the_reader(body: bytes) -> None:
     with contextlib.suppress(Refused):  # the one way to say no
-        read_message(body, SESSION, NOW)
+        _read_body(body)
 
 
 @given(st.text(max_size=200), st.text(min_size=1, max_size=10).filter(str.isprintable))
 def test_a_stored_payload_reads_back_to_the_same_message(text: str, client_id: str) -> None:
-    received = read_message(json.dumps({"id": client_id, "text": text}).encode(), SESSION, NOW)
+    received = _read_body(json.dumps({"id": client_id, "text": text}).encode())
 
     (again,) = WebAdapter("default").decode(received.raw)
 
@@ -167,12 +171,12 @@ def test_a_stored_payload_reads_back_to_the_same_message(text: str, client_id: s
 def test_a_stored_payload_holds_the_body_byte_for_byte() -> None:
     body = b' {"text" : "\\u4f60\\ud83d", "id":"1", "extra": [1.50]} '
 
-    assert body in read_message(body, SESSION, NOW).raw
+    assert body in _read_body(body).raw
 
 
 def test_a_body_cannot_close_the_stored_envelope_and_name_another_sender() -> None:
     with pytest.raises(Refused):
-        read_message(b'{"id":"1","text":"hi"},"sender":{"user":"u-boss"}', SESSION, NOW)
+        _read_body(b'{"id":"1","text":"hi"},"sender":{"user":"u-boss"}')
 
 
 @pytest.mark.parametrize(
@@ -237,4 +241,4 @@ def test_a_short_reply_stays_one_part() -> None:
 def test_a_place_too_far_for_a_float_is_refused_even_beside_half_an_emoji() -> None:
     body = b'{"id":"1","x":"\\ud83d","location":{"latitude":1' + b"0" * 400 + b',"longitude":NaN}}'
     with pytest.raises(Refused):
-        read_message(body, SESSION, NOW)
+        _read_body(body)
