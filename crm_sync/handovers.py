@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, exists, select, update
+from sqlalchemy import Connection, and_, exists, func, select, update
 
 from bot.types import ConversationId, Owner
 from crm_sync.columns import is_state
@@ -55,8 +55,12 @@ def passed_on(conn: Connection, handoff_id: int, now: datetime) -> None:
 
 
 def with_the_vendor(conn: Connection, channel: str, account: str, places: Sequence[tuple[str, str]]) -> set[Any]:
-    """Those of these (chat, topic) that the store believes to be with the vendor's people or in its queue."""
+    """Those of these (chat, topic) that the store believes to be with the vendor's people or in its queue.
+
+    Their newest handoff decides: one that still waits here is our own.
+    """
     wanted = set(places)
+    newest = select(func.max(handoffs.c.id)).where(handoffs.c.conversation_id == conversations.c.id).scalar_subquery()
     rows = conn.execute(
         select(conversations.c.chat_id, conversations.c.topic).where(
             conversations.c.channel == channel,
@@ -64,7 +68,7 @@ def with_the_vendor(conn: Connection, channel: str, account: str, places: Sequen
             conversations.c.owner != Owner.BOT.value,
             conversations.c.chat_id.in_({chat for chat, _ in wanted}),
             exists().where(
-                handoffs.c.conversation_id == conversations.c.id,
+                handoffs.c.id == newest,
                 handoffs.c.passed_on_at.is_not(None),
             ),
         )

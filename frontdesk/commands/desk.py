@@ -123,7 +123,7 @@ def doctor(
 
 
 def simulate(
-    vendor: Annotated[str, typer.Argument(help="Which vendor: telegram, wecom, line.")],
+    vendor: Annotated[str, typer.Argument(help="Which vendor: telegram, wechat, wecom, line.")],
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 8081,
     ledger: Annotated[Path | None, typer.Option(help="Append every call to this file, one JSON line each.")] = None,
 ) -> None:

@@ -137,6 +137,22 @@ async def test_a_session_that_ran_out_with_people_is_the_bots_when_the_customer_
     assert await desk.owner() == "bot"
 
 
+async def test_a_second_handoff_that_still_waits_here_is_not_taken_for_the_first(desk: Desk) -> None:
+    await desk.ask_for_a_person()
+    await desk.handover.run_once()
+    desk.world.company.take(OPEN_KFID, "wm1", "zhangsan")
+    desk.world.company.finish(OPEN_KFID, "wm1")
+    await desk.puller.pull(OPEN_KFID)
+    assert await desk.owner() == "bot"
+    await desk.ask_for_a_person()
+
+    desk.world.company.write(OPEN_KFID, "wm1", content="hello?")  # before it could be passed on
+    await desk.puller.pull(OPEN_KFID)
+
+    assert await desk.owner() == "queue"
+    assert await desk.handover.run_once() == 1
+
+
 async def test_the_vendors_events_move_the_owner_there_and_back(desk: Desk) -> None:
     company = desk.world.company
     company.write(OPEN_KFID, "wm1", content="hi")
