@@ -48,14 +48,15 @@ async def sessions(job: Job) -> Job:
 
 
 async def ingest(job: Job) -> Job:
-    """`connections` requests in flight until `seconds` have passed; latencies in milliseconds of the accepted ones."""
+    """`connections` requests in flight until `seconds` have passed or `count` requests (if given) were answered;
+    latencies in milliseconds of the accepted ones."""
     kinds = {
         "web": web_requests,
         "telegram": telegram_requests,
         "wechat": wechat_requests,
         "wechat-aes": wechat_requests,
     }
-    requests = kinds[job["channel"]](job)
+    requests = itertools.islice(kinds[job["channel"]](job), job.get("count"))
     exchanges = [await connect(job["port"]) for _ in range(job["connections"])]
     latencies: list[float] = []
     statuses: Counter[int] = Counter()
@@ -63,21 +64,23 @@ async def ingest(job: Job) -> Job:
     done = asyncio.Event()
     until = 0.0
 
-    def send(number: int, exchange: Exchange) -> None:
+    def send(number: int, exchange: Exchange) -> bool:
+        """False when no request is left."""
         sent_at = perf_counter()
 
         def answered(status: int, body: bytes) -> None:
             now = perf_counter()
             latencies.append((now - sent_at) * 1000)
             statuses[status] += 1
-            if now < until and status:
-                send(number, exchange)
-                return
-            idle.add(number)
+            if not (now < until and status and send(number, exchange)):
+                idle.add(number)
             if len(idle) == len(exchanges):
                 done.set()
 
-        exchange.send(next(requests), answered)
+        request = next(requests, None)
+        if request is not None:
+            exchange.send(request, answered)
+        return request is not None
 
     signal_ready(job)
     until = perf_counter() + job["seconds"]
