@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, exists, func, select, update
+from sqlalchemy import Connection, and_, exists, select, update
 
 from bot.types import ConversationId, Owner
 from crm_sync.columns import is_state
@@ -60,7 +60,7 @@ def with_the_vendor(conn: Connection, channel: str, account: str, places: Sequen
     Their newest handoff decides: one that still waits here is our own.
     """
     wanted = set(places)
-    newest = select(func.max(handoffs.c.id)).where(handoffs.c.conversation_id == conversations.c.id).scalar_subquery()
+    later = handoffs.alias("later")
     rows = conn.execute(
         select(conversations.c.chat_id, conversations.c.topic).where(
             conversations.c.channel == channel,
@@ -68,8 +68,9 @@ def with_the_vendor(conn: Connection, channel: str, account: str, places: Sequen
             conversations.c.owner != Owner.BOT.value,
             conversations.c.chat_id.in_({chat for chat, _ in wanted}),
             exists().where(
-                handoffs.c.id == newest,
+                handoffs.c.conversation_id == conversations.c.id,
                 handoffs.c.passed_on_at.is_not(None),
+                ~exists().where(later.c.conversation_id == conversations.c.id, later.c.id > handoffs.c.id),
             ),
         )
     )
