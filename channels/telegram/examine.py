@@ -18,7 +18,8 @@ from config.settings import TelegramSettings
 RECENT: Final = timedelta(hours=1)  # a delivery that failed longer ago says nothing about now
 MANY_PENDING: Final = 1000
 MAX_SKEW_S: Final = 60.0  # signed links and retries are judged by our clock; the Date header tells whole seconds
-SET_AGAIN: Final = "frontdesk doctor --repair sets it again"
+SET_AGAIN: Final = "frontdesk doctor --repair sets it"
+SET_DOWN: Final = "frontdesk doctor --repair takes it down, as does frontdesk run"
 
 
 def webhook_url(public_url: str, account: str) -> str:
@@ -113,9 +114,6 @@ class Examiner:
         if was_mended or failed_at is None or datetime.now(UTC) - failed_at >= RECENT:
             return None  # what failed before it was set again says nothing
         return _undelivered(webhook.last_error_message or "no reason given", failed_at)
-
-
-SET_DOWN: Final = "frontdesk doctor --repair takes it down, as does frontdesk run"
 
 
 @dataclass(frozen=True, slots=True)
