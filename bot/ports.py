@@ -248,6 +248,10 @@ class ChannelHealth(Protocol):
         """The vendor took a message."""
         ...
 
+    def carried(self, channel: str, account: str) -> None:
+        """A reply left inside the vendor's own request, which proves nothing about our credentials there."""
+        ...
+
     def answered(self, channel: str, account: str) -> None:
         """The vendor answered, if only to refuse one recipient or message: the account itself works."""
         ...

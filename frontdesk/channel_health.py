@@ -64,6 +64,10 @@ class ChannelWatch:
         self._of(channel, account).outbound_at = self._clock.now()
         self.answered(channel, account)
 
+    def carried(self, channel: str, account: str) -> None:
+        seen = self._of(channel, account)
+        seen.outbound_at, seen.is_told = self._clock.now(), False
+
     def answered(self, channel: str, account: str) -> None:
         seen = self._of(channel, account)
         if seen.is_reported:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from channels.simulators.ledger import Ledger
-from channels.simulators.telegram_world import Pulse
+from channels.simulators.telegram_world import PICTURE, Pulse
 
 Fields = dict[str, Any]
 
@@ -128,7 +128,7 @@ class OfficialAccount:
         return message_id
 
     def picture(self, openid: str) -> int:
-        media_id = self.keep(b"\x89PNG\r\n\x1a\n stand-in", "image/png", "picture.png")
+        media_id = self.keep(PICTURE, "image/png", "picture.png")
         return self.message(openid, "image", PicUrl=f"http://mmbiz.qpic.cn/{media_id}", MediaId=media_id)
 
     def voice(self, openid: str, recognised: str = "") -> int:

@@ -14,7 +14,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from bot.errors import PayloadInvalid, SignatureInvalid, StoreUnavailable
-from bot.ports import ComposedReply, Inbox, Outbox, SendOutcome
+from bot.ports import ChannelHealth, ComposedReply, Inbox, Outbox, SendOutcome
 from bot.types import Accepted, Received
 from channels.webhook import RETRY_AFTER_S, read_body
 from channels.wechat.adapter import WechatAdapter
@@ -29,12 +29,30 @@ PLAIN_HEADERS = {"X-Content-Type-Options": "nosniff"}
 
 
 def wechat_routes(
-    adapters: Mapping[str, WechatAdapter], inbox: Inbox, outbox: Outbox, waiting: Waiting, max_body_bytes: int
+    adapters: Mapping[str, WechatAdapter],
+    inbox: Inbox,
+    outbox: Outbox,
+    waiting: Waiting,
+    max_body_bytes: int,
+    *,
+    health: ChannelHealth | None = None,
 ) -> list[Route]:
     """The callback of these accounts. 200: stored (or parked: signed bytes we cannot read must not come back), with the
     reply if there was one in time. 503: not stored, WeChat delivers twice more. 401, 404, 405, 413 and 415 are for
-    those who are not WeChat.
+    those who are not WeChat. `health` is told of replies that left.
     """
+
+    async def flushed(adapter: WechatAdapter, reply: ComposedReply) -> None:
+        """The reply left with the response."""
+        if health is not None:
+            health.carried(adapter.channel, adapter.account)
+        try:
+            await outbox.finish([SendOutcome(row, "sent") for row in reply.carries])
+        except StoreUnavailable:
+            # The rows stay `sending`; when their lease is over they follow the outbox's policy for lost answers.
+            log.error("passive_reply_not_recorded", channel=adapter.channel, account=adapter.account)
+            return
+        log.info("message_sent", channel=adapter.channel, account=adapter.account, outbox_ids=list(reply.carries))
 
     async def echo(request: Request) -> Response:
         adapter = adapters.get(request.path_params["account"])
@@ -84,7 +102,10 @@ def wechat_routes(
         reply = await waiting.reply(
             asked.inbox_id, adapter.composer(), adapter.passive_s, is_new=asked.is_new, is_gone=request.is_disconnected
         )
-        return _carried(adapter, outbox, reply, xml)
+        if not reply.body:
+            return _acknowledged()
+        after = BackgroundTask(flushed, adapter, reply) if reply.carries else None
+        return Response(adapter.passive_body(reply.body, xml), media_type="text/xml", background=after)
 
     path = "/channels/wechat/{account}"
     # In this order: the first is looked at first, and nearly all that comes is a message.
@@ -102,25 +123,6 @@ def _asks_for_reply(received: Sequence[Received], accepted: Sequence[Accepted]) 
         if item.message is not None and item.message.wants_turn:
             return row
     return None
-
-
-def _carried(adapter: WechatAdapter, outbox: Outbox, reply: ComposedReply, xml: bytes) -> Response:
-    if not reply.body:
-        return _acknowledged()
-    body = adapter.passive_body(reply.body, xml)
-    after = BackgroundTask(_flushed, adapter, outbox, reply) if reply.carries else None
-    return Response(body, media_type="text/xml", background=after)
-
-
-async def _flushed(adapter: WechatAdapter, outbox: Outbox, reply: ComposedReply) -> None:
-    """The reply left with the response."""
-    try:
-        await outbox.finish([SendOutcome(row, "sent") for row in reply.carries])
-    except StoreUnavailable:
-        # The rows stay `sending`; when their lease is over they follow the outbox's policy for lost answers.
-        log.error("passive_reply_not_recorded", channel=adapter.channel, account=adapter.account)
-        return
-    log.info("message_sent", channel=adapter.channel, account=adapter.account, outbox_ids=list(reply.carries))
 
 
 def _acknowledged() -> Response:

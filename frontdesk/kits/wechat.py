@@ -33,7 +33,12 @@ class WechatKit:
 
     def routes(self, app: App) -> Sequence[BaseRoute]:
         return wechat_routes(
-            self.adapters, app.inbox, app.store.outbox, self._those_who_wait(app), app.settings.max_body_bytes
+            self.adapters,
+            app.inbox,
+            app.store.outbox,
+            self._those_who_wait(app),
+            app.settings.max_body_bytes,
+            health=app.watch,
         )
 
     def work(self, app: App) -> Mapping[str, Work]:

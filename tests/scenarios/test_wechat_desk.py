@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from channels.simulators.faults import Fault
 from channels.simulators.wechat import WechatSimulator
 from config.settings import Settings
+from crm_sync.channel_health import states
 from crm_sync.schema import upgrade
 from frontdesk.app import Role
 from tests import services
@@ -205,3 +206,24 @@ async def test_a_menu_item_of_ours_starts_what_it_says(desk: WechatDesk, simulat
     simulator.account.tap("o1", "flow:complaint")
     await desk.until(lambda: bool(desk.received("o1")))
     assert desk.received("o1")[0].how == "passive"
+
+
+async def test_a_picture_is_fetched_and_kept(desk: WechatDesk, simulator: WechatSimulator) -> None:
+    simulator.account.picture("o1")
+    await desk.until(lambda: bool(desk.received("o1")))
+    await desk.until(lambda: bool(simulator.ledger.entries("call", method="media/get")))
+    record = await desk.record("o1")
+    while record["files"][0]["state"] not in {"stored", "refused"}:
+        record = await desk.record("o1")
+    assert (record["files"][0]["state"], record["files"][0]["mime"]) == ("stored", "image/png")
+
+
+async def test_a_reply_in_the_request_counts_as_sent_and_hides_no_failure(desk: WechatDesk) -> None:
+    desk.app.watch.failed("wechat", "main", "wrong secret")
+    await desk.ask("o1", "hello", "Linden Home")
+    await desk.record("o1")
+    await desk.app.watch.tell()
+
+    (state,) = [state for state in await states(desk.app.store.database) if state.channel == "wechat"]
+    assert state.last_outbound_at is not None
+    assert state.failing_since is not None
