@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from bot.ports import RateTokens
 
-MARGIN_S = 1 / 15  # how far the network and a busy machine may move a message against the one a second before it
+MARGIN_S = 0.1  # how far the network and a busy machine may move a message against the one a second before it
 MAX_IDLE_KEYS = 10_000  # keys remembered before the idle ones are forgotten; a chat's key is idle after a second
 
 

@@ -416,4 +416,4 @@ async def test_a_broadcast_has_a_rate_of_its_own_where_the_vendor_sells_one() ->
         assert await bench.sender.run_once()
 
     # Ten at a thousand a second, and beside them three replies at one a second.
-    assert 2.0 <= bench.clock.elapsed_s < 2.1
+    assert 2.0 <= bench.clock.elapsed_s < 2.5

@@ -115,7 +115,7 @@ def test_no_second_sees_more_than_the_limit_although_messages_arrive_early_and_l
     ordered = sorted(moments)
     most = max(sum(at <= other < at + 1 for other in ordered) for at in ordered)
     assert most <= limit
-    assert len(moments) >= 5 * limit * 0.85
+    assert len(moments) >= 5 * limit * 0.8
 
 
 def test_about_ten_groups_a_second() -> None:
