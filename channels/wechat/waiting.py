@@ -54,16 +54,20 @@ class Waiting:
         """
         deadline = self._monotonic() + within_s
         try:
-            if not is_new and (stored := await self._replies.take(inbox_id, compose)) is not None:
-                return stored
-            await self._until_ended(inbox_id, within_s)
+            if is_new:
+                await self._until_ended(inbox_id, within_s)
+            has_waited = is_new
             while self._monotonic() < deadline and not self._is_closed:
                 if is_gone is not None and await is_gone():
                     return NOTHING_YET
                 taken = await self._replies.take(inbox_id, compose)
                 if taken is not None:
                     return taken
-                await self._sleep(BUSY_S)
+                if has_waited:
+                    await self._sleep(BUSY_S)
+                else:
+                    await self._until_ended(inbox_id, deadline - self._monotonic())
+                    has_waited = True
         except ServiceError as exc:
             log.warning("passive_reply_not_taken", inbox_id=inbox_id, error=type(exc).__name__)
         return NOTHING_YET

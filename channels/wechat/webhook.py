@@ -5,6 +5,7 @@ It never thinks: it waits for what is decided elsewhere. Slower replies leave as
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 
 import structlog
@@ -104,12 +105,23 @@ def wechat_routes(
         )
         if not reply.body:
             return _acknowledged()
+        if reply.carries and await _is_gone(request):
+            # Nobody reads what we write. The rows stay `sending`: the next delivery brings them or, if there is none,
+            # they follow the outbox's policy for lost answers.
+            log.warning("passive_reply_too_late", channel=adapter.channel, account=adapter.account)
+            return _acknowledged()
         after = BackgroundTask(flushed, adapter, reply) if reply.carries else None
         return Response(adapter.passive_body(reply.body, xml), media_type="text/xml", background=after)
 
     path = "/channels/wechat/{account}"
     # In this order: the first is looked at first, and nearly all that comes is a message.
     return [Route(path, receive, methods=["POST"]), Route(path, echo, methods=["GET"])]
+
+
+async def _is_gone(request: Request) -> bool:
+    """WeChat gave this delivery up: it hangs up after 5 s, which a busy loop may not have noticed yet."""
+    await asyncio.sleep(0)
+    return await request.is_disconnected()
 
 
 def _refused(adapter: WechatAdapter, error: SignatureInvalid) -> Response:

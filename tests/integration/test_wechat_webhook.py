@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import time
+import urllib.parse
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,16 @@ import httpx
 import pytest
 from sqlalchemy import select
 from starlette.applications import Starlette
+from starlette.routing import BaseRoute
 from wechatpy.crypto import WeChatCrypto
 
 from bot.errors import StoreUnavailable
-from bot.types import Accepted, Received
+from bot.ports import ComposedReply, PassiveReplies
+from bot.types import Accepted, InboxId, Received
 from channels.tencent.crypto import Envelope, signature
 from channels.tencent.xml import read_xml, write_xml
 from channels.wechat import WechatAdapter, wechat_routes
+from channels.wechat.replies import Compose
 from channels.wechat.waiting import Waiting
 from config.settings import WechatSettings
 from crm_sync.store import SqlStore
@@ -95,6 +99,43 @@ class Desk:
         await self.client.aclose()
         for adapter in self.adapters.values():
             await adapter.close()
+
+
+class Caller:
+    """WeChat's side of one connection, which may hang up before the answer."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body: bytes | None = body
+        self.has_hung_up = asyncio.Event()
+
+    async def call(self, routes: Sequence[BaseRoute]) -> None:
+        query = urllib.parse.urlencode(signed()).encode()
+        path, headers = "/channels/wechat/plain", [(b"content-type", b"text/xml")]
+        scope = {"type": "http", "method": "POST", "path": path, "query_string": query, "headers": headers}
+        await Starlette(routes=routes)({**scope, "app": None}, self._receive, self._send)
+
+    async def _receive(self) -> dict[str, Any]:
+        body, self._body = self._body, None
+        if body is not None:
+            return {"type": "http.request", "body": body, "more_body": False}
+        await self.has_hung_up.wait()
+        return {"type": "http.disconnect"}
+
+    async def _send(self, message: Any) -> None:
+        """Nobody reads it, which the server does not say."""
+
+
+class HangsUp:
+    """Passive replies, at the taking of which the caller hangs up."""
+
+    def __init__(self, replies: PassiveReplies, caller: Caller) -> None:
+        self._replies, self._caller = replies, caller
+        self.ended = replies.ended
+
+    async def take(self, inbox_id: InboxId, compose: Compose) -> ComposedReply | None:
+        taken = await self._replies.take(inbox_id, compose)
+        self._caller.has_hung_up.set()
+        return taken
 
 
 @pytest.fixture
@@ -206,6 +247,20 @@ async def test_a_later_redelivery_gets_the_stored_words(desk: Desk) -> None:
 
     assert read_xml((await desk.post(text())).content)["Content"] == "once"
     assert await send_all(desk.store) == []
+
+
+async def test_a_reply_taken_for_a_caller_who_hung_up_did_not_leave_and_the_next_delivery_brings_it(desk: Desk) -> None:
+    caller = Caller(text())
+    waiting = Waiting(HangsUp(desk.store.passive, caller), desk.signals)
+    watch = asyncio.create_task(waiting.run())
+    post = asyncio.create_task(caller.call(wechat_routes(desk.adapters, desk, desk.store.outbox, waiting, LIMIT)))
+    await desk.answered("once")
+    await post
+    watch.cancel()
+
+    assert await desk.states() == ["sending"]
+    assert read_xml((await desk.post(text())).content)["Content"] == "once"
+    assert await desk.states() == ["sent"]
 
 
 async def test_replies_beyond_2048_bytes_are_left_to_the_sender(desk: Desk) -> None:
