@@ -298,11 +298,15 @@ export default (chat) => {
       say(undefined, { id, file: { id, kind: kindOf(file.type), file_name: file.name, size: file.size } });
     }
   };
-  const choose = () => {
-    const field = el("input", { type: "file", multiple: true });
-    field.onchange = () => { sendFiles([...field.files]); input.focus(); };
-    field.click();
+  // In the page and kept: one that nothing holds may be gone before the visitor has chosen.
+  const picker = el("input", { type: "file", multiple: true, hidden: true, tabIndex: -1 });
+  picker.onchange = () => {
+    sendFiles([...picker.files]);
+    picker.value = ""; // the same file may be chosen again
+    input.focus();
   };
+  card.append(picker);
+  const choose = () => picker.click();
   const send = (token, item, blob, onpart) => new Promise((done, failed) => {
     const request = new XMLHttpRequest(); // fetch cannot tell how far an upload is
     request.open("POST", `${base}uploads`);
