@@ -18,7 +18,7 @@ from tests import services
 
 # The same examples on every run, and no time limit: how fast a shared machine is says nothing about the code.
 # `HYPOTHESIS_PROFILE=explore` searches anew.
-settings.register_profile("suite", deadline=None, derandomize=True)
+settings.register_profile("suite", deadline=None, derandomize=True, max_examples=50)
 settings.register_profile("explore", deadline=None, max_examples=1000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 

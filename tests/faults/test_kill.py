@@ -31,12 +31,12 @@ async def test_killed_at_a_point_everything_acknowledged_is_answered_once_and_in
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("desk_url", STORES, indirect=True)
 @pytest.mark.parametrize("points", [WAY_IN, WAY_OUT], ids=["way in", "way out"])
-async def test_killed_at_one_point_after_the_other(desk_url: str, tmp_path: Path, points: list[str]) -> None:
-    await killed_and_restarted(desk_url, tmp_path, points, messages=1)
+async def test_killed_at_one_point_after_the_other(sqlite_desk_url: str, tmp_path: Path, points: list[str]) -> None:
+    await killed_and_restarted(sqlite_desk_url, tmp_path, points, messages=1)
 
 
+@pytest.mark.slow
 async def test_killed_again_right_after_each_restart(sqlite_desk_url: str, tmp_path: Path) -> None:
     points = ["turn.before_commit:2", "claim.after_commit", "outbox.claimed"]
     await killed_and_restarted(sqlite_desk_url, tmp_path, points)

@@ -22,7 +22,10 @@ POINTS = {
 }
 
 
-@pytest.mark.parametrize("point", list(POINTS))
+@pytest.mark.parametrize(
+    "point",
+    ["passive.taken", *(pytest.param(point, marks=pytest.mark.slow) for point in POINTS if point != "passive.taken")],
+)
 async def test_a_reply_in_wechats_own_request_survives_a_death(
     sqlite_desk_url: str, tmp_path: Path, point: str
 ) -> None:

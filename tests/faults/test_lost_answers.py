@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from channels.simulators.faults import Fault
 from tests.faults.harness import stage
 from tests.faults.judge import query
 
 
+@pytest.mark.slow
 async def test_a_reply_whose_answer_is_lost_twice_is_seen_twice_and_left_uncertain(
     sqlite_desk_url: str, tmp_path: Path
 ) -> None:

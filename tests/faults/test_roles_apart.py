@@ -43,6 +43,7 @@ async def company(url: str, folder: Path, redis: OwnRedis) -> AsyncIterator[tupl
                     await process.kill()
 
 
+@pytest.mark.slow
 async def test_a_worker_dies_and_redis_goes_away_and_nothing_is_lost(
     postgres_desk_url: str, tmp_path: Path, redis_binary: str
 ) -> None:
@@ -84,6 +85,7 @@ async def test_a_worker_dies_and_redis_goes_away_and_nothing_is_lost(
         )
 
 
+@pytest.mark.slow
 async def test_a_sender_that_dies_between_call_and_answer_leaves_it_to_the_next_one(
     postgres_desk_url: str, tmp_path: Path, redis_binary: str
 ) -> None:

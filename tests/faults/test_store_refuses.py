@@ -6,6 +6,8 @@ import asyncio
 import sqlite3
 from pathlib import Path
 
+import pytest
+
 from tests.faults.broken import QUOTA
 from tests.faults.harness import stage
 from tests.faults.judge import query
@@ -14,6 +16,7 @@ from tests.faults.process import BROKEN
 WITHIN_S = 30.0
 
 
+@pytest.mark.slow  # Frontdesk waits five seconds for a lock, more than once here
 async def test_a_locked_store_answers_503_and_loses_nothing(sqlite_desk_url: str, tmp_path: Path) -> None:
     async with stage(sqlite_desk_url, tmp_path, visitors=1, texters=1) as scene:
         (visitor,), (user,) = scene.visitors, scene.texters

@@ -212,6 +212,7 @@ async def test_a_signed_telegram_link_is_printed_and_opens_only_that_bot(frontde
     assert "1 to 31 bytes" in refused.stderr
 
 
+@pytest.mark.slow  # nine commands, each a process of its own
 async def test_an_operator_manages_menu_codes_and_tags_at_wechat(frontdesk: Frontdesk, tmp_path: Path) -> None:
     menu = tmp_path / "menu.json"
     menu.write_text('{"button": [{"type": "click", "name": "查订单", "key": "intent:order_status"}]}', encoding="utf-8")

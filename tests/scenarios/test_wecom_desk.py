@@ -94,6 +94,7 @@ async def test_a_lost_callback_is_healed_by_the_next_look(folder: Path, simulato
         await desk.reads(desk.session("wm1"), 0, "happened")
 
 
+@pytest.mark.slow  # the pause before a repetition is ten seconds
 async def test_a_send_whose_answer_was_lost_is_repeated_and_seen_once(desk: WecomDesk) -> None:
     desk.simulator.faults.plan(Fault("drop_answer", method="kf/send_msg"))
     await desk.ask("wm1", "hello", "Linden Home")

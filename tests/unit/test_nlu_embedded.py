@@ -255,6 +255,7 @@ def banking77(name: str) -> Path:
     return Path(folder) / "banking77" / name
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)  # ten seconds of CPU, on a machine that may be busy
 def test_ten_examples_per_intent_reach_three_quarters() -> None:
     report = train_and_test(banking77("train_10shot.csv"), banking77("test.csv"))
