@@ -211,6 +211,7 @@ class TelegramSimulator:
     def _note(self, bot: SimulatedBot, method: str, params: Fields, **fields: Any) -> None:
         told = {name: params[name] for name in NOTED if isinstance(params.get(name), str | int | dict | list)}
         self.ledger.add("call", self._now(), bot=bot.id, method=method, **{**told, **fields})
+        bot.pulse.beat()
 
 
 def _worth_noting(outcome: Any) -> Fields:
