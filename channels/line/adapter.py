@@ -32,7 +32,7 @@ CAPABILITIES = Capabilities(
     can_type=True,
     idempotency_key=True,
     direct=False,
-    per_account_per_s=2000,  # reference, rate limits
+    per_account_per_s=2000,  # reference, rate limits; the loading animation has 100
     media=frozenset({"image"}),  # a video needs a preview picture, audio its length
     cards=12,  # bubbles of a Flex carousel
     asks=frozenset({"date", "location"}),
@@ -117,7 +117,11 @@ class LineAdapter:
 
 
 def line_error(answer: Answer) -> ServiceError:
-    """What an answer that is no success means. Source: Messaging API reference, status codes (checked 2026-11)."""
+    """What an answer that is no success means.
+
+    Source: Messaging API reference, "Status codes" and "Error messages" (checked 2026-11). "Failed to send messages"
+    stands for an unknown user id among other things; LINE names no others.
+    """
     told = text_in(answer.fields(), "message")
     if answer.status == 429 and "monthly limit" in told:
         return Misconfigured(CHANNEL, "this month's messages are used up; raise the plan's limit or wait")

@@ -3,7 +3,8 @@
 `async with LineSimulator() as sim:` gives `sim.url` (both base addresses), `sim.secret`, `sim.token`, `sim.user("U…")`
 to play a customer, `sim.faults` to break things and `sim.ledger` with every call and delivery. What a request must look
 like is judged by the official SDK's own models and by the limits of the reference they leave out.
-Source: https://developers.line.biz/en/reference/messaging-api/ (checked 2026-11).
+Source: https://developers.line.biz/en/reference/messaging-api/ (checked 2026-11, except: that a label has 20 characters
+at most, and that the loading animation lasts a multiple of 5 s, are from memory and not confirmed).
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ DEFAULT_SECRET = "stand-in-channel-secret"  # noqa: S105 - opens nothing but thi
 DEFAULT_TOKEN = "stand-in-channel-access-token"  # noqa: S105
 USER = re.compile(r"U[0-9a-f]{32}")
 PREFIX: Final = "/v2/bot"
+RETRY_KEY_S: Final = 86400.0  # a retry key is known for 24 h
 Fields = dict[str, Any]
 
 
@@ -59,7 +61,7 @@ class LineSimulator:
         self.contents: dict[str, tuple[bytes, str]] = {}  # message id -> bytes, content type
         self.endpoint, self.is_active, self.used, self.url = "", True, 0, ""
         self.arrived = asyncio.Event()
-        self._accepted: dict[str, tuple[str, list[Fields]]] = {}  # retry key -> request id, sent messages
+        self._accepted: dict[str, tuple[str, list[Fields], float]] = {}  # retry key -> request id, sent messages, when
         self._ids = 100_000_000_000_000_000
         self._runner: web.AppRunner | None = None
         self._http: aiohttp.ClientSession | None = None
@@ -172,7 +174,10 @@ class LineSimulator:
                 if kind == "drop_request":
                     return _cut(request)
                 return web.Response(
-                    status=refused.status, body=orjson.dumps(refused.body), content_type="application/json"
+                    status=refused.status,
+                    body=orjson.dumps(refused.body),
+                    content_type="application/json",
+                    headers=refused.headers,
                 )
             self.ledger.add("call", self.now(), path=path, status=200, fault=kind)
             if fault and kind == "late_answer":
@@ -193,9 +198,10 @@ class LineSimulator:
         key = request.headers.get("X-Line-Retry-Key")
         if key is not None and not is_uuid(key):
             raise Refused(400, "The retry key is invalid")
-        if key in self._accepted:
-            request_id, sent = self._accepted[key]
-            raise Refused(409, "The retry key is already accepted", sentMessages=sent, acceptedRequestId=request_id)
+        if key in self._accepted and self.now() - self._accepted[key][2] < RETRY_KEY_S:
+            request_id, sent, _ = self._accepted[key]
+            names_first = {"X-Line-Accepted-Request-Id": request_id}
+            raise Refused(409, "The retry key is already accepted", headers=names_first, sentMessages=sent)
         to, messages = given.get("to"), check_messages(given, models.PushMessageRequest)
         if not isinstance(to, str) or not re.fullmatch(r"[UCR][0-9a-f]{32}", to):
             raise Refused(400, "The property, 'to', in the request body is invalid (line: -, column: -)")
@@ -206,7 +212,7 @@ class LineSimulator:
         self.used += 1
         sent = self._show(to, messages, "push")
         if key is not None:
-            self._accepted[key] = (uuid.uuid4().hex, sent)
+            self._accepted[key] = (str(uuid.uuid4()), sent, self.now())
         return {"sentMessages": sent}
 
     def _reply(self, request: web.Request, given: Fields) -> Fields:

@@ -14,9 +14,9 @@ Fields = dict[str, Any]
 class Refused(Exception):
     """An answer that is no success."""
 
-    def __init__(self, status: int, message: str, **more: Any) -> None:
+    def __init__(self, status: int, message: str, *, headers: Mapping[str, str] | None = None, **more: Any) -> None:
         super().__init__(message)
-        self.status, self.body = status, {"message": message, **more}
+        self.status, self.headers, self.body = status, dict(headers or {}), {"message": message, **more}
 
 
 def check_messages(given: Fields, model: Any) -> list[Fields]:
@@ -36,6 +36,7 @@ def _problem(message: Fields) -> str:
     """What the reference forbids and the SDK's models let pass."""
     actions = [item["action"] for item in message.get("quickReply", {}).get("items", ())]
     for action in actions:
+        # LINE counts the labels of actions by what a reader sees as one character, which is never more.
         if not 1 <= length(action.get("label") or "", "utf16") <= 20:
             return "quick reply label"
     match message["type"]:

@@ -125,6 +125,23 @@ async def test_the_api_refuses_what_line_refuses(
         assert response.status == status
 
 
+async def test_a_retry_key_names_the_request_that_was_accepted_for_a_day(page: aiohttp.ClientSession) -> None:
+    now = 1_000_000.0
+    async with LineSimulator(now=lambda: now) as line:
+        line.user(USER)
+        key = {"X-Line-Retry-Key": "123e4567-e89b-12d3-a456-426614174000", "Authorization": f"Bearer {line.token}"}
+        push = {"to": USER, "messages": [{"type": "text", "text": "hi"}]}
+        answers = []
+        for wait_s in (0.0, 86_399.0, 1.0):
+            now += wait_s
+            async with page.post(f"{line.url}/v2/bot/message/push", json=push, headers=key) as response:
+                is_named = "X-Line-Accepted-Request-Id" in response.headers
+                answers.append((response.status, is_named, await response.json()))
+
+    assert [answer[:2] for answer in answers] == [(200, False), (409, True), (200, False)]
+    assert answers[1][2] == {"message": "The retry key is already accepted", **answers[0][2]}
+
+
 async def test_a_port_that_is_taken_is_told_in_one_sentence(line: LineSimulator) -> None:
     port = int(line.url.rsplit(":", 1)[1])
 
