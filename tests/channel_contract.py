@@ -219,6 +219,7 @@ _WECOM_REFUSES: dict[str, tuple[Answer, type[ServiceError] | None]] = {
     "-1": (_wecom_says(-1, "system error"), ServiceUnavailable),
     "40058": (_wecom_says(40058, "invalid Request Parameter"), SendRefused),
     "45009": (_wecom_says(45009, "api freq out of limit"), RateLimited),
+    "50002": (_wecom_says(50002, "the member is out of sight"), Misconfigured),
     "60020": (_wecom_says(60020, "not allow to access from your ip"), Misconfigured),
     "99999": (_wecom_says(99999, "an error of next year"), SendRefused),
 }
@@ -256,6 +257,7 @@ WECOM = Vendor(
         **_WECOM_REFUSES,
         "81013": (_wecom_says(81013, "user & party & tag all invalid"), RecipientUnreachable),
         "invaliduser": (_wecom_says(0, "ok", invaliduser="lisi"), RecipientUnreachable),
+        "unlicenseduser": (_wecom_says(0, "ok", unlicenseduser="lisi"), RecipientUnreachable),
     },
 )
 KF = Vendor(
@@ -268,6 +270,8 @@ KF = Vendor(
         **_WECOM_REFUSES,
         "95001": (_wecom_says(95001, "send msg count limit"), WindowClosed),
         "95002": (_wecom_says(95002, "send msg out of time"), WindowClosed),
+        "95013": (_wecom_says(95013, "conversation end"), WindowClosed),
+        "95017": (_wecom_says(95017, "the API is switched off"), Misconfigured),
         "used msgid": (_wecom_says(40058, "msgid duplicated"), None),
     },
 )
@@ -317,8 +321,12 @@ WECHAT = Vendor(
     gives_id=False,
     refuses={
         "-1": (_wecom_says(-1, "system error"), ServiceUnavailable),
+        "40125": (_wecom_says(40125, "invalid appsecret"), Misconfigured),
         "40164": (_wecom_says(40164, "invalid ip, not in whitelist"), Misconfigured),
+        "61004": (_wecom_says(61004, "access clientip is not registered"), Misconfigured),
+        "42010": (_wecom_says(42010, "masssend fast, retry again"), RateLimited),
         "43004": (_wecom_says(43004, "require subscribe"), RecipientUnreachable),
+        "45009": (_wecom_says(45009, "reach max api daily quota limit"), RateLimited),
         "45011": (_wecom_says(45011, "api minute-quota reach limit"), RateLimited),
         "45015": (_wecom_says(45015, "response out of time limit"), WindowClosed),
         "45047": (_wecom_says(45047, "out of response count limit"), WindowClosed),

@@ -156,8 +156,7 @@ class Callbacks:
             self._account.ledger.add("bad_reply", self._account.now(), chat_id=openid, reason=str(bad))
             self._account.show(openid, BROKEN, "")
             return
-        # Longer ones are cut by bytes, and half a character goes.
-        self._account.show(openid, text.encode()[:MAX_TEXT].decode("utf-8", "ignore"), "passive")
+        self._account.show(openid, text, "passive")
 
     def _read_reply(self, body: bytes, openid: str) -> str:
         """The text of a passive reply. Raises: BadReply."""
@@ -180,6 +179,8 @@ class Callbacks:
         content = fields.get("Content")
         if fields["MsgType"] == "text" and not (isinstance(content, str) and content):
             raise BadReply("has no words")
+        if fields["MsgType"] == "text" and len(str(content).encode()) > MAX_TEXT:
+            raise BadReply(f"is longer than {MAX_TEXT} bytes")
         return str(content)
 
     def _note(self, fields: Fields, attempt: int, outcome: str) -> None:

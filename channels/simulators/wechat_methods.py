@@ -7,7 +7,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from channels.simulators.wechat_world import DAY_S, MASS_A_MONTH, MAX_TEXT, MONTH_S, Fields, Follower, OfficialAccount
+from channels.simulators.wechat_world import (
+    DAY_S,
+    MASS_A_MONTH,
+    MAX_TEXT,
+    MONTH_S,
+    TYPING_AFTER_S,
+    TYPING_LASTS_S,
+    Fields,
+    Follower,
+    OfficialAccount,
+)
 
 TOKEN_LIVES_S: Final = 7200.0
 OVERLAP_S: Final = 300.0  # a new token is given when less is left, and the old one lives for as long
@@ -153,10 +163,14 @@ class Methods:
     def _typing(self, given: Fields) -> Fields:
         self._need_verified()
         follower = self._follower(given.get("touser"))
-        if given.get("command") not in {"Typing", "CancelTyping"}:
-            raise Refused(45072, "command invalid")
-        if not self._account.open_windows(follower.openid):
-            raise Refused(45080, "client typing should reply first")
+        command, now = given.get("command"), self._account.now()
+        if command not in {"Typing", "CancelTyping"}:
+            raise Refused(45072, "invalid command")
+        if not self._account.open_windows(follower.openid) or now - follower.talked_at > TYPING_AFTER_S:
+            raise Refused(45080, "need sending message to user, or recving message from user in the last 30 seconds")
+        if command == "Typing" and now < follower.typing_until:
+            raise Refused(45081, "you are already typing")
+        follower.typing_until = now + TYPING_LASTS_S if command == "Typing" else now
         return {}
 
     def _template(self, given: Fields) -> Fields:
@@ -192,6 +206,8 @@ class Methods:
     # --- to many ----------------------------------------------------------------------------------------------------
 
     def _mass_to(self, given: Fields) -> Fields:
+        if not self._account.is_service_account:  # "订阅号不可用"; the number is our guess
+            raise Refused(48001, "api unauthorized")
         openids = given.get("touser")
         if not isinstance(openids, list) or not 2 <= len(openids) <= 10_000:
             raise Refused(40130, "invalid openid list size, at least two openid")
@@ -217,10 +233,10 @@ class Methods:
         text = self._text(body)
         if len(str(key).encode()) > 64:
             raise Refused(45067, "clientmsgid size out of limit")
-        if key in self._mass:
-            message_id, at = self._mass[key]
-            if now - at < 60:
-                raise Refused(45066, "same clientmsgid retry too fast")
+        message_id, at = self._mass.get(key, (0, float("-inf")))
+        if now - at < 60:
+            raise Refused(45066, "same clientmsgid retry too fast")
+        if now - at < DAY_S:  # mass sends of the last 24 h are looked at
             raise Refused(45065, "clientmsgid exist", msg_id=message_id)
         self._mass_at = [at for at in self._mass_at if now - at < DAY_S]
         if sum(now - at < 60 for at in self._mass_at) >= MASS_A_MINUTE:

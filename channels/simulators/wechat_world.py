@@ -18,10 +18,11 @@ from channels.simulators.telegram_world import PICTURE, Pulse
 Fields = dict[str, Any]
 
 DAY_S: Final = 86400.0
-MONTH_S: Final = 30 * DAY_S
+MONTH_S: Final = 30 * DAY_S  # the vendor counts calendar months
+TYPING_AFTER_S, TYPING_LASTS_S = 30.0, 15.0  # since something was said; while it shows, it cannot be shown again
 WINDOWS: Final = {"message": (5, 2 * DAY_S), "follow": (3, 60.0), "menu": (3, 60.0), "scan": (3, 60.0)}
 MENU_WITH_WINDOW: Final = frozenset({"CLICK", "scancode_push", "scancode_waitmsg"})
-MAX_TEXT: Final = 2048  # bytes; passive replies are cut there
+MAX_TEXT: Final = 2048  # bytes, as measured by users; that a longer passive reply counts as broken stands in one report
 MASS_A_MONTH: Final = 4  # to one follower of a service account
 BROKEN: Final = "该公众号提供的服务出现故障，请稍后再试"  # what a follower sees when our answer is none
 
@@ -56,6 +57,8 @@ class Follower:
     tags: set[int] = field(default_factory=set)
     agreed_to: list[str] = field(default_factory=list)  # subscribe-message templates, one entry for each message
     mass_at: deque[float] = field(default_factory=deque)
+    talked_at: float = float("-inf")  # the last message, theirs or ours
+    typing_until: float = float("-inf")
 
     @property
     def received(self) -> list[Shown]:
@@ -152,6 +155,7 @@ class OfficialAccount:
 
     def _did(self, follower: Follower, window: str, seen: str, kind: str = "text") -> None:
         follower.chat.append(Shown("customer", seen, kind=kind))
+        follower.talked_at = self.now()
         if window and self.is_verified:
             quota, lasts_s = WINDOWS[window]
             follower.windows[window] = Window(quota, self.now() + lasts_s)
@@ -165,7 +169,9 @@ class OfficialAccount:
 
     def show(self, openid: str, text: str, how: str, kind: str = "text") -> None:
         by = "account" if how else "system"
-        self.follower(openid).chat.append(Shown(by, text, how, kind))
+        follower = self.follower(openid)
+        follower.chat.append(Shown(by, text, how, kind))
+        follower.talked_at = follower.typing_until = self.now()
         self.ledger.add("shown", self.now(), chat_id=openid, text=text, how=how or "broken")
         self.pulse.beat()
 

@@ -249,7 +249,7 @@ class Methods:
         code = self.company.codes.get(str(body.get("code", "")))
         now = self.company.now()
         if code is None or code.is_used or code.until < now:
-            raise Refused(95019, "invalid msg code")  # the code is our guess
+            raise Refused(40058, "invalid code")  # that it is an error is documented, the number is our guess
         session = self.company.session(code.open_kfid, code.customer)
         if code.state is not None and code.state != session.state:
             raise Refused(95018, "send msg session status invalid")
@@ -273,8 +273,10 @@ class Methods:
         wanted, servicer = body.get("service_state"), str(body.get("servicer_userid") or "")
         if wanted not in TRANSITIONS[session.state]:
             raise Refused(95016, "not allow to change to this service state")
-        if wanted == SERVICER and not self.company.servicers.get(servicer):
-            raise Refused(95014, "user is not a servicer, or does not take sessions now")
+        if wanted == SERVICER and servicer not in self.company.servicers:
+            raise Refused(95014, "user is not a servicer")
+        if wanted == SERVICER and not self.company.servicers[servicer]:
+            raise Refused(95019, "servicer has stopped or paused taking sessions")
         session.state, session.servicer = wanted, servicer if wanted == SERVICER else ""
         self.company.ledger.add(
             "trans", self.company.now(), chat_id=customer, open_kfid=open_kfid, state=wanted, servicer=servicer
@@ -373,7 +375,7 @@ def _menu(inner: Fields) -> Shown:
         raise Refused(40058, "invalid head_content")
     clicks = [entry.get("click", {}) for entry in entries if entry.get("type") == "click"]
     for click in clicks:
-        if not 1 <= len(str(click.get("id", "")).encode()) <= 128 or not 1 <= len(click["content"].encode()) <= 128:
+        if not 1 <= len(str(click.get("id", "")).encode()) <= 64 or not 1 <= len(click["content"].encode()) <= 128:
             raise Refused(40058, "invalid click")
     return Shown("bot", head, "msgmenu", [{"id": click["id"], "content": click["content"]} for click in clicks])
 

@@ -52,7 +52,7 @@ class _Minute:
 
 
 class _Busy:
-    """The vendor says it was not carried out and may be tried again."""
+    """The vendor says that it is busy and to try again. That nothing was done is our reading of it."""
 
 
 QUOTA, MINUTE, BUSY = _Quota(), _Minute(), _Busy()
@@ -61,21 +61,17 @@ QUOTA, MINUTE, BUSY = _Quota(), _Minute(), _Busy()
 Meaning = type[WindowClosed] | type[RecipientUnreachable] | type[SendRefused] | type[NotFound] | str
 Meanings = Mapping[int, "Meaning | _Quota | _Minute | _Busy"]
 
-# Valid for both vendors. Source: developers.weixin.qq.com and developer.work.weixin.qq.com, "全局错误码"
-# (checked 2026-11). A code in no table is SendRefused: read, and not accepted.
+# What both vendors mean alike. Others differ (40125 is a wrong secret at WeChat, a wrong open_userid at WeCom) and
+# belong into a vendor's own table. Sources: developers.weixin.qq.com, "通用错误码"; developer.work.weixin.qq.com,
+# documents 90313 and 90455 "全局错误码" (checked 2026-11 against public copies of both lists).
+# A code in no table is SendRefused: read, and not accepted.
 COMMON: Meanings = {
     -1: BUSY,
     40001: "the secret or the access token is wrong",
     40013: "the app id or corp id is wrong",
     40014: "the access token is wrong",
-    40125: "the secret is wrong; copy it again from the vendor's console",
-    40164: "this server's address is not on the vendor's IP allow-list: add it there",
     42001: "the access token is over",
-    45009: QUOTA,
-    45011: MINUTE,
     48001: "this account may not use this interface: it is not verified, or the permission was not granted",
-    50002: "the account is frozen",
-    61024: "use of the secret was switched off in the vendor's console",
 }
 
 

@@ -22,7 +22,7 @@ log = structlog.get_logger()
 # inside that time costs nobody a call. Source: developers.weixin.qq.com, getStableAccessToken (checked 2026-11).
 RENEW_BEFORE = timedelta(seconds=280)
 # A token refused sooner than this after it was fetched will not be mended by fetching another; it is also the pause
-# the vendor asks for between two forced refreshes.
+# the vendor asks for between two forced refreshes (20 a day; same page).
 REFETCH_AFTER = timedelta(seconds=30)
 LEASE = timedelta(seconds=30)  # for one fetch; after that its process is taken for dead
 POLL_S = 0.1  # while another process fetches

@@ -1,6 +1,7 @@
 """WeChat's server API for one Official Account: what is sent, and what an operator manages.
 
-Paths and fields: developers.weixin.qq.com, service-account documentation (checked 2026-11).
+Paths, fields and limits: developers.weixin.qq.com, service-account documentation (checked 2026-11; that a tagging call
+takes 50 openids and `client_msg_id` 32 bytes was not found again).
 """
 
 from __future__ import annotations
@@ -18,11 +19,20 @@ from channels.tencent.tokens import TokenService, utc_now
 from config.settings import WechatSettings
 
 SERVICE = "wechat"
+_NOT_LISTED = "this server's address is not on the vendor's IP allow-list: add it there"
+# Source: "通用错误码" and the tables of the single interfaces. Found in neither: 45028, known by its text in public
+# code, and 42010, known from reports on the vendor's forum ("masssend fast, retry again").
 MEANINGS: Meanings = {
     40003: RecipientUnreachable,  # no openid of this account
     40007: NotFound,  # media id unknown or over
+    40125: "the secret is wrong; copy it again from the vendor's console",
+    40164: _NOT_LISTED,
+    40243: "the secret is frozen: unfreeze it in the vendor's console, which takes ten minutes",
+    42010: MINUTE,  # one mass send right after the other
     43004: RecipientUnreachable,  # does not follow
     43019: RecipientUnreachable,  # on the account's blacklist
+    45009: QUOTA,
+    45011: MINUTE,
     45015: WindowClosed,  # nothing was said to us within the window
     45028: QUOTA,  # mass sends of today
     45047: WindowClosed,  # the window's messages are used up
@@ -30,8 +40,11 @@ MEANINGS: Meanings = {
     46003: NotFound,  # no menu
     48002: RecipientUnreachable,  # switched messages off
     48004: "the interface was taken from this account; see the notices in the vendor's console",
+    50002: "the account is frozen",
+    61004: _NOT_LISTED,  # as newer pages have it
 }
-CLIENTMSGID_KNOWN = 45065  # this mass send was already made; the answer names it
+TYPING_SHOWN = 45081  # they see it already, for 15 s from the first call
+CLIENTMSGID_KNOWN = 45065  # this mass send was made within 24 h; the answer names it
 MAX_CLIENTMSGID = 64  # bytes, else 45067
 MAX_MASS = 10_000  # openids in one mass send
 MIN_MASS = 2
@@ -108,8 +121,9 @@ class WechatApi:
         await self.call("message/custom/send", {"touser": openid, "msgtype": kind, kind: dict(body)})
 
     async def show_typing(self, openid: str) -> None:
-        """The follower sees that an answer is coming; possible within 30 s of their message, not counted."""
-        await self.call("message/custom/typing", {"touser": openid, "command": "Typing"})
+        """The follower sees for 15 s that an answer is coming; possible within 30 s of the last message."""
+        typing = {"touser": openid, "command": "Typing"}
+        await self.call("message/custom/typing", typing, accept={TYPING_SHOWN})
 
     async def send_template(
         self, openid: str, template_id: str, fields: Mapping[str, str], *, url: str = "", key: str = ""
@@ -127,14 +141,15 @@ class WechatApi:
     # --- to many ----------------------------------------------------------------------------------------------------
 
     async def mass_send_to_tag(self, tag_id: int | None, text: str, key: str) -> str:
-        """The vendor's id of this mass send to a tag's followers (None: all). The same `key` sends once, ever."""
+        """The vendor's id of this mass send to a tag's followers (None: all). The same `key` sends once within 24 h."""
         to_whom = {"is_to_all": True} if tag_id is None else {"is_to_all": False, "tag_id": tag_id}
         return await self._mass_send("message/mass/sendall", {"filter": to_whom}, text, key)
 
     async def mass_send_to(self, openids: Sequence[str], text: str, key: str) -> str:
-        """The vendor's id of this mass send to 2 to 10,000 followers. The same `key` sends once, ever.
+        """The vendor's id of this mass send to 2 to 10,000 followers. The same `key` sends once within 24 h.
 
-        Raises: ValueError for another number of followers.
+        Raises: ValueError for another number of followers; Misconfigured for a subscription account, which has only
+        the other mass send.
         """
         if not MIN_MASS <= len(openids) <= MAX_MASS:
             raise ValueError(f"a mass send goes to {MIN_MASS} to {MAX_MASS} followers")
@@ -145,7 +160,7 @@ class WechatApi:
             raise ValueError(f"a mass send needs a key of 1 to {MAX_CLIENTMSGID} bytes")
         message = {**to_whom, "msgtype": "text", "text": {"content": text}, "clientmsgid": key}
         answer = await self.call(path, message, accept={CLIENTMSGID_KNOWN})
-        found = answer.fields.get("msg_id")
+        found = answer.fields.get("msg_id", answer.fields.get("msgid"))  # both have been seen beside 45065
         if found is None:
             raise SendRefused(SERVICE, "the mass send was made before, but the vendor does not say under which id")
         return str(found)

@@ -37,7 +37,7 @@ GREETING = ":start"  # behind the key of the event that a greeting answers
 
 # Customer-service messages that each action allows: 5 in 48 h after a message; 3 in 1 min after following, scanning,
 # and the three kinds of menu items named below. Source: mp.weixin.qq.com, notice on customer-service quotas, and
-# developers.weixin.qq.com, "客服消息" (both as of 2023-06-12; checked 2026-11).
+# developers.weixin.qq.com, "客服消息" (checked 2026-11). A payment opens 48 h without a number; we hear of none.
 MESSAGE = ReplyWindow("message", 5, timedelta(hours=48))
 FOLLOW = ReplyWindow("follow", 3, timedelta(minutes=1))
 SCAN = ReplyWindow("scan", 3, timedelta(minutes=1))

@@ -81,8 +81,10 @@ async def _quota(check: str, api: WechatApi, settings: WechatSettings) -> Findin
 
 def _repair(error: ServiceError) -> str:
     reason = error.reason
-    if "40164" in reason:
+    if "40164" in reason or "61004" in reason:
         return "add this server's address to the IP allow-list (console: Settings and development, Basic configuration)"
+    if "40243" in reason:
+        return "unfreeze the AppSecret in the console"
     if any(code in reason for code in ("40013", "40125", "40001", "40002")):
         return "copy APP_ID and APP_SECRET again from the console"
     return "check network and api_base_url"

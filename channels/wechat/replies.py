@@ -12,7 +12,9 @@ from channels.tencent.crypto import Envelope, signature
 from channels.tencent.xml import write_xml
 from channels.text import length, split_text
 
-MAX_TEXT = 2048  # bytes of UTF-8; WeChat refuses longer customer-service texts and cuts passive ones
+# Bytes of UTF-8. The vendor's pages name no limit; this is what several people measured (customer-service texts beyond
+# it get 45002, and of a passive one a follower read the sentence about a fault).
+MAX_TEXT = 2048
 BETWEEN = "\n\n"
 NOTHING = b"success"  # acknowledged, no reply. Source: developers.weixin.qq.com, "被动回复用户消息" (checked 2026-11)
 

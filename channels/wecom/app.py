@@ -5,6 +5,7 @@ Sources: developer.work.weixin.qq.com, documents 90236 "发送应用消息" and 
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -16,13 +17,17 @@ from channels.base import FetchedFile, Finding
 from channels.encoding import encode_reply
 from channels.markup import to_plain
 from channels.tencent.xml import read_xml
+from channels.text import split_text
 from channels.wecom.app_decode import CHANNEL, decode_fields, parked
 from channels.wecom.connection import SERVICE, WecomConnection
 from channels.wecom.examine import examine_application
 
 MAX_TEXT: Final = 2048  # bytes; what is longer loses its end without a word
 CARD_TITLE, CARD_TEXT = 128, 512  # bytes of an article
-MAX_CARD_WORDS: Final = 112  # characters above the buttons of a template card; more belong into a message of its own
+# Characters above the buttons of a template card, and of these in its title. WeCom recommends at most 36 for the title
+# and 160 for the text below it; 112 in all is ours, and more belong into a message of their own.
+MAX_CARD_WORDS, MAX_CARD_TITLE = 112, 36
+_PAUSE: Final = re.compile(r"[\n。！？；，]|[.!?;,](?=\s)")  # where a title may end
 
 CAPABILITIES: Final = Capabilities(
     channel=CHANNEL,
@@ -36,7 +41,7 @@ CAPABILITIES: Final = Capabilities(
     # The vendor drops what is above, and says "ok".
     per_chat_per_min=30,
     per_chat_per_h=1000,
-    per_account_per_s=100,  # of the 10,000 calls a minute that a company has for one interface
+    per_account_per_s=100,  # our bound: sends do not count against the 10,000 calls a minute of other interfaces
     markdown=False,  # WeCom shows it, but members who read in WeChat see nothing of such a message
     media=frozenset({"image", "voice", "audio", "video", "document"}),
     cards=8,
@@ -84,6 +89,8 @@ class WecomAdapter:
         fields = await self.connection.post("message/send", payload)
         if fields.get("invaliduser"):
             raise RecipientUnreachable(SERVICE, "not a member who may use the application")
+        if fields.get("unlicenseduser"):
+            raise RecipientUnreachable(SERVICE, "a member without an interface licence (基础接口许可)")
         found = fields.get("msgid")
         return Receipt(found if isinstance(found, str) else "")
 
@@ -126,12 +133,23 @@ def _again_within_s(key: str) -> int:
 
 
 def _buttons(part: OutPart, key: str) -> Mapping[str, Any]:
+    title, more = _title_and_more(part.text.strip())
     return {
         "card_type": "button_interaction",
         "task_id": key,
-        "main_title": {"title": part.text},
+        "main_title": {"title": title},
+        **({"sub_title_text": more} if more else {}),
         "button_list": [{"text": button.label, "style": 1, "key": button.value} for button in part.buttons],
     }
+
+
+def _title_and_more(text: str) -> tuple[str, str]:
+    """A title WeCom shows whole, which ends where a reader pauses, and what stands below it."""
+    if len(text) <= MAX_CARD_TITLE:
+        return text, ""
+    pauses = [pause.end() for pause in _PAUSE.finditer(text, 0, MAX_CARD_TITLE)]
+    cut = pauses[-1] if pauses else len(split_text(text, MAX_CARD_TITLE)[0])
+    return text[:cut].strip(), text[cut:].strip()
 
 
 def _is_article(card: Card) -> bool:

@@ -1,6 +1,7 @@
 """GET, POST /channels/wecom/{account}: prove, open, decode, store, acknowledge. It never thinks.
 
-Source: developer.work.weixin.qq.com, documents 90238 "回调配置" and 90930 "加解密方案说明"; checked 2026-11.
+Sources: developer.work.weixin.qq.com, documents 90238 "回调配置" (checked 2026-11 by 96238, the same for service
+providers) and 90930 "加解密方案说明" (not read again; three tries of 5 s each stand in copies of older pages).
 """
 
 from __future__ import annotations

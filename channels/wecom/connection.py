@@ -1,6 +1,7 @@
 """One account's connection to WeCom: credentials, access token, calls, and the opening of its callbacks.
 
-Source of the numbers: developer.work.weixin.qq.com, document 90455 "全局错误码" (checked 2026-11).
+Source of the numbers: developer.work.weixin.qq.com, documents 90313 and 90455 "全局错误码" (checked 2026-11 against a
+public copy of the whole list, of 2023-08).
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class NoticeExpired(SendRefused):
 
 
 class TransitionRefused(SendRefused):
-    """The session cannot be moved to that state, or to that colleague."""
+    """The session cannot be moved to that state, or to that colleague (now)."""
 
 
 class MediaGone(SendRefused):
@@ -42,27 +43,37 @@ class MediaGone(SendRefused):
 MEANINGS: Final[Mapping[int, Any]] = {
     40003: RecipientUnreachable,
     40007: MediaGone,
+    40056: "agent_id is no application of this company",
+    40091: "the secret is not one of this company",
     40096: RecipientUnreachable,
-    45009: MINUTE,  # unlike WeChat's daily quota: blocked for a minute (document 90454)
-    45033: MINUTE,
+    # Blocked for as long as the exceeded limit spans, mostly a minute (document 90454); asked again every minute.
+    45009: MINUTE,
+    45033: MINUTE,  # too many calls of one interface at once
     48002: "this application may not use this interface: grant it in the console",
+    48006: "the permission was withdrawn because it was long unused: an administrator must grant it again",
+    48007: "this 微信客服 account was not given to the application: 微信客服-通过API管理微信客服账号",
+    50002: "the application may not see this member: widen its visible range",
+    50003: "the application is switched off: switch it on under 应用管理",
     60011: "the application may not see this member or department: widen its visible range",
     60020: "this server's address is not trusted: add it under the application's 企业可信IP",
-    60030: RecipientUnreachable,
+    60021: RecipientUnreachable,  # outside the application's visible range
     60111: RecipientUnreachable,
     81013: RecipientUnreachable,
-    95000: "this 微信客服 account does not exist or may not be managed by this application",
+    95000: "this is no open_kfid of a 微信客服 account",
     95001: WindowClosed,  # five were sent
     95002: WindowClosed,  # the customer wrote more than 48 h ago
-    95004: "this 微信客服 account does not exist",
+    95003: "an unverified company may serve only so many customers: verify it in WeCom's console",
+    95004: "this 微信客服 account was deleted or is another company's",
     95007: NoticeExpired,
-    95011: "微信客服 is managed elsewhere: give this application the right under 微信客服-API",
-    95012: "微信客服 is not switched on in WeCom",
+    95011: "微信客服 is used within WeCom: the secret must be that of an application there",
+    95012: "微信客服 is not used within WeCom: switch it on in WeCom's console",
     95013: WindowClosed,  # the session is over: the customer has to write first
-    95014: TransitionRefused,
+    95014: TransitionRefused,  # takes no sessions at all, or is not active in WeCom
     95016: TransitionRefused,
-    95017: "this application may not use 微信客服: name it under 微信客服-可调用接口的应用",
-    95018: SessionElsewhere,
+    95017: "the API of 微信客服 is off: switch it on under 微信客服-API",
+    95018: SessionElsewhere,  # or older than 48 h
+    95019: TransitionRefused,  # takes no sessions at the moment
+    95023: "the API of 微信客服 was given to another application: change it under 微信客服-API",
     301002: "agent_id is not the application of this secret",
 }
 # Largest files and the vendor's word for each kind (document 90253 "上传临时素材"); other forms of a kind go as files.

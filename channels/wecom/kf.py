@@ -126,7 +126,8 @@ class KfAdapter:
             await self._explain(outbound)
         except SendRefused as refused:
             # Ours has the right form, so all that can be wrong with it is that it was used: by us, for this row, in a
-            # call whose answer was lost. Document 96427 names no code for it.
+            # call whose answer was lost. Document 96427: unique within the account, "otherwise the interface returns
+            # an error"; neither a code nor a text is named, and that the text holds "msgid" is our assumption.
             if "msgid" not in refused.reason:
                 raise
         return Receipt(outbound.idempotency_key)

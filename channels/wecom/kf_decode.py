@@ -32,7 +32,7 @@ CHANNEL = "kf"
 WINDOW: Final = ReplyWindow(kind="message", quota=5, lasts=timedelta(hours=48))
 BY_CUSTOMER, BY_SYSTEM, BY_SERVICER = 3, 4, 5  # `origin`
 
-FAILURES: Final = {  # `fail_type` of msg_send_fail
+FAILURES: Final = {  # `fail_type` of msg_send_fail; 11 was not found in a second source
     1: "the 微信客服 account was deleted",
     2: "the application was closed",
     4: "the customer wrote more than 48 hours ago",

@@ -80,9 +80,12 @@ async def test_a_named_colleague_gets_the_session_and_the_bot_is_silent(desk: De
     assert await desk.owner() == "operator"
 
 
-async def test_a_colleague_who_takes_no_sessions_now_leaves_the_queue(desk: Desk) -> None:
+@pytest.mark.parametrize("servicer", ["nobody", "lisi"])
+async def test_a_colleague_who_takes_no_sessions_now_leaves_the_queue(desk: Desk, servicer: str) -> None:
+    """Neither one who never takes any (95014) nor one who has paused (95019)."""
+    desk.world.company.servicers["lisi"] = False
     desk.world.connection.settings = desk.world.connection.settings.model_copy(
-        update={"kf_handoff": "servicer", "kf_servicer": "nobody"}
+        update={"kf_handoff": "servicer", "kf_servicer": servicer}
     )
     await desk.ask_for_a_person()
 

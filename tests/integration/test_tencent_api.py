@@ -20,12 +20,12 @@ from bot.errors import (
     ServiceUnavailable,
     WindowClosed,
 )
-from channels.tencent.api import File, JsonApi
+from channels.tencent.api import MINUTE, QUOTA, File, JsonApi
 from channels.tencent.tokens import TokenService
 
 # 20:00 in Beijing: four hours until its quotas start anew.
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
-MEANINGS = {43004: RecipientUnreachable, 45047: WindowClosed}
+MEANINGS = {43004: RecipientUnreachable, 45009: QUOTA, 45011: MINUTE, 45047: WindowClosed, 60020: "say where from"}
 
 
 class Vendor:
@@ -98,7 +98,7 @@ async def test_words_leave_as_utf8_and_not_as_escapes(api: JsonApi, vendor: Vend
         ({"errcode": 45047}, WindowClosed),
         ({"errcode": 43004}, RecipientUnreachable),
         ({"errcode": 48001}, Misconfigured),
-        ({"errcode": 40164, "errmsg": "invalid ip 1.2.3.4, not in whitelist"}, Misconfigured),
+        ({"errcode": 60020, "errmsg": "not allow to access from your ip"}, Misconfigured),
         ({"errcode": 99999}, SendRefused),
         ({"errcode": "0"}, ServiceUnavailable),
         ({"errcode": True}, ServiceUnavailable),

@@ -109,8 +109,24 @@ async def test_typing_is_shown_and_its_failure_is_nobodys_business(
     wechat.account.write("o1", "hi")
     await adapter.send_typing("o1")
 
+    await adapter.send_typing("o1")
+
     calls = wechat.ledger.entries("call", method="message/custom/typing")
-    assert [call["errcode"] for call in calls] == [40003, 0]
+    assert [call["errcode"] for call in calls] == [40003, 0, 45081]
+
+
+async def test_typing_can_be_shown_for_a_while_after_something_was_said(
+    wechat: WechatSimulator, adapter: WechatAdapter, clock: Clock
+) -> None:
+    wechat.account.write("o1", "hi")
+    await adapter.api.show_typing("o1")
+    await adapter.api.show_typing("o1")  # they see it already: as good as shown
+    await adapter.send(saying())  # ends it
+    await adapter.api.show_typing("o1")
+    clock.at += 31
+
+    with pytest.raises(SendRefused, match="45080"):
+        await adapter.api.show_typing("o1")
 
 
 async def test_an_address_not_on_the_allow_list_says_what_to_do(
@@ -258,7 +274,10 @@ async def test_template_and_subscribe_messages(wechat: WechatSimulator, adapter:
     assert [shown.how for shown in wechat.account.follower("o1").received] == ["template", "subscribe"]
 
 
-async def test_the_same_mass_send_is_made_once(wechat: WechatSimulator, adapter: WechatAdapter, clock: Clock) -> None:
+async def test_the_same_mass_send_is_made_once_a_day(
+    wechat: WechatSimulator, adapter: WechatAdapter, clock: Clock
+) -> None:
+    wechat.account.is_service_account = True
     people = [wechat.account.follower(f"o{number}").openid for number in range(3)]
     sent = await adapter.api.mass_send_to(people, "新品", "campaign-1")
     with pytest.raises(RateLimited):  # asked again within a minute
@@ -267,6 +286,14 @@ async def test_the_same_mass_send_is_made_once(wechat: WechatSimulator, adapter:
 
     assert await adapter.api.mass_send_to(people, "新品", "campaign-1") == sent
     assert all(len(wechat.account.follower(openid).received) == 1 for openid in people)
+    clock.at += 24 * 3600
+    assert await adapter.api.mass_send_to(people, "新品", "campaign-1") != sent
+
+
+async def test_a_subscription_account_reaches_only_tags_or_all(wechat: WechatSimulator, adapter: WechatAdapter) -> None:
+    people = [wechat.account.follower(f"o{number}").openid for number in range(3)]
+    with pytest.raises(Misconfigured, match="48001"):
+        await adapter.api.mass_send_to(people, "新品", "campaign-1")
 
 
 async def test_a_subscription_account_has_one_mass_send_a_day(

@@ -93,6 +93,7 @@ async def test_an_answer_to_the_second_delivery_counts(wechat: WechatSimulator, 
         reply(CreateTime="now"),
         reply(MsgType="poem"),
         reply(Content=""),
+        reply(Content="字" * 683),  # 2049 bytes
         reply()[:-10],
         reply().replace(b"hi", b"a]]>b"),
         reply().replace(b"hi", b"\xff"),
@@ -107,11 +108,11 @@ async def test_an_answer_that_is_no_reply_shows_the_service_broken(
     assert last(wechat) == (BROKEN, "")
 
 
-async def test_long_replies_are_cut_by_bytes(wechat: WechatSimulator, webhook: Webhook) -> None:
-    webhook.answers = [reply(Content="字" * 1000)]
+async def test_a_reply_may_fill_what_wechat_takes(wechat: WechatSimulator, webhook: Webhook) -> None:
+    webhook.answers = [reply(Content="字" * 682 + "ab")]
     wechat.account.write("o1", "hello")
     await wechat.callbacks.settled()
-    assert last(wechat) == ("字" * 682, "passive")
+    assert last(wechat) == ("字" * 682 + "ab", "passive")
 
 
 async def test_a_plain_reply_to_an_encrypted_account_is_none(wechat: WechatSimulator, webhook: Webhook) -> None:

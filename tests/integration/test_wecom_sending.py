@@ -57,6 +57,16 @@ async def test_buttons_below_a_short_text_are_a_card_that_comes_back_as_a_press(
     assert (card.kind, [button["id"] for button in card.buttons]) == ("template_card", ["/是", "/否"])
 
 
+async def test_a_card_s_title_is_short_and_the_rest_stands_below_it(world: World) -> None:
+    text = "订单明天送到，快递员会先打电话。不在家也没关系，可以放在驿站，我们会发取件码给您。要继续吗？"
+    await send_all(world.app, world.app.encode(with_buttons(text, "是", "否")), chat="lisi")
+
+    assert world.company.member("lisi").received[0].text.split("\n") == [
+        "订单明天送到，快递员会先打电话。不在家也没关系，可以放在驿站，",
+        "我们会发取件码给您。要继续吗？",
+    ]
+
+
 async def test_buttons_below_a_long_text_are_a_numbered_list(world: World) -> None:
     await send_all(world.app, world.app.encode(with_buttons("很长。" * 60, "是", "否")), chat="lisi")
 

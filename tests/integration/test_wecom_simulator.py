@@ -132,6 +132,8 @@ async def test_sessions_move_only_where_they_may(vendor: Vendor) -> None:
     assert await vendor.kf_send() == 95018
     assert await vendor.move(BOT) == 95016
     assert await vendor.move(SERVICER, "nobody") == 95014
+    vendor.company.servicers["zhangsan"] = False
+    assert await vendor.move(SERVICER, "zhangsan") == 95019
     vendor.company.servicers["zhangsan"] = True
     assert await vendor.move(SERVICER, "zhangsan") == 0
     assert await vendor.move(CLOSED) == 0
