@@ -335,17 +335,9 @@ class MediaLibrary(Protocol):
     ) -> StoredFile:
         """Checked (kind by content, size, virus hook), images re-encoded without metadata, stored.
 
-        `is_upload`: a customer sent it ahead of the message that will name it; without one it goes after a day.
+        `is_upload`: a customer sent it ahead of the message that will name it as `Media(file_id=media_id, …)`, whose
+        acceptance makes it part of that message; without one it goes after a day.
         Raises: FileRefused (an InputError) for a file that is not taken, ServiceUnavailable, StoreUnavailable.
-        """
-        ...
-
-    async def find_upload(self, media_id: str, conversation_id: ConversationId) -> StoredFile:
-        """The file, when it was uploaded in this conversation, which is one visitor's own.
-
-        A message then carries it as `Media(file_id=media_id, …)`; its acceptance makes the file part of the message.
-        Found again afterwards, so that the message can be sent twice.
-        Raises: NotFound for anything else, also for somebody else's file.
         """
         ...
 

@@ -139,13 +139,6 @@ class SqlMediaLibrary:
             return None
         return await self._database.run(lambda conn: rows.find(conn, media_id), read=True)
 
-    async def find_upload(self, media_id: str, conversation_id: ConversationId) -> StoredFile:
-        """See `bot.ports.MediaLibrary`."""
-        row = rows.found(await self.row(media_id))
-        if row.conversation_id != conversation_id or not row.is_upload:
-            raise NotFound("no such file")
-        return row.file
-
     async def read(self, media_id: str) -> tuple[StoredFile, bytes]:
         """See `bot.ports.MediaLibrary`."""
         file = await self.find(media_id)

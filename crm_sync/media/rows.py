@@ -33,8 +33,6 @@ class MediaRow:
 
     file: StoredFile
     state: str
-    conversation_id: ConversationId | None
-    is_upload: bool
 
 
 def find(conn: Connection, key: str) -> MediaRow | None:
@@ -44,8 +42,6 @@ def find(conn: Connection, key: str) -> MediaRow | None:
     return MediaRow(
         StoredFile(row.key, row.mime, row.size or 0, row.file_name, _shown_as(row.mime), row.sha256),
         row.state,
-        row.conversation_id,
-        row.is_upload,
     )
 
 

@@ -236,24 +236,6 @@ async def test_the_files_of_an_erased_person_are_deleted_and_those_of_others_sta
 # --- uploads --------------------------------------------------------------------------------------------------------
 
 
-async def test_an_upload_is_found_by_its_own_visitor_alone(store: SqlStore, tmp_path: Path) -> None:
-    ann, bob = await _conversation(store, "ann"), await _conversation(store, "bob")
-    library = library_in(store, tmp_path / "media")
-    added = await library.add(media_files.PDF, conversation_id=ann, is_upload=True)
-    assert await library.find_upload(added.media_id, ann) == added
-    for media_id, conversation in ((added.media_id, bob), ("a" * 32, ann), ("../../etc/passwd", ann), ("", ann)):
-        with pytest.raises(NotFound):
-            await library.find_upload(media_id, conversation)
-
-
-async def test_a_file_of_ours_is_no_upload(store: SqlStore, tmp_path: Path) -> None:
-    ann = await _conversation(store)
-    library = library_in(store, tmp_path / "media")
-    ours = await library.add(media_files.PDF, conversation_id=ann)
-    with pytest.raises(NotFound):
-        await library.find_upload(ours.media_id, ann)
-
-
 async def test_an_upload_that_no_message_names_goes_after_a_day(store: SqlStore, tmp_path: Path) -> None:
     clock = SetClock()
     library = library_in(store, tmp_path / "media", clock=clock)

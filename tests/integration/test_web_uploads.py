@@ -19,7 +19,7 @@ from channels.web.uploads import BURST, MAX_AT_ONCE
 from config.settings import WebSettings
 from crm_sync.media.library import SqlMediaLibrary
 from crm_sync.store import SqlStore
-from crm_sync.tables import media
+from crm_sync.tables import conversations, media
 from tests.media_files import PDF, office, photo, picture, png_bomb
 from tests.media_library import files_in, library_in
 from tests.web_server import WebServer, web_server
@@ -152,6 +152,18 @@ async def test_somebody_elses_file_cannot_be_sent(
 async def test_an_invented_file_cannot_be_sent(ann: Visitor, media_id: str) -> None:
     status, refusal = await ann.send(media_id)
 
+    assert (status, refusal["error"]["code"]) == (422, "unknown_file")
+
+
+@pytest.mark.parametrize("is_upload", [False, True])
+async def test_a_file_the_visitor_did_not_upload_cannot_be_sent(
+    ann: Visitor, site: Site, store: SqlStore, is_upload: bool
+) -> None:
+    await ann.say("m0", text="hello")
+    own = await store.database.run(lambda conn: conn.execute(select(conversations.c.id)).scalar_one(), read=True)
+    ours = await site.library.add(PDF, file_name="offer.pdf", conversation_id=own, is_upload=is_upload)
+
+    status, refusal = await ann.send(ours.media_id)
     assert (status, refusal["error"]["code"]) == (422, "unknown_file")
 
 
