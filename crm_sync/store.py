@@ -196,6 +196,14 @@ class SqlStore:
         """The visitor's own file is part of this message from now on; False when it is not theirs or used elsewhere."""
         return await self.database.run(lambda conn: web_uploads.use_upload(conn, identity, media_id, message_id))
 
+    async def prune_web_uploads(self) -> int:
+        """Uploads whose file is gone are forgotten, since no message can name them any more; how many."""
+        pruned = 0
+        while keys := await self.database.run(web_uploads.without_file, read=True):
+            await self.database.run(partial(web_uploads.forget, keys=keys))
+            pruned += len(keys)
+        return pruned
+
     async def offer_link(self, identity: Identity, channel: str, token: str) -> None:
         """The token lets somebody on `channel` say, once and soon, that they are this identity's customer."""
         now = self._clock.now()

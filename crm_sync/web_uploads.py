@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 
-from sqlalchemy import Connection, and_, insert, select, update
+from sqlalchemy import Connection, and_, delete, insert, select, update
 
 from bot.errors import DedupeMismatch
 from bot.types import ConversationId, Identity
-from crm_sync.columns import digest_key
-from crm_sync.tables import web_uploads
+from crm_sync.columns import digest_key, is_state
+from crm_sync.tables import media, web_uploads
 from crm_sync.web_reads import find_conversation
+
+BATCH: Final = 1_000
 
 
 def find_upload(conn: Connection, identity: Identity, client_id: str, sha256: str) -> str | None:
@@ -68,6 +72,20 @@ def use_upload(conn: Connection, identity: Identity, media_id: str, message_id: 
         web_uploads.c.used_by.in_(("", used_by)),
     )
     return conn.execute(update(web_uploads).where(free).values(used_by=used_by)).rowcount == 1
+
+
+def without_file(conn: Connection) -> list[str]:
+    """Keys of at most BATCH uploads whose file is no longer stored: no message, and no repeat of one, can have it.
+
+    A file goes a day after an upload that no message named, and with the retention after one that was.
+    """
+    stored = select(media.c.id).where(media.c.key == web_uploads.c.media_key, is_state(media.c.state, "stored"))
+    return list(conn.execute(select(web_uploads.c.key).where(~stored.exists()).limit(BATCH)).scalars())
+
+
+def forget(conn: Connection, keys: Sequence[str]) -> None:
+    """Nothing is known of these uploads; the same file under the same client id is a new one."""
+    conn.execute(delete(web_uploads).where(web_uploads.c.key.in_(keys)))
 
 
 def _key(identity: Identity, client_id: str) -> str:

@@ -12,10 +12,8 @@ from functools import partial
 from io import IOBase
 from typing import Literal
 
-import structlog
-
 from bot.engine import Engine, Worker
-from bot.errors import Misconfigured, ServiceError
+from bot.errors import Misconfigured
 from bot.ports import TOPIC_FILES, TOPIC_INBOX, Inbox, RateTokens
 from bot.types import Accepted, Capabilities, Media, OutMedia, OutPart, Received, RenderedReply
 from channels.base import ChannelAdapter, FetchesMedia
@@ -32,6 +30,7 @@ from crm_sync.store import SqlStore
 from frontdesk.channel_health import ChannelWatch
 from frontdesk.clock import SystemClock
 from frontdesk.faults import no_fault
+from frontdesk.housekeeping import tidy
 from frontdesk.kits import Kit, build_kits
 from frontdesk.media import build_media
 from frontdesk.media_fetching import MediaFetcher
@@ -44,8 +43,6 @@ from frontdesk.signals import LocalSignals, RedisSignals
 from frontdesk.single_process import hold_store
 from frontdesk.speech import VoiceTranscriber, load_speech_to_text
 from frontdesk.typing_relay import relay_typing
-
-log = structlog.get_logger()
 
 Role = Literal["web", "worker", "sender", "scheduler", "console"]
 ALL_ROLES: tuple[Role, ...] = ("web", "worker", "sender", "scheduler", "console")
@@ -270,11 +267,5 @@ class App:
     async def _housekeeping(self) -> None:
         """Once an hour: what has outlived its retention goes."""
         while True:
-            removed = await self.store.prune_raw(days=self.settings.raw_retention_days)
-            log.info("raw_payloads_pruned", count=removed)
-            await self.store.passive.prune()
-            try:
-                log.info("files_purged", count=await self.media.purge())
-            except ServiceError as error:
-                log.warning("files_not_purged", service=error.service, error=type(error).__name__)
+            await tidy(self.store, self.media, raw_retention_days=self.settings.raw_retention_days)
             await asyncio.sleep(3600)

@@ -1,0 +1,26 @@
+"""What has outlived its time goes: one round of it, which the scheduler role makes once an hour."""
+
+from __future__ import annotations
+
+import structlog
+
+from bot.errors import ServiceError
+from crm_sync.media.library import SqlMediaLibrary
+from crm_sync.store import SqlStore
+
+log = structlog.get_logger()
+
+
+async def tidy(store: SqlStore, media: SqlMediaLibrary, *, raw_retention_days: float) -> None:
+    """Old raw payloads, stored answers nobody can ask for, files past their retention, and what was known of uploads
+    whose file is gone, are no longer there. Files that the media store cannot delete now are tried again next time.
+
+    Raises: StoreUnavailable.
+    """
+    log.info("raw_payloads_pruned", count=await store.prune_raw(days=raw_retention_days))
+    await store.passive.prune()
+    try:
+        log.info("files_purged", count=await media.purge())
+    except ServiceError as error:
+        log.warning("files_not_purged", service=error.service, error=type(error).__name__)
+    log.info("uploads_forgotten", count=await store.prune_web_uploads())  # after the files, which say what is over
