@@ -471,7 +471,14 @@ export default (chat) => {
   };
   const print = async () => {
     const opened = window.open(await page());
-    opened?.addEventListener("load", () => opened.print());
+    if (!opened) throw new Error("blocked");
+    opened.addEventListener("load", () => {
+      // The page inherits what this one forbids, which may be its <style>; a constructed sheet is always allowed.
+      const sheet = new opened.CSSStyleSheet();
+      sheet.replaceSync(opened.document.querySelector("style").textContent);
+      opened.document.adoptedStyleSheets = [sheet];
+      opened.print();
+    });
   };
   const mail = () => {
     const field = el("input", { type: "email", required: true, autocomplete: "email", ariaLabel: W.email, placeholder: W.email });

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Sequence
@@ -503,6 +504,44 @@ async def test_the_conversation_is_saved_as_a_page(desk: Desk, new_page: NewPage
     assert saved.suggested_filename == f"conversation-{datetime.now(UTC):%Y-%m-%d}.html"
     assert "hello &lt;b&gt;" in content
     assert "echo: hello" in content
+
+
+PRINTED = """window.printed = new Promise((printed) => {
+  const line = () => getComputedStyle(document.querySelector("article")).borderTopWidth;
+  window.print = () => printed([document.title, document.querySelector("main").innerText, line()]);
+});"""
+
+
+async def test_the_conversation_is_printed_from_a_page_of_its_own(desk: Desk, new_page: NewPage) -> None:
+    page = await new_page()
+    await page.context.add_init_script(PRINTED)
+    await _arrive(page, desk)
+    await _write(page, "hello <b>")
+    await _see(page, "echo: hello")
+    await _chat(page).get_by_role("button", name="More").click()
+    async with page.expect_popup() as popup:
+        await _chat(page).get_by_role("menuitem", name="Print the conversation").click()
+    opened = await popup.value
+    await opened.wait_for_load_state()
+    async with asyncio.timeout(10):
+        title, content, line = await opened.evaluate("window.printed")
+
+    assert (title, line) == ("Customer service", "1px")  # with its style, whatever the page around the chat forbids
+    assert "hello <b>" in content
+    assert "echo: hello <b>" in content
+    assert await opened.locator("script, b").count() == 0
+
+
+async def test_a_browser_that_opens_no_page_for_printing_is_not_met_with_silence(desk: Desk, new_page: NewPage) -> None:
+    page = await new_page()
+    await page.add_init_script("window.open = () => null")
+    await _arrive(page, desk)
+    await _write(page, "hello")
+    await _see(page, "echo: hello")
+    await _chat(page).get_by_role("button", name="More").click()
+    await _chat(page).get_by_role("menuitem", name="Print the conversation").click()
+
+    await _chat(page).locator(".notice", has_text="try again").wait_for()
 
 
 async def test_the_menu_is_used_by_keyboard(asking_desk: Desk, new_page: NewPage) -> None:
