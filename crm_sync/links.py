@@ -6,14 +6,15 @@ Everything of the confirming identity's customer moves to the offering one's, an
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, Table, and_, insert, select, update
+from sqlalchemy import Connection, FromClause, Table, and_, insert, or_, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
-from bot.errors import NotFound
-from bot.types import Identity, LinkIdentity, LinkOffer
+from bot.errors import NotFound, RuleError
+from bot.types import CustomerId, Identity, LinkIdentity, LinkOffer
 from crm_sync.addressing import Address, find_or_create
 from crm_sync.columns import digest_key
 from crm_sync.subjects import Subject, note
@@ -33,6 +34,20 @@ LIFETIME: Final = timedelta(minutes=15)
 _MOVED: Final = (identities, conversations, orders, consents, timeline)  # whose rows simply change hands
 _FILLED: Final = ("name", "email", "language", "timezone")
 _PROFILE: Final = (*_FILLED, "phone", "phone_is_verified")
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerLink:
+    """Two identities that became one customer, as staff see it. Identities are channel/account/external id."""
+
+    id: int
+    offered_by: str
+    taken_up_by: str
+    source: str
+    linked_at: datetime
+    undone_at: datetime | None
+    kept_customer_id: CustomerId
+    merged_customer_id: CustomerId
 
 
 def offer_link(conn: Connection, identity: Identity, channel: str, token: str, now: datetime) -> None:
@@ -91,21 +106,62 @@ def link_identity(conn: Connection, effect: LinkIdentity, subject: Subject) -> N
     note(conn, subject, "identity_linked", effect.source, str(link.id))
 
 
+def links_of(conn: Connection, customer_id: CustomerId) -> list[CustomerLink]:
+    """Links that made others part of this customer, or this one part of another; undone ones too, oldest first."""
+    offering, taking = identities.alias("offering"), identities.alias("taking")
+    rows = conn.execute(
+        select(identity_links, _name(offering).label("offered_by"), _name(taking).label("taken_up_by"))
+        .join_from(identity_links, offering, offering.c.id == identity_links.c.identity_id)
+        .join(taking, taking.c.id == identity_links.c.linked_identity_id)
+        .where(
+            or_(identity_links.c.kept_customer_id == customer_id, identity_links.c.merged_customer_id == customer_id)
+        )
+        .order_by(identity_links.c.linked_at, identity_links.c.id)
+    )
+    return [
+        CustomerLink(
+            id=row.id,
+            offered_by=row.offered_by,
+            taken_up_by=row.taken_up_by,
+            source=row.source,
+            linked_at=row.linked_at,
+            undone_at=row.undone_at,
+            kept_customer_id=row.kept_customer_id,
+            merged_customer_id=row.merged_customer_id,
+        )
+        for row in rows
+    ]
+
+
 def unlink(conn: Connection, link_id: int, now: datetime) -> None:
     """What the link moved is where it was; what was written since stays with the customer it was written for.
 
-    Raises: NotFound when there is no such link, or it was undone before.
+    Raises: NotFound when there is no such link, or it was undone before; RuleError when a later link took the
+    customer along, which must be undone first.
     """
     done = and_(
         identity_links.c.id == link_id, identity_links.c.linked_at.is_not(None), identity_links.c.undone_at.is_(None)
     )
     link = conn.execute(select(identity_links).where(done).with_for_update()).first()
     if link is None:
-        raise NotFound(f"no link {link_id} to undo")
+        raise NotFound(f"no link {link_id} to undo; it may have been undone before")
+    later = conn.execute(
+        select(identity_links.c.id)
+        .where(
+            identity_links.c.merged_customer_id == link.kept_customer_id,
+            identity_links.c.kept_customer_id != link.kept_customer_id,
+            identity_links.c.undone_at.is_(None),
+            identity_links.c.id != link_id,
+        )
+        .limit(1)
+    ).scalar()
+    if later is not None:
+        raise RuleError(f"link {later} moved what link {link_id} had put together; undo link {later} first")
     moved = link.moved or {}
     for table in (*_MOVED, cases, tasks):
         ids = moved.get(table.name, [])
-        conn.execute(update(table).where(table.c.id.in_(ids)).values(customer_id=link.merged_customer_id))
+        still_there = and_(table.c.id.in_(ids), table.c.customer_id == link.kept_customer_id)
+        conn.execute(update(table).where(still_there).values(customer_id=link.merged_customer_id))
     for table in (cases, tasks):
         conn.execute(update(table).where(table.c.id.in_(moved.get(f"closed_{table.name}", []))).values(is_open=True))
     for name, (before, after) in moved.get("filled", {}).items():
@@ -114,6 +170,8 @@ def unlink(conn: Connection, link_id: int, now: datetime) -> None:
     if profile := moved.get("profile"):
         conn.execute(update(customers).where(_is(link.merged_customer_id)).values(**profile))
     conn.execute(update(identity_links).where(identity_links.c.id == link_id).values(undone_at=now, moved=None))
+    line = {"kind": "identity_unlinked", "summary": link.source, "reference": str(link_id), "author": "operator"}
+    conn.execute(insert(timeline), {**line, "customer_id": link.kept_customer_id, "at": now})
 
 
 def _is_open(token: str, now: datetime) -> ColumnElement[bool]:
@@ -177,6 +235,11 @@ def _empty(conn: Connection, customer_id: int) -> dict[str, Any]:
     blank = {name: False if name == "phone_is_verified" else "" for name in _PROFILE}
     conn.execute(update(customers).where(_is(customer_id)).values(**blank))
     return profile
+
+
+def _name(identity: FromClause) -> ColumnElement[str]:
+    name: ColumnElement[str] = identity.c.channel + "/" + identity.c.account + "/" + identity.c.external_id
+    return name
 
 
 def _is(customer_id: int) -> ColumnElement[bool]:

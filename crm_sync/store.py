@@ -209,8 +209,12 @@ class SqlStore:
         now = self._clock.now()
         await self.database.run(lambda conn: links.offer_link(conn, identity, channel, token, now))
 
+    async def links_of(self, customer_id: CustomerId) -> list[links.CustomerLink]:
+        """Links that this customer is part of, undone ones too, oldest first."""
+        return await self.database.run(lambda conn: links.links_of(conn, customer_id), read=True)
+
     async def unlink(self, link_id: int) -> None:
-        """What the link moved is where it was. Raises: NotFound."""
+        """What the link moved is where it was. Raises: NotFound, RuleError (a later link must be undone first)."""
         now = self._clock.now()
         await self.database.run(lambda conn: links.unlink(conn, link_id, now))
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from crm_sync.links import CustomerLink
 from frontdesk.commands.output import print_table, say
 
 Row = Mapping[str, Any]
@@ -109,6 +110,31 @@ def show_record(record: Mapping[str, Any], timezone: str) -> None:
             continue
         used = [(name, read) for name, read in columns if any(read(row) not in (None, "") for row in rows)]
         print_table(section.capitalize(), [name for name, _ in used], ([read(row) for _, read in used] for row in rows))
+
+
+def show_links(links: Sequence[CustomerLink], timezone: str) -> None:
+    """Print which identities became one customer, when and how. Times are shown in `timezone` (IANA name)."""
+    if not links:
+        say("No other chat was linked to this customer.")
+        return
+    zone = ZoneInfo(timezone)
+    print_table(
+        "Links",
+        ("id", "from", "continued on", "linked", "how", "customer", "was customer", "undone"),
+        (
+            (
+                link.id,
+                link.offered_by,
+                link.taken_up_by,
+                local_time(link.linked_at, zone),
+                link.source,
+                link.kept_customer_id,
+                link.merged_customer_id,
+                local_time(link.undone_at, zone),
+            )
+            for link in links
+        ),
+    )
 
 
 def local_time(value: str | datetime | None, zone: ZoneInfo) -> str:

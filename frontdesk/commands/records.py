@@ -9,15 +9,16 @@ from typing import Annotated, Any, TypeVar
 import typer
 import uvloop
 
-from bot.errors import CustomerNotFound
+from bot.errors import CustomerNotFound, NotFound
 from bot.types import CustomerId
 from config.logging import configure_logging
 from config.settings import Settings
 from crm_sync import customers, erasure, staff
+from crm_sync.links import CustomerLink
 from crm_sync.media.library import SqlMediaLibrary
 from crm_sync.store import SqlStore
 from frontdesk.commands.output import print_json, print_table, say
-from frontdesk.commands.record_view import show_record
+from frontdesk.commands.record_view import show_links, show_record
 from frontdesk.customer_files import erase_with_files, save_files, with_links
 from frontdesk.media import build_media
 from frontdesk.secret_key import load_secret_keys, sqlite_path
@@ -151,6 +152,34 @@ def customer_erase(
         return await erase_with_files(store, media, customer_id)
 
     print_json(with_media(work))
+
+
+@customer_app.command("unlink")
+def customer_unlink(
+    key: Annotated[str, typer.Argument(help="As for show.")],
+    link: Annotated[int | None, typer.Argument(help="The link to undo; left out, they are listed.")] = None,
+    json_: JsonFlag = False,
+) -> None:
+    """Take apart what "continue on …" made one customer: what the link moved goes back to where it was."""
+
+    async def work(store: SqlStore) -> list[CustomerLink]:
+        customer_id = await _one_customer(store, key)
+        found = await store.links_of(customer_id)
+        if link is not None:
+            if link not in {item.id for item in found}:
+                raise NotFound(f"customer {customer_id} has no link {link}; without a number the links are listed")
+            await store.unlink(link)
+            found = [item for item in await store.links_of(customer_id) if item.id == link]
+        return found
+
+    found = with_store(work)
+    if json_:
+        print_json(found)
+    elif link is None:
+        show_links(found, Settings().timezone)
+    else:
+        (undone,) = found
+        say(f"Link {undone.id} is undone: {undone.taken_up_by} is customer {undone.merged_customer_id} again.")
 
 
 @user_app.command("add")

@@ -80,6 +80,10 @@ class Visitor:
                     return
         raise LookupError(f"no button {label!r} is shown")
 
+    async def continue_on(self, place: str) -> str:
+        """The address that carries the conversation to this "channel/account"."""
+        return str((await self._post("continue", {"on": place}))["url"])
+
     async def _send(self, client_id: str, shown: str, content: dict[str, Any]) -> None:
         async with self._turn:
             self.sent.append((client_id, shown))

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, select
 
-from bot.errors import NotFound
-from bot.types import CreateTask, Effect, Identity, LinkIdentity, Need, OpenCase, UpdateCustomer
+from bot.errors import NotFound, RuleError
+from bot.types import CreateTask, CustomerId, Effect, Identity, LinkIdentity, Need, OpenCase, UpdateCustomer
 from crm_sync.customers import customer_record, find_customers
 from crm_sync.erasure import PERSONAL, erase_customer, export_customer
 from crm_sync.links import LIFETIME
@@ -149,6 +149,45 @@ async def test_a_link_can_be_undone_and_only_once(store: SqlStore) -> None:
     assert record["customer"]["name"] == ""
     with pytest.raises(NotFound):
         await store.unlink(link.id)
+
+
+async def test_staff_see_who_was_linked_when_how_and_whether_it_was_undone(store: SqlStore) -> None:
+    await _web(store)
+    await store.offer_link(ANN, "telegram", "never taken up")
+    await store.offer_link(ANN, "telegram", "token")
+    await _telegram(store, TAKE_UP)
+    kept = (await _seen_on_telegram(store)).customer_id
+
+    (link,) = await store.links_of(kept)
+    assert (link.offered_by, link.taken_up_by) == ("web/default/ann", "telegram/default/77")
+    assert (link.source, link.undone_at, link.kept_customer_id) == ("telegram:button", None, kept)
+    assert await store.links_of(link.merged_customer_id) == [link]
+    await store.unlink(link.id)
+    (undone,) = await store.links_of(kept)
+    assert undone.undone_at is not None
+    timeline = (await customer_record(store.database, kept))["timeline"]
+    told = [(line["kind"], line["reference"]) for line in timeline if line["kind"].startswith("identity")]
+    assert told == [("identity_linked", str(link.id)), ("identity_unlinked", str(link.id))]
+    assert await store.links_of(CustomerId(999)) == []
+
+
+async def test_of_links_on_top_of_each_other_the_last_is_undone_first(store: SqlStore) -> None:
+    await _web(store, _complaint("C-1-1"))
+    await converse(store, "hi", "ok", user="bob", effects=[_complaint("C-2-2")])
+    await _telegram(store, _complaint("C-3-3", "other"))
+    before = await _seen_on_telegram(store)
+    await store.offer_link(Identity("web", "default", "bob"), "telegram", "token")
+    await _telegram(store, TAKE_UP)
+    await store.offer_link(ANN, "web", "another")
+    await converse(store, "yes", "ok", user="bob", effects=[LinkIdentity("another", "web:button")])
+    first, last = sorted(link.id for link in await _links(store))
+    assert {case.number for case in (await _seen_on_telegram(store)).cases} == {"C-1-1", "C-2-2", "C-3-3"}
+
+    with pytest.raises(RuleError):
+        await store.unlink(first)
+    await store.unlink(last)
+    await store.unlink(first)
+    assert await _seen_on_telegram(store) == before
 
 
 async def test_linking_the_same_person_again_moves_nothing(store: SqlStore) -> None:

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import parse_qs, urlsplit
 
 import aiohttp
 from pydantic import SecretStr
@@ -91,6 +92,13 @@ class TelegramChat:
         self.customer.send_text(text)
         return await self._answer(before, expect)
 
+    async def follow(self, address: str, expect: str) -> str:
+        """What the desk answers to who opened this t.me address and pressed Start. Raises: TimeoutError."""
+        (payload,) = parse_qs(urlsplit(address).query)["start"]
+        before = len(self.customer.received)
+        self.customer.start(payload)
+        return await self._answer(before, expect)
+
     async def press(self, label: str, expect: str) -> str:
         before = len(self.customer.received)
         self.customer.press(label)
@@ -151,7 +159,7 @@ class DeskUnderTest:
         if channel == "line":
             return LineChat(self.line.user(line_user(who)))
         if channel == "telegram":
-            return TelegramChat(self.simulator.user(int(who), language="zh-hans" if language == "zh" else "en"))
+            return self.texter(who, language)
         issued_at = int(time.time())
         signature = sign_identity(IDENTITY_SECRET, account="default", user=who, issued_at=issued_at)
         identity = {"user": who, "issued_at": issued_at, "signature": signature, "language": language}
@@ -160,6 +168,10 @@ class DeskUnderTest:
     async def stranger(self, language: str = "en") -> WebChat:
         """An anonymous visitor."""
         return await self._visit({"language": language})
+
+    def texter(self, who: str, language: str = "en") -> TelegramChat:
+        """A Telegram user; `who` is digits."""
+        return TelegramChat(self.simulator.user(int(who), language="zh-hans" if language == "zh" else "en"))
 
     async def record(self, chat: Chat) -> dict[str, Any]:
         """What `frontdesk customer show` shows of this customer, once no send of theirs is under way."""
@@ -192,12 +204,13 @@ def line_user(who: str) -> str:
 
 def shop_settings(folder: Path) -> Settings:
     """The sample shop on an SQLite store in this folder."""
+    web = WebSettings(identity_secret=SecretStr(IDENTITY_SECRET), continue_on=(f"telegram/{TELEGRAM_ACCOUNT}",))
     return Settings(
         database_url=SecretStr(f"sqlite:///{folder}/{STORE}"),
         secret_key=(SecretStr("a key for whole-conversation tests"),),
         media=MediaSettings(folder=folder / "media"),
         nlu=NluSettings(model_dir=ROOT / ".frontdesk" / "model"),
-        channels=ChannelsSettings(web={"default": WebSettings(identity_secret=SecretStr(IDENTITY_SECRET))}),
+        channels=ChannelsSettings(web={"default": web}),
     )
 
 

@@ -139,6 +139,7 @@ def test_parsing_has_the_shape_of_rasa(frontdesk: Frontdesk) -> None:
     ("arguments", "code", "told"),
     [
         (("customer", "show", "99999"), 1, "no customer"),
+        (("customer", "unlink", "99999"), 1, "no customer"),
         (("import", "orders", "missing.csv"), 1, "missing.csv"),
         (("run", "--roles", "juggler"), 2, "unknown role"),
         (("run", "--roles", "worker"), 1, "PostgreSQL"),
