@@ -117,11 +117,7 @@ class LineAdapter:
 
 
 def line_error(answer: Answer) -> ServiceError:
-    """What an answer that is no success means.
-
-    Source: Messaging API reference, "Status codes" and "Error messages" (checked 2026-11). "Failed to send messages"
-    stands for an unknown user id among other things; LINE names no others.
-    """
+    """What an answer that is no success means. Source: Messaging API reference, error messages (checked 2026-11)."""
     told = text_in(answer.fields(), "message")
     if answer.status == 429 and "monthly limit" in told:
         return Misconfigured(CHANNEL, "this month's messages are used up; raise the plan's limit or wait")

@@ -22,10 +22,8 @@ POINTS = {
 }
 
 
-@pytest.mark.parametrize(
-    "point",
-    ["passive.taken", *(pytest.param(point, marks=pytest.mark.slow) for point in POINTS if point != "passive.taken")],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("point", list(POINTS))
 async def test_a_reply_in_wechats_own_request_survives_a_death(
     sqlite_desk_url: str, tmp_path: Path, point: str
 ) -> None:

@@ -38,6 +38,7 @@ async def test_a_locked_store_answers_503_and_loses_nothing(sqlite_desk_url: str
         await scene.judge()
 
 
+@pytest.mark.slow
 async def test_a_full_disk_answers_503_and_goes_on_when_there_is_room(sqlite_desk_url: str, tmp_path: Path) -> None:
     extra = {"FRONTDESK_BROKEN": "fills_the_disk"}
     async with stage(sqlite_desk_url, tmp_path, visitors=1, texters=1, launch=BROKEN, extra=extra) as scene:

@@ -175,6 +175,7 @@ def test_a_broken_assistant_is_refused_at_start_with_file_line_and_reason(frontd
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow  # each command is a process of its own
 def test_outbox_commands_on_an_empty_store(frontdesk: Frontdesk) -> None:
     assert parsed(frontdesk("outbox", "list", "--json")) == []
     assert "Nothing is waiting" in frontdesk("outbox", "list", "--state", "held").stdout
@@ -188,6 +189,7 @@ def test_outbox_commands_on_an_empty_store(frontdesk: Frontdesk) -> None:
     assert frontdesk("outbox", "list", "--state", "lost").returncode == 1
 
 
+@pytest.mark.slow  # each command is a process of its own
 async def test_a_signed_telegram_link_is_printed_and_opens_only_that_bot(frontdesk: Frontdesk) -> None:
     async with TelegramSimulator() as telegram:
         settings = {
