@@ -11,7 +11,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -219,6 +228,24 @@ class MediaSettings(_Section):
     scan_command: str = ""  # virus scanner, given the file's path; exit code 0: clean, 1: infected
 
 
+class MailSettings(_Section):
+    """The mail server that takes conversations visitors ask for; without a host the chat offers saving and printing."""
+
+    host: str = ""
+    port: int = Field(587, gt=0, le=65535)
+    security: Literal["starttls", "tls", "none"] = "starttls"
+    username: str = ""
+    password: SecretStr | None = None
+    sender: str = ""  # e.g. "Linden Home <chat@shop.example>"; needed with a host
+    timeout_s: float = Field(15.0, gt=0)
+
+    @model_validator(mode="after")
+    def _has_sender(self) -> MailSettings:
+        if self.host and "@" not in self.sender:
+            raise ValueError("sender must be an e-mail address when a mail host is set")
+        return self
+
+
 def _known_zone(value: str) -> str:
     try:
         ZoneInfo(value)
@@ -255,6 +282,7 @@ class Settings(BaseSettings):
     nlu: NluSettings = NluSettings()
     channels: ChannelsSettings = ChannelsSettings()
     media: MediaSettings = MediaSettings()
+    mail: MailSettings = MailSettings()
 
     @classmethod
     def settings_customise_sources(

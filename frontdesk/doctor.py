@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from bot.errors import BotError
+from bot.errors import BotError, ServiceError
 from channels.base import Examinable, Finding
-from config.settings import Settings
+from config.settings import MailSettings, Settings
 from crm_sync import channel_health
 from crm_sync.channel_health import AccountState
 from crm_sync.store import SqlStore
@@ -17,6 +17,7 @@ from frontdesk.assistant import load_assistant
 from frontdesk.channel_health import DEAD_AFTER
 from frontdesk.doctor_files import examine_files
 from frontdesk.kits import build_kits
+from frontdesk.mail import SmtpMailer
 from frontdesk.runtimes import model_name, training_hash
 from frontdesk.secret_key import load_secret_keys
 
@@ -42,6 +43,8 @@ async def examine(settings: Settings, *, repair: bool = False) -> list[Finding]:
         if "rasa" in settings.nlu.engine:
             findings.append(await _rasa(settings))
         findings.extend(await examine_files(settings.media, store))
+        if settings.mail.host:
+            findings.append(await _mail(settings.mail))
         findings.extend(await _channels(settings, store, repair=repair))
     finally:
         if store is not None:
@@ -109,6 +112,14 @@ async def _redis(url: str) -> Finding:
     finally:
         await client.aclose()
     return Finding("redis", False, "answers")
+
+
+async def _mail(settings: MailSettings) -> Finding:
+    try:
+        await SmtpMailer(settings).check()
+    except ServiceError as error:
+        return Finding("mail", True, error.reason, "check FRONTDESK_MAIL__HOST, PORT, SECURITY, USERNAME and PASSWORD")
+    return Finding("mail", False, f"{settings.host} takes our mail")
 
 
 async def _rasa(settings: Settings) -> Finding:

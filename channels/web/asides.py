@@ -36,6 +36,8 @@ LINK_LASTS = timedelta(minutes=15)  # as in crm_sync/links.py; an adapter cannot
 LINKS_PER_S, LINKS_AT_ONCE = 1 / 60, 5
 PAGES_PER_S, PAGES_AT_ONCE = 1 / 10, 5
 MAIL_PER_S, MAILS_AT_ONCE = 1 / 600, 2
+# Over all visitors: sessions cost nothing, and a desk must not be a way to send strangers mail.
+ALL_MAIL_PER_S, ALL_MAILS_AT_ONCE = 1 / 60, 10
 MAX_EVENTS = 5_000  # of a transcript, the newest
 _EMAIL = re.compile(r"[^@\s<>]{1,64}@[^@\s<>]{1,190}\.[^@\s<>.]{2,63}\Z")
 _CONFIG_HEADERS = [
@@ -91,6 +93,7 @@ class Asides:
         if self._extras.mailer is None:
             raise Refused(501, "email_not_set_up", "this desk sends no e-mail; the page can be saved instead")
         await self._pace(f"web-mail:{call.account}:{session.user}", MAIL_PER_S, MAILS_AT_ONCE)
+        await self._pace("web-mail", ALL_MAIL_PER_S, ALL_MAILS_AT_ONCE)
         page = await self._transcript(session, call)
         await self._extras.mailer.send_transcript(email, call.settings.title or "Frontdesk", page)
         await call.answer(202, orjson.dumps({"to": email}))

@@ -39,7 +39,7 @@ class ExtrasStore(Protocol):
 
 
 class TranscriptMailer(Protocol):
-    """Sends a visitor the conversation by e-mail. None is built in: the chat then offers saving and printing."""
+    """Sends a visitor the conversation by e-mail. Without one the chat offers saving and printing."""
 
     async def send_transcript(self, to: str, subject: str, page: bytes) -> None:
         """Handed over to a mail server. Raises: ServiceError."""

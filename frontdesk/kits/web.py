@@ -10,6 +10,7 @@ from starlette.routing import BaseRoute
 from channels.web import WebAdapter, WebExtras, web_routes
 from config.settings import Settings
 from frontdesk.continuing import continue_links
+from frontdesk.mail import SmtpMailer
 
 if TYPE_CHECKING:
     from frontdesk.app import App
@@ -39,6 +40,7 @@ class WebKit:
                 library=app.media,
                 max_upload_bytes=app.settings.media.max_bytes,
                 links=continue_links(app.adapters, app.secret_keys),
+                mailer=SmtpMailer(app.settings.mail) if app.settings.mail.host else None,
                 tokens=app.rate_tokens,
                 timezone=app.settings.timezone,
             ),
