@@ -260,6 +260,7 @@
     if (!isOpen || document.hidden || lastSeq <= (load(readKey) || 0)) return;
     clearTimeout(readTimer);
     readTimer = setTimeout(() => {
+      if (!isOpen) return;
       setRead(lastSeq);
       post("read", { seq: lastSeq }).catch(() => {});
     }, 400);

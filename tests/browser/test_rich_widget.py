@@ -659,7 +659,11 @@ async def test_unread_messages_show_in_the_title_until_read_in_any_tab(desk: Des
     second = await first.context.new_page()
     await _arrive(second, desk)
     title = await second.title()
+    # What is read is noted, and closing has reached the other tab: from here on nobody notes anything by itself.
+    await second.wait_for_function("Number(localStorage.getItem('frontdesk:default:read:')) >= 2")
     await second.evaluate("Frontdesk.close()")
+    for page in (first, second):
+        await _chat(page).locator(".launcher").wait_for()
     await second.evaluate("localStorage.setItem('frontdesk:default:read:', '0')")
     await first.evaluate("dispatchEvent(new StorageEvent('storage', { key: 'frontdesk:default:read:' }))")
     await first.wait_for_function("document.title.startsWith('(1) ')")
