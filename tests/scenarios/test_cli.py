@@ -85,6 +85,7 @@ def test_a_signed_in_customer_asks_complains_and_finds_it_all_in_the_record(
     assert "where is my order SO-20391?" not in after.stdout
 
 
+@pytest.mark.slow  # each command is a process of its own
 def test_staff_accounts_have_a_life_of_their_own(frontdesk: Frontdesk) -> None:
     password = parsed(frontdesk("user", "add", "li", "--role", "operator", "--json"))["password"]
     reset = frontdesk("user", "reset-password", "li")
@@ -110,6 +111,7 @@ def test_doctor_says_what_is_broken_and_what_repairs_it(frontdesk: Frontdesk) ->
     assert repaired["assistant"]["ok"]
 
 
+@pytest.mark.slow  # each command is a process of its own
 def test_knowledge_is_imported_asked_and_measured(frontdesk: Frontdesk, tmp_path: Path) -> None:
     article = tmp_path / "petrol.md"
     article.write_text(
