@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, Final
@@ -242,6 +242,17 @@ def _handing_out(head: Any, merged: _Merged | None, ask: Ask) -> list[dict[str, 
 def _outbound(conn: Connection, row: Any, words: Any, merged: _Merged | None, ask: Ask) -> Outbound:
     part = load_part(words.text, words.content)
     others = merged.rows if merged else ()
+    return replace(
+        outbound_of(row, part),
+        part=merged.part if merged else part,
+        edits=_edited(conn, row, part, ask),
+        is_vital=any(each.is_vital for each in (row, *others)),
+        merged=tuple(OutboxId(each.id) for each in others),
+    )
+
+
+def outbound_of(row: Any, part: OutPart) -> Outbound:
+    """An outbox row by itself, as its next try."""
     return Outbound(
         outbox_id=OutboxId(row.id),
         conversation_id=ConversationId(row.conversation_id),
@@ -249,15 +260,12 @@ def _outbound(conn: Connection, row: Any, words: Any, merged: _Merged | None, as
         account=row.account,
         chat_id=row.chat_id,
         topic=row.topic,
-        part=merged.part if merged else part,
+        part=part,
         lane=_LANE_OF[row.lane],
         idempotency_key=row.idempotency_key or "",
         attempt=row.attempts + 1,
         fence=row.fence,
         created_at=row.created_at,
-        edits=_edited(conn, row, part, ask),
-        is_vital=any(each.is_vital for each in (row, *others)),
-        merged=tuple(OutboxId(each.id) for each in others),
     )
 
 

@@ -10,18 +10,17 @@ from typing import Any, Final
 from sqlalchemy import Connection, and_, delete, insert, or_, select, update
 
 from bot.ports import Clock, ComposedReply
-from bot.types import ConversationId, InboxId, Lane, Outbound, OutboxId, Owner
+from bot.types import InboxId, Lane, Outbound, OutboxId, Owner
 from crm_sync.codec import load_part
 from crm_sync.columns import id_in, is_state
 from crm_sync.committing import LANES
 from crm_sync.database import Database
-from crm_sync.outbox_claims import SEND_LEASE
+from crm_sync.outbox_claims import SEND_LEASE, outbound_of
 from crm_sync.outbox_endings import END_STATES
 from crm_sync.statements import Statement
 from crm_sync.tables import conversations, inbox, messages, outbox, passive_replies
 
 KEPT_FOR: Final = timedelta(hours=1)  # WeChat delivers again within 15 s
-_LANE_OF: Final = {rank: lane for lane, rank in LANES.items()}
 _NOTHING: Final = ComposedReply(b"")
 
 Compose = Callable[[Sequence[Outbound]], ComposedReply | None]
@@ -83,7 +82,7 @@ def _take(conn: Connection, inbox_id: InboxId, compose: Compose, now: datetime) 
         return _NOTHING
     if any(_is_busy(row, inbox_id, now) for row in upto):
         return None
-    composed = compose([_outbound(row) for row in upto])
+    composed = compose([outbound_of(row, load_part(row.text, row.content)) for row in upto])
     carried = set(composed.carries) if composed else set()
     _set(conn, [row.id for row in mine if row.id not in carried], not_before=None)
     if composed is None:
@@ -143,20 +142,3 @@ def _is_fenced(row: Any, conversation: Any) -> bool:
     if row.lane != LANES[Lane.REPLY]:
         return False
     return bool(row.fence < conversation.fence or conversation.owner == Owner.OPERATOR)
-
-
-def _outbound(row: Any) -> Outbound:
-    return Outbound(
-        outbox_id=OutboxId(row.id),
-        conversation_id=ConversationId(row.conversation_id),
-        channel=row.channel,
-        account=row.account,
-        chat_id=row.chat_id,
-        topic=row.topic,
-        part=load_part(row.text, row.content),
-        lane=_LANE_OF[row.lane],
-        idempotency_key=row.idempotency_key or "",
-        attempt=row.attempts + 1,
-        fence=row.fence,
-        created_at=row.created_at,
-    )

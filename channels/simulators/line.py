@@ -25,12 +25,12 @@ import orjson
 from aiohttp import web
 from linebot.v3.messaging import models
 
-from bot.errors import Misconfigured
 from channels.simulators.faults import FaultPlan
 from channels.simulators.ledger import Ledger
 from channels.simulators.line_control import control_routes
 from channels.simulators.line_customer import LineCustomer
 from channels.simulators.line_rules import Refused, check_messages, is_uuid
+from channels.simulators.serving import serve_until_cancelled
 
 DEFAULT_SECRET = "stand-in-channel-secret"  # noqa: S105 - opens nothing but this stand-in
 DEFAULT_TOKEN = "stand-in-channel-access-token"  # noqa: S105
@@ -304,13 +304,4 @@ async def serve_simulator(
     """
     simulator = LineSimulator(ledger_file=ledger_file)
     simulator.endpoint = callback_url
-    try:
-        await simulator.start(host, port)
-    except (OSError, OverflowError) as exc:
-        await simulator.close()
-        raise Misconfigured(f"Port {port} on {host}", "cannot be opened; choose another with --port") from exc
-    started(simulator.url, simulator.settings())
-    try:
-        await asyncio.Event().wait()
-    finally:
-        await simulator.close()
+    await serve_until_cancelled(simulator, host, port, lambda: started(simulator.url, simulator.settings()))

@@ -19,9 +19,9 @@ import orjson
 import structlog
 from aiohttp import web
 
-from bot.errors import Misconfigured
 from channels.simulators.faults import Fault, FaultPlan
 from channels.simulators.ledger import Ledger
+from channels.simulators.serving import serve_until_cancelled
 from channels.simulators.telegram_control import control_routes
 from channels.simulators.telegram_flood import Flood, Limits
 from channels.simulators.telegram_messages import Messages, Upload
@@ -287,13 +287,4 @@ async def serve_simulator(
     Raises: Misconfigured when the port cannot be had.
     """
     simulator = TelegramSimulator(token, ledger_file=ledger_file)
-    try:
-        await simulator.start(host, port)
-    except (OSError, OverflowError) as exc:
-        await simulator.close()
-        raise Misconfigured(f"Port {port} on {host}", "cannot be opened; choose another with --port") from exc
-    started(simulator.url, token)
-    try:
-        await asyncio.Event().wait()
-    finally:
-        await simulator.close()
+    await serve_until_cancelled(simulator, host, port, lambda: started(simulator.url, token))

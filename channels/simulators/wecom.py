@@ -16,9 +16,9 @@ from typing import Any, Final, Self
 import orjson
 from aiohttp import web
 
-from bot.errors import Misconfigured
 from channels.simulators.faults import Fault, FaultPlan
 from channels.simulators.ledger import Ledger
+from channels.simulators.serving import serve_until_cancelled
 from channels.simulators.wecom_callback import Callbacks
 from channels.simulators.wecom_control import control_routes
 from channels.simulators.wecom_methods import Credentials, Methods, Refused
@@ -205,13 +205,4 @@ async def serve_simulator(
     """
     simulator = WecomSimulator(ledger_file=ledger_file)
     simulator.callbacks.url = callback_url
-    try:
-        await simulator.start(host, port)
-    except (OSError, OverflowError) as exc:
-        await simulator.close()
-        raise Misconfigured(f"Port {port} on {host}", "cannot be opened; choose another with --port") from exc
-    started(simulator.url, simulator.settings())
-    try:
-        await asyncio.Event().wait()
-    finally:
-        await simulator.close()
+    await serve_until_cancelled(simulator, host, port, lambda: started(simulator.url, simulator.settings()))
