@@ -16,9 +16,10 @@ from typing import Any, Final, Self
 import orjson
 from aiohttp import web
 
-from channels.simulators.faults import Fault, FaultPlan
+from channels.simulators.faults import FaultPlan
 from channels.simulators.ledger import Ledger
 from channels.simulators.serving import serve_until_cancelled
+from channels.simulators.tencent_answers import broken, json_answer
 from channels.simulators.wecom_callback import Callbacks
 from channels.simulators.wecom_control import control_routes
 from channels.simulators.wecom_methods import Credentials, Methods, Refused
@@ -33,6 +34,7 @@ AGENT_ID: Final = 1000002
 OPEN_KFID: Final = "wkStandIn0001"
 MAX_BODY_BYTES: Final = 30_000_000
 _NOT_CARRIED_OUT: Final = frozenset({"drop_request", "error_500", "error_503", "rate_limited", "errcode"})
+RATE_LIMITED: Final = {"errcode": 45009, "errmsg": "api freq out of limit"}
 
 
 class WecomSimulator:
@@ -104,7 +106,7 @@ class WecomSimulator:
         try:
             body = orjson.loads(await request.read() or b"{}")
         except orjson.JSONDecodeError:
-            return _json({"errcode": 47001, "errmsg": "data format error"})
+            return json_answer({"errcode": 47001, "errmsg": "data format error"})
         body = body if isinstance(body, dict) else {}
 
         def carry_out() -> Fields:
@@ -137,7 +139,7 @@ class WecomSimulator:
             content, mime, name = self.methods.file(request.query.get("media_id", ""))
         except Refused as refused:
             self._note("media/get", "refused", refused.errcode)
-            return _json({"errcode": refused.errcode, "errmsg": refused.errmsg})
+            return json_answer({"errcode": refused.errcode, "errmsg": refused.errmsg})
         self._note("media/get", "ok")
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}
         return web.Response(body=content, content_type=mime or "application/octet-stream", headers=headers)
@@ -148,7 +150,7 @@ class WecomSimulator:
         fault = self.faults.for_call(path)
         if fault and fault.kind in _NOT_CARRIED_OUT:
             self._note(path, f"fault {fault.kind}")
-            return _broken(request, fault)
+            return broken(request, fault, RATE_LIMITED)
         try:
             answer: Mapping[str, Any] = {"errcode": 0, "errmsg": "ok", **carry_out()}
             self._note(path, "ok")
@@ -158,37 +160,12 @@ class WecomSimulator:
         if fault and fault.kind == "late_answer":
             await self._sleep(fault.seconds)
         elif fault:
-            return _broken(request, fault)
-        return _json(answer)
+            return broken(request, fault, RATE_LIMITED)
+        return json_answer(answer)
 
     def _note(self, path: str, outcome: str, errcode: int = 0) -> None:
         self.ledger.add("call", self._now(), method=path, outcome=outcome, errcode=errcode)
         self.company.pulse.beat()
-
-
-def _json(answer: Mapping[str, Any]) -> web.Response:
-    return web.Response(body=orjson.dumps(answer), content_type="application/json")
-
-
-def _broken(request: web.Request, fault: Fault) -> web.Response:
-    match fault.kind:
-        case "errcode":
-            return _json({"errcode": fault.code, "errmsg": "planned"})
-        case "rate_limited":
-            return _json({"errcode": 45009, "errmsg": "api freq out of limit"})
-        case "error_500":
-            return web.Response(status=500)
-        case "error_502":
-            return web.Response(status=502, text="<html>502 Bad Gateway</html>", content_type="text/html")
-        case "error_503":
-            return web.Response(status=503)
-        case "odd_answer":
-            return _json({"errmsg": "ok"})
-        case "unreadable_answer":
-            return web.Response(body=b'{"errcode":0,"errm', content_type="application/json")
-    if request.transport is not None:
-        request.transport.close()
-    return web.Response()
 
 
 async def serve_simulator(
