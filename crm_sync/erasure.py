@@ -16,6 +16,28 @@ from bot.types import CustomerId
 from crm_sync.columns import is_postgres
 from crm_sync.customers import conversations_of, orders_of, plain, rows_as_dicts
 from crm_sync.database import Database
+from crm_sync.service_tables import (
+    appointments,
+    assets,
+    audit,
+    case_links,
+    clocks,
+    compensations,
+    customer_attributes,
+    customer_merges,
+    customer_tags,
+    customer_values,
+    dues,
+    merge_proposals,
+    outage_reports,
+    points,
+    preferences,
+    site_tasks,
+    subscriptions,
+    surveys,
+    timers,
+    visits,
+)
 from crm_sync.tables import (
     case_events,
     cases,
@@ -47,6 +69,16 @@ def identities_of(customer_id: CustomerId) -> Any:
     return select(identities.c.id).where(identities.c.customer_id == customer_id)
 
 
+def cases_of(customer_id: CustomerId) -> Any:
+    """The ids of the customer's cases, as a subquery."""
+    return select(cases.c.id).where(cases.c.customer_id == customer_id)
+
+
+def tasks_of(customer_id: CustomerId) -> Any:
+    """The ids of the customer's tasks, as a subquery."""
+    return select(tasks.c.id).where(tasks.c.customer_id == customer_id)
+
+
 # Every table that can name a person, and which of its rows do.
 PERSONAL: Final[dict[Table, _Condition]] = {
     customers: lambda customer: customers.c.id == customer,
@@ -57,7 +89,7 @@ PERSONAL: Final[dict[Table, _Condition]] = {
     turns: lambda customer: turns.c.conversation_id.in_(conversations_of(customer)),
     outbox: lambda customer: outbox.c.conversation_id.in_(conversations_of(customer)),
     cases: lambda customer: cases.c.customer_id == customer,
-    case_events: lambda customer: case_events.c.case_id.in_(select(cases.c.id).where(cases.c.customer_id == customer)),
+    case_events: lambda customer: case_events.c.case_id.in_(cases_of(customer)),
     orders: orders_of,
     consents: lambda customer: consents.c.customer_id == customer,
     timeline: lambda customer: timeline.c.customer_id == customer,
@@ -73,6 +105,30 @@ PERSONAL: Final[dict[Table, _Condition]] = {
     passive_replies: lambda customer: passive_replies.c.inbox_id.in_(
         select(inbox.c.id).where(inbox.c.conversation_id.in_(conversations_of(customer)))
     ),
+    case_links: lambda customer: case_links.c.case_id.in_(cases_of(customer)),
+    clocks: lambda customer: clocks.c.case_id.in_(cases_of(customer)) | clocks.c.task_id.in_(tasks_of(customer)),
+    timers: lambda customer: timers.c.customer_id == customer,
+    compensations: lambda customer: compensations.c.case_id.in_(cases_of(customer)),
+    site_tasks: lambda customer: site_tasks.c.customer_id == customer,
+    appointments: lambda customer: appointments.c.customer_id == customer,
+    assets: lambda customer: assets.c.customer_id == customer,
+    visits: lambda customer: visits.c.customer_id == customer,
+    dues: lambda customer: dues.c.customer_id == customer,
+    customer_attributes: lambda customer: customer_attributes.c.customer_id == customer,
+    customer_tags: lambda customer: customer_tags.c.customer_id == customer,
+    customer_values: lambda customer: customer_values.c.customer_id == customer,
+    preferences: lambda customer: preferences.c.customer_id == customer,
+    points: lambda customer: points.c.customer_id == customer,
+    surveys: lambda customer: surveys.c.customer_id == customer,
+    subscriptions: lambda customer: subscriptions.c.customer_id == customer,
+    outage_reports: lambda customer: outage_reports.c.customer_id == customer,
+    customer_merges: lambda customer: (
+        (customer_merges.c.kept_customer_id == customer) | (customer_merges.c.merged_customer_id == customer)
+    ),
+    merge_proposals: lambda customer: (
+        (merge_proposals.c.customer_id == customer) | (merge_proposals.c.other_customer_id == customer)
+    ),
+    audit: lambda customer: audit.c.customer_id == customer,
 }
 # The others belong to the deployment and name nobody but its staff.
 IMPERSONAL: Final = frozenset(set(metadata.tables.values()) - set(PERSONAL))
@@ -81,17 +137,51 @@ IMPERSONAL: Final = frozenset(set(metadata.tables.values()) - set(PERSONAL))
 _BLANK: Final[dict[Table, dict[str, Any]]] = {
     messages: {"text": "", "content": None, "vendor_message_id": ""},
     turns: {"understanding": None},
-    cases: {"summary": "", "details": {}, "subject": "", "category": "", "is_open": False},
-    case_events: {"note": "", "changes": {}},
+    cases: {
+        "summary": "",
+        "details": {},
+        "subject": "",
+        "category": "",
+        "quality_type": "",
+        "wish": "",
+        "is_open": False,
+    },
+    case_events: {"note": "", "changes": {}, "by": ""},
+    clocks: {"state": "stopped", "next_at": None, "due_at": None},
+    timers: {"at": None, "details": {}, "reason": ""},
+    compensations: {"reason": ""},
+    site_tasks: {"report": "", "worker": "", "link_serial": site_tasks.c.link_serial + 1},
+    appointments: {"details": {}},
+    assets: {"customer_id": None, "key": "erased-" + assets.c.id.cast(String), "name": "", "attributes": {}},
+    visits: {"items": "", "key": None},
+    dues: {"details": {}},
+    surveys: {"reason": ""},
+    points: {"author": ""},
+    audit: {"reference": ""},
+    outage_reports: {"address": "", "note": "", "latitude": None, "longitude": None},
     orders: {"customer_id": None, "phone": "", "tracking_number": ""},
     consents: {"source": ""},
-    tasks: {"summary": "", "details": {}, "is_open": False},
+    tasks: {"summary": "", "details": {}, "is_open": False, "suggestion": "", "outcome_note": ""},
     handoffs: {"reason": "", "ended_by": ""},
     # The key stays until the bytes are gone from the media store; housekeeping deletes what is `gone`.
     media: {"state": "gone", "reason": "erased", "file_id": "", "file_name": "", "sha256": "", "expires_at": None},
 }
 # Of these nothing remains.
-_DELETED: Final = (timeline, reply_windows, passive_replies, web_uploads, identity_links)
+_DELETED: Final = (
+    timeline,
+    reply_windows,
+    passive_replies,
+    web_uploads,
+    identity_links,
+    case_links,
+    customer_attributes,
+    customer_tags,
+    customer_values,
+    preferences,
+    subscriptions,
+    customer_merges,
+    merge_proposals,
+)
 
 
 async def export_customer(database: Database, customer_id: CustomerId) -> dict[str, Any]:

@@ -1,4 +1,6 @@
-"""Every table of the store, defined once; `migrations` writes the same out step by step.
+"""The tables of conversations, customers and cases, defined once; `migrations` writes the same out step by step.
+
+Those of the service desk are in `service_tables.py`.
 
 Text that comes from outside is `Words`; natural keys from outside are looked up by their digest (`digest_key`).
 """
@@ -52,6 +54,7 @@ customers = Table(
     Column("email", Words, nullable=False, server_default=""),
     Column("language", Text, nullable=False, server_default=""),
     Column("timezone", Text, nullable=False, server_default=""),
+    Column("credit_class", Text, nullable=False, server_default=""),  # A to D of the policy; "": none given
     Column("created_at", UtcDateTime, nullable=False),
     Column("erased_at", UtcDateTime),
     Index("ix_customers_phone", "phone", **_where("phone <> ''")),
@@ -334,7 +337,33 @@ cases = Table(
     Column("is_open", Boolean, nullable=False),
     Column("opened_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
+    Column("version", Integer, nullable=False, server_default="0"),
+    Column("quality_type", Words, nullable=False, server_default=""),
+    Column("wish", Words, nullable=False, server_default=""),
+    Column("language", Text, nullable=False, server_default=""),
+    Column("team", Text, nullable=False, server_default=""),
+    Column("owner", Text, nullable=False, server_default=""),  # name of a staff user; "": the team's queue
+    Column("watchers", Document, nullable=False, server_default="[]"),  # names of staff users
+    Column(
+        "site_id", Id
+    ),  # of sites; like the next, added to a table that was there, which SQLite can only do without a key
+    Column("asset_id", Id),  # of assets
+    Column("value_minor", Id),  # at stake, in minor units
+    Column("currency", Text, nullable=False, server_default=""),
+    Column("cause", Text, nullable=False, server_default=""),
+    Column("remedy", Text, nullable=False, server_default=""),
+    Column("reopened", Integer, nullable=False, server_default="0"),  # times
+    Column("score", Integer),  # how satisfied, 1 to 5
+    Column("policy_version", Integer, nullable=False, server_default="0"),
+    Column("first_response_at", UtcDateTime),
+    Column("solved_at", UtcDateTime),
+    Column("closed_at", UtcDateTime),
     Index("ix_cases_customer", "customer_id", "updated_at"),
+    Index("ix_cases_board", "status", "id", **_where("is_open")),
+    Index("ix_cases_team", "team", "id", **_where("is_open")),
+    Index("ix_cases_owner", "owner", "id", **_where("is_open AND owner <> ''")),
+    Index("ix_cases_opened", "kind", "opened_at"),
+    Index("ix_cases_site", "site_id", "opened_at", **_where("site_id IS NOT NULL")),
     Index(
         "uq_cases_open",
         "customer_id",
@@ -351,9 +380,11 @@ case_events = Table(
     metadata,
     Column("id", Id, primary_key=True),
     Column("case_id", Id, ForeignKey("cases.id"), nullable=False, index=True),
-    Column("kind", Text, nullable=False),  # opened | updated | status
-    Column("author", Text, nullable=False),
+    Column("kind", Text, nullable=False),  # opened | updated | status | note | clock | …
+    Column("author", Text, nullable=False),  # bot | customer | operator | site | system
+    Column("by", Words, nullable=False, server_default=""),  # name of the staff user, or who at the site
     Column("note", Words, nullable=False, server_default=""),
+    Column("is_internal", Boolean, nullable=False, server_default=text("false")),  # never shown to the customer
     Column("changes", Document, nullable=False, server_default="{}"),
     Column("at", UtcDateTime, nullable=False),
 )
@@ -419,6 +450,17 @@ tasks = Table(
     Column("due_at", UtcDateTime),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
+    Column("assignee", Text, nullable=False, server_default=""),  # name of a staff user or team
+    Column("rule", Text, nullable=False, server_default=""),  # the care rule that asked for it
+    Column("case_id", Id),  # of cases
+    Column("suggestion", Words, nullable=False, server_default=""),  # words to say, in the customer's language
+    Column("outcome", Text, nullable=False, server_default=""),
+    Column("outcome_note", Words, nullable=False, server_default=""),
+    Column("done_by", Words, nullable=False, server_default=""),
+    Column("done_at", UtcDateTime),
+    Index("ix_tasks_due", "due_at", "id", **_where("is_open AND due_at IS NOT NULL")),
+    Index("ix_tasks_assignee", "assignee", "id", **_where("is_open AND assignee <> ''")),
+    Index("ix_tasks_rule", "rule", "id", **_where("rule <> ''")),
     Index("uq_tasks_open", "customer_id", "kind", unique=True, **_where("is_open")),
     Index("ix_tasks_customer", "customer_id"),
 )

@@ -16,6 +16,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 
 import crm_sync.migrations
+import crm_sync.service_tables
 from bot.errors import StoreIncompatible, StoreUnavailable
 from crm_sync.database import Database
 from crm_sync.migrations import HEAD, REVISIONS
