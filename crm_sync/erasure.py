@@ -154,7 +154,7 @@ _BLANK: Final[dict[Table, dict[str, Any]]] = {
     appointments: {"details": {}},
     assets: {"customer_id": None, "key": "erased-" + assets.c.id.cast(String), "name": "", "attributes": {}},
     visits: {"items": "", "key": None},
-    dues: {"details": {}},
+    dues: {"details": {}, "key": "erased-" + dues.c.id.cast(String)},
     surveys: {"reason": ""},
     points: {"author": ""},
     audit: {"reference": ""},
