@@ -8,6 +8,7 @@ from datetime import time
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
+from bot.service.policy import ServicePolicy
 from bot.types import Ask, Language, OutMedia, TextFormat
 
 if TYPE_CHECKING:
@@ -117,6 +118,7 @@ class Assistant:
     queue_flows: frozenset[str] = frozenset()  # status flows that may run while the customer waits for a person
     tuning: Tuning = field(default_factory=Tuning)
     hours: StaffedHours = field(default_factory=StaffedHours)
+    service: ServicePolicy = field(default_factory=ServicePolicy)
 
     @property
     def language(self) -> Language:

@@ -15,6 +15,18 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Literal, NewType
 
+from bot.service_types import (
+    Appointment,
+    Asset,
+    ClockStart,
+    Due,
+    Notice,
+    OpenSurvey,
+    Preference,
+    ServiceEffect,
+    Visit,
+)
+
 CustomerId = NewType("CustomerId", int)
 ConversationId = NewType("ConversationId", int)
 InboxId = NewType("InboxId", int)
@@ -115,7 +127,7 @@ class Unsupported:
     text: str = ""  # what a reader can be shown of it: a poll's question, the value of a dice
 
 
-Content = Text | Button | Command | Media | Location | Contact | Event | Unsupported
+Content = Text | Button | Command | Media | Location | Contact | Event | Unsupported | Notice
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,11 +274,18 @@ class Case:
     updated_at: datetime
     is_open: bool
     details: Mapping[str, str] = field(default_factory=dict)
+    quality_type: str = ""
+    wish: str = ""
+    team: str = ""
+    owner: str = ""  # name of a staff user; "": the team's queue
+    next_update_at: datetime | None = None  # the promise that runs out first; None: none runs
+    reopened: int = 0
+    score: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class CustomerSnapshot:
-    """A bounded copy of the customer's record: at most 10 orders, 10 cases, the newest first."""
+    """A bounded copy of the customer's record: at most 10 of each list, the newest first (dues: those due first)."""
 
     customer_id: CustomerId
     name: str = ""
@@ -279,6 +298,19 @@ class CustomerSnapshot:
     cases: tuple[Case, ...] = ()
     consents: Mapping[str, bool] = field(default_factory=dict)  # purpose -> granted now, on this identity's channel
     open_tasks: tuple[str, ...] = ()  # kinds of open tasks, e.g. callback
+    assets: tuple[Asset, ...] = ()  # present ones first
+    visits: tuple[Visit, ...] = ()
+    appointments: tuple[Appointment, ...] = ()  # booked ones still to come, the next first
+    dues: tuple[Due, ...] = ()  # unpaid
+    preferences: tuple[Preference, ...] = ()
+    surveys: tuple[OpenSurvey, ...] = ()
+    subscriptions: tuple[tuple[str, str], ...] = ()  # topic and match, on any channel
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    tags: frozenset[str] = frozenset()
+    points: int = 0
+    credit_class: str = ""  # A to D of the policy; "": none given
+    value_class: str = ""  # A | B | C by share of turnover
+    lifecycle: str = ""  # new | growing | stable | fading | lost | won_back
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,6 +358,10 @@ class Need:
     `case` (key: case number; only cases of this customer) -> Case | None;
     `case_number` (key: case kind) -> str, a fresh number nobody else gets;
     `articles` (key: query) -> tuple[ArticleHit, ...];
+    `sites` (key: "" or kind) -> tuple[Site, ...], all active ones;
+    `slots` (key: site|service|first ISO date|days) -> tuple[datetime, ...], starts already taken, one entry per place;
+    `outages` (key: "") -> tuple[Outage, ...], the open and planned ones;
+    `case_events` (key: case number; only cases of this customer) -> tuple of what the customer may see of its history;
     `link` (key: token of a "continue here" link) -> LinkOffer | None when it no longer works.
     """
 
@@ -378,15 +414,33 @@ class OpenCase:
     severity: int
     summary: str
     details: Mapping[str, str]  # what_happened, order_number, product, store, since, wish, contact …
+    quality_type: str = ""
+    wish: str = ""
+    language: str = ""
+    team: str = ""
+    site: str = ""  # key of the site that is to solve it; it gets a task
+    distance_m: int | None = None  # from the customer to that site, where known
+    asset: int | None = None  # id of an asset of the customer
+    value_minor: int | None = None  # at stake
+    currency: str = ""
+    clocks: tuple[ClockStart, ...] = ()
+    policy_version: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class UpdateCase:
+    """The customer adds to a case, or says how it goes on. Ignored when the case is not the customer's.
+
+    status: withdrawn, confirmed, reopened (they disagree with the solution) or in_progress (they answered what we had
+    asked); others are for staff. `clocks` begin when it is reopened.
+    """
+
     number: str
     note: str = ""
     details: Mapping[str, str] = field(default_factory=dict)
     severity: int | None = None  # None keeps it; a lower value than the stored one is ignored
     status: str = ""
+    clocks: tuple[ClockStart, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -419,6 +473,11 @@ class CreateTask:
     summary: str
     due_at: datetime | None = None
     details: Mapping[str, str] = field(default_factory=dict)
+    assignee: str = ""  # name of a staff user or team
+    rule: str = ""  # the care rule that asks for it
+    suggestion: str = ""  # words to say, in the customer's language
+    case_number: str = ""
+    clocks: tuple[ClockStart, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -458,6 +517,7 @@ Effect = (
     | UpdateCustomer
     | AddTimeline
     | LinkIdentity
+    | ServiceEffect
 )
 
 

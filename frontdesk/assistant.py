@@ -15,6 +15,7 @@ from bot.located import only_keys, table
 from bot.types import Language
 from frontdesk.assistant_domain import Domain, read_domain
 from frontdesk.assistant_responses import check_buttons, read_responses
+from frontdesk.assistant_service import chosen_flows, merged_words, read_policy_of, read_shared
 from frontdesk.assistant_settings import AssistantSettings, read_settings
 from frontdesk.yaml_lines import read_yaml
 
@@ -49,25 +50,28 @@ def load_assistant(folder: Path) -> Assistant:
         raise AssistantInvalid(f"there is no assistant folder {folder.name!r}")
     domain = read_domain(folder)
     settings = read_settings(folder)
-    responses = _responses(folder, domain, settings.languages)
-    flows = _flows(folder)
-    check_flows(flows, intents=domain.intents, slots=domain.slots, responses=responses, actions=ACTIONS)
-    check_buttons(responses, intents=domain.intents, flows=flows, slots=domain.slots, document=domain.responses)
+    shared = read_shared(domain.entities, domain.intents)
+    responses = {**shared.responses, **_responses(folder, domain, settings.languages)}
+    flows = {**chosen_flows(shared, settings.service_flows), **_flows(folder)}
+    slots = {**(shared.slots if settings.service_flows else {}), **domain.slots}
+    check_flows(flows, intents=domain.intents, slots=slots, responses=responses, actions=ACTIONS)
+    check_buttons(responses, intents=domain.intents, flows=flows, slots=slots, document=domain.responses)
     _check_names(settings, domain, flows)
     return Assistant(
         name=settings.name or folder.name,
         languages=settings.languages,
         intents={name: Intent(name, settings.titles.get(name, {})) for name in domain.intents},
         entities=frozenset(domain.entities),
-        slots={name: _shared(slot, settings) for name, slot in domain.slots.items()},
+        slots={name: _shared(slot, settings) for name, slot in slots.items()},
         responses=responses,
         flows=flows,
         versions={flow.version: flow for flow in flows.values()},
-        words=settings.words,
+        words=merged_words(shared.words, settings.words),
         general_answers=frozenset(settings.general_answers),
         queue_flows=frozenset(settings.queue_flows),
         tuning=settings.tuning,
         hours=settings.hours,
+        service=read_policy_of(folder),
     )
 
 

@@ -34,8 +34,13 @@ def read_domain(folder: Path) -> Domain:
     only_keys(root, _DOMAIN_KEYS, "domain.yml")
     intents = _names(root, "intents")
     entities = _names(root, "entities")
-    slots = {name: _slot(name, value, root, entities) for name, value in _table_of(root, "slots").items()}
+    slots = read_slots(root, entities)
     return Domain(intents, entities, slots, _table_of(root, "responses"), "domain.yml")
+
+
+def read_slots(root: dict[str, Any], entities: Collection[str] | None) -> dict[str, Slot]:
+    """The slots under `slots`, filled from these entities only (None: from any). Raises: AssistantInvalid."""
+    return {name: _slot(name, value, root, entities) for name, value in _table_of(root, "slots").items()}
 
 
 def _table_of(root: dict[str, Any], key: str) -> dict[str, Any]:
@@ -56,7 +61,7 @@ def _names(root: dict[str, Any], key: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _slot(name: str, value: Any, root: dict[str, Any], entities: Collection[str]) -> Slot:
+def _slot(name: str, value: Any, root: dict[str, Any], entities: Collection[str] | None) -> Slot:
     body = table(value, f"slot {name}", root["slots"], name)
     only_keys(body, _SLOT_KEYS, f"slot {name}")
     kinds: dict[str, SlotType] = {kind: kind for kind in get_args(SlotType)}
@@ -72,7 +77,7 @@ def _slot(name: str, value: Any, root: dict[str, Any], entities: Collection[str]
         mapping = table(item, "a mapping", mappings, index)
         if mapping.get("type") != "from_entity":
             continue
-        if mapping.get("entity") not in entities:
+        if entities is not None and mapping.get("entity") not in entities:
             raise invalid(f"slot {name} is filled from unknown entity {mapping.get('entity')!r}", mapping)
-        filled_by.append(mapping["entity"])
+        filled_by.append(text(mapping.get("entity"), "entity", mapping, "entity"))
     return Slot(name=name, type=kind, entities=tuple(filled_by), values=values)

@@ -28,6 +28,7 @@ class AssistantSettings:
     shared_slots: tuple[str, ...] = ()
     general_answers: tuple[str, ...] = ()
     queue_flows: tuple[str, ...] = ()
+    service_flows: tuple[str, ...] = ()  # of config/assistants/core_service.yml
     tuning: Tuning = field(default_factory=Tuning)
     hours: StaffedHours = field(default_factory=StaffedHours)
 
@@ -48,10 +49,11 @@ def read_settings(folder: Path) -> AssistantSettings:
         name=text(root["name"], "name", root, "name") if "name" in root else "",
         languages=languages or (_language_of_config(folder),),
         titles={name: _wording(value, root, "titles") for name, value in _section(root, "titles").items()},
-        words={group: _words(root, group, entries) for group, entries in _section(root, "words").items()},
+        words=read_words(_section(root, "words")),
         shared_slots=_names(root, "shared_slots"),
         general_answers=_names(root, "general_answers"),
         queue_flows=_names(root, "queue_flows"),
+        service_flows=_names(root, "service_flows"),
         tuning=_tuning(root),
         hours=_hours(root),
     )
@@ -81,6 +83,11 @@ def _names(root: dict[str, Any], key: str) -> tuple[str, ...]:
         return ()
     items = rows(root[key], key, root, key)
     return tuple(text(item, f"an entry of {key}", items, index) for index, item in enumerate(items))
+
+
+def read_words(section: dict[str, Any]) -> dict[str, dict[str, Wording]]:
+    """Words by group and key. Raises: AssistantInvalid."""
+    return {group: _words(section, group, entries) for group, entries in section.items()}
 
 
 def _words(root: dict[str, Any], group: str, value: Any) -> dict[str, Wording]:

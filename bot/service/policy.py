@@ -1,0 +1,75 @@
+"""`service.yml` as a value: the rules a business sets for its service desk. Data with a history, never an `if`.
+
+Each section is read by the module that applies it. A section that is missing has that module's defaults, so that an
+assistant without a service.yml still takes complaints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from bot.located import only_keys, table
+from bot.service.appointments import AppointmentRules, read_appointments
+from bot.service.calendars import ALWAYS, Calendar, Calendars, read_calendars
+from bot.service.care import CareRules, read_care
+from bot.service.cases import CaseRules, read_cases
+from bot.service.promises import PromiseRules, read_promises, start
+from bot.service.record import RecordRules, read_record
+from bot.service.routing import RoutingRules, read_routing
+from bot.service.topics import TopicRules, read_topics
+from bot.service_types import ClockStart
+
+CASE_CLOCKS = ("first_response", "update", "solution")
+
+
+@dataclass(frozen=True)
+class ServicePolicy:
+    """What `service.yml` says. `version` 0 is the file's; those changed in the store count up from 1."""
+
+    version: int = 0
+    calendars: Calendars = field(default_factory=Calendars)  # calendars: opening hours, holidays, make-up working days
+    promises: PromiseRules = field(default_factory=PromiseRules)  # promises: clocks by severity, ladder
+    cases: CaseRules = field(default_factory=CaseRules)  # cases: categories, severity, compensation, satisfaction
+    routing: RoutingRules = field(default_factory=RoutingRules)  # routing: teams and sites
+    appointments: AppointmentRules = field(default_factory=AppointmentRules)
+    record: RecordRules = field(default_factory=RecordRules)  # record: attributes, assets, credit classes, value
+    care: CareRules = field(default_factory=CareRules)  # care: signals and their follow-up
+    topics: TopicRules = field(default_factory=TopicRules)  # topics: subscriptions, reminders, outages
+
+    def calendar_for(self, severity: int, site_calendar: str = "") -> Calendar:
+        """The calendar a case of this severity counts in: every hour where the rules say so, else its site's."""
+        if severity in self.promises.around_the_clock:
+            return self.calendars.get(ALWAYS)
+        return self.calendars.get(site_calendar or self.promises.calendar)
+
+    def clocks_for(
+        self, severity: int, now: datetime, *, site_calendar: str = "", kinds: Sequence[str] = CASE_CLOCKS
+    ) -> tuple[ClockStart, ...]:
+        """The promises that begin when a case of this severity is opened (or reopened) now."""
+        calendar = self.calendar_for(severity, site_calendar)
+        started = (
+            start(kind, self.promises.budget(kind, severity), calendar, now, warn_share=self.promises.warn_share)
+            for kind in kinds
+        )
+        return tuple(clock for clock in started if clock is not None)
+
+
+def read_policy(document: Any, *, version: int = 0) -> ServicePolicy:
+    """The policy in the parsed content of a service.yml. Raises: AssistantInvalid with file, line and reason."""
+    root = table(document, "service.yml", document)
+    readers = {
+        "calendars": read_calendars,
+        "promises": read_promises,
+        "cases": read_cases,
+        "routing": read_routing,
+        "appointments": read_appointments,
+        "record": read_record,
+        "care": read_care,
+        "topics": read_topics,
+    }
+    only_keys(root, readers, "service.yml")
+    sections = {name: reader(table(root[name], name, root, name)) for name, reader in readers.items() if name in root}
+    return ServicePolicy(version=version, **sections)  # type: ignore[arg-type]  # each reader gives its section's type

@@ -1,0 +1,275 @@
+"""What the service desk is about, as values: sites, assets, visits, appointments, promises with a clock.
+
+Split from `types.py` by subject; the rules are the same: frozen, aware UTC times, money in minor units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+# --- the customer's record --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """Something of the customer's that service is about: vehicle, meter, policy, room stay …"""
+
+    id: int
+    kind: str
+    key: str  # number plate, meter number …
+    name: str = ""
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    since: datetime | None = None
+    until: datetime | None = None  # past: no longer the customer's
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """The customer was at one of our sites. `site` is its key; names are of the site, by language."""
+
+    at: datetime
+    kind: str = ""
+    site: str = ""
+    site_names: Mapping[str, str] = field(default_factory=dict)
+    items: str = ""
+    amount_minor: int | None = None
+    currency: str = ""
+    asset_key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Preference:
+    topic: str
+    value: str  # in the customer's words
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A bill or another payment with a day by which it is due (ISO date in the business's zone)."""
+
+    key: str
+    kind: str
+    amount_minor: int
+    currency: str
+    due_on: str
+    paid_on: str = ""
+    asset_key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Appointment:
+    id: int
+    site: str  # key
+    site_names: Mapping[str, str]
+    service: str
+    starts_at: datetime
+    ends_at: datetime
+    state: str = "booked"
+    case_number: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSurvey:
+    """A question about satisfaction that was asked and not answered yet."""
+
+    reference: str
+    kind: str  # csat | nps
+    case_number: str = ""
+
+
+# --- places -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where service happens. `open_tasks`: how much it has to do now; `distance_m`: filled where it was asked for."""
+
+    id: int
+    key: str
+    names: Mapping[str, str]
+    kind: str = ""
+    latitude: float | None = None
+    longitude: float | None = None
+    address: str = ""
+    phone: str = ""
+    timezone: str = ""
+    calendar: str = ""
+    skills: frozenset[str] = frozenset()
+    languages: frozenset[str] = frozenset()
+    capacity: int = 0  # open tasks at a time; 0: no limit
+    open_tasks: int = 0
+    distance_m: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FreeSlot:
+    """A time at a site that can still be booked."""
+
+    site: str
+    service: str
+    starts_at: datetime
+    ends_at: datetime
+    left: int  # parallel places
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """A known fault or planned work. `expected_end_at` None: not known yet."""
+
+    id: int
+    key: str
+    kind: str
+    area: str
+    starts_at: datetime
+    expected_end_at: datetime | None
+
+
+# --- promises ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ClockStart:
+    """A promise begins to count: `budget_s` working seconds of `calendar`; `due_at` follows from both.
+
+    `next_at` is when the scheduler looks first: at the warning.
+    """
+
+    kind: str  # first_response | update | solution | callback | followup
+    calendar: str
+    budget_s: int
+    due_at: datetime
+    next_at: datetime
+    warn_share: float = 0.75
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something the customer is told unasked, as content of an inbound row of our own: it takes a turn like a message.
+
+    So it is said in order, once, in the customer's language, and by the rules of whoever owns the conversation.
+    `args` hold plain text, or a value put into words when it is said: `@time:<ISO 8601>`, `@day:<ISO date>`,
+    `@word:<group>:<key>`, `@money:<minor units>:<currency>`, `@zh:<text>|@en:<text>` for words there are in both.
+    `flow` is started after it with `slots` filled, e.g. to ask how satisfied they are; not while a person is waited for
+    or there, and not while another flow is under way (then it waits for that one's end).
+    """
+
+    template: str
+    args: Mapping[str, str] = field(default_factory=dict)
+    flow: str = ""
+    slots: Mapping[str, str] = field(default_factory=dict)
+    lane: Literal["service", "reply"] = "service"
+    is_vital: bool = False  # a complaint's status: may use the last reply of a window
+    status_key: str = ""  # replaces our earlier message with this key where the channel can edit
+
+
+# --- effects ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RecordScore:
+    """The answer to a question about satisfaction. Ignored for one that was never asked or is answered."""
+
+    reference: str
+    score: int
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordPreference:
+    """Kept until it is ended; the same value of a topic is not kept twice. `ended`: no longer true."""
+
+    topic: str
+    value: str
+    source: str  # e.g. "chat"
+    ended: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SetAttribute:
+    """A fact of the customer's record beside name, phone and e-mail; typed by the policy. None removes it."""
+
+    name: str
+    value: str | int | float | bool | None
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class SubscribeTopic:
+    """Told about this topic (where `match` fits) in this conversation from now on, or no longer.
+
+    `topic` "*" with wanted False ends all of the customer's. Consent with purpose `topic:<topic>` is kept with it.
+    """
+
+    topic: str
+    wanted: bool
+    source: str
+    match: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BookAppointment:
+    """One place of the slot is the customer's.
+
+    When the last one went meanwhile, a notice says so and offers to choose again; nothing is booked then.
+    """
+
+    site: str
+    service: str
+    starts_at: datetime
+    ends_at: datetime
+    places: int  # parallel places of the slot, as the policy says
+    details: Mapping[str, str] = field(default_factory=dict)
+    moves: int | None = None  # id of the customer's appointment this one replaces
+    case_number: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CancelAppointment:
+    appointment_id: int
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReportOutage:
+    """The customer has no supply. Kept with the outage it belongs to, if one is known; they hear of its end."""
+
+    outage_id: int | None
+    asset_key: str = ""
+    latitude: float | None = None
+    longitude: float | None = None
+    address: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanNotice:
+    """A notice at a later time, planned once under its `key`. `at` None cancels it."""
+
+    key: str
+    at: datetime | None
+    notice: Notice | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RequestErasure:
+    """The customer wants to be forgotten: carried out after the time the policy leaves for a change of mind."""
+
+    at: datetime
+    source: str
+
+
+ServiceEffect = (
+    RecordScore
+    | RecordPreference
+    | SetAttribute
+    | SubscribeTopic
+    | BookAppointment
+    | CancelAppointment
+    | ReportOutage
+    | PlanNotice
+    | RequestErasure
+)
