@@ -19,8 +19,10 @@ from bot.hearing import Choice, Request, hear, language_of
 from bot.in_flow import category, continue_flow, drop_flow, rewind, understood_value
 from bot.linking import ask_to_link, is_link_question, link_token, settle_link
 from bot.memory import recall
+from bot.noticing import announce
 from bot.own_words import goes_with_the_last, own_words_only
 from bot.ownership import while_operator_owns, while_queued
+from bot.service_types import Notice
 from bot.talk import Talk
 from bot.types import Decision, Event, Need, Owner, ScoredIntent, Turn
 from bot.values import has_words, order_number, order_spellings, same_order, yes_or_no
@@ -39,6 +41,8 @@ def decide(turn: Turn, assistant: Assistant) -> Decision:
         effects = effects_of(content) if isinstance(content, Event) and turn.message.wants_turn else ()
         return Decision(effects=effects, state=memory.to_json(), language=language)
     talk = Talk(turn, assistant, ACTIONS, memory, language)
+    if isinstance(content, Notice):
+        return announce(talk, content)
     if turn.conversation.owner is Owner.OPERATOR:
         return own_words_only(turn, while_operator_owns(talk))
     if goes_with_the_last(turn, memory):

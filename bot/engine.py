@@ -37,6 +37,7 @@ from bot.ports import (
     TurnStore,
 )
 from bot.rendering import render
+from bot.service_types import Notice
 from bot.types import (
     ArticleHit,
     Conversation,
@@ -213,13 +214,13 @@ class Engine:
         runtime: AssistantRuntime,
     ) -> tuple[OutMessage, ...]:
         channel = conversation.identity.channel
-        is_vital = any(isinstance(effect, VITAL) for effect in decision.effects)
+        is_vital = decision.is_vital or any(isinstance(effect, VITAL) for effect in decision.effects)
         out = []
         for index, reply in enumerate(decision.replies):
             language = reply.language or decision.language
             rendered = render(reply, language, channel, runtime.assistant, seed=claimed_message.inbox_id + index)
             parts = self._encoder.encode(channel, rendered)
-            out.append(OutMessage(parts=parts, language=language, template=reply.template, is_vital=is_vital))
+            out.append(OutMessage(parts, language, decision.lane, reply.template, is_vital))
         return tuple(out)
 
     def _apology(
@@ -228,7 +229,7 @@ class Engine:
         """The state stays as it was: what broke must not also forget."""
         language = conversation.language or hinted_language(claimed_message.message) or runtime.language
         apology = OutMessage(parts=(OutPart(text=APOLOGY[language]),), language=language, template="apology")
-        is_silent = isinstance(claimed_message.message.content, Event) or conversation.owner is Owner.OPERATOR
+        is_silent = isinstance(claimed_message.message.content, Event | Notice) or conversation.owner is Owner.OPERATOR
         return TurnResult(
             inbox_id=claimed_message.inbox_id,
             understanding=None,

@@ -153,6 +153,7 @@ class Notice:
     So it is said in order, once, in the customer's language, and by the rules of whoever owns the conversation.
     `args` hold plain text, or a value put into words when it is said: `@time:<ISO 8601>`, `@day:<ISO date>`,
     `@word:<group>:<key>`, `@money:<minor units>:<currency>`, `@zh:<text>|@en:<text>` for words there are in both.
+    Text of people goes through `as_is`, so that it is never read as one of these.
     `flow` is started after it with `slots` filled, e.g. to ask how satisfied they are; not while a person is waited for
     or there, and not while another flow is under way (then it waits for that one's end).
     """
@@ -163,7 +164,11 @@ class Notice:
     slots: Mapping[str, str] = field(default_factory=dict)
     lane: Literal["service", "reply"] = "service"
     is_vital: bool = False  # a complaint's status: may use the last reply of a window
-    status_key: str = ""  # replaces our earlier message with this key where the channel can edit
+
+
+def as_is(text: str) -> str:
+    """`text`, e.g. of a customer, as a value of a notice's `args` that is said exactly so."""
+    return f"@{text}" if text.startswith("@") else text
 
 
 # --- effects ----------------------------------------------------------------------------------------------------

@@ -365,6 +365,9 @@ class Talk:
     def start_later(self) -> None:
         while self.memory.later and not self.memory.stack and not self.needs and not self.is_handed_over():
             waiting = self.memory.later.pop(0)
+            if (name := str(waiting.get("flow", ""))) in self.assistant.flows:  # of a notice: nobody said anything
+                self.start(name, dict(waiting.get("slots") or {}))
+                continue
             self.hear_again(waiting)
             flow = self.trigger_of(str(waiting.get("intent", "")), 1.0)
             if flow:

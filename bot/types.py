@@ -521,6 +521,15 @@ Effect = (
 )
 
 
+class Lane(StrEnum):
+    """Who goes first between conversations. Broadcasts are a lane of their own."""
+
+    OPERATOR = "operator"
+    REPLY = "reply"
+    SERVICE = "service"
+    BROADCAST = "broadcast"
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
     """The replies, the effects and the next state. `needs` non-empty: nothing else counts, fetch and ask again."""
@@ -530,18 +539,11 @@ class Decision:
     state: Mapping[str, Any] = field(default_factory=dict)  # JSON-serialisable
     language: Language = "zh"
     needs: tuple[Need, ...] = ()
+    lane: Lane = Lane.REPLY
+    is_vital: bool = False  # may use the last reply of a window; some effects make it so by themselves
 
 
 # --- outbound ---------------------------------------------------------------------------------------------------
-
-
-class Lane(StrEnum):
-    """Who goes first between conversations. Broadcasts are a lane of their own."""
-
-    OPERATOR = "operator"
-    REPLY = "reply"
-    SERVICE = "service"
-    BROADCAST = "broadcast"
 
 
 @dataclass(frozen=True, slots=True)

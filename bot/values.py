@@ -7,6 +7,7 @@ import unicodedata
 from datetime import date
 
 from bot.business_time import find_date
+from bot.types import Language
 
 ORDER_NUMBER = re.compile(r"(?<![\w-])(?:SO-?)?\d{4,8}(?![\w-])", re.IGNORECASE | re.ASCII)
 CASE_NUMBER = re.compile(r"(?<![A-Za-z0-9])C-?(\d{3,8})(?:-(\d))?(?![A-Za-z0-9])", re.IGNORECASE | re.ASCII)
@@ -29,6 +30,7 @@ _STOP_WORDS = {
     "退订", "td", "取消订阅", "退订消息", "不要再发了", "别再发了", "unsubscribe", "stop", "stopall", "stop all",
     "opt out", "optout",
 }  # fmt: skip
+_WITHOUT_CENTS = frozenset({"JPY", "KRW", "VND"})  # ISO 4217: no minor unit
 
 
 def plain(words: str) -> str:
@@ -164,3 +166,11 @@ def in_words(entity: str, words: str, today: date) -> str | None:
         day = find_date(words, today)
         return day.isoformat() if day else None
     return None
+
+
+def say_money(minor: int, currency: str, language: Language) -> str:
+    """An amount in minor units as a person would say it: "128.50 元", "CNY 128.50"."""
+    amount = f"{minor:,}" if currency in _WITHOUT_CENTS else f"{minor / 100:,.2f}"
+    if language == "zh" and currency in ("CNY", "RMB"):
+        return f"{amount} 元"
+    return f"{currency} {amount}".strip()

@@ -7,6 +7,7 @@ from dataclasses import fields
 from datetime import datetime
 from typing import Any, Final
 
+from bot.service_types import Notice
 from bot.types import (
     Button,
     Card,
@@ -34,6 +35,7 @@ _CLASSES: Final[dict[str, type[Content]]] = {
     "contact": Contact,
     "event": Event,
     "unsupported": Unsupported,
+    "notice": Notice,
 }
 _KINDS: Final = {cls: kind for kind, cls in _CLASSES.items()}
 # Attribute, key in the document, default. Media and Unsupported have a `kind` of their own, which is kept under `of`.
@@ -57,7 +59,7 @@ _KEPT: Final = (
 
 
 def kind_of(content: Content) -> str:
-    """text, button, command, media, location, contact, event or unsupported."""
+    """text, button, command, media, location, contact, event, unsupported or notice."""
     return _KINDS[type(content)]
 
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, bindparam, func, select, update
 
 from bot.ports import Committed, OutMessage, TurnResult, TurnsCommit
+from bot.service_types import Notice
 from bot.types import ConversationId, Lane, Owner
 from crm_sync.codec import dump_part, wire_event
 from crm_sync.columns import id_in, is_state
@@ -217,7 +218,7 @@ def _turn(conn: Connection, writing: _Writing, item: _Work, turn: TurnResult, ve
 
 def _reply(writing: _Writing, item: _Work, turn: TurnResult, message: OutMessage) -> None:
     """Each part becomes a message row and an outbox row; visible at once on a direct channel."""
-    is_dropped = item.subject.owner is Owner.OPERATOR and message.lane is not Lane.OPERATOR
+    is_dropped = item.subject.owner is Owner.OPERATOR and message.lane is Lane.REPLY
     is_visible = item.commit.direct and not is_dropped
     state = "dropped" if is_dropped else "sent" if is_visible else "pending"
     for part in message.parts:
@@ -265,7 +266,12 @@ def _kept_until(writing: _Writing, item: _Work, turn: TurnResult) -> datetime | 
     if waits_s is None:
         return None
     accepted_at = next(
-        (message.accepted_at for message in item.commit.claimed.messages if message.inbox_id == turn.inbox_id), None
+        (
+            asked.accepted_at
+            for asked in item.commit.claimed.messages
+            if asked.inbox_id == turn.inbox_id and not isinstance(asked.message.content, Notice)
+        ),
+        None,
     )
     until = None if accepted_at is None else accepted_at + timedelta(seconds=waits_s)
     return until if until is not None and until > writing.now else None

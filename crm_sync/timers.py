@@ -1,0 +1,111 @@
+"""Things to be done once, at or after a moment: planned in any transaction, found again by index, done exactly once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import Connection, and_, insert, select, text, update
+
+from crm_sync.columns import is_postgres
+from crm_sync.service_tables import timers
+
+MAX_ATTEMPTS: Final = 6
+_ONE_AT_A_TIME: Final = 7_310_642_114  # advisory lock: handing out in order needs a single hand
+
+
+@dataclass(frozen=True, slots=True)
+class Timer:
+    """A due timer, locked by this transaction."""
+
+    id: int
+    kind: str
+    at: datetime
+    customer_id: int | None
+    case_id: int | None
+    details: Mapping[str, Any]
+    attempts: int
+
+
+def plan(
+    conn: Connection,
+    kind: str,
+    at: datetime,
+    now: datetime,
+    *,
+    key: str | None = None,
+    customer_id: int | None = None,
+    case_id: int | None = None,
+    details: Mapping[str, Any] | None = None,
+) -> bool:
+    """It will be done at (or soon after) `at`; False when this key was planned before, done or not."""
+    if key is not None and conn.execute(select(timers.c.id).where(timers.c.key == key)).first() is not None:
+        return False
+    conn.execute(
+        insert(timers),
+        {
+            "key": key,
+            "kind": kind,
+            "at": at,
+            "customer_id": customer_id,
+            "case_id": case_id,
+            "details": dict(details or {}),
+            "created_at": now,
+        },
+    )
+    return True
+
+
+def replan(conn: Connection, key: str, at: datetime) -> bool:
+    """A planned thing that is not done yet is done at another time; False when there is none."""
+    open_one = and_(timers.c.key == key, timers.c.at.is_not(None))
+    return conn.execute(update(timers).where(open_one).values(at=at, attempts=0)).rowcount > 0
+
+
+def cancel(conn: Connection, key: str, now: datetime) -> bool:
+    """It will not be done, and the key is free again; False when nothing with it was still to be done."""
+    open_one = and_(timers.c.key == key, timers.c.at.is_not(None))
+    gone = {"at": None, "key": None, "done_at": now, "reason": "cancelled"}
+    return conn.execute(update(timers).where(open_one).values(**gone)).rowcount > 0
+
+
+def cancel_for_case(conn: Connection, case_id: int, kinds: Sequence[str], now: datetime) -> int:
+    """Nothing of these kinds is still to be done for the case; how many there were."""
+    mine = and_(timers.c.case_id == case_id, timers.c.kind.in_(kinds), timers.c.at.is_not(None))
+    gone = {"at": None, "key": None, "done_at": now, "reason": "cancelled"}
+    return conn.execute(update(timers).where(mine).values(**gone)).rowcount
+
+
+def due(conn: Connection, now: datetime, limit: int) -> list[Timer]:
+    """The timers that are due, the oldest first, locked; none while another process holds some."""
+    if is_postgres(conn) and not conn.execute(text(f"SELECT pg_try_advisory_xact_lock({_ONE_AT_A_TIME})")).scalar():
+        return []
+    rows = conn.execute(
+        select(timers)
+        .where(timers.c.at <= now)
+        .order_by(timers.c.at, timers.c.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    return [Timer(row.id, row.kind, row.at, row.customer_id, row.case_id, row.details, row.attempts) for row in rows]
+
+
+def done(conn: Connection, ids: Sequence[int], now: datetime) -> None:
+    """They are not due again."""
+    conn.execute(update(timers).where(timers.c.id.in_(ids)).values(at=None, done_at=now))
+
+
+def failed(conn: Connection, timer: Timer, reason: str, now: datetime) -> None:
+    """It is tried again after a while that grows; set aside with the reason after MAX_ATTEMPTS."""
+    attempts = timer.attempts + 1
+    again = None if attempts >= MAX_ATTEMPTS else now + timedelta(seconds=15 * 2**attempts)
+    conn.execute(update(timers).where(timers.c.id == timer.id).values(attempts=attempts, at=again, reason=reason[:500]))
+
+
+def next_at(conn: Connection) -> datetime | None:
+    """When the next timer is due; None when nothing is planned."""
+    return conn.execute(
+        select(timers.c.at).where(timers.c.at.is_not(None)).order_by(timers.c.at).limit(1)
+    ).scalar_one_or_none()
