@@ -429,6 +429,7 @@ TOPIC_FILES = "files"  # a customer's file waits to be fetched from its vendor
 TOPIC_WEB = "web"  # a web conversation has something new to show: payload {"conversation_id", "events"?: [...]}
 
 
+TOPIC_TIMERS = "timers"  # something is due now
 TOPIC_TYPING = "typing"  # an answer is being thought of: payload {"channel", "account", "chat_id", "topic"}
 
 

@@ -92,6 +92,17 @@ def due(conn: Connection, now: datetime, limit: int) -> list[Timer]:
     return [Timer(row.id, row.kind, row.at, row.customer_id, row.case_id, row.details, row.attempts) for row in rows]
 
 
+def hold(conn: Connection, timer_id: int, now: datetime) -> bool:
+    """The timer is locked by this transaction and still due; False when somebody else has done it."""
+    still = and_(timers.c.id == timer_id, timers.c.at <= now)
+    return conn.execute(select(timers.c.id).where(still).with_for_update()).first() is not None
+
+
+def lease(conn: Connection, timer_id: int, until: datetime) -> None:
+    """It is being worked on, and due again at `until` unless somebody says otherwise."""
+    conn.execute(update(timers).where(timers.c.id == timer_id).values(at=until))
+
+
 def done(conn: Connection, ids: Sequence[int], now: datetime) -> None:
     """They are not due again."""
     conn.execute(update(timers).where(timers.c.id.in_(ids)).values(at=None, done_at=now))

@@ -37,6 +37,7 @@ from frontdesk.media_fetching import MediaFetcher
 from frontdesk.observing import ACCEPTED, LoggingObserver
 from frontdesk.pacing import RedisRateTokens, StoreRateTokens
 from frontdesk.runtimes import Runtimes, spare_what_stays
+from frontdesk.scheduler import Scheduler
 from frontdesk.secret_key import load_secret_keys, sqlite_path
 from frontdesk.serving import HttpServer, end, supervise
 from frontdesk.signals import LocalSignals, RedisSignals
@@ -114,6 +115,7 @@ class App:
     adapters: Mapping[tuple[str, str], ChannelAdapter]
     worker: Worker
     sender: Sender
+    scheduler: Scheduler
     hub: WebHub
     secret_keys: tuple[bytes, ...]
     admin_password: str | None
@@ -203,6 +205,7 @@ class App:
             adapters=adapters,
             worker=worker,
             sender=sender,
+            scheduler=Scheduler(store, signals, clock, runtimes.default_assistant, fault=fault),
             hub=WebHub(store, signals, link=media.link),
             secret_keys=keys,
             admin_password=await store.ensure_admin() if "web" in roles else None,
@@ -232,7 +235,8 @@ class App:
             start("sender", self.sender.run)
             start("files", self.fetcher.run)
         if "scheduler" in roles:
-            start("scheduler", self._housekeeping)
+            start("scheduler", self.scheduler.run)
+            start("housekeeping", self._housekeeping)
 
     async def stop(self, http: HttpServer | None = None) -> None:
         """Let turns and sends in hand finish, end the streams, close everything."""

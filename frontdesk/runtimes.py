@@ -73,6 +73,12 @@ class Runtimes:
             raise ServiceError("nlu", "no assistant is loaded")
         return runtime
 
+    def default_assistant(self) -> Assistant:
+        """The one that answers where no account says otherwise; its service.yml holds for the whole desk."""
+        if self._default is None:
+            raise ServiceError("nlu", "no assistant is loaded")
+        return self._default.assistant
+
     def loaded(self) -> Iterable[LoadedAssistant]:
         return self._loaded.values()
 

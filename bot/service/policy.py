@@ -56,6 +56,12 @@ class ServicePolicy:
         )
         return tuple(clock for clock in started if clock is not None)
 
+    def person(self, to: str, *, owner: str, team: str) -> str:
+        """Who a rung of the ladder means: a staff user, or the team whose queue it is; "" when there is nobody."""
+        if to == "owner":
+            return owner or team
+        return self.routing.head(to, team)
+
 
 def read_policy(document: Any, *, version: int = 0) -> ServicePolicy:
     """The policy in the parsed content of a service.yml. Raises: AssistantInvalid with file, line and reason."""

@@ -12,6 +12,10 @@ from bot.located import only_keys
 class RoutingRules:
     """The section `routing` of service.yml."""
 
+    def head(self, to: str, team: str) -> str:
+        """The staff user who leads the team (`lead`) or answers for all of them (`manager`); "" when none is named."""
+        return ""
+
 
 def read_routing(section: dict[str, Any]) -> RoutingRules:
     """The rules of the section. Raises: AssistantInvalid."""

@@ -1,0 +1,263 @@
+"""The scheduler role: what is due is done, each thing once, with any number of schedulers.
+
+Timers and clocks are rows; a scheduler claims those that are due inside the transaction that does them. Work that takes
+longer than a transaction should (a night's figures) is a periodic job: leased, done in steps of its own, planned again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from itertools import groupby
+from typing import Protocol
+
+import structlog
+from sqlalchemy import Connection
+
+from bot.assistant import Assistant
+from bot.errors import ServiceError
+from bot.ports import TOPIC_INBOX, TOPIC_TIMERS, Clock, Signals
+from bot.service.escalation import move_on
+from bot.service.policy import ServicePolicy
+from bot.service.promises import Clock as Promise
+from bot.service.promises import due
+from bot.wakeup import Wakeup
+from crm_sync import notices, timers
+from crm_sync.due_clocks import DueClock, Step, Task, recount, step_due
+from crm_sync.store import SqlStore
+from crm_sync.timers import Timer
+
+log = structlog.get_logger()
+
+BATCH = 200  # timers or clocks in one transaction: a few tens of milliseconds
+SWEEP_S = 1.0
+PERIODIC_LEASE = timedelta(minutes=10)  # a job whose process died is begun again after this
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a handler may know beside its timers."""
+
+    now: datetime
+    policy: ServicePolicy
+    assistant: Assistant
+
+
+class TimerHandler(Protocol):
+    def __call__(self, conn: Connection, due: list[Timer], context: Context) -> list[Timer]:
+        """Does all of them (one kind, in order) in this transaction; returns those that nobody can do now."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Periodic:
+    """A job done again and again. `work` makes its own transactions and may be done twice after a crash."""
+
+    name: str
+    every: timedelta
+    work: Callable[[SqlStore, Context], Awaitable[None]]
+
+
+def hand_out_notices(conn: Connection, due: list[Timer], context: Context) -> list[Timer]:
+    return notices.hand_out(conn, due, context.now)
+
+
+# By kind of timer and by name: listed by hand, nothing is found by scanning.
+TIMER_HANDLERS: Mapping[str, TimerHandler] = {notices.KIND: hand_out_notices}
+PERIODIC: tuple[Periodic, ...] = ()
+
+
+class Scheduler:
+    """One of possibly several; holds nothing that matters."""
+
+    def __init__(
+        self,
+        store: SqlStore,
+        signals: Signals,
+        clock: Clock,
+        assistant: Callable[[], Assistant],
+        *,
+        handlers: Mapping[str, TimerHandler] = TIMER_HANDLERS,
+        periodic: tuple[Periodic, ...] = PERIODIC,
+        fault: Callable[[str], None] = lambda point: None,
+    ) -> None:
+        self._store, self._signals, self._clock, self._assistant = store, signals, clock, assistant
+        self._handlers, self._periodic, self._fault = handlers, {job.name: job for job in periodic}, fault
+        self._counted_for: ServicePolicy | None = None
+
+    async def run(self) -> None:
+        """Do what is due, for ever; survives a store that is away."""
+        await self._plan_periodic()
+        with Wakeup(self._signals, TOPIC_TIMERS) as wakeup:
+            while True:
+                try:
+                    busy = await self.run_once()
+                except ServiceError as error:
+                    log.warning("scheduler_store_failed", error=type(error).__name__)
+                    busy = 0
+                if not busy:
+                    await wakeup.wait(SWEEP_S)
+
+    async def run_once(self) -> int:
+        """One batch of what is due now; how much there was."""
+        context = self._context()
+        if self._counted_for is not None and self._counted_for != context.policy:
+            await self._recount(context)
+        self._counted_for = context.policy
+        return await self._do_timers(context) + await self._do_clocks(context)
+
+    async def settle(self) -> None:
+        """Everything due now is done, what follows from it at once too."""
+        while await self.run_once():
+            pass
+
+    def _context(self) -> Context:
+        assistant = self._assistant()
+        return Context(self._clock.now(), assistant.service, assistant)
+
+    # --- timers -------------------------------------------------------------------------------------------------
+
+    async def _do_timers(self, context: Context) -> int:
+        try:
+            kinds = await self._store.database.run(partial(self._batch, context))
+        except ServiceError:
+            raise
+        except Exception as error:  # noqa: BLE001 - one broken timer must not stop the others: found one by one
+            log.warning("timers_failed_together", error=type(error).__name__)
+            kinds = await self._one_by_one(context)
+        self._fault("scheduler.after_commit")
+        if notices.KIND in kinds:
+            self._signals.publish(TOPIC_INBOX)
+        for name in kinds:
+            if name in self._periodic:
+                await self._do_periodic(self._periodic[name], context)
+        return len(kinds)
+
+    def _batch(self, context: Context, conn: Connection) -> list[str]:
+        """Kinds of the timers done, one entry each."""
+        found = timers.due(conn, context.now, BATCH)
+        for kind, group in groupby(found, key=lambda timer: timer.kind):
+            self._do(conn, kind, list(group), context)
+        return [timer.kind for timer in found]
+
+    def _do(self, conn: Connection, kind: str, group: list[Timer], context: Context) -> None:
+        if kind in self._periodic:
+            for timer in group:
+                timers.lease(conn, timer.id, context.now + PERIODIC_LEASE)
+            return
+        handler = self._handlers.get(kind)
+        undone = group if handler is None else handler(conn, group, context)
+        reason = f"nobody here knows timers of kind {kind}" if handler is None else "nobody can be told now"
+        for timer in undone:
+            timers.failed(conn, timer, reason, context.now)
+        left = {timer.id for timer in undone}
+        timers.done(conn, [timer.id for timer in group if timer.id not in left], context.now)
+
+    async def _one_by_one(self, context: Context) -> list[str]:
+        """As a batch, each timer in a transaction of its own; those that fail come back later."""
+        kinds: list[str] = []
+        found = await self._store.database.run(lambda conn: timers.due(conn, context.now, BATCH))
+        for timer in found:
+            try:
+                kinds += await self._store.database.run(partial(self._only, timer, context))
+            except ServiceError:
+                raise
+            except Exception as error:  # noqa: BLE001 - kept with its reason, tried again, shown to staff
+                log.error("timer_failed", timer_id=timer.id, kind=timer.kind, error=type(error).__name__)
+                reason = type(error).__name__
+                await self._store.database.run(partial(self._set_aside, timer, reason, context.now))
+                kinds.append(timer.kind)
+        return kinds
+
+    def _only(self, timer: Timer, context: Context, conn: Connection) -> list[str]:
+        if not timers.hold(conn, timer.id, context.now):
+            return []  # done by somebody else meanwhile
+        self._do(conn, timer.kind, [timer], context)
+        return [timer.kind]
+
+    def _set_aside(self, timer: Timer, reason: str, now: datetime, conn: Connection) -> None:
+        timers.failed(conn, timer, reason, now)
+
+    # --- jobs ---------------------------------------------------------------------------------------------------
+
+    async def _plan_periodic(self) -> None:
+        now = self._clock.now()
+
+        def unit(conn: Connection) -> None:
+            for job in self._periodic.values():
+                timers.plan(conn, job.name, now, now, key=f"periodic:{job.name}")
+
+        await self._store.database.run(unit)
+
+    async def _do_periodic(self, job: Periodic, context: Context) -> None:
+        try:
+            await job.work(self._store, context)
+            again = self._clock.now() + job.every
+        except ServiceError as error:
+            log.warning("job_failed", job=job.name, error=type(error).__name__)
+            again = self._clock.now() + min(job.every, timedelta(minutes=1))
+        await self._store.database.run(lambda conn: timers.replan(conn, f"periodic:{job.name}", again))
+
+    # --- clocks -------------------------------------------------------------------------------------------------
+
+    async def _do_clocks(self, context: Context) -> int:
+        return await self._store.database.run(
+            lambda conn: step_due(conn, context.now, BATCH, partial(decide_step, context=context))
+        )
+
+    async def _recount(self, context: Context) -> None:
+        """The rules have changed: every running clock gets its times anew."""
+        after: int | None = 0
+        while after is not None:
+            start = after
+            after = await self._store.database.run(
+                lambda conn: recount(conn, start, BATCH, partial(recounted, context=context))  # noqa: B023 - run at once
+            )
+        log.info("clocks_recounted", policy=context.policy.version)
+
+
+def promise_of(clock: DueClock) -> Promise:
+    return Promise(
+        budget_s=clock.budget_s,
+        used_s=clock.used_s,
+        running_since=clock.running_since,
+        warn_share=clock.warn_share,
+        warned_at=clock.warned_at,
+        breached_at=clock.breached_at,
+        escalated=clock.escalated,
+    )
+
+
+def decide_step(clock: DueClock, *, context: Context) -> Step:
+    """What the moment means for this clock, and who is asked to act on it."""
+    policy = context.policy
+    moved = move_on(promise_of(clock), policy.calendars.get(clock.calendar), policy.promises.ladder, context.now)
+    people = [
+        policy.person(step.removeprefix("escalated:"), owner=clock.owner, team=clock.team)
+        for step in moved.steps
+        if step.startswith("escalated:")
+    ]
+    asked = tuple(
+        Task(kind=f"escalation:{clock.number or clock.task_id}", assignee=person, summary=clock.summary)
+        for person in people
+        if person
+    )
+    return Step(
+        due_at=moved.due_at,
+        next_at=moved.next_at,
+        warned_at=moved.clock.warned_at,
+        breached_at=moved.clock.breached_at,
+        escalated=moved.clock.escalated,
+        events=tuple({"clock": clock.kind, "step": step} for step in moved.steps),
+        tasks=asked[-1:],
+        watchers=tuple(person for person in people if person and person != clock.owner),
+    )
+
+
+def recounted(clock: DueClock, *, context: Context) -> Step:
+    """The clock with its times as the present rules give them; nothing has happened to it by that."""
+    policy = context.policy
+    times = due(promise_of(clock), policy.calendars.get(clock.calendar), policy.promises.ladder)
+    return Step(times.due_at, times.next_at, clock.warned_at, clock.breached_at, clock.escalated)
