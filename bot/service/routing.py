@@ -80,10 +80,17 @@ class RoutingRules:
     rules: tuple[Rule, ...] = ()
     skills: Mapping[str, frozenset[str]] = field(default_factory=dict)  # category, or category/quality type
     farthest_m: int = 300_000  # no customer is sent further
+    manager: str = ""  # the staff user who answers for all teams
     offered: int = 3  # sites named to a customer who asks
     link_hours: float = 72.0  # how long a site's link works
     map_link: str = MAP_LINK
     weights: SiteWeights = field(default_factory=SiteWeights)
+
+    def head(self, to: str, team: str) -> str:
+        """The staff user who leads the team (`lead`) or answers for all of them (`manager`); "" when none is named."""
+        if to == "manager":
+            return self.manager
+        return self.teams[team].lead if to == "lead" and team in self.teams else ""
 
     def skills_for(self, category: str, quality_type: str = "") -> frozenset[str]:
         """What has to be known to solve this: of the category, and of the quality type in it."""
@@ -131,6 +138,7 @@ def read_routing(section: dict[str, Any]) -> RoutingRules:
       teams:
         workshop: {title: {zh: 售后组, en: Workshop}, members: [li-qiang], lead: wang-fang, languages: [zh, en]}
         care: {members: [zhao-min], skills: [billing]}
+      manager: chen-jie           # answers for all of them: the last rung of the ladder
       rules:                      # the first one that fits; one without conditions fits everything
       - {category: [brakes, engine], severity_from: 2, team: workshop, site: true}
       - {value_class: A, language: [zh], team: care}
@@ -143,7 +151,7 @@ def read_routing(section: dict[str, Any]) -> RoutingRules:
       map_link: "https://www.openstreetmap.org/?mlat={latitude}&mlon={longitude}#map=16/{latitude}/{longitude}"
     ```
     """
-    only_keys(section, ("teams", "rules", "skills", "sites", "weights", "map_link"), "routing")
+    only_keys(section, ("teams", "manager", "rules", "skills", "sites", "weights", "map_link"), "routing")
     teams = {name: _team(name, body) for name, body in _tables(section, "teams")}
     skills = table(section.get("skills", {}), "skills", section, "skills")
     sites = table(section.get("sites", {}), "sites", section, "sites")
@@ -155,6 +163,7 @@ def read_routing(section: dict[str, Any]) -> RoutingRules:
         rules=tuple(_rule(item, teams, section) for item in rows(section.get("rules", []), "rules", section, "rules")),
         skills={name: frozenset(_names(skills, name)) for name in skills},
         farthest_m=round(_number(sites, "farthest_km", 300) * 1000),
+        manager=text(section["manager"], "manager", section, "manager") if "manager" in section else "",
         offered=round(_number(sites, "offered", 3)),
         link_hours=_number(sites, "link_hours", 72),
         map_link=_map_link(section),

@@ -184,6 +184,7 @@ SECTION = {
         "workshop": {"members": ["li-qiang"], "languages": ["zh"], "skills": ["tyres"]},
         "care": {},
     },
+    "manager": "chen-jie",
     "rules": [
         {"severity_from": 4, "team": "safety"},
         {"category": ["brakes", "tyres"], "team": "workshop", "site": True},
@@ -233,6 +234,16 @@ def test_a_case_no_team_can_take_still_has_somebody_to_look_at_it() -> None:
     route = rules.route(Matter("staff", "", "zh"))
     assert route.team == "en"
     assert route.reasons == ("no team has all it takes: zh missing",)
+
+
+def test_the_ladder_leads_to_the_teams_lead_and_then_to_who_answers_for_all() -> None:
+    rules = routing()
+    assert [rules.head(to, team) for to, team in (("lead", "safety"), ("lead", "care"), ("lead", "none"))] == [
+        "wang-fang",
+        "",
+        "",
+    ]
+    assert rules.head("manager", "care") == "chen-jie"
 
 
 def test_without_rules_a_case_is_everybodys() -> None:
