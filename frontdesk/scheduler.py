@@ -89,7 +89,7 @@ class Scheduler:
 
     async def run(self) -> None:
         """Do what is due, for ever; survives a store that is away."""
-        await self._plan_periodic()
+        await self.plan_periodic()
         with Wakeup(self._signals, TOPIC_TIMERS) as wakeup:
             while True:
                 try:
@@ -182,7 +182,8 @@ class Scheduler:
 
     # --- jobs ---------------------------------------------------------------------------------------------------
 
-    async def _plan_periodic(self) -> None:
+    async def plan_periodic(self) -> None:
+        """Every job is planned; one that was planned before keeps its time."""
         now = self._clock.now()
 
         def unit(conn: Connection) -> None:
