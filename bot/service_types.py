@@ -118,7 +118,7 @@ class FreeSlot:
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """A known fault or planned work. `expected_end_at` None: not known yet."""
+    """A known fault or planned work. `expected_end_at` None: not known yet; no `radius_m`: known by its area alone."""
 
     id: int
     key: str
@@ -126,6 +126,9 @@ class Outage:
     area: str
     starts_at: datetime
     expected_end_at: datetime | None
+    latitude: float | None = None
+    longitude: float | None = None
+    radius_m: int | None = None
 
 
 # --- promises ---------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
@@ -78,7 +78,7 @@ def read_orders(path: Path, timezone: str) -> tuple[list[OrderLine], list[RowErr
     errors: list[RowError] = []
     seen: dict[str, int] = {}
     zone = ZoneInfo(timezone)
-    for number, row in _rows(_text_of(path)):
+    for number, row in rows_of(text_of(path), COLUMNS, REQUIRED):
         try:
             order = _order(row, zone)
             if order.number in seen:
@@ -91,7 +91,8 @@ def read_orders(path: Path, timezone: str) -> tuple[list[OrderLine], list[RowErr
     return lines, errors
 
 
-def _text_of(path: Path) -> str:
+def text_of(path: Path) -> str:
+    """The file as text, in whatever encoding spreadsheets write. Raises: InputError."""
     try:
         if path.stat().st_size > LARGEST_FILE:
             raise InputError(f"{path.name} is larger than 200 MB; split it")
@@ -110,41 +111,54 @@ def _text_of(path: Path) -> str:
     raise InputError(f"{path.name} is neither UTF-8, UTF-16 nor GBK text; save it as CSV UTF-8")
 
 
-def _rows(text: str) -> Iterator[tuple[int, Mapping[str, str]]]:
+def rows_of(text: str, columns: Sequence[str], required: Sequence[str]) -> Iterator[tuple[int, Mapping[str, str]]]:
+    """Line and cells by column, for every row that is not empty; a row of the wrong length says so under `?`.
+
+    Columns the file lacks are empty, others are passed over. Raises: InputError when a required one is missing.
+    """
     header_line = text.split("\n", 1)[0]
     delimiter = max(",;\t", key=header_line.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         header = [name.strip().lower() for name in next(reader, [])]
-        missing = [name for name in REQUIRED if name not in header]
+        missing = [name for name in required if name not in header]
         if missing:
-            raise InputError(f"the header lacks {', '.join(missing)}; expected columns: {', '.join(COLUMNS)}")
+            raise InputError(f"the header lacks {', '.join(missing)}; expected columns: {', '.join(columns)}")
         line = reader.line_num + 1
         for cells in reader:
             if any(cell.strip() for cell in cells):
-                yield line, _named(header, cells)
+                yield line, _named(header, cells, columns)
             line = reader.line_num + 1
     except csv.Error as exc:
         raise InputError(f"line {reader.line_num}: {exc}") from exc
 
 
-def _named(header: list[str], cells: list[str]) -> Mapping[str, str]:
-    named = dict.fromkeys(COLUMNS, "")
+def _named(header: Sequence[str], cells: Sequence[str], columns: Sequence[str]) -> Mapping[str, str]:
+    named = dict.fromkeys(columns, "")
     named.update({name: cell.strip() for name, cell in zip(header, cells, strict=False)})
     if len(cells) != len(header):
         named["?"] = f"has {len(cells)} cells where the header has {len(header)}"
     return named
 
 
-def _order(row: Mapping[str, str], zone: ZoneInfo) -> OrderLine:
+def checked(row: Mapping[str, str], columns: Sequence[str], required: Sequence[str]) -> Mapping[str, str]:
+    """The row, when its cells are as many as the header's, not too long, and filled where they must be.
+
+    Raises: InputError with the reason.
+    """
     if "?" in row:
         raise InputError(row["?"])
-    for name in COLUMNS:
+    for name in columns:
         if len(row[name]) > LONGEST:
             raise InputError(f"{name} is longer than {LONGEST} characters")
-    for name in REQUIRED:
+    for name in required:
         if not row[name]:
             raise InputError(f"{name} is empty")
+    return row
+
+
+def _order(row: Mapping[str, str], zone: ZoneInfo) -> OrderLine:
+    checked(row, COLUMNS, REQUIRED)
     channel, account, external_id = row["channel"].lower(), row["account"].lower() or "default", row["external_id"]
     if bool(channel) != bool(external_id):
         raise InputError("channel and external_id belong together: give both or neither")

@@ -14,10 +14,13 @@ from bot.errors import StaleState
 from bot.ports import Claimed, Clock, Committed, TurnsCommit
 from bot.types import Capabilities, CustomerId, InboxId, Need
 from crm_sync import claims
+from crm_sync.appointments import taken_slots
 from crm_sync.committing import HandledElsewhere, commit_turns
 from crm_sync.database import Database
 from crm_sync.links import find_offer
 from crm_sync.numbers import next_case_number, read
+from crm_sync.outages import open_outages
+from crm_sync.sites import active_sites
 from crm_sync.snapshots import CASE_COLUMNS, ORDER_COLUMNS, case_of, order_of
 from crm_sync.tables import cases, customers, orders
 
@@ -62,7 +65,7 @@ class SqlTurns:
         await self._database.run(lambda conn: claims.park(conn, claimed, inbox_id, reason, self._clock.now()))
 
     async def fetch(self, needs: Sequence[Need], customer_id: CustomerId) -> dict[Need, Any]:
-        """Answers to needs of kind order, case, case_number and link; a missing row is None.
+        """Answers to the needs, as `bot.types.Need` says for each kind; a missing row is None.
 
         Raises: ValueError for a need of another kind.
         """
@@ -103,6 +106,12 @@ def _answer(conn: Connection, need: Need, customer_id: CustomerId, now: datetime
             return _order(conn, need.key, customer_id)
         case "link":
             return find_offer(conn, need.key, now)
+        case "sites":
+            return active_sites(conn, need.key)
+        case "slots":
+            return taken_slots(conn, need.key)
+        case "outages":
+            return open_outages(conn)
     raise ValueError(f"the store cannot answer a need of kind {need.kind!r}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -14,6 +15,7 @@ from bot.types import CustomerId
 from config.logging import configure_logging
 from config.settings import Settings
 from crm_sync import customers, erasure, staff
+from crm_sync.imports import ImportReport
 from crm_sync.links import CustomerLink
 from crm_sync.media.library import SqlMediaLibrary
 from crm_sync.store import SqlStore
@@ -88,7 +90,23 @@ def import_orders_command(file: Path, json_: JsonFlag = False) -> None:
     async def work(store: SqlStore) -> Any:
         return await import_orders(store.database, file)
 
-    report = with_store(work)
+    show_import(with_store(work), json_=json_)
+
+
+@import_app.command("sites")
+def import_sites_command(file: Path, json_: JsonFlag = False) -> None:
+    """Import sites from a CSV file; rows already there are updated, wrong rows are reported and left out."""
+
+    from crm_sync.sites import import_sites
+
+    async def work(store: SqlStore) -> Any:
+        return await import_sites(store.database, file, datetime.now(UTC))
+
+    show_import(with_store(work), json_=json_)
+
+
+def show_import(report: ImportReport, *, json_: bool) -> None:
+    """What an import did; the command fails when rows were left out."""
     if json_:
         print_json(report)
     else:

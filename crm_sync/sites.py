@@ -1,0 +1,214 @@
+"""Where service happens: sites as routing sees them, with what they have to do now, and the list brought in as CSV."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection, func, insert, select, update
+
+from bot.errors import InputError
+from bot.service_types import Site
+from crm_sync.database import Database
+from crm_sync.imports import ImportReport
+from crm_sync.order_files import RowError, checked, rows_of, text_of
+from crm_sync.phones import normalise_phone
+from crm_sync.service_tables import site_tasks, sites
+
+COLUMNS: Final = (
+    "key",
+    "name_zh",
+    "name_en",
+    "kind",
+    "latitude",
+    "longitude",
+    "address",
+    "phone",
+    "timezone",
+    "calendar",
+    "skills",
+    "languages",
+    "capacity",
+    "is_active",
+)
+REQUIRED: Final = ("key",)
+MOST_TASKS: Final = 100_000
+_NO: Final = frozenset({"0", "no", "false", "否"})
+_YES: Final = frozenset({"", "1", "yes", "true", "是"})
+OPEN_STATES: Final = ("offered", "accepted")
+
+
+def active_sites(conn: Connection, kind: str = "") -> tuple[Site, ...]:
+    """All active sites (of a kind), by key, each with how many tasks it has open."""
+    busy: dict[int, int] = dict(
+        conn.execute(
+            select(site_tasks.c.site_id, func.count())
+            .where(site_tasks.c.state.in_(OPEN_STATES))
+            .group_by(site_tasks.c.site_id)
+        ).all()
+    )
+    wanted = select(sites).where(sites.c.is_active).order_by(sites.c.key)
+    rows = conn.execute(wanted if not kind else wanted.where(sites.c.kind == kind))
+    return tuple(site_of(row, busy.get(row.id, 0)) for row in rows)
+
+
+def find_site(conn: Connection, key: str) -> Any:
+    """The active site with this key as a row; None when there is none."""
+    return conn.execute(select(sites).where(sites.c.key == key, sites.c.is_active)).first()
+
+
+def site_of(row: Any, open_tasks: int = 0) -> Site:
+    """The site in a row of `sites`."""
+    return Site(
+        id=row.id,
+        key=row.key,
+        names=row.names,
+        kind=row.kind,
+        latitude=row.latitude,
+        longitude=row.longitude,
+        address=row.address,
+        phone=row.phone,
+        timezone=row.timezone,
+        calendar=row.calendar,
+        skills=frozenset(row.skills),
+        languages=frozenset(row.languages),
+        capacity=row.capacity,
+        open_tasks=open_tasks,
+    )
+
+
+# --- CSV ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SiteLine:
+    """One checked row, as the columns of `sites`."""
+
+    key: str
+    values: Mapping[str, Any]
+
+
+async def import_sites(database: Database, path: Path, now: datetime) -> ImportReport:
+    """The file's sites are in the store; running it again changes nothing. Sites the file does not name stay.
+
+    Raises: InputError when the file as a whole cannot be read.
+    """
+    lines, errors = await asyncio.to_thread(read_sites, path)
+    report = await database.run(lambda conn: _write(conn, lines, now))
+    report.errors = errors
+    return report
+
+
+def read_sites(path: Path) -> tuple[list[SiteLine], list[RowError]]:
+    """The good rows in file order, and why the others are not. Raises: InputError."""
+    lines: list[SiteLine] = []
+    errors: list[RowError] = []
+    seen: dict[str, int] = {}
+    for number, row in rows_of(text_of(path), COLUMNS, REQUIRED):
+        try:
+            line = _site(checked(row, COLUMNS, REQUIRED))
+            if line.key in seen:
+                raise InputError(f"site {line.key} is already on line {seen[line.key]}")
+        except InputError as exc:
+            errors.append(RowError(number, str(exc)))
+            continue
+        seen[line.key] = number
+        lines.append(line)
+    return lines, errors
+
+
+def _write(conn: Connection, lines: Sequence[SiteLine], now: datetime) -> ImportReport:
+    report = ImportReport()
+    for line in lines:
+        before = conn.execute(select(sites).where(sites.c.key == line.key)).first()
+        if before is None:
+            conn.execute(insert(sites), {**line.values, "key": line.key, "updated_at": now})
+            report.inserted += 1
+        elif any(before._mapping[name] != value for name, value in line.values.items()):
+            conn.execute(update(sites).where(sites.c.id == before.id).values(**line.values, updated_at=now))
+            report.updated += 1
+        else:
+            report.unchanged += 1
+    return report
+
+
+def _site(row: Mapping[str, str]) -> SiteLine:
+    names = {language: row[f"name_{language}"] for language in ("zh", "en") if row[f"name_{language}"]}
+    if not names:
+        raise InputError("the site needs a name: name_zh, name_en or both")
+    latitude, longitude = degrees(row["latitude"], row["longitude"])
+    active = row["is_active"].lower()
+    if active not in _NO | _YES:
+        raise InputError("is_active must be yes or no")
+    return SiteLine(
+        row["key"],
+        {
+            "names": names,
+            "kind": row["kind"].lower(),
+            "latitude": latitude,
+            "longitude": longitude,
+            "address": row["address"],
+            "phone": _phone(row["phone"]),
+            "timezone": _zone(row["timezone"]),
+            "calendar": row["calendar"],
+            "skills": _list(row["skills"]),
+            "languages": [item.lower() for item in _list(row["languages"])],
+            "capacity": _capacity(row["capacity"]),
+            "is_active": active in _YES,
+        },
+    )
+
+
+def degrees(latitude: str, longitude: str) -> tuple[float | None, float | None]:
+    """Coordinates of a row; None for both when both cells are empty.
+
+    Raises: InputError for a place nobody can be at.
+    """
+    if not latitude and not longitude:
+        return None, None
+    try:
+        north, east = float(latitude), float(longitude)
+    except ValueError as exc:
+        raise InputError("latitude and longitude must both be numbers, in degrees such as 38.874") from exc
+    # Written so that NaN, which compares with nothing, is refused too.
+    if not (-90 <= north <= 90 and -180 <= east <= 180):
+        raise InputError("latitude must lie between -90 and 90, longitude between -180 and 180; are they swapped?")
+    if abs(north) < 0.01 and abs(east) < 0.01:
+        raise InputError("latitude and longitude are 0: that is in the open sea; leave both empty if they are unknown")
+    return north, east
+
+
+def _phone(text: str) -> str:
+    """A short service number such as 95306 stays as it is written."""
+    if not text or (text.isascii() and text.isdecimal() and 3 <= len(text) <= 6):
+        return text
+    phone = normalise_phone(text)
+    if phone is None:
+        raise InputError("phone is not a phone number")
+    return phone
+
+
+def _zone(name: str) -> str:
+    if name:
+        try:
+            ZoneInfo(name)
+        except (KeyError, ValueError, OSError) as exc:
+            raise InputError(f"there is no time zone {name!r}; write Asia/Shanghai") from exc
+    return name
+
+
+def _list(text: str) -> list[str]:
+    return list(dict.fromkeys(part.strip() for part in text.replace("；", ";").split(";") if part.strip()))
+
+
+def _capacity(text: str) -> int:
+    if not text:
+        return 0
+    if not (text.isascii() and text.isdecimal()) or int(text) > MOST_TASKS:
+        raise InputError("capacity must be a whole number from 0 (no limit)")
+    return int(text)
