@@ -14,7 +14,7 @@ from typing import Literal
 
 from bot.engine import Engine, Worker
 from bot.errors import Misconfigured
-from bot.ports import TOPIC_FILES, TOPIC_INBOX, Inbox, RateTokens
+from bot.ports import TOPIC_FILES, TOPIC_INBOX, Clock, Inbox, RateTokens
 from bot.types import Accepted, Capabilities, Media, OutMedia, OutPart, Received, RenderedReply
 from channels.base import ChannelAdapter, FetchesMedia
 from channels.delivery import Sender
@@ -133,6 +133,7 @@ class App:
         roles: Sequence[Role] = ALL_ROLES,
         fault: Callable[[str], None] = no_fault,
         exclusive: bool = True,
+        clock: Clock | None = None,
     ) -> App:
         """Everything ready to start.
 
@@ -149,6 +150,7 @@ class App:
         lock = hold_store(path) if path is not None and exclusive else None
         store = await SqlStore.open(
             settings.database_url.get_secret_value(),
+            clock=clock,
             fault=fault,
             migrate=path is not None,
             release_leases=path is not None and exclusive,
@@ -165,7 +167,7 @@ class App:
             tokens = LocalRateTokens() if path is not None else StoreRateTokens(store)
         runtimes = Runtimes(settings, store)
         await runtimes.load()
-        clock = SystemClock()
+        clock = clock or SystemClock()
         media = build_media(settings, store, keys, bytes_store, clock=clock, fault=fault)
         kits = build_kits(settings, store, media)
         adapters = {(kit.channel, account): adapter for kit in kits for account, adapter in kit.adapters.items()}

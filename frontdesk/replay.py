@@ -1,57 +1,38 @@
-"""`frontdesk replay`: conversation tests written as YAML transcripts, run against an assistant.
-
-    conversations:
-    - name: order status, then a complaint        # required; each starts with a customer nobody has met
-      language: en                                # optional, only a remark for readers
-      steps:
-      - user: where is my order?                  # what the customer types
-      - bot: order number                         # the answer holds this text
-      - user: "2391"
-      - bot: {contains: [2391, cannot find]}      # … all of these
-      - press: Talk to a person                   # a button of the last answer, by its label
-      - bot: {matches: "(?i)colleague", excludes: sorry, buttons: [Yes, No]}
-
-Under `bot`: `contains`, `excludes` (a text or a list; upper and lower case count as the same), `matches` (a regular
-expression) and `buttons` (labels that are offered, in this order, perhaps among others). Several `bot` steps after one
-`user` step look at the same answer. A `user` or `press` step without `bot` only has to be answered at all.
-"""
+"""Transcripts run against an assistant, and how that went, like a test run."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, Protocol
 
 from bot.errors import BotError
-from bot.located import invalid, line_of, only_keys, rows, table, text
-from frontdesk.yaml_lines import read_yaml
+from bot.types import Content, Location, Media, Text
+from frontdesk.transcripts import Step, Transcript, read_transcripts
 
-Say = Callable[[str, str], Awaitable[Mapping[str, Any]]]  # (user, text) -> the shape of `frontdesk say --json`
-
-_CHECKS = ("contains", "excludes", "matches", "buttons")
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One line of a transcript: what the customer does (`user`, `press`), or what must be in the answer (`bot`)."""
-
-    kind: str
-    words: str = ""
-    contains: tuple[str, ...] = ()
-    excludes: tuple[str, ...] = ()
-    matches: re.Pattern[str] | None = None
-    buttons: tuple[str, ...] = ()
-    line: int | None = None
+Replies = Sequence[Mapping[str, Any]]  # each with `text` and `buttons`, as in `frontdesk say --json`
+ASKED = frozenset({"user", "press", "photo", "location"})  # what has to be answered
 
 
-@dataclass(frozen=True, slots=True)
-class Transcript:
-    file: str
-    name: str
-    steps: tuple[Step, ...]
+class ReplayDesk(Protocol):
+    """What transcripts are run against. Each step returns what the bot said since the one before."""
+
+    async def begin(self, user: str, transcript: Transcript) -> None:
+        """The clock, the seed and who writes are as the transcript says."""
+        ...
+
+    async def say(self, user: str, content: Content) -> Replies: ...
+
+    async def later(self, user: str, length: timedelta) -> Replies:
+        """So much time has passed, and what fell due is done."""
+        ...
+
+    async def staff(self, user: str, action: Mapping[str, str]) -> Replies: ...
+
+    async def site(self, user: str, action: Mapping[str, str]) -> Replies: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,96 +103,69 @@ class Summary:
         return found
 
 
-def read_transcripts(path: Path) -> tuple[Transcript, ...]:
-    """The conversations of one file. Raises: AssistantInvalid with file, line and reason."""
-    document = table(read_yaml(path), "a transcript file", None)
-    only_keys(document, ("version", "conversations"), "a transcript file")
-    items = rows(document.get("conversations"), "conversations", document, "conversations")
-    return tuple(_transcript(path.name, table(item, "a conversation", items, at)) for at, item in enumerate(items))
-
-
-def _transcript(file: str, body: dict[str, Any]) -> Transcript:
-    only_keys(body, ("name", "language", "steps"), "a conversation")
-    name = text(body.get("name"), "name", body, "name")
-    items = rows(body.get("steps"), f"steps of {name!r}", body, "steps")
-    steps = tuple(_step(table(item, "a step", items, at)) for at, item in enumerate(items))
-    if not steps or steps[0].kind != "user":
-        raise invalid(f"conversation {name!r} must begin with user", body, "steps")
-    return Transcript(file, name, steps)
-
-
-def _step(body: dict[str, Any]) -> Step:
-    if len(body) != 1 or next(iter(body)) not in ("user", "press", "bot"):
-        raise invalid("a step is exactly one of user, press and bot", body)
-    kind, value = next(iter(body.items()))
-    line = line_of(body)
-    if kind == "user":
-        return Step(kind, words="" if value is None else str(value), line=line)
-    if kind == "press":
-        return Step(kind, words=text(value, "press", body, "press"), line=line)
-    if not isinstance(value, dict):
-        return Step(kind, contains=(str(value),), line=line)
-    checks = table(value, "bot", body, "bot")
-    only_keys(checks, _CHECKS, "bot")
-    try:
-        pattern = re.compile(str(checks["matches"])) if "matches" in checks else None
-    except re.error as exc:
-        raise invalid(f"bad pattern: {exc}", checks, "matches") from exc
-    return Step(
-        kind,
-        contains=_texts(checks, "contains"),
-        excludes=_texts(checks, "excludes"),
-        matches=pattern,
-        buttons=_texts(checks, "buttons"),
-        line=line,
-    )
-
-
-def _texts(checks: dict[str, Any], key: str) -> tuple[str, ...]:
-    value = checks.get(key, [])
-    return tuple(str(item) for item in value) if isinstance(value, list) else (str(value),)
-
-
-async def replay_transcripts(files: Sequence[Path], say: Say) -> Summary:
+async def replay_transcripts(files: Sequence[Path], desk: ReplayDesk) -> Summary:
     """Every conversation of every file, one after the other, each with a user of its own.
 
     Raises: AssistantInvalid for a file that is no transcript (before anything is said).
     """
     transcripts = [transcript for path in files for transcript in read_transcripts(path)]
     return Summary(
-        tuple([await _replayed(transcript, f"replay-{at}", say) for at, transcript in enumerate(transcripts, start=1)])
+        tuple([await _replayed(transcript, f"replay-{at}", desk) for at, transcript in enumerate(transcripts, start=1)])
     )
 
 
-async def _replayed(transcript: Transcript, user: str, say: Say) -> Outcome:
+async def _replayed(transcript: Transcript, user: str, desk: ReplayDesk) -> Outcome:
     started = perf_counter()
     failure, line = "", None
-    replies: Sequence[Mapping[str, Any]] = ()
+    replies: Replies = ()
+    try:
+        await desk.begin(user, transcript)
+    except BotError as error:
+        return Outcome(transcript.file, transcript.name, perf_counter() - started, f"cannot begin: {error}")
     for step in transcript.steps:
         if step.kind == "bot":
             failure = mismatch(step, replies)
         else:
-            words = step.words if step.kind == "user" else _label(step.words, replies)
-            if words is None:
-                failure = f"there is no button {step.words!r}"
-            else:
-                replies, failure = await _said(say, user, words)
+            replies, failure = await _done(desk, user, step, replies)
         if failure:
             line = step.line
             break
     return Outcome(transcript.file, transcript.name, perf_counter() - started, failure, line)
 
 
-async def _said(say: Say, user: str, words: str) -> tuple[Sequence[Mapping[str, Any]], str]:
+async def _done(desk: ReplayDesk, user: str, step: Step, before: Replies) -> tuple[Replies, str]:
+    """What the bot said to this step, and what went wrong."""
+    what = step.words or step.kind
     try:
-        answer = await say(user, words)
+        match step.kind:
+            case "later":
+                return await desk.later(user, step.length), ""
+            case "staff":
+                return await desk.staff(user, step.action), ""
+            case "site":
+                return await desk.site(user, step.action), ""
+        content = _content(step, before)
+        if content is None:
+            return (), f"there is no button {step.words!r}"
+        replies = await desk.say(user, content)
     except BotError as error:
-        return (), f"no answer to {words!r}: {error}"
-    replies = answer["replies"]
-    return replies, "" if replies else f"no answer to {words!r}"
+        return (), f"no answer to {what!r}: {error}" if step.kind in ASKED else f"{step.kind}: {error}"
+    return replies, "" if replies else f"no answer to {what!r}"
 
 
-def _label(words: str, replies: Sequence[Mapping[str, Any]]) -> str | None:
+def _content(step: Step, before: Replies) -> Content | None:
+    match step.kind:
+        case "photo":
+            return Media("image", "replayed-photo", caption=step.words, mime="image/jpeg")
+        case "location":
+            return Location(*step.place)
+        case "press":
+            label = _label(step.words, before)
+            return None if label is None else Text(label)
+    return Text(step.words)
+
+
+def _label(words: str, replies: Replies) -> str | None:
     """The label of the button meant. Typing it chooses it, as the bot remembers the buttons it showed last."""
     for reply in replies:
         for button in reply.get("buttons", ()):
@@ -220,9 +174,11 @@ def _label(words: str, replies: Sequence[Mapping[str, Any]]) -> str | None:
     return None
 
 
-def mismatch(step: Step, replies: Sequence[Mapping[str, Any]]) -> str:
+def mismatch(step: Step, replies: Replies) -> str:
     """What the answer lacks of what the step wants; "" when it has all."""
     said = "\n".join(str(reply["text"]) for reply in replies)
+    if step.is_silence:
+        return f"expected nothing, but: {said}" if said else ""
     folded = said.casefold()
     for wanted in step.contains:
         if wanted.casefold() not in folded:

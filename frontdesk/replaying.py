@@ -1,27 +1,98 @@
-"""`frontdesk replay`: transcripts against the current assistant, on a store of their own."""
+"""`frontdesk replay`: transcripts against the current assistant, on a store and a clock of their own."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 
 from pydantic import SecretStr
+from sqlalchemy import Connection, func, select
 
+from bot.errors import InputError
+from bot.types import Content, Identity, InboundMessage, Received
 from config.settings import Settings
+from crm_sync.tables import conversations, identities, messages
 from frontdesk.app import App
-from frontdesk.replay import Summary, replay_transcripts
-from frontdesk.saying import say_with
+from frontdesk.clock import MovableClock, SystemClock
+from frontdesk.replay import Replies, Summary, replay_transcripts
+from frontdesk.transcripts import Transcript
+
+CHANNEL, ACCOUNT = "cli", "default"
 
 
 async def replay_files(settings: Settings, files: Sequence[Path]) -> Summary:
-    """Every conversation starts with a customer nobody has met; the configured store is not touched."""
+    """Every conversation starts with a customer nobody has met, or one of its seed. The configured store is left alone.
+
+    All conversations of a run share one store: those that use the same seed should each take a customer of their own.
+    """
     with tempfile.TemporaryDirectory(prefix="frontdesk-replay-") as folder:
         own = settings.model_copy(
             update={"database_url": SecretStr(f"sqlite:///{folder}/replay.db"), "redis_url": None}
         )
-        app = await App.open(own)
+        clock = MovableClock(SystemClock().now())
+        app = await App.open(own, clock=clock)
         try:
-            return await replay_transcripts(files, lambda user, text: say_with(app, user, text))
+            return await replay_transcripts(files, AppDesk(app, clock))
         finally:
             await app.close()
+
+
+class AppDesk:
+    """Implements `frontdesk.replay.ReplayDesk` on the whole application, with the command line as its channel."""
+
+    def __init__(self, app: App, clock: MovableClock) -> None:
+        self._app, self._clock = app, clock
+        self._said = 0
+        self._seen: dict[str, int] = {}  # user -> the last of their messages that was looked at
+
+    async def begin(self, user: str, transcript: Transcript) -> None:
+        self._clock.set(transcript.now or SystemClock().now())
+
+    async def say(self, user: str, content: Content) -> Replies:
+        self._said += 1
+        key = f"{user}:{self._said}"
+        message = InboundMessage(
+            sender=Identity(CHANNEL, ACCOUNT, user),
+            chat_id=user,
+            dedupe_key=key,
+            content=content,
+            sent_at=self._clock.now(),
+            vendor_message_id=key,
+        )
+        await self._app.inbox.accept([Received(CHANNEL, ACCOUNT, key, key.encode(), message)])
+        return await self._heard(user)
+
+    async def later(self, user: str, length: timedelta) -> Replies:
+        self._clock.advance(length)
+        return await self._heard(user)
+
+    async def staff(self, user: str, action: Mapping[str, str]) -> Replies:
+        raise InputError(f"staff cannot {next(iter(action))}")
+
+    async def site(self, user: str, action: Mapping[str, str]) -> Replies:
+        raise InputError(f"a site cannot {next(iter(action))}")
+
+    async def _heard(self, user: str) -> Replies:
+        """Everything due is done; what the customer was told by it."""
+        while await self._app.worker.run_once() or await self._app.scheduler.run_once():
+            pass
+        seen = self._seen.get(user, 0)
+
+        def unit(conn: Connection) -> Replies:
+            mine = (
+                select(conversations.c.id)
+                .join_from(conversations, identities, identities.c.id == conversations.c.identity_id)
+                .where(identities.c.channel == CHANNEL, identities.c.external_id == user)
+            )
+            rows = conn.execute(
+                select(messages.c.id, messages.c.text, messages.c.content)
+                .where(messages.c.conversation_id.in_(mine), messages.c.direction == "out", messages.c.id > seen)
+                .order_by(messages.c.id)
+            ).all()
+            last = conn.execute(select(func.max(messages.c.id)).where(messages.c.conversation_id.in_(mine))).scalar()
+            self._seen[user] = last or seen
+            return [{"text": row.text, "buttons": (row.content or {}).get("buttons", [])} for row in rows]
+
+        return await self._app.store.database.run(unit, read=True)

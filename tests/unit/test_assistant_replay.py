@@ -3,30 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bot.errors import AssistantInvalid, ServiceUnavailable
+from bot.errors import AssistantInvalid, RuleError, ServiceUnavailable
+from bot.types import Content, Location, Media, Text
 from config.settings import SAMPLE_ASSISTANT
-from frontdesk.replay import read_transcripts, replay_transcripts
+from frontdesk.replay import Replies, replay_transcripts
+from frontdesk.transcripts import Transcript, read_transcripts
 
 GREETING = {"text": "Hello, what do you need?", "buttons": [{"label": "My order", "value": "intent:order_status"}]}
 
 
 class Scripted:
-    """Answers from a script, and keeps what was said to it."""
+    """Answers from a script, and keeps what was said to it and done."""
 
     def __init__(self, answers: Mapping[str, Any]) -> None:
         self.answers = answers
         self.said: list[tuple[str, str]] = []
+        self.done: list[Any] = []
 
-    async def __call__(self, user: str, text: str) -> Mapping[str, Any]:
-        self.said.append((user, text))
-        if text not in self.answers:
+    async def begin(self, user: str, transcript: Transcript) -> None:
+        self.done.append((transcript.now, transcript.seed, transcript.customer))
+
+    async def say(self, user: str, content: Content) -> Replies:
+        words = content.text if isinstance(content, Text) else content.caption if isinstance(content, Media) else "here"
+        self.done += [content] if isinstance(content, Location) else []
+        self.said.append((user, words))
+        if words not in self.answers:
             raise ServiceUnavailable("worker", "nobody answered")
-        return {"replies": self.answers[text]}
+        replies: Replies = self.answers[words]
+        return replies
+
+    async def later(self, user: str, length: timedelta) -> Replies:
+        self.done.append(length)
+        return [{"text": "time passed", "buttons": []}] if length > timedelta(hours=1) else []
+
+    async def staff(self, user: str, action: Mapping[str, str]) -> Replies:
+        self.done.append(action)
+        if "fly" in action:
+            raise RuleError("nobody can fly")
+        return [{"text": "it is solved", "buttons": []}]
+
+    async def site(self, user: str, action: Mapping[str, str]) -> Replies:
+        self.done.append(action)
+        return []
 
 
 def a_file(tmp_path: Path, steps: str) -> Path:
@@ -87,6 +111,12 @@ async def test_every_conversation_is_somebody_else(tmp_path: Path) -> None:
         ("conversations: [{name: a, steps: [{user: hi, bot: hi}]}]\n", "exactly one of"),
         ("conversations: [{name: a, steps: [{user: hi}, {bot: {has: x}}]}]\n", "unknown key 'has'"),
         ("conversations: [{name: a, steps: [{user: hi}, {bot: {matches: '['}}]}]\n", "bad pattern"),
+        ("conversations: [{name: a, steps: [{user: hi}, {bot: {says: something}}]}]\n", "says is `nothing`"),
+        ("conversations: [{name: a, steps: [{user: hi}, {later: soon}]}]\n", "no length such as"),
+        ("conversations: [{name: a, steps: [{user: hi}, {location: [1]}]}]\n", "latitude, longitude"),
+        ("conversations: [{name: a, steps: [{user: hi}, {staff: {}}]}]\n", "something to do"),
+        ("conversations: [{name: a, now: soon, steps: [{user: hi}]}]\n", "no time such as"),
+        ("conversations: [{name: a, now: 2026-03-02T10:00:00, steps: [{user: hi}]}]\n", "needs a time zone"),
     ],
 )
 def test_a_file_that_is_no_transcript_is_refused(tmp_path: Path, content: str, reason: str) -> None:
@@ -100,3 +130,49 @@ def test_the_samples_own_transcripts_can_be_read() -> None:
     files = sorted((SAMPLE_ASSISTANT / "tests").glob("*.yml"))
     assert files
     assert all(read_transcripts(path) for path in files)
+
+
+async def test_time_places_pictures_staff_and_sites_are_steps_too(tmp_path: Path) -> None:
+    desk = Scripted({"hi": [GREETING], "here": [GREETING], "broken": [GREETING]})
+    path = tmp_path / "talk.yml"
+    path.write_text(
+        """conversations:
+- name: a long story
+  now: 2026-03-02T10:00:00+08:00
+  seed: [customers, visits]
+  as: c-7
+  steps:
+  - user: hi
+  - location: [31.2, 121.5]
+  - photo: broken
+  - later: 30m
+  - bot: {says: nothing}
+  - later: 2d
+  - bot: time passed
+  - staff: {solve: replaced, cause: wear}
+  - bot: solved
+  - site: {accept: Zhang}
+  - bot: {says: nothing}
+""",
+        "utf-8",
+    )
+    summary = await replay_transcripts([path], desk)
+    assert summary.passed, summary.lines()
+    assert desk.done == [
+        (datetime.fromisoformat("2026-03-02T10:00:00+08:00"), ("customers", "visits"), "c-7"),
+        Location(31.2, 121.5),
+        timedelta(minutes=30),
+        timedelta(days=2),
+        {"solve": "replaced", "cause": "wear"},
+        {"accept": "Zhang"},
+    ]
+
+
+async def test_what_staff_may_not_do_fails_the_conversation_with_the_reason(tmp_path: Path) -> None:
+    found = await outcome(tmp_path, "  - user: hi\n  - staff: {fly: away}\n", hi=[GREETING])
+    assert found.failure == "staff: nobody can fly"
+
+
+async def test_words_where_silence_was_expected_fail_it(tmp_path: Path) -> None:
+    found = await outcome(tmp_path, "  - user: hi\n  - bot: {says: nothing}\n", hi=[GREETING])
+    assert "expected nothing" in found.failure
