@@ -281,3 +281,60 @@ ServiceEffect = (
     | PlanNotice
     | RequestErasure
 )
+
+
+# --- the life of a case -----------------------------------------------------------------------------------------
+
+CaseParty = Literal["customer", "staff", "site", "system"]
+_ANYONE = frozenset[CaseParty]({"customer", "staff", "site", "system"})
+_STAFF = frozenset[CaseParty]({"staff", "system"})
+_AT_WORK = frozenset[CaseParty]({"staff", "site", "system"})
+_CUSTOMER = frozenset[CaseParty]({"customer", "staff", "system"})
+
+# status -> the statuses that may follow it -> who may say so. `assigned` after itself is another owner.
+CASE_MOVES: Mapping[str, Mapping[str, frozenset[CaseParty]]] = {
+    "received": {
+        "assigned": _STAFF,
+        "in_progress": _AT_WORK,
+        "waiting_customer": _STAFF,
+        "solved": _AT_WORK,
+        "withdrawn": _CUSTOMER,
+    },
+    "assigned": {
+        "assigned": _STAFF,
+        "in_progress": _AT_WORK,
+        "waiting_customer": _STAFF,
+        "solved": _AT_WORK,
+        "withdrawn": _CUSTOMER,
+    },
+    "in_progress": {
+        "assigned": _STAFF,
+        "in_progress": _AT_WORK,
+        "waiting_customer": _STAFF,
+        "solved": _AT_WORK,
+        "withdrawn": _CUSTOMER,
+    },
+    "waiting_customer": {
+        "assigned": _STAFF,
+        "in_progress": _ANYONE,
+        "waiting_customer": _STAFF,
+        "solved": _AT_WORK,
+        "withdrawn": _CUSTOMER,
+    },
+    "solved": {"confirmed": _CUSTOMER, "reopened": _CUSTOMER},
+    "reopened": {
+        "assigned": _STAFF,
+        "in_progress": _AT_WORK,
+        "waiting_customer": _STAFF,
+        "solved": _AT_WORK,
+        "withdrawn": _CUSTOMER,
+    },
+    "confirmed": {"reopened": _CUSTOMER},
+    "withdrawn": {"reopened": _CUSTOMER},
+}
+CLOSED_STATUSES = frozenset({"confirmed", "withdrawn"})
+
+
+def may_become(status: str, following: str, by: CaseParty) -> bool:
+    """Whether a case of this status may get the following one by whoever asks for it."""
+    return by in CASE_MOVES.get(status, {}).get(following, frozenset())

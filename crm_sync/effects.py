@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Final
 
 from sqlalchemy import Connection, and_, insert, select, update
@@ -20,107 +20,15 @@ from bot.types import (
     UpdateCase,
     UpdateCustomer,
 )
+from crm_sync.cases import open_case, update_case
 from crm_sync.links import link_identity
 from crm_sync.subjects import Subject, note
-from crm_sync.tables import case_events, cases, consents, customers, handoffs, tasks
-
-CLOSED_STATUSES: Final = frozenset({"confirmed", "withdrawn"})
+from crm_sync.tables import consents, customers, handoffs, tasks
 
 
 def apply(conn: Connection, effect: Effect, subject: Subject) -> None:
     """The effect is written, and a line in the customer's timeline says so."""
     _APPLY[type(effect)](conn, effect, subject)
-
-
-# --- cases ----------------------------------------------------------------------------------------------------------
-
-
-def _open_case(conn: Connection, effect: OpenCase, subject: Subject) -> None:
-    same = and_(
-        cases.c.customer_id == subject.customer_id,
-        cases.c.kind == effect.kind,
-        cases.c.category == effect.category,
-        cases.c.subject == effect.subject,
-        cases.c.is_open,
-    )
-    existing = conn.execute(select(cases).where(same).with_for_update()).first()
-    if existing is not None:
-        told_again = UpdateCase(effect.number, effect.summary, effect.details, effect.severity)
-        _change_case(conn, existing, subject, told_again)
-        return
-    case_id = conn.execute(
-        insert(cases).values(
-            number=effect.number,
-            customer_id=subject.customer_id,
-            conversation_id=subject.conversation_id,
-            kind=effect.kind,
-            category=effect.category,
-            subject=effect.subject,
-            severity=effect.severity,
-            status="received",
-            summary=effect.summary,
-            details=dict(effect.details),
-            is_open=True,
-            opened_at=subject.now,
-            updated_at=subject.now,
-        )
-    ).inserted_primary_key[0]  # type: ignore[index]  # an insert of one row always has a key
-    _case_event(conn, case_id, subject, "opened", words=effect.summary, changes={})
-    note(conn, subject, f"{effect.kind}_opened", effect.summary, effect.number)
-
-
-def _update_case(conn: Connection, effect: UpdateCase, subject: Subject) -> None:
-    mine = and_(cases.c.number == effect.number, cases.c.customer_id == subject.customer_id)
-    existing = conn.execute(select(cases).where(mine).with_for_update()).first()
-    if existing is not None:  # another customer's case, or none: a number alone gives no right to it
-        _change_case(conn, existing, subject, effect)
-
-
-def _change_case(
-    conn: Connection,
-    case: Any,
-    subject: Subject,
-    change: UpdateCase,
-) -> None:
-    """Details are added, severity only rises, a status says whether the case is open."""
-    added = change.details.items()
-    changes: dict[str, Any] = {key: value for key, value in added if value and case.details.get(key) != value}
-    values: dict[str, Any] = {"updated_at": subject.now}
-    if changes:
-        values["details"] = {**case.details, **changes}
-    if change.severity is not None and change.severity > case.severity:
-        values["severity"] = changes["severity"] = change.severity
-    if change.status and change.status != case.status and not _would_double(conn, case, change.status):
-        values["status"] = changes["status"] = change.status
-        values["is_open"] = change.status not in CLOSED_STATUSES
-    conn.execute(update(cases).where(cases.c.id == case.id).values(**values))
-    _case_event(
-        conn, case.id, subject, "status" if "status" in values else "updated", words=change.note, changes=changes
-    )
-    note(conn, subject, f"{case.kind}_updated", change.note or change.status or case.summary, case.number)
-
-
-def _would_double(conn: Connection, case: Any, status: str) -> bool:
-    """True when reopening `case` would leave two open ones about the same thing; the other one carries on then."""
-    if case.is_open or status in CLOSED_STATUSES:
-        return False
-    same = and_(
-        cases.c.customer_id == case.customer_id,
-        cases.c.kind == case.kind,
-        cases.c.category == case.category,
-        cases.c.subject == case.subject,
-        cases.c.is_open,
-    )
-    return conn.execute(select(cases.c.id).where(same)).first() is not None
-
-
-def _case_event(
-    conn: Connection, case_id: int, subject: Subject, kind: str, *, words: str, changes: Mapping[str, Any]
-) -> None:
-    conn.execute(
-        insert(case_events),
-        {"case_id": case_id, "kind": kind, "author": "bot", "note": words, "changes": changes, "at": subject.now},
-    )
 
 
 # --- ownership ------------------------------------------------------------------------------------------------------
@@ -243,8 +151,8 @@ def _add_timeline(conn: Connection, effect: AddTimeline, subject: Subject) -> No
 
 
 _APPLY: Final[dict[type, Callable[[Connection, Any, Subject], None]]] = {
-    OpenCase: _open_case,
-    UpdateCase: _update_case,
+    OpenCase: open_case,
+    UpdateCase: update_case,
     RequestHandoff: _request_handoff,
     ReleaseHandoff: _release_handoff,
     RecordConsent: _record_consent,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from bot.actions.base import ActionContext, ActionResult
-from bot.actions.complaint_reading import category_of, is_description, severity
+from bot.actions.complaint_reading import is_dangerous, is_description, severity
 from bot.actions.orders import order_buttons
 from bot.business_time import after_staffed
 from bot.flows import SlotValue
@@ -69,9 +69,14 @@ def ask_subject(context: ActionContext) -> ActionResult:
 def match(context: ActionContext) -> ActionResult:
     """Looks whether the customer has an open complaint about the same thing: `matched_case` is its number or empty."""
     subject = normal_subject(context.text("subject"))
-    category = category_of(context.text("what_happened"))
+    category = category_of(context, context.text("what_happened"))
     found = open_complaint(context, category, subject)
     return ActionResult(slots={"matched_case": found.number if found else None, "subject": subject})
+
+
+def category_of(context: ActionContext, words: str) -> str:
+    """What the words are about, by the categories of the business."""
+    return context.assistant.service.cases.find(words, is_danger=is_dangerous(words)).category
 
 
 def open_complaint(context: ActionContext, category: str, subject: str) -> Case | None:
@@ -102,7 +107,7 @@ def open_case(context: ActionContext) -> ActionResult:
     words = context.text("what_happened")
     level = severity(words, context.customer.cases, context.turn.now)
     details = details_of(context)
-    category = category_of(words)
+    category = category_of(context, words)
     opened = OpenCase(
         number=number,
         kind="complaint",

@@ -1,6 +1,6 @@
 """Reading a complaint: how severe it is, what it is about, and whether the words describe anything at all. Pure.
 
-The word lists are stems: Chinese ones match anywhere, English ones from the start of a word (`*` = any ending).
+What a complaint is about (category, quality type) is a rule of the business: bot/service/cases.py.
 """
 
 from __future__ import annotations
@@ -9,18 +9,13 @@ import re
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
+from bot.stems import stems
 from bot.types import Case
 
 REPEATED_DAYS = 90  # complaints younger than this count as history
 
 
-def _stems(zh: str, en: str) -> re.Pattern[str]:
-    english = "|".join(re.escape(word).replace(r"\*", "[a-z]*").replace(r"\ ", r"\s+") for word in en.split(", "))
-    chinese = "|".join(re.escape(word) for word in zh.split())
-    return re.compile(rf"{chinese}|(?<![a-z])(?:{english})(?![a-z])", re.IGNORECASE)
-
-
-_SAFETY = _stems(
+_SAFETY = stems(
     "着火 起火 失火 烧起来 冒烟 冒火 火花 漏电 触电 被电 电到 电击 电了一下 "
     "爆炸 炸了 炸裂 烫伤 烧伤 受伤 流血 划伤 割伤 骨折 住院 送医 急诊 "
     "中毒 过敏 窒息 煤气 烧焦",
@@ -29,62 +24,29 @@ _SAFETY = _stems(
     "hurt her, hurt our, got hurt, was hurt, bleeding, hospital, emergency room, poison*, allergic reaction, choking, "
     "cut my, cut his, cut her",
 )
-_HARMLESS = _stems(
+_HARMLESS = stems(
     "没有着火 没着火 没有冒烟 没冒烟 没有受伤 没受伤 没有漏电 没漏电 火气冒烟",
     "fire sale, fire him, fire her, fire them, no fire, no smoke, no injury, no injuries, nobody was hurt, "
     "nobody got hurt, no one was hurt, no one got hurt, nobody was injured, no one was injured, not injured, "
     "smoke alarm, smoke detector, fire alarm",
 )
-_AUTHORITY = _stems(
+_AUTHORITY = stems(
     "律师 起诉 法院 法律 维权 12315 12345 消协 消费者协会 市场监管 工商局 "
     "监管部门 举报 媒体 记者 曝光 微博 小红书 抖音 欺诈 诈骗 假货 报警",
     "lawyer*, attorney*, solicitor*, sue, suing, lawsuit, court, legal action, consumer protection, "
     "consumer association, consumer council, regulator*, ombudsman, trading standards, the press, journalist*, "
     "newspaper*, the media, social media, go public, fraud*, scam*, counterfeit*, police",
 )
-_ANGER = _stems(
+_ANGER = stems(
     "气死 太差 过分 恶心 垃圾 忍无可忍 受够 愤怒 生气 离谱 坑人 骗子 骗人 无语 恶劣 再也不 什么破 差劲",
     "angry, furious, outrage*, unacceptable, disgust*, terrible, horrible, awful, worst, ridiculous, appalling, "
     "fed up, sick of, never again, rude, liar*, rubbish, garbage, disgrace*",
 )
-_AGAIN = _stems(
+_AGAIN = stems(
     "又 再次 第二次 第三次 第四次 两次 三次 几次 好多次 多次 屡次 反复 一直没 还是没 还没解决 没人管 没人理",
     "again, second time, third time, two times, three times, several times, many times, still not, still no, "
     "still waiting, still hasn't, still haven't, repeatedly, keeps, nobody answers, nobody replies, nobody cares, "
     "no one answers, no one replies, no one cares",
-)
-_CATEGORIES: tuple[tuple[str, re.Pattern[str]], ...] = (
-    (
-        "refund",
-        _stems(
-            "退款没 退款一直 退款还 没退 退钱 到账 多扣 扣款 扣了两次",
-            "my refund, the refund, no refund, refunded, charged, charge",
-        ),
-    ),
-    (
-        "delivery",
-        _stems(
-            "快递 物流 送货 配送 发货 没到 没收到 未收到 没送到 迟到 晚到 延误 丢件 包裹 到货",
-            "deliver*, shipp*, courier*, parcel*, package*, late, arriv*, never came, lost",
-        ),
-    ),
-    (
-        "staff",
-        _stems(
-            "态度 店员 员工 服务员 营业员 师傅 导购 没人理 不理人 服务差 服务太差",
-            "rude, staff, employee*, cashier*, manager*, service, unfriendly, ignored me, shouted",
-        ),
-    ),
-    (
-        "product",
-        _stems(
-            "坏 破 裂 碎 质量 故障 失灵 漏 异响 不能用 用不了 掉色 少件 缺 瑕疵 发错 划痕 生锈",
-            "broke*, crack*, defect*, fault*, quality, leak*, noise*, noisy, not work*, doesn't work, does not work, "
-            "stopped working, damaged, missing, wrong item, scratch*, rust*",
-        ),
-    ),
-    ("price", _stems("价格 涨价 降价 价保 优惠", "price*, discount*, overcharg*")),
-    ("account", _stems("账号 账户 积分 会员 登录", "account, points, login, membership")),
 )
 _EMPTY_WORDS = re.compile(
     r"我要|我想|想要|想|要|投诉|举报|一下|你们|你|您|请|帮我|可以吗|可以|吗|的|了|我|对|一个|这个|那个|订单|产品|商品|东西|服务|有问题"
@@ -122,13 +84,6 @@ def _is_recent_complaint(case: Case, now: datetime | None) -> bool:
     if case.kind != "complaint":
         return False
     return case.is_open or (now is not None and now - case.opened_at < timedelta(days=REPEATED_DAYS))
-
-
-def category_of(words: str) -> str:
-    """What a complaint is about: safety, delivery, staff, refund, product, price, account or other."""
-    if is_dangerous(words):
-        return "safety"
-    return next((name for name, stems in _CATEGORIES if stems.search(words)), "other")
 
 
 def is_description(words: str) -> bool:

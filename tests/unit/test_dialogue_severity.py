@@ -6,7 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from bot.actions.complaint_reading import category_of, is_description, severity
+from bot.actions.complaint_reading import is_dangerous, is_description, severity
+from bot.service.cases import CaseRules
 from tests.builders import NOON, a_case
 
 
@@ -92,7 +93,7 @@ def test_old_closed_complaints_and_other_cases_are_no_history() -> None:
     ],
 )
 def test_the_category_of_a_complaint(words: str, category: str) -> None:
-    assert category_of(words) == category
+    assert CaseRules().find(words, is_danger=is_dangerous(words)).category == category
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,352 @@
+"""Cases in the store: opened, changed by one at a time, with who, when and why. Each function is part of a transaction.
+
+Which status may follow which is `bot.service_types.CASE_MOVES`; what the business's rules add (clocks, teams, severity)
+arrives with the change, decided by whoever knows them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any, Final, Literal
+
+from sqlalchemy import Connection, and_, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from bot.errors import CaseNotFound, RuleError, StaleState
+from bot.service_types import CASE_MOVES, CLOSED_STATUSES, CaseParty, ClockStart, may_become
+from bot.types import OpenCase, UpdateCase
+from crm_sync import clocks as clock_rows
+from crm_sync.columns import is_postgres
+from crm_sync.numbers import read
+from crm_sync.rows import insert_if_absent
+from crm_sync.service_tables import assets, case_links, sites
+from crm_sync.subjects import Subject, note
+from crm_sync.tables import case_events, cases, customers, timeline
+
+Author = Literal["customer", "operator", "site", "bot", "system"]
+PARTIES: Final[Mapping[Author, CaseParty]] = {
+    "customer": "customer",
+    "bot": "system",
+    "operator": "staff",
+    "site": "site",
+    "system": "system",
+}
+OURS: Final = frozenset({"operator", "site"})
+ANSWERS: Final = frozenset({"in_progress", "waiting_customer", "solved"})  # by staff: the customer has heard from us
+
+
+@dataclass(frozen=True, slots=True)
+class By:
+    """Who does something to a case, and when. `name`: of the member of staff, or who at the site."""
+
+    author: Author
+    at: datetime
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Clockwork:
+    """Working time as the calendars count it, for clocks that stand still or go on."""
+
+    spent: clock_rows.Spent
+    again: clock_rows.Again
+
+
+@dataclass(frozen=True, slots=True)
+class CaseChange:
+    """What becomes different; what is None or empty stays as it is. `note` says why.
+
+    `clocks` begin with it, in place of running ones of their kinds; those of `tighter` only where they run out first.
+    """
+
+    note: str = ""
+    is_internal: bool = False
+    status: str = ""
+    severity: int | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+    owner: str | None = None
+    team: str | None = None
+    site_id: int | None = None
+    cause: str = ""
+    remedy: str = ""
+    score: int | None = None
+    clocks: tuple[ClockStart, ...] = ()
+    tighter: tuple[ClockStart, ...] = ()
+
+
+# --- reading ------------------------------------------------------------------------------------------------------
+
+
+def locked_case(conn: Connection, number: str, version: int | None = None) -> Any:
+    """The row of the case, which nobody else changes before this transaction ends.
+
+    `version`: the one the caller has seen. Raises: CaseNotFound; StaleState when it has changed since; RuleError when
+    its customer was erased.
+    """
+    row = conn.execute(select(cases).where(cases.c.number == full_number(number)).with_for_update()).first()
+    if row is None:
+        raise CaseNotFound(f"there is no case {number}")
+    erased_at = conn.execute(select(customers.c.erased_at).where(customers.c.id == row.customer_id)).scalar_one()
+    if erased_at is not None:
+        raise RuleError(f"the customer of case {row.number} was erased; nothing can be done on it any more")
+    if version is not None and version != row.version:
+        raise StaleState(f"case {row.number} was changed by somebody else; look at it again")
+    return row
+
+
+def full_number(number: str) -> str:
+    """The number as it is stored, from any usual spelling of it. Raises: CaseNotFound."""
+    full = read(number)
+    if full is None:
+        raise CaseNotFound(f"{number!r} is no case number")
+    return full
+
+
+# --- by the customer, in a turn -----------------------------------------------------------------------------------
+
+
+def open_case(conn: Connection, effect: OpenCase, subject: Subject) -> None:
+    """The case is open, with its clocks and its first line of history.
+
+    Where the customer has an open one about the same thing, that one is added to instead.
+    """
+    existing = _open_twin(conn, effect, subject.customer_id)
+    case_id = None if existing is not None else _insert(conn, effect, subject)
+    if case_id is None:  # there was one, or another conversation of theirs was faster
+        existing = existing if existing is not None else _open_twin(conn, effect, subject.customer_id)
+        told = UpdateCase(effect.number, effect.summary, effect.details, effect.severity, clocks=effect.clocks)
+        _by_customer(conn, existing, told, subject)
+        return
+    clock_rows.begin(conn, effect.clocks, subject.now, case_id=case_id)
+    link(conn, case_id, subject.conversation_id, subject.now)
+    case_event(conn, case_id, "opened", By("customer", subject.now), words=effect.summary)
+    note(conn, subject, f"{effect.kind}_opened", effect.summary, effect.number)
+
+
+def _open_twin(conn: Connection, case: Any, customer_id: int) -> Any:
+    same = and_(
+        cases.c.customer_id == customer_id,
+        cases.c.kind == case.kind,
+        cases.c.category == case.category,
+        cases.c.subject == case.subject,
+        cases.c.is_open,
+    )
+    return conn.execute(select(cases).where(same).with_for_update()).first()
+
+
+def _insert(conn: Connection, effect: OpenCase, subject: Subject) -> int | None:
+    build = postgresql.insert if is_postgres(conn) else sqlite.insert
+    row = {
+        "number": effect.number,
+        "customer_id": subject.customer_id,
+        "conversation_id": subject.conversation_id,
+        "kind": effect.kind,
+        "category": effect.category,
+        "subject": effect.subject,
+        "severity": effect.severity,
+        "status": "received",
+        "summary": effect.summary,
+        "details": dict(effect.details),
+        "is_open": True,
+        "opened_at": subject.now,
+        "updated_at": subject.now,
+        "quality_type": effect.quality_type,
+        "wish": effect.wish,
+        "language": effect.language,
+        "team": effect.team,
+        "site_id": _site_id(conn, effect.site),
+        "asset_id": _asset_id(conn, effect.asset, subject.customer_id),
+        "value_minor": effect.value_minor,
+        "currency": effect.currency,
+        "policy_version": effect.policy_version,
+    }
+    index = cases.c.customer_id, cases.c.kind, cases.c.category, cases.c.subject
+    statement = build(cases).values(row).on_conflict_do_nothing(index_elements=index, index_where=cases.c.is_open)
+    return conn.execute(statement.returning(cases.c.id)).scalar()
+
+
+def _site_id(conn: Connection, key: str) -> int | None:
+    return conn.execute(select(sites.c.id).where(sites.c.key == key)).scalar() if key else None
+
+
+def _asset_id(conn: Connection, asset_id: int | None, customer_id: int) -> int | None:
+    if asset_id is None:
+        return None
+    mine = and_(assets.c.id == asset_id, assets.c.customer_id == customer_id)
+    return conn.execute(select(assets.c.id).where(mine)).scalar()
+
+
+def update_case(conn: Connection, effect: UpdateCase, subject: Subject) -> None:
+    """The customer's words, answers or verdict are in the case. Another customer's case stays as it is."""
+    mine = and_(cases.c.number == effect.number, cases.c.customer_id == subject.customer_id)
+    existing = conn.execute(select(cases).where(mine).with_for_update()).first()
+    if existing is not None:  # another customer's case, or none: a number alone gives no right to it
+        _by_customer(conn, existing, effect, subject)
+
+
+def _by_customer(conn: Connection, case: Any, effect: UpdateCase, subject: Subject) -> None:
+    """Severity only rises; a status the case cannot get from the customer now is left out, the words are kept."""
+    status = effect.status if may_become(case.status, effect.status, "customer") else ""
+    if status == "reopened" and not case.is_open and _open_twin(conn, case, case.customer_id) is not None:
+        status = ""  # the other one carries on
+    rises = effect.severity is not None and effect.severity > case.severity
+    change = CaseChange(
+        note=effect.note,
+        status=status,
+        severity=effect.severity if rises else None,
+        details={key: value for key, value in effect.details.items() if value},
+        clocks=effect.clocks if status == "reopened" else (),
+        tighter=effect.clocks if rises and status != "reopened" else (),
+    )
+    change_case(conn, case, change, By("customer", subject.now))
+    link(conn, case.id, subject.conversation_id, subject.now)
+    told = effect.note or effect.status or case.summary
+    note(conn, subject, f"{case.kind}_updated", told, case.number)
+
+
+# --- by anybody ---------------------------------------------------------------------------------------------------
+
+
+def change_case(conn: Connection, case: Any, change: CaseChange, by: By, clockwork: Clockwork | None = None) -> Any:
+    """The locked case is as the change says, its clocks follow, its history has a line; the row as it is now.
+
+    Raises: RuleError for a status that may not follow, or when another open case about the same thing carries on.
+    """
+    values, changes = _differences(case, change)
+    if change.status:
+        if not may_become(case.status, change.status, PARTIES[by.author]):
+            raise RuleError(_why_not(case, change.status))
+        if change.status == "reopened" and not case.is_open:
+            twin = _open_twin(conn, case, case.customer_id)
+            if twin is not None:
+                raise RuleError(f"case {twin.number} about the same thing is open; go on with that one")
+        values.update(_of_status(case, change.status, by))
+        changes.update(status=change.status, was=case.status)
+        _move_clocks(conn, case, change.status, by, clockwork)
+    elif by.author in OURS and not change.is_internal and change.note and case.first_response_at is None:
+        values["first_response_at"] = by.at
+        clock_rows.meet(conn, "first_response", by.at, case_id=case.id)
+    clock_rows.begin(conn, change.clocks, by.at, case_id=case.id)
+    clock_rows.tighten(conn, change.tighter, by.at, case_id=case.id)
+    if values or not change.is_internal:
+        values.update(updated_at=by.at, version=case.version + 1)
+        conn.execute(update(cases).where(cases.c.id == case.id).values(**values))
+    kind = "status" if change.status else "updated" if changes or by.author == "customer" else "note"
+    case_event(conn, case.id, kind, by, words=change.note, changes=changes, is_internal=change.is_internal)
+    if by.author != "customer" and change.status:
+        tell_timeline(conn, case, by, f"{case.kind}_{change.status}", change.note)
+    return conn.execute(select(cases).where(cases.c.id == case.id)).one()
+
+
+def _differences(case: Any, change: CaseChange) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Columns to write, and what the history says."""
+    values: dict[str, Any] = {}
+    changes: dict[str, Any] = {key: value for key, value in change.details.items() if case.details.get(key) != value}
+    if changes:
+        values["details"] = {**case.details, **changes}
+    for name in ("severity", "owner", "team", "site_id", "score"):
+        value = getattr(change, name)
+        if value is not None and value != getattr(case, name):
+            values[name] = changes[name] = value
+    for name in ("cause", "remedy"):
+        if (value := getattr(change, name)) and value != getattr(case, name):
+            values[name] = changes[name] = value
+    return values, changes
+
+
+def _why_not(case: Any, status: str) -> str:
+    following = ", ".join(sorted(CASE_MOVES.get(case.status, {}))) or "nothing"
+    return f"case {case.number} is {case.status}; it cannot become {status} (only {following})"
+
+
+def _of_status(case: Any, status: str, by: By) -> dict[str, Any]:
+    values: dict[str, Any] = {"status": status, "is_open": status not in CLOSED_STATUSES}
+    if status in ANSWERS and by.author in OURS and case.first_response_at is None:
+        values["first_response_at"] = by.at
+    if status == "solved":
+        values["solved_at"] = by.at
+    if status in CLOSED_STATUSES:
+        values["closed_at"] = by.at
+    if status == "reopened":
+        values.update(reopened=case.reopened + 1, solved_at=None, closed_at=None)
+    return values
+
+
+def _move_clocks(conn: Connection, case: Any, status: str, by: By, clockwork: Clockwork | None) -> None:
+    """First response and solution are met, all stand still while the customer is waited for, and end with the case."""
+    if status in ANSWERS and by.author in OURS:
+        clock_rows.meet(conn, "first_response", by.at, case_id=case.id)
+    if status == "solved":
+        clock_rows.meet(conn, "solution", by.at, case_id=case.id)
+    if status in ("solved", *CLOSED_STATUSES):
+        clock_rows.stop_all(conn, by.at, case_id=case.id)
+    elif status == "waiting_customer":
+        if clockwork is None:
+            raise ValueError("clocks can only stand still for whoever knows the calendars")
+        clock_rows.pause_all(conn, case.id, by.at, clockwork.spent)
+    elif case.status == "waiting_customer":
+        clock_rows.resume_all(conn, case.id, by.at, clockwork.again if clockwork else None)
+
+
+# --- what belongs to a case ---------------------------------------------------------------------------------------
+
+
+def link(conn: Connection, case_id: int, conversation_id: int, at: datetime) -> None:
+    """The case is linked with the conversation it was spoken about in."""
+    row = {"case_id": case_id, "conversation_id": conversation_id, "at": at}
+    insert_if_absent(conn, case_links, row, key=("case_id", "conversation_id"))
+
+
+def watch(conn: Connection, case: Any, name: str, *, wanted: bool, now: datetime) -> None:
+    """This member of staff hears of what happens to the case, or no longer."""
+    if wanted == (name in case.watchers):
+        return
+    watchers = [*case.watchers, name] if wanted else [other for other in case.watchers if other != name]
+    conn.execute(update(cases).where(cases.c.id == case.id).values(watchers=watchers))
+    changes = {"watching": wanted}
+    case_event(conn, case.id, "watch", By("operator", now, name), changes=changes, is_internal=True)
+
+
+def case_event(
+    conn: Connection,
+    case_id: int,
+    kind: str,
+    by: By,
+    *,
+    words: str = "",
+    changes: Mapping[str, Any] = MappingProxyType({}),
+    is_internal: bool = False,
+) -> None:
+    """The history of the case has this line. `is_internal`: the customer never sees it."""
+    conn.execute(
+        insert(case_events),
+        {
+            "case_id": case_id,
+            "kind": kind,
+            "author": by.author,
+            "by": by.name,
+            "note": words,
+            "is_internal": is_internal,
+            "changes": dict(changes),
+            "at": by.at,
+        },
+    )
+
+
+def tell_timeline(conn: Connection, case: Any, by: By, kind: str, words: str) -> None:
+    """The customer's timeline has this line about the case."""
+    conn.execute(
+        insert(timeline),
+        {
+            "customer_id": case.customer_id,
+            "conversation_id": case.conversation_id,
+            "kind": kind,
+            "summary": words,
+            "reference": case.number,
+            "author": by.author,
+            "at": by.at,
+        },
+    )
