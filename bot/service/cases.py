@@ -195,8 +195,7 @@ def read_cases(section: dict[str, Any]) -> CaseRules:
           words: {zh: 刹车 制动, en: "brake*, braking"}       # Chinese by blanks, English by commas, * any ending
           parent: vehicle
           severity: 3                 # at least
-          team: technical
-          skill: brakes               # what a site must be able to do
+          team: technical             # where no rule of `routing` says otherwise
           quality_types:
             noise: {names: {zh: 异响, en: noise}, words: {zh: 刹车响 刹车异响, en: "brake* squeal*"}}
         vehicle: {names: {zh: 车辆, en: vehicle}, words: {zh: 车, en: "car, vehicle*"}}

@@ -14,7 +14,7 @@ from bot.types import Language
 OTHER = "other"
 SAFETY = "safety"  # where words of danger lead, unless a quality type says more
 DANGER = 4
-_KEYS = ("names", "words", "severity", "team", "skill", "parent", "quality_types")
+_KEYS = ("names", "words", "severity", "team", "parent", "quality_types")
 _NOTHING = re.compile(r"(?!)")
 
 
@@ -26,8 +26,7 @@ class QualityType:
     names: Mapping[Language, str] = field(default_factory=dict)
     words: re.Pattern[str] = _NOTHING
     severity: int = 1  # at least
-    team: str = ""  # who can solve it; "": as the category says
-    skill: str = ""  # what a site must be able to do; "": as the category says
+    team: str = ""  # whose it is where no rule of `routing` says otherwise; "": as the category says
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,6 @@ class Category:
     words: re.Pattern[str] = _NOTHING
     severity: int = 1
     team: str = ""
-    skill: str = ""
     parent: str = ""
     quality_types: Mapping[str, QualityType] = field(default_factory=dict)
 
@@ -52,7 +50,6 @@ class Finding:
     quality_type: str = ""
     severity: int = 1
     team: str = ""
-    skill: str = ""
 
 
 @dataclass(frozen=True)
@@ -83,7 +80,6 @@ class Categories:
             quality.key if quality else "",
             DANGER if is_danger else severity,
             next((level.team for level in levels if level.team), ""),
-            next((level.skill for level in levels if level.skill), ""),
         )
 
     def branch(self, category: str) -> tuple[Category, ...]:
@@ -183,7 +179,7 @@ def read_categories(section: dict[str, Any]) -> Categories:
 
 def _quality(key: str, section: dict[str, Any]) -> QualityType:
     body = table(section[key], f"quality type {key}", section, key)
-    only_keys(body, ("names", "words", "severity", "team", "skill"), f"quality type {key}")
+    only_keys(body, ("names", "words", "severity", "team"), f"quality type {key}")
     return QualityType(**_common(key, body))
 
 
@@ -197,7 +193,6 @@ def _common(key: str, body: dict[str, Any]) -> dict[str, Any]:
         "words": read_words_pattern(body, "words"),
         "severity": severity,
         "team": text(body["team"], "team", body, "team") if "team" in body else "",
-        "skill": text(body["skill"], "skill", body, "skill") if "skill" in body else "",
     }
 
 
