@@ -32,6 +32,7 @@ MAX_PARTS = 4  # requests of one message; what comes after is only stored
 
 _CHOICE = re.compile(r"^(intent|flow|slot|say):([A-Za-z_][\w-]{0,63})(?:([?=])(.{0,300}))?$", re.DOTALL)
 _ENGINE_COMMAND = re.compile(r"^\s*/[A-Za-z_]")
+_WITH_ENTITIES = re.compile(r"^\s*/[A-Za-z_]\w*\s*\{")
 
 
 @dataclass(frozen=True)
@@ -120,8 +121,10 @@ def _request(
         return Request(words=words, articles=())
     known = tuple(intent for intent in understanding.intents if intent.name in assistant.intents)
     best = understanding.intent
-    if best.name not in assistant.intents or (understanding.engine == "rasa" and _ENGINE_COMMAND.match(words)):
-        # nlu_fallback and the like: the engine itself does not believe it. Rasa also obeys "/intent": we do not.
+    is_command = _WITH_ENTITIES.match(words) or (understanding.engine == "rasa" and _ENGINE_COMMAND.match(words))
+    if best.name not in assistant.intents or is_command:
+        # nlu_fallback and the like: the engine itself does not believe it. Rasa also obeys "/intent": we do not, and
+        # `/intent{"entity": …}` is nothing a customer means by its words.
         known = tuple(ScoredIntent(intent.name, 0.0) for intent in known)
     cases = [match.span() for match in CASE_NUMBER.finditer(words)]
     entities = tuple(
