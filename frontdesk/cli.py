@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
 from bot.errors import BotError
-from frontdesk.commands import assistant, desk, inbox, knowledge, nlu, outbox, records, telegram, wechat
+from frontdesk.commands import assistant, desk, inbox, knowledge, nlu, outbox, records, rules, telegram, wechat
 
 app = typer.Typer(
     name="frontdesk",
@@ -38,6 +38,7 @@ app.add_typer(records.db_app, name="db")
 app.add_typer(records.import_app, name="import")
 app.add_typer(records.customer_app, name="customer")
 app.add_typer(records.user_app, name="user")
+app.add_typer(rules.app, name="rules")
 app.add_typer(telegram.telegram_app, name="telegram")
 app.add_typer(wechat.wechat_app, name="wechat")
 
