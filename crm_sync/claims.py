@@ -8,21 +8,22 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, bindparam, exists, func, or_, select, update
+from sqlalchemy import Connection, bindparam, func, or_, select, update
 
 from bot.ports import Claimed, ClaimedMessage
 from bot.types import Conversation, ConversationId, CustomerId, CustomerSnapshot, Identity, InboxId, Owner
 from crm_sync.codec import load_message
-from crm_sync.columns import id_in, is_filled, is_state
+from crm_sync.columns import id_in, is_state
+from crm_sync.service_tables import customer_values
+from crm_sync.snapshot_parts import PARTS_OF
 from crm_sync.snapshots import CustomerRow, snapshots
 from crm_sync.statements import Statement
-from crm_sync.tables import cases, consents, conversations, customers, identities, inbox, orders, tasks
+from crm_sync.tables import conversations, customers, identities, inbox
 
 LEASE: Final = timedelta(seconds=10)
 MAX_MESSAGES: Final = 10  # per conversation and claim
 
 _now = bindparam("now", type_=conversations.c.dirty_since.type)
-# Most customers have no orders, cases, consents or tasks yet: asking whether they do saves four statements.
 _DUE = Statement(
     select(
         conversations.c.id,
@@ -44,19 +45,14 @@ _DUE = Statement(
         customers.c.email,
         customers.c.language.label("customer_language"),
         customers.c.timezone,
-        or_(
-            exists().where(orders.c.customer_id == customers.c.id),
-            and_(
-                customers.c.phone_is_verified,
-                exists().where(orders.c.phone == customers.c.phone, is_filled(orders.c.phone)),
-            ),
-        ).label("has_orders"),
-        exists().where(cases.c.customer_id == customers.c.id).label("has_cases"),
-        exists().where(consents.c.customer_id == customers.c.id).label("has_consents"),
-        exists().where(and_(tasks.c.customer_id == customers.c.id, tasks.c.is_open)).label("has_tasks"),
+        customers.c.credit_class,
+        customer_values.c.value_class,
+        customer_values.c.lifecycle,
+        PARTS_OF.label("parts"),
     )
     .join_from(conversations, identities, identities.c.id == conversations.c.identity_id)
     .join(customers, customers.c.id == conversations.c.customer_id)
+    .outerjoin(customer_values, customer_values.c.customer_id == customers.c.id)
     .where(
         conversations.c.dirty_since.is_not(None),
         or_(conversations.c.lease_until.is_(None), conversations.c.lease_until <= _now),
@@ -121,7 +117,7 @@ def claim(conn: Connection, worker: str, limit: int, now: datetime) -> list[Clai
     idle = [row.id for row in due if row.id not in waiting]
     if idle:
         _NOTHING_WAITS.change(conn, {"b_ids": idle})
-    people = snapshots(conn, [_customer(row) for row in due if row.id in waiting])
+    people = snapshots(conn, [_customer(row) for row in due if row.id in waiting], now)
     return [
         _claimed(row, people[CustomerId(row.customer_id), row.channel], waiting[row.id], lease)
         for row in due
@@ -139,12 +135,12 @@ def _customer(row: Any) -> CustomerRow:
             email=row.email,
             language=row.customer_language,
             timezone=row.timezone,
+            credit_class=row.credit_class,
+            value_class=row.value_class or "",
+            lifecycle=row.lifecycle or "",
         ),
         channel=row.channel,
-        has_orders=row.has_orders,
-        has_cases=row.has_cases,
-        has_consents=row.has_consents,
-        has_tasks=row.has_tasks,
+        parts=row.parts,
     )
 
 

@@ -192,6 +192,11 @@ def iso(moment: datetime) -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
 
 
+def plain(value: Any) -> Any:
+    """The value as JSON takes it."""
+    return iso(value) if isinstance(value, datetime) else value
+
+
 def wire_event(
     *,
     seq: int,

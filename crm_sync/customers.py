@@ -14,9 +14,10 @@ from bot.errors import CustomerNotFound
 from bot.ports import WindowState
 from bot.types import CustomerId, InboxId
 from crm_sync.addressing import identity_key
-from crm_sync.codec import iso
+from crm_sync.codec import plain
 from crm_sync.database import Database
 from crm_sync.phones import normalise_phone
+from crm_sync.record_parts import parts_of
 from crm_sync.reply_windows import left_in
 from crm_sync.tables import (
     case_events,
@@ -47,15 +48,11 @@ async def customer_record(database: Database, customer_id: CustomerId) -> dict[s
     """Everything known about a customer, JSON-safe, each section in order of time.
 
     Sections: customer, identities, conversations, windows (replies left on channels that count them), messages (in and
-    out, with delivery state), cases, orders, consents, tasks, handoffs, files, timeline. Raises: CustomerNotFound.
+    out, with delivery state), cases, orders, consents, tasks, handoffs, files, those of record_parts.py, timeline.
+    Raises: CustomerNotFound.
     """
     now = datetime.now(UTC)
     return await database.run(lambda conn: _record(conn, customer_id, now), read=True)
-
-
-def plain(value: Any) -> Any:
-    """The value as JSON takes it."""
-    return iso(value) if isinstance(value, datetime) else value
 
 
 def rows_as_dicts(conn: Connection, table: Table, condition: ColumnElement[bool]) -> list[dict[str, Any]]:
@@ -108,6 +105,7 @@ def _record(conn: Connection, customer_id: CustomerId, now: datetime) -> dict[st
         "tasks": _shown(conn, tasks, tasks.c.customer_id == customer_id),
         "handoffs": _shown(conn, handoffs, handoffs.c.conversation_id.in_(conversations_of(customer_id))),
         "files": _files(conn, customer_id),
+        **parts_of(conn, customer_id),
         "timeline": _timeline(conn, customer_id, said),
     }
 
@@ -193,7 +191,8 @@ def _cases(conn: Connection, customer_id: CustomerId) -> list[dict[str, Any]]:
     for case in shown:
         events = rows_as_dicts(conn, case_events, case_events.c.case_id == case["id"])
         case["events"] = [
-            {name: event[name] for name in ("kind", "author", "note", "changes", "at")} for event in events
+            {name: event[name] for name in ("kind", "author", "by", "note", "is_internal", "changes", "at")}
+            for event in events
         ]
     return shown
 

@@ -13,8 +13,9 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from bot.errors import CustomerNotFound
 from bot.types import CustomerId
+from crm_sync.codec import plain
 from crm_sync.columns import is_postgres
-from crm_sync.customers import conversations_of, orders_of, plain, rows_as_dicts
+from crm_sync.customers import conversations_of, orders_of, rows_as_dicts
 from crm_sync.database import Database
 from crm_sync.service_tables import (
     appointments,

@@ -253,6 +253,7 @@ dues = Table(  # bills and other payments that fall due
     Column("details", Document, nullable=False, server_default="{}"),
     Column("updated_at", UtcDateTime, nullable=False),
     Index("ix_dues_open", "due_on", **_where("paid_on = ''")),
+    Index("ix_dues_customer_open", "customer_id", **_where("paid_on = ''")),
 )
 
 customer_attributes = Table(  # typed by the policy's `record`; the value is a JSON scalar

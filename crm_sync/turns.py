@@ -21,7 +21,7 @@ from crm_sync.links import find_offer
 from crm_sync.numbers import next_case_number, read
 from crm_sync.outages import open_outages
 from crm_sync.sites import active_sites
-from crm_sync.snapshots import CASE_COLUMNS, ORDER_COLUMNS, case_of, order_of
+from crm_sync.snapshot_parts import CASE_COLUMNS, ORDER_COLUMNS, case_of, order_of
 from crm_sync.tables import cases, customers, orders
 
 log = structlog.get_logger(__name__)

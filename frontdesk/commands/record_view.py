@@ -15,7 +15,7 @@ Column = tuple[str, Callable[[Row], object]]
 
 
 def show_record(record: Mapping[str, Any], timezone: str) -> None:
-    """Print profile, identities, conversations, messages, cases, orders, consents, tasks, handoffs, files and timeline.
+    """Print the profile, what the customer is worth, and every section of the record that has anything in it.
 
     Times are shown in `timezone` (IANA name).
     """
@@ -30,6 +30,8 @@ def show_record(record: Mapping[str, Any], timezone: str) -> None:
     customer = record["customer"]
     verified = " (verified)" if customer["phone_is_verified"] else ""
     say(f"Customer {customer['id']}  {customer['name'] or '(name unknown)'}  {customer['phone']}{verified}")
+    if worth := _worth(customer, record.get("value")):
+        say(worth)
     if customer["erased_at"]:
         say(f"Erased on {local_time(customer['erased_at'], zone)}")
     sections: dict[str, Sequence[Column]] = {
@@ -61,6 +63,37 @@ def show_record(record: Mapping[str, Any], timezone: str) -> None:
             ("understood", understood),
             ("delivery", delivery),
         ),
+        "attributes": (("name", plain("name")), ("value", plain("value")), ("source", plain("source"))),
+        "tags": (("tag", plain("tag")), ("since", at("at"))),
+        "preferences": (
+            ("about", plain("topic")),
+            ("said", plain("value")),
+            ("since", at("at")),
+            ("no longer", at("ended_at")),
+        ),
+        "assets": (
+            ("kind", plain("kind")),
+            ("key", plain("key")),
+            ("name", plain("name")),
+            ("attributes", lambda row: named(row["attributes"])),
+            ("since", at("since")),
+            ("until", at("until")),
+        ),
+        "visits": (
+            ("at", at("at")),
+            ("kind", plain("kind")),
+            ("site", place),
+            ("items", plain("items")),
+            ("amount", amount),
+            ("asset", plain("asset")),
+        ),
+        "appointments": (
+            ("at", at("starts_at")),
+            ("service", plain("service")),
+            ("site", place),
+            ("state", plain("state")),
+            ("case", plain("case_number")),
+        ),
         "cases": (
             ("number", plain("number")),
             ("kind", plain("kind")),
@@ -78,6 +111,28 @@ def show_record(record: Mapping[str, Any], timezone: str) -> None:
             ("placed", at("placed_at")),
             ("expected", at("expected_at")),
         ),
+        "dues": (
+            ("number", plain("key")),
+            ("kind", plain("kind")),
+            ("amount", amount),
+            ("due", plain("due_on")),
+            ("paid", plain("paid_on")),
+            ("asset", plain("asset")),
+        ),
+        "points": (("change", plain("change")), ("reason", plain("reason")), ("at", at("at"))),
+        "surveys": (
+            ("kind", plain("kind")),
+            ("about", lambda row: row["case_number"] or row["reference"]),
+            ("asked", at("asked_at")),
+            ("score", plain("score")),
+            ("reason", plain("reason")),
+        ),
+        "subscriptions": (
+            ("topic", plain("topic")),
+            ("match", plain("match")),
+            ("since", at("at")),
+            ("ended", at("ended_at")),
+        ),
         "consents": (
             ("purpose", plain("purpose")),
             ("granted", lambda row: "yes" if row["granted"] else "no"),
@@ -87,9 +142,11 @@ def show_record(record: Mapping[str, Any], timezone: str) -> None:
         ),
         "tasks": (
             ("kind", plain("kind")),
-            ("status", plain("status")),
+            ("open", lambda row: "yes" if row["is_open"] else "no"),
+            ("for", plain("assignee")),
             ("summary", plain("summary")),
             ("due", at("due_at")),
+            ("outcome", plain("outcome")),
         ),
         "handoffs": (("reason", plain("reason")), ("urgency", plain("urgency")), ("requested", at("requested_at"))),
         "files": (
@@ -101,6 +158,15 @@ def show_record(record: Mapping[str, Any], timezone: str) -> None:
             ("state", plain("state")),
             ("why", plain("reason")),
             ("link", plain("link")),
+        ),
+        "merges": (
+            ("id", plain("id")),
+            ("kept", plain("kept_customer_id")),
+            ("merged", plain("merged_customer_id")),
+            ("evidence", plain("evidence")),
+            ("by", plain("author")),
+            ("at", at("at")),
+            ("undone", at("undone_at")),
         ),
         "timeline": (("at", at("at")), ("what", plain("kind")), ("summary", plain("summary"))),
     }
@@ -153,6 +219,24 @@ def delivery(row: Row) -> str:
     if row.get("maybe_repeated"):
         shown += ", possibly repeated"
     return f"{shown}: {row['reason']}" if row.get("reason") else shown
+
+
+def place(row: Row) -> str:
+    """The site's name, in Chinese where it has one, else its key."""
+    names = row.get("site_names") or {}
+    return str(names.get("zh") or next(iter(names.values()), row.get("site") or ""))
+
+
+def named(attributes: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}: {value}" for name, value in attributes.items())
+
+
+def _worth(customer: Row, value: Row | None) -> str:
+    parts = [f"credit {customer['credit_class']}"] if customer["credit_class"] else []
+    if value is not None:
+        parts += [f"value {value['value_class']}"] if value["value_class"] else []
+        parts += [text for name in ("lifecycle", "next_action") if (text := value[name].replace("_", " "))]
+    return ", ".join(parts)
 
 
 def amount(row: Row) -> str:

@@ -293,6 +293,7 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_dues_customer_id"), "dues", ["customer_id"])
     op.create_index("ix_dues_open", "dues", ["due_on"], **_where("paid_on = ''"))
+    op.create_index("ix_dues_customer_open", "dues", ["customer_id"], **_where("paid_on = ''"))
     op.create_table(
         "visits",
         sa.Column("id", ID, nullable=False),
