@@ -8,6 +8,7 @@ from datetime import time
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
+from bot.service.calendars import Calendar
 from bot.service.policy import ServicePolicy
 from bot.types import Ask, Language, OutMedia, TextFormat
 
@@ -119,6 +120,11 @@ class Assistant:
     tuning: Tuning = field(default_factory=Tuning)
     hours: StaffedHours = field(default_factory=StaffedHours)
     service: ServicePolicy = field(default_factory=ServicePolicy)
+
+    @property
+    def calendar(self) -> Calendar:
+        """When people work, where no site or rule says otherwise."""
+        return self.service.calendars.get(self.service.promises.calendar)
 
     @property
     def language(self) -> Language:

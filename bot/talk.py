@@ -8,7 +8,7 @@ from typing import Any
 
 from bot.actions.base import ActionContext, Actions
 from bot.assistant import Assistant
-from bot.business_time import is_staffed, say_day, zone
+from bot.business_time import say_day, zone
 from bot.flows import END, Flow, SlotValue, Step
 from bot.hearing import Request
 from bot.memory import MAX_FRAMES, MAX_LATER, MAX_OFFERED, Frame, Memory, Offered
@@ -134,7 +134,7 @@ class Talk:
                 "language": self.language,
                 "channel": self.turn.conversation.identity.channel,
                 "owner": self.turn.conversation.owner.value,
-                "is_staffed": is_staffed(self.turn.now, self.assistant.hours),
+                "is_staffed": self.assistant.calendar.is_open(self.turn.now),
                 "phone": customer.phone or None,
                 "order_count": len(customer.orders),
                 "open_case_count": sum(case.is_open for case in customer.cases),

@@ -23,7 +23,8 @@ from bot.types import (
 from crm_sync.cases import open_case, update_case
 from crm_sync.links import link_identity
 from crm_sync.subjects import Subject, note
-from crm_sync.tables import consents, customers, handoffs, tasks
+from crm_sync.tables import consents, customers, handoffs
+from crm_sync.tasks import create_task
 
 
 def apply(conn: Connection, effect: Effect, subject: Subject) -> None:
@@ -93,39 +94,6 @@ def _record_consent(conn: Connection, effect: RecordConsent, subject: Subject) -
     note(conn, subject, "consent_granted" if effect.granted else "consent_withdrawn", effect.source, effect.purpose)
 
 
-def _create_task(conn: Connection, effect: CreateTask, subject: Subject) -> None:
-    same = and_(tasks.c.customer_id == subject.customer_id, tasks.c.kind == effect.kind, tasks.c.is_open)
-    existing = conn.execute(select(tasks.c.id, tasks.c.details, tasks.c.due_at).where(same).with_for_update()).first()
-    if existing is None:
-        conn.execute(
-            insert(tasks),
-            {
-                "customer_id": subject.customer_id,
-                "conversation_id": subject.conversation_id,
-                "kind": effect.kind,
-                "summary": effect.summary,
-                "details": dict(effect.details),
-                "is_open": True,
-                "due_at": effect.due_at,
-                "created_at": subject.now,
-                "updated_at": subject.now,
-            },
-        )
-    else:
-        conn.execute(
-            update(tasks)
-            .where(tasks.c.id == existing.id)
-            .values(
-                summary=effect.summary,
-                details={**existing.details, **effect.details},
-                due_at=effect.due_at or existing.due_at,
-                updated_at=subject.now,
-            )
-        )
-    verb = "created" if existing is None else "updated"
-    note(conn, subject, f"task_{verb}", effect.summary, effect.kind)
-
-
 def _update_customer(conn: Connection, effect: UpdateCustomer, subject: Subject) -> None:
     current = conn.execute(
         select(customers.c.phone, customers.c.phone_is_verified).where(customers.c.id == subject.customer_id)
@@ -156,7 +124,7 @@ _APPLY: Final[dict[type, Callable[[Connection, Any, Subject], None]]] = {
     RequestHandoff: _request_handoff,
     ReleaseHandoff: _release_handoff,
     RecordConsent: _record_consent,
-    CreateTask: _create_task,
+    CreateTask: create_task,
     UpdateCustomer: _update_customer,
     AddTimeline: _add_timeline,
     LinkIdentity: link_identity,

@@ -15,7 +15,7 @@ from bot.located import only_keys, table
 from bot.types import Language
 from frontdesk.assistant_domain import Domain, read_domain
 from frontdesk.assistant_responses import check_buttons, read_responses
-from frontdesk.assistant_service import chosen_flows, merged_words, read_policy_of, read_shared
+from frontdesk.assistant_service import chosen_flows, merged_words, read_shared, seeded_policy
 from frontdesk.assistant_settings import AssistantSettings, read_settings
 from frontdesk.yaml_lines import read_yaml
 
@@ -71,7 +71,7 @@ def load_assistant(folder: Path) -> Assistant:
         queue_flows=frozenset(settings.queue_flows),
         tuning=settings.tuning,
         hours=settings.hours,
-        service=read_policy_of(folder),
+        service=seeded_policy(folder, settings.hours),
     )
 
 

@@ -15,7 +15,7 @@ from typing import Literal
 
 import structlog
 
-from bot.assistant import Assistant
+from bot.assistant import Assistant, StaffedHours
 from bot.engine import AssistantRuntime
 from bot.errors import AssistantInvalid, ServiceError
 from bot.ports import KnowledgeIndex, NluEngine
@@ -25,6 +25,7 @@ from config.settings import AccountSettings, Settings
 from crm_sync import policies
 from crm_sync.store import SqlStore
 from frontdesk.assistant import load_assistant
+from frontdesk.assistant_service import with_hours
 from frontdesk.observing import MODEL_LOADED
 from nlu.cascade import Cascade, build_engine
 from nlu.embedded.engine import EmbeddedEngine
@@ -105,7 +106,7 @@ class Runtimes:
         before = self._loaded.get(folder)
         # Reading, unpacking and indexing take about a second: in a thread, so that turns and streams go on meanwhile.
         assistant = await asyncio.to_thread(load_assistant, folder)
-        assistant = replace(assistant, service=await self._policy(folder, assistant.service))
+        assistant = replace(assistant, service=await self._policy(folder, assistant.service, assistant.hours))
         if before is not None:
             assistant = assistant.remembering(before.assistant)  # flows that run go on in the version they began with
         name = model_name(folder)
@@ -130,10 +131,12 @@ class Runtimes:
             await close_engine(before.nlu)  # a turn still waiting for it is answered by the next engine in line
         log.info("assistant_loaded", assistant=name, model=active.version, articles=len(articles))
 
-    async def _policy(self, folder: Path, seeded: ServicePolicy) -> ServicePolicy:
+    async def _policy(self, folder: Path, seeded: ServicePolicy, hours: StaffedHours) -> ServicePolicy:
         """The rules in force: those changed in the store win over the folder's service.yml."""
         changed = await self._store.database.run(lambda conn: policies.newest(conn, model_name(folder)), read=True)
-        return seeded if changed is None else read_policy(changed.document, version=changed.version)
+        if changed is None:
+            return seeded
+        return with_hours(read_policy(changed.document, version=changed.version), changed.document, hours)
 
     async def close(self) -> None:
         """Connections to remote engines are closed."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from bot.actions.base import ActionContext, ActionResult
 from bot.actions.complaint_reading import severity
-from bot.business_time import after_staffed, find_date, is_staffed, next_staffed, zone
+from bot.business_time import find_date, zone
+from bot.service.promises import start
 from bot.types import (
     AddTimeline,
     CreateTask,
@@ -18,7 +19,7 @@ from bot.types import (
     UpdateCustomer,
 )
 
-CALL_WITHIN_H = 1.0  # staffed hours until a call-back without a wished time
+FIRST_LOOK = 0.05  # share of the time until a call after which the desk looks at it first, however soon it is
 _TIME = re.compile(r"(?<!\d)(\d{1,2})\s*(?:[:：点时]|\s?(?=[ap]m))\s*(\d{2}|半)?\s*(am|pm)?", re.IGNORECASE)
 _AFTERNOON = re.compile(r"下午|晚上|傍晚|中午|afternoon|evening|tonight", re.IGNORECASE)
 _MORNING = re.compile(r"上午|早上|morning", re.IGNORECASE)
@@ -26,7 +27,7 @@ _MORNING = re.compile(r"上午|早上|morning", re.IGNORECASE)
 
 def check_staff(context: ActionContext) -> ActionResult:
     """Finds out whether people are there now (`is_staffed`) and whether we could call back (`contact`)."""
-    now_there = is_staffed(context.turn.now, context.assistant.hours)
+    now_there = context.assistant.calendar.is_open(context.turn.now)
     urgent = severity(context.words) == 4
     contact = context.customer.phone or context.text("contact") or None
     return ActionResult(slots={"is_staffed": now_there or urgent, "contact": contact})
@@ -34,21 +35,19 @@ def check_staff(context: ActionContext) -> ActionResult:
 
 def handoff(context: ActionContext) -> ActionResult:
     """Hands the conversation to the queue and tells when a person will be there."""
-    hours, now = context.assistant.hours, context.turn.now
+    calendar, now = context.assistant.calendar, context.turn.now
     urgency = max(2, severity(context.words))
     contact = context.text("contact")
     effects: tuple[Effect, ...] = (RequestHandoff(reason="customer_asked", urgency=urgency),)
     if contact.startswith("+") and contact != context.customer.phone:
         effects += (UpdateCustomer(phone=contact),)
-    if is_staffed(now, hours):
+    if calendar.is_open(now):
         return ActionResult(replies=(Reply("utter_handoff"),), effects=effects)
-    opening = next_staffed(now, hours)
+    opening = calendar.next_open(now)
     args = {"opens": context.time(opening), "contact": contact}
     if not contact.startswith("+"):
         return ActionResult(replies=(Reply("utter_handoff_closed", args),), effects=effects)
-    task = CreateTask(
-        "callback", "asked for a person outside staffed hours", opening.astimezone(UTC), {"phone": contact}
-    )
+    task = call_task(context, opening, contact, "asked for a person outside staffed hours")
     return ActionResult(replies=(Reply("utter_handoff_closed_call", args),), effects=(*effects, task))
 
 
@@ -60,26 +59,32 @@ def begin_callback(context: ActionContext) -> ActionResult:
 
 
 def callback(context: ActionContext) -> ActionResult:
-    """Creates the call as a task and tells the time by which it will come."""
-    due = wished_time(context, context.text("preferred_time"))
+    """Creates the call as a task with a clock, and tells the window in which it will come."""
+    wished = context.text("preferred_time")[:200]
+    begins = wished_time(context, wished)
     number = context.text("callback_phone")
-    task = CreateTask(
-        "callback",
-        context.text("preferred_time")[:200] or "as soon as possible",
-        due.astimezone(UTC),
-        {"phone": number, "preferred_time": context.text("preferred_time")[:200]},
-    )
+    task = call_task(context, begins, number, wished or "as soon as possible")
     effects: tuple[Effect, ...] = (task,)
     if number.startswith("+") and number != context.customer.phone:
         effects += (UpdateCustomer(phone=number),)
-    args = {"callback_phone": number, "due": context.time(due)}
+    args = {"callback_phone": number, "begins": context.time(begins), "due": context.time(task.due_at or begins)}
     return ActionResult(replies=(Reply("utter_callback_booked", args),), effects=effects)
 
 
+def call_task(context: ActionContext, begins: datetime, phone: str, summary: str) -> CreateTask:
+    """A call promised from `begins` on, within the working time the rules give; the clock warns when it begins."""
+    rules, calendar, now = context.assistant.service.promises, context.assistant.calendar, context.turn.now
+    ends = calendar.add(begins, rules.budget("callback", 2))
+    until_end, until_start = calendar.between(now, ends), calendar.between(now, begins)
+    clock = start("callback", until_end, calendar, now, warn_share=max(until_start / until_end, FIRST_LOOK))
+    details = {"phone": phone, "preferred_time": summary, "begins": begins.isoformat()}
+    return CreateTask("callback", summary, ends, details, clocks=(clock,) if clock else ())
+
+
 def wished_time(context: ActionContext, words: str) -> datetime:
-    """The end of the wished time inside staffed hours; within one staffed hour where no time is named."""
-    hours, now = context.assistant.hours, context.turn.now
-    local_now = now.astimezone(zone(hours.timezone))
+    """The wished time, or the next working moment after it; now (or the next opening) where none is named."""
+    calendar, now = context.assistant.calendar, context.turn.now
+    local_now = now.astimezone(zone(context.assistant.hours.timezone))
     day = find_date(words, local_now.date()) or local_now.date()
     match = _TIME.search(words)
     hour, minute = None, 0
@@ -92,14 +97,14 @@ def wished_time(context: ActionContext, words: str) -> datetime:
     elif _MORNING.search(words):
         hour = 10
     elif day > local_now.date():
-        hour = hours.opens.hour
-    earliest = after_staffed(now, hours, timedelta(hours=CALL_WITHIN_H))
+        hour = 0
+    earliest = calendar.next_open(now)
     if hour is None or hour > 23 or minute > 59:
         return earliest
     wished = datetime(day.year, day.month, day.day, hour, minute, tzinfo=local_now.tzinfo)
     if wished > local_now + timedelta(days=60):
         return earliest
-    return max(earliest, next_staffed(wished, hours)) if wished <= local_now else next_staffed(wished, hours)
+    return max(earliest, calendar.next_open(wished))
 
 
 def subscribe(context: ActionContext) -> ActionResult:

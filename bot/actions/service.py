@@ -6,7 +6,6 @@ from datetime import timedelta
 
 from bot.actions.base import ActionContext, ActionResult
 from bot.actions.complaint import contact_in_words, failed, normal_subject, recent_files, subject_of
-from bot.business_time import after_staffed
 from bot.flows import SlotValue
 from bot.types import Effect, Need, OpenCase, Reply, UpdateCase, UpdateCustomer
 
@@ -54,12 +53,12 @@ def _open(context: ActionContext, kind: str, *, subject: str, summary: str) -> A
     contact = context.text("contact")
     if contact.startswith("+") and contact != context.customer.phone:
         effects += (UpdateCustomer(phone=contact),)
-    hours = context.assistant.hours
+    answered_within = timedelta(hours=context.assistant.hours.first_answer_h)
     args = {
         "number": number,
         "order_number": context.text("order_number"),
         "item": context.thing("item"),
-        "answer_by": context.time(after_staffed(context.turn.now, hours, timedelta(hours=hours.first_answer_h))),
+        "answer_by": context.time(context.assistant.calendar.add(context.turn.now, answered_within)),
         "store": context.thing("store"),
         "contact": contact_in_words(context),
     }

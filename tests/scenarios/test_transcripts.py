@@ -11,7 +11,7 @@ from frontdesk.replaying import replay_files
 from frontdesk.transcripts import read_transcripts
 
 ASSISTANTS = Path(__file__).parents[2] / "config" / "assistants"
-FOLDERS = sorted(path.parent for path in ASSISTANTS.glob("*/domain.yml"))
+FOLDERS = sorted({path.parents[1] for path in ASSISTANTS.glob("*/tests/*.yml")})
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)

@@ -392,7 +392,9 @@ def test_outside_staffed_hours_a_number_can_be_left() -> None:
     assert "明天 09:00" in said
     task = chat.effect(CreateTask)
     assert (task.kind, task.details["phone"]) == ("callback", "+8613812345678")
-    assert task.due_at == datetime(2024, 11, 21, 1, 0, tzinfo=UTC)
+    assert task.details["begins"] == "2024-11-21T01:00:00+00:00"
+    assert task.due_at == datetime(2024, 11, 21, 2, 0, tzinfo=UTC)
+    assert [(clock.kind, clock.due_at) for clock in task.clocks] == [("callback", task.due_at)]
     assert chat.effect(RequestHandoff)
 
 
@@ -447,7 +449,8 @@ def test_a_call_back_is_booked_at_the_wished_time() -> None:
     chat.hear("13812345678", "inform", entities={"phone": "13812345678"})
     said = chat.hear("明天下午3点半", "inform")
     assert "明天 15:30" in said
-    assert chat.effect(CreateTask).due_at == datetime(2024, 11, 21, 7, 30, tzinfo=UTC)
+    assert "16:30" in said
+    assert chat.effect(CreateTask).due_at == datetime(2024, 11, 21, 8, 30, tzinfo=UTC)
 
 
 # --- goods ----------------------------------------------------------------------------------------------------------
