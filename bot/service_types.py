@@ -233,6 +233,8 @@ class BookAppointment:
     details: Mapping[str, str] = field(default_factory=dict)
     moves: int | None = None  # id of the customer's appointment this one replaces
     case_number: str = ""
+    remind_at: datetime | None = None  # None: no reminder
+    reminder: Notice | None = None
 
 
 @dataclass(frozen=True, slots=True)

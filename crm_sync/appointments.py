@@ -1,14 +1,24 @@
-"""Appointments in the store: which places of a site's slots are taken."""
+"""Appointments in the store: a place of a slot belongs to one customer, whoever asks for it at the same moment."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
-from typing import Final
+from typing import Any, Final, Literal
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, and_, insert, select, update
 
+from bot.errors import NotFound, RuleError
+from bot.service_types import BookAppointment, CancelAppointment, Notice, as_is
+from crm_sync import timers
+from crm_sync.notices import plan_notice, tell
 from crm_sync.service_tables import appointments, sites
+from crm_sync.subjects import Subject, note
+from crm_sync.tables import cases, timeline
+from crm_sync.timers import Timer
 
+END_KIND: Final = "appointment_end"
+KEPT_OPEN: Final = timedelta(hours=24)  # after its end: so long staff can say that nobody came
 MOST_DAYS: Final = 400
 
 
@@ -33,3 +43,173 @@ def taken_slots(conn: Connection, key: str) -> tuple[datetime, ...]:
         .order_by(appointments.c.starts_at, appointments.c.place)
     )
     return tuple(found.scalars())
+
+
+# --- by the customer, in a turn -----------------------------------------------------------------------------------
+
+
+def book(conn: Connection, effect: BookAppointment, subject: Subject) -> None:
+    """One place of the slot is the customer's, and they will be reminded; one that is moved is theirs no longer.
+
+    When no place is left, nothing has changed and a notice says so and offers the next times.
+    """
+    moved = None
+    if effect.moves is not None:
+        moved = _own(conn, effect.moves, subject.customer_id)
+        if moved is None:
+            return  # moved or cancelled meanwhile: the same wish sent twice
+    # Bookings at a site go one after the other: slots may overlap, which no unique index can see.
+    site = conn.execute(select(sites).where(sites.c.key == effect.site, sites.c.is_active).with_for_update()).first()
+    place = None if site is None else _free_place(conn, site.id, effect)
+    if site is None or place is None:
+        _tell_gone(conn, effect, subject)
+        return
+    if moved is not None:  # first, because it may hold the very place it is moved to
+        _end(conn, moved.id, "moved", subject.now)
+    appointment_id = conn.execute(
+        insert(appointments).values(
+            site_id=site.id,
+            customer_id=subject.customer_id,
+            conversation_id=subject.conversation_id,
+            case_id=_own_case(conn, effect.case_number, subject.customer_id),
+            service=effect.service,
+            starts_at=effect.starts_at,
+            ends_at=effect.ends_at,
+            place=place,
+            state="booked",
+            details=dict(effect.details),
+            created_at=subject.now,
+            updated_at=subject.now,
+        )
+    ).inserted_primary_key[0]  # type: ignore[index]  # an insert of one row always has a key
+    if effect.remind_at is not None and effect.reminder is not None:
+        plan_notice(
+            conn,
+            subject.customer_id,
+            effect.reminder,
+            at=effect.remind_at,
+            now=subject.now,
+            key=_key(appointment_id, "remind"),
+            conversation_id=subject.conversation_id,
+        )
+    timers.plan(
+        conn,
+        END_KIND,
+        effect.ends_at + KEPT_OPEN,
+        subject.now,
+        key=_key(appointment_id, "end"),
+        customer_id=subject.customer_id,
+        details={"appointment_id": appointment_id},
+    )
+    note(conn, subject, "appointment_moved" if moved is not None else "appointment_booked", effect.service, effect.site)
+
+
+def cancel(conn: Connection, effect: CancelAppointment, subject: Subject) -> None:
+    """The place is free again and nobody is reminded. Somebody else's appointment, or one that is over, stays."""
+    mine = _own(conn, effect.appointment_id, subject.customer_id)
+    if mine is not None:
+        _end(conn, mine.id, "cancelled", subject.now)
+        note(conn, subject, "appointment_cancelled", mine.service)
+
+
+def _own(conn: Connection, appointment_id: int, customer_id: int) -> Any:
+    mine = and_(
+        appointments.c.id == appointment_id,
+        appointments.c.customer_id == customer_id,
+        appointments.c.state == "booked",
+    )
+    return conn.execute(select(appointments).where(mine).with_for_update()).first()
+
+
+def _own_case(conn: Connection, number: str, customer_id: int) -> int | None:
+    if not number:
+        return None
+    mine = and_(cases.c.number == number, cases.c.customer_id == customer_id)
+    return conn.execute(select(cases.c.id).where(mine)).scalar()
+
+
+def _free_place(conn: Connection, site_id: int, effect: BookAppointment) -> int | None:
+    """The lowest place that nothing booked for the service overlaps; the moved appointment is no obstacle to itself."""
+    taken = conn.execute(
+        select(appointments.c.place).where(
+            appointments.c.site_id == site_id,
+            appointments.c.service == effect.service,
+            appointments.c.state == "booked",
+            appointments.c.starts_at < effect.ends_at,
+            appointments.c.ends_at > effect.starts_at,
+            appointments.c.id != (effect.moves or 0),
+        )
+    )
+    used = set(taken.scalars())
+    return next((place for place in range(effect.places) if place not in used), None)
+
+
+def _tell_gone(conn: Connection, effect: BookAppointment, subject: Subject) -> None:
+    words = effect.reminder.args if effect.reminder is not None else {}
+    slots = {"appointment_service": effect.service, "appointment_site": effect.site}
+    if effect.moves is not None:
+        slots["appointment_moves"] = str(effect.moves)
+    notice = Notice(
+        "utter_appointment_gone" if effect.moves is None else "utter_appointment_kept_earlier",
+        {"time": words.get("time", f"@time:{effect.starts_at.isoformat()}")},
+        flow="appointment",
+        slots=slots,
+        lane="reply",
+    )
+    tell(conn, subject.customer_id, notice, now=subject.now, conversation_id=subject.conversation_id)
+
+
+# --- by staff and by time -----------------------------------------------------------------------------------------
+
+
+def finish(conn: Connection, appointment_id: int, state: Literal["done", "missed"], by: str, now: datetime) -> None:
+    """The customer came, or did not; then they are told, and can book again. The same answer again changes nothing.
+
+    Raises: NotFound; RuleError for an appointment that was moved or cancelled, or has not begun.
+    """
+    row = conn.execute(select(appointments).where(appointments.c.id == appointment_id).with_for_update()).first()
+    if row is None:
+        raise NotFound(f"there is no appointment {appointment_id}")
+    if row.state == state:
+        return
+    if row.state != "booked":
+        raise RuleError(f"appointment {appointment_id} is {row.state}; it cannot become {state}")
+    if row.starts_at > now:
+        raise RuleError(f"appointment {appointment_id} has not begun; it can be moved or cancelled")
+    _end(conn, row.id, state, now)
+    conn.execute(
+        insert(timeline),
+        {
+            "customer_id": row.customer_id,
+            "conversation_id": row.conversation_id,
+            "kind": f"appointment_{state}",
+            "summary": row.service,
+            "reference": by,
+            "author": "operator",
+            "at": now,
+        },
+    )
+    if state == "missed":
+        notice = Notice(
+            "utter_appointment_missed",
+            {"service": as_is(row.service), "time": f"@time:{row.starts_at.isoformat()}"},
+        )
+        tell(conn, row.customer_id, notice, now=now, key=_key(row.id, "missed"), conversation_id=row.conversation_id)
+
+
+def end_passed(conn: Connection, due: Sequence[Timer], now: datetime) -> list[Timer]:
+    """Appointments nobody said anything about are taken as done; for the scheduler."""
+    for timer in due:
+        over = and_(appointments.c.id == timer.details["appointment_id"], appointments.c.state == "booked")
+        conn.execute(update(appointments).where(over).values(state="done", updated_at=now))
+    return []
+
+
+def _end(conn: Connection, appointment_id: int, state: str, now: datetime) -> None:
+    conn.execute(update(appointments).where(appointments.c.id == appointment_id).values(state=state, updated_at=now))
+    for what in ("remind", "end"):
+        timers.cancel(conn, _key(appointment_id, what), now)
+
+
+def _key(appointment_id: int, what: str) -> str:
+    return f"appointment:{appointment_id}:{what}"

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, and_, insert, select, update
 
+from bot.service_types import BookAppointment, CancelAppointment
 from bot.types import (
     AddTimeline,
     CreateTask,
@@ -20,6 +21,7 @@ from bot.types import (
     UpdateCase,
     UpdateCustomer,
 )
+from crm_sync import appointments
 from crm_sync.cases import open_case, update_case
 from crm_sync.links import link_identity
 from crm_sync.subjects import Subject, note
@@ -128,4 +130,6 @@ _APPLY: Final[dict[type, Callable[[Connection, Any, Subject], None]]] = {
     UpdateCustomer: _update_customer,
     AddTimeline: _add_timeline,
     LinkIdentity: link_identity,
+    BookAppointment: appointments.book,
+    CancelAppointment: appointments.cancel,
 }

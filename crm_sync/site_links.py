@@ -53,7 +53,7 @@ class SiteLinks:
             raise SignatureInvalid("not a link of ours")
         found = base64.urlsafe_b64decode(token)
         body, mac = found[:-_MAC_BYTES], found[-_MAC_BYTES:]
-        if not any([hmac.compare_digest(mac, _mac(key, body)) for key in self._keys]):
+        if not any(hmac.compare_digest(mac, _mac(key, body)) for key in self._keys):
             raise SignatureInvalid("the link was not signed here")
         task_id, serial, second = _BODY.unpack(body)
         expires_at = datetime.fromtimestamp(second, UTC)

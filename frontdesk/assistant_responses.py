@@ -33,7 +33,10 @@ _CARD_KEYS = ("title", "text", "image", "url", "buttons")
 _MEDIA_KEYS = ("kind", "url", "media_id", "file_name", "mime", "caption")
 _SET_SLOTS = re.compile(r"^/SetSlots\(\s*([A-Za-z_]\w*)\s*=\s*([^()]{1,200})\)$")
 _INTENT_PAYLOAD = re.compile(r"^/([A-Za-z_][\w-]*)\s*(\{.*\})?$", re.DOTALL)
-_OWN_PAYLOAD = re.compile(r"^(?:intent|flow):[A-Za-z_][\w-]*$|^slot:[A-Za-z_]\w*=.{1,200}$")
+_OWN_PAYLOAD = re.compile(
+    r"^(?:intent|flow):[A-Za-z_][\w-]*(?:\?[A-Za-z_]\w*=[^&]{1,60}(?:&[A-Za-z_]\w*=[^&]{1,60})*)?$"
+    r"|^slot:[A-Za-z_]\w*=.{1,200}$"
+)
 _ADDRESS = re.compile(r"^(?:https?://|\{)\S+$")  # a whole address may come from a value
 
 

@@ -24,7 +24,7 @@ from bot.service.policy import ServicePolicy
 from bot.service.promises import Clock as Promise
 from bot.service.promises import due
 from bot.wakeup import Wakeup
-from crm_sync import notices, timers
+from crm_sync import appointments, notices, timers
 from crm_sync.due_clocks import DueClock, Step, Task, recount, step_due
 from crm_sync.store import SqlStore
 from crm_sync.timers import Timer
@@ -64,8 +64,15 @@ def hand_out_notices(conn: Connection, due: list[Timer], context: Context) -> li
     return notices.hand_out(conn, due, context.now)
 
 
+def end_appointments(conn: Connection, due: list[Timer], context: Context) -> list[Timer]:
+    return appointments.end_passed(conn, due, context.now)
+
+
 # By kind of timer and by name: listed by hand, nothing is found by scanning.
-TIMER_HANDLERS: Mapping[str, TimerHandler] = {notices.KIND: hand_out_notices}
+TIMER_HANDLERS: Mapping[str, TimerHandler] = {
+    notices.KIND: hand_out_notices,
+    appointments.END_KIND: end_appointments,
+}
 PERIODIC: tuple[Periodic, ...] = ()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
-from bot.actions import complaint, orders, people, service
+from bot.actions import appointments, complaint, orders, people, service, sites
 from bot.actions.base import Actions
 
 ACTIONS: Actions = MappingProxyType(
@@ -31,5 +31,19 @@ ACTIONS: Actions = MappingProxyType(
         "action_praise": people.praise,
         "action_suggestion_begin": people.begin_suggestion,
         "action_suggestion": people.suggestion,
+        "action_find_site_begin": sites.begin_find,
+        "action_find_site": sites.find,
+        "action_appointment_begin": appointments.begin,
+        "action_ask_appointment_service": appointments.ask_service,
+        "action_appointment_service": appointments.settle_service,
+        "action_appointment_site": appointments.settle_site,
+        "action_ask_appointment_site": appointments.ask_site,
+        "action_ask_appointment_slot": appointments.ask_slot,
+        "action_appointment_slot": appointments.settle_slot,
+        "action_appointment_book": appointments.book,
+        "action_appointment_change_begin": appointments.begin_change,
+        "action_ask_appointment_id": appointments.ask_which,
+        "action_ask_appointment_wish": appointments.ask_change,
+        "action_appointment_change": appointments.settle_change,
     }
 )
