@@ -18,6 +18,7 @@ from bot.errors import AssistantInvalid
 from bot.located import line_of, text
 from bot.types import Language
 from frontdesk.assistant import assistant_paths, load_assistant, nlu_items
+from frontdesk.assistant_service import read_shared
 
 THIN = 20  # examples an intent should have in each language
 ALIKE = 0.86  # cosine of character 2- and 3-grams from which two examples count as near-duplicates
@@ -155,12 +156,16 @@ def missing_wordings(assistant: Assistant) -> Iterator[Finding]:
 
 
 def unused(assistant: Assistant) -> Iterator[Finding]:
-    """Intents that start nothing and have no answer; responses that no flow, intent or action uses."""
+    """Intents that start nothing and have no answer; responses that no flow, intent or action uses.
+
+    Responses of shared flows are there whether their flow is taken or not.
+    """
     triggered = {trigger.intent for flow in assistant.flows.values() for trigger in flow.triggers}
     for intent in assistant.intents:
         if intent not in triggered and f"utter_{intent}" not in assistant.responses:
             yield Finding("warning", intent, "starts no flow and has no response")
     used = {RASA_DEFAULT, *_responses_in_flows(assistant)} | {f"utter_{intent}" for intent in assistant.intents}
+    used |= set(read_shared(assistant.entities, assistant.intents).responses)
     named = _names_in_code()
     for name in assistant.responses:
         if name not in used and not named.fullmatch(name):

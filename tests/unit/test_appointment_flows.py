@@ -10,7 +10,7 @@ import pytest
 from bot.service_types import Appointment, BookAppointment, CancelAppointment, Notice, Site, Visit
 from bot.types import Button, CustomerSnapshot, Location, Need
 from tests.builders import Chat, a_customer
-from tests.service_assistant import serving
+from tests.serving_shop import serving
 
 NOW = datetime(2026, 3, 2, 2, 0, tzinfo=UTC)  # a Monday, 10:00 in Shanghai
 POLICY = {
