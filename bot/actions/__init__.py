@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
-from bot.actions import appointments, complaint, orders, people, service, sites
+from bot.actions import appointments, complaint, orders, people, requests, service, sites, visits
 from bot.actions.base import Actions
 
 ACTIONS: Actions = MappingProxyType(
@@ -45,5 +45,9 @@ ACTIONS: Actions = MappingProxyType(
         "action_ask_appointment_id": appointments.ask_which,
         "action_ask_appointment_wish": appointments.ask_change,
         "action_appointment_change": appointments.settle_change,
+        "action_request_begin": requests.begin,
+        "action_ask_request_asset": requests.ask_asset,
+        "action_request_open": requests.open_request,
+        "action_visits_show": visits.show,
     }
 )

@@ -1,0 +1,121 @@
+"""Requests that are no complaint, and the customer's last visits: the record answers first, the rest is asked once."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from bot.assistant import Assistant
+from bot.service_types import Asset, Visit
+from bot.types import OpenCase, UpdateCase
+from frontdesk.assistant import load_assistant
+from tests.builders import NOON, Chat, a_case, a_customer
+
+ASSISTANTS = Path(__file__).parents[2] / "config" / "assistants"
+METER = Asset(1, "meter", "MB02000037", "电表", {"address": "平安里 3 号楼 201"})
+SECOND = Asset(2, "meter", "MB02000999", "电表", {"address": "柳河镇 8 号"})
+
+
+@cache
+def assistant(name: str) -> Assistant:
+    return load_assistant(ASSISTANTS / name)
+
+
+def power(**record: object) -> Chat:
+    return Chat(customer=a_customer(**record), assistant=assistant("power"))
+
+
+def opened(chat: Chat) -> OpenCase:
+    return next(effect for effect in chat.effects if isinstance(effect, OpenCase))
+
+
+def test_a_reading_for_the_only_meter_is_asked_for_once_and_kept_with_number_and_time() -> None:
+    chat = power(assets=(METER,))
+    assert "有功总" in chat.hear("我要报表数", "meter_reading")
+    said = chat.hear("8866", "inform", entities={"reading": "8866"})
+    case = opened(chat)
+    assert (case.kind, case.subject, case.asset) == ("meter_reading", METER.key, METER.id)
+    assert case.details == {"reading": "8866"}
+    assert case.clocks
+    assert case.number in said
+    assert "8866" in said
+    assert "平安里 3 号楼 201" in said
+
+
+def test_a_reading_told_at_once_is_not_asked_for() -> None:
+    chat = power(assets=(METER,))
+    said = chat.hear("电表读数是8866", "meter_reading", entities={"reading": "8866"})
+    assert opened(chat).details == {"reading": "8866"}
+    assert "有功总" not in said
+
+
+def test_with_two_meters_the_customer_chooses_which() -> None:
+    chat = power(assets=(METER, SECOND))
+    chat.hear("我要报表数", "meter_reading")
+    assert [button.value for button in chat.buttons] == [
+        f"slot:request_asset={METER.key}",
+        f"slot:request_asset={SECOND.key}",
+    ]
+    chat.press("柳河镇")
+    chat.hear("512", "inform", entities={"reading": "512"})
+    assert opened(chat).asset == SECOND.id
+
+
+def test_a_meter_somebody_no_longer_has_is_not_offered() -> None:
+    gone = Asset(3, "meter", "MB1", until=NOON - timedelta(days=1))
+    chat = power(assets=(METER, gone))
+    assert "有功总" in chat.hear("我要报表数", "meter_reading")
+
+
+def test_a_stranger_names_the_account_in_words() -> None:
+    chat = power()
+    assert "户号" in chat.hear("电表坏了", "meter_fault")
+    chat.hear("4001234567", "inform", entities={"account": "4001234567"})
+    chat.hear("屏幕黑了两天", "meter_fault")
+    case = opened(chat)
+    assert (case.subject, case.asset) == ("4001234567", None)
+    assert case.details == {"request_text": "屏幕黑了两天"}
+
+
+def test_what_is_no_reading_is_refused_with_an_example() -> None:
+    chat = power(assets=(METER,))
+    chat.hear("我要报表数", "meter_reading")
+    assert "8866" in chat.hear("看不清", "", 0.0)
+
+
+@pytest.mark.parametrize(("credit_class", "said"), [("A", "现在就生效"), ("C", "班长确认")])
+def test_more_time_to_pay_is_granted_by_credit_class(credit_class: str, said: str) -> None:
+    chat = power(assets=(METER,), credit_class=credit_class)
+    chat.hear("能晚几天交吗", "payment_extension")
+    assert said in chat.press("分 2 期")
+    assert opened(chat).details == {"payment_plan": "two_parts"}
+
+
+def test_the_same_request_again_is_added_to_the_open_one() -> None:
+    chat = Chat(
+        customer=a_customer(assets=(METER,)),
+        cases=[a_case("C-2001-3", kind="meter_fault", category="meter_fault", subject=METER.key)],
+        assistant=assistant("power"),
+    )
+    chat.hear("电表坏了", "meter_fault")
+    assert "C-2001-3" in chat.hear("现在还冒出嗡嗡声", "meter_fault")
+    assert [type(effect) for effect in chat.effects] == [UpdateCase]
+
+
+def test_the_last_visits_are_told_with_place_and_amount_in_the_customers_language() -> None:
+    names = {"zh": "保定路站", "en": "Baoding Road"}
+    days = (timedelta(days=ago) for ago in (1, 9, 17, 25))
+    visits = tuple(Visit(NOON - ago, "refuel", "s-01", names, "95# 42.0 L", 32718, "CNY") for ago in days)
+    chat = Chat(customer=a_customer(visits=visits), assistant=assistant("fuel"))
+    said = chat.hear("查我的加油记录", "visit_history")
+    assert said.count("保定路站") == 3
+    assert "昨天" in said
+    assert "327.18" in said
+    assert "Baoding Road" in chat.hear("my last fill-ups", "visit_history", language="en")
+
+
+def test_without_visits_on_record_that_is_said() -> None:
+    assert "还没有" in Chat(assistant=assistant("fuel")).hear("查我的加油记录", "visit_history")
