@@ -1,4 +1,4 @@
-"""Days and hours as customers say them and as we promise them: relative dates, staffed hours, wording of times."""
+"""Days and hours as customers say them and as we promise them: relative dates, wording of times."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import unicodedata
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
-from bot.assistant import StaffedHours
 from bot.types import Language
 
 _WEEKDAYS_ZH = "一二三四五六日"
@@ -104,35 +103,6 @@ def _weekday(words: str, today: date) -> date | None:
             return today + timedelta(days=(wanted - today.weekday() - 1) % 7 + 1)
         return today - timedelta(days=(today.weekday() - wanted) % 7)
     return None
-
-
-# --- staffed hours ----------------------------------------------------------------------------------------------
-
-
-def is_staffed(now: datetime, hours: StaffedHours) -> bool:
-    """Whether people answer at this moment."""
-    local = now.astimezone(zone(hours.timezone)).time()
-    return hours.opens <= local < hours.closes
-
-
-def next_staffed(now: datetime, hours: StaffedHours) -> datetime:
-    """The first staffed moment from `now` on, in the business's zone."""
-    local = now.astimezone(zone(hours.timezone))
-    if is_staffed(now, hours):
-        return local
-    day = local.date() if local.time() < hours.opens else local.date() + timedelta(days=1)
-    return datetime.combine(day, hours.opens, tzinfo=local.tzinfo)
-
-
-def after_staffed(now: datetime, hours: StaffedHours, working: timedelta) -> datetime:
-    """The moment when `working` staffed time will have passed, in the business's zone."""
-    at = next_staffed(now, hours)
-    while True:
-        closing = datetime.combine(at.date(), hours.closes, tzinfo=at.tzinfo)
-        if at + working <= closing:
-            return at + working
-        working -= closing - at
-        at = next_staffed(closing, hours)
 
 
 # --- wording ----------------------------------------------------------------------------------------------------

@@ -9,7 +9,10 @@ from bot.types import Command, Contact, CreateTask, Location, Media, Unsupported
 from bot.values import has_words, phone
 
 MAX_CAPTION = 300  # characters kept beside a file; the message itself is stored in full elsewhere
-EVIDENCE_FLOWS = frozenset({"complaint", "return_request", "repair_booking", "exchange_request"})
+EVIDENCE_FLOWS = frozenset(
+    {"complaint", "complaint_more", "complaint_disagree", "return_request", "repair_booking", "exchange_request"}
+)
+PLACE = "place"  # the slot in which a flow keeps where the customer is, told without being asked
 
 
 def take_content(talk: Talk) -> bool:
@@ -78,18 +81,24 @@ def take_media(talk: Talk, media: Media) -> bool:
 
 
 def take_location(talk: Talk, place: Location) -> None:
-    """A shared place answers a question that asks for one (`custom: {ask: location}`); otherwise it is only kept."""
+    """A shared place answers a question that asks for one (`custom: {ask: location}`), or is kept with the report under
+    way; otherwise it is only kept in the conversation."""
     frame = talk.memory.top
     flow = talk.assistant.versions.get(frame.version) if frame else None
     step = flow.steps.get(frame.step) if flow and frame else None
     question = talk.assistant.responses.get(step.utter, ()) if step and frame and frame.asked == step.target else ()
-    if frame is None or not any(variation.ask == "location" for variation in question):
+    is_asked_for = any(variation.ask == "location" for variation in question)
+    is_kept = frame is not None and frame.flow in EVIDENCE_FLOWS and PLACE in talk.assistant.slots
+    if frame is None or not (is_asked_for or is_kept):
         talk.say("utter_location_received")
         return
     named = ", ".join(part for part in (place.name, place.address) if part)
     position = f"{place.latitude:.6f}, {place.longitude:.6f}"
-    talk.set_slot(frame, frame.asked, f"{named} ({position})" if named else position)
-    talk.run()
+    talk.set_slot(frame, frame.asked if is_asked_for else PLACE, f"{named} ({position})" if named else position)
+    if is_asked_for:
+        talk.run()
+    else:
+        talk.say("utter_place_noted")
 
 
 def take_contact(talk: Talk, contact: Contact) -> None:

@@ -117,8 +117,14 @@ def understood_value(talk: Talk, slot: Slot | None, request: Request) -> SlotVal
 
 
 def special_value(talk: Talk, slot: Slot, words: str) -> str | None:
-    """A value with words of its own beside those of the slot's kind, e.g. `chat` as contact instead of a phone."""
+    """A value with words of its own beside those of the slot's kind, e.g. `chat` as contact instead of a phone.
+
+    A slot whose words name `yes` or `no` takes a bare one: its question was "is it …?".
+    """
     said = plain(words)
+    bare = {True: "yes", False: "no", None: ""}[yes_or_no(words)]
+    if bare in talk.assistant.words.get(f"{slot.name}_words", {}):
+        return bare
     found = [value for value, named in synonyms_of(talk, slot) if any(_holds_word(said, name) for name in named)]
     return found[0] if len(found) == 1 else None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
-from bot.actions import appointments, complaint, orders, people, requests, service, sites, visits
+from bot.actions import appointments, cases, complaint, orders, people, requests, satisfaction, service, sites, visits
 from bot.actions.base import Actions
 
 ACTIONS: Actions = MappingProxyType(
@@ -18,7 +18,21 @@ ACTIONS: Actions = MappingProxyType(
         "action_complaint_match": complaint.match,
         "action_complaint_add": complaint.add_to_case,
         "action_complaint_open": complaint.open_case,
-        "action_complaint_status": complaint.complaint_status,
+        "action_complaint_about": complaint.about,
+        "action_complaint_status": cases.complaint_status,
+        "action_ask_case_number": cases.ask_case_number,
+        "action_case_pick": cases.pick_to_add,
+        "action_case_pick_withdraw": cases.pick_to_withdraw,
+        "action_case_pick_confirm": cases.pick_to_confirm,
+        "action_case_pick_contest": cases.pick_to_contest,
+        "action_case_begin_more": cases.begin_more,
+        "action_case_more": cases.add_more,
+        "action_case_withdraw": cases.withdraw,
+        "action_case_contest": cases.contest,
+        "action_case_confirm": cases.confirm,
+        "action_rate": satisfaction.rate,
+        "action_recommend": satisfaction.recommend,
+        "action_suggestion_open": people.open_suggestion,
         "action_service_begin": service.begin,
         "action_return_open": service.open_return,
         "action_repair_open": service.open_repair,

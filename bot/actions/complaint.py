@@ -1,14 +1,16 @@
-"""Complaints: taking one up, adding to an open one, telling how one stands."""
+"""Complaints: taking one up, and adding to an open one. What is known is never asked, what was heard is said back."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 
+from bot.actions import subjects
 from bot.actions.base import ActionContext, ActionResult
+from bot.actions.case_plan import CasePlan, answer_by, plan_case, solution_by
 from bot.actions.complaint_reading import is_dangerous, is_description, severity
-from bot.actions.orders import order_buttons
-from bot.business_time import after_staffed
+from bot.actions.subjects import Candidate
 from bot.flows import SlotValue
+from bot.service.sites import name_of
 from bot.types import (
     Case,
     Effect,
@@ -20,12 +22,12 @@ from bot.types import (
     UpdateCase,
     UpdateCustomer,
 )
-from bot.values import case_number, order_number, same_case
+from bot.values import order_number
 
 MEDIA_MINUTES = 30  # pictures sent this shortly before or during the complaint belong to it
-SUMMARY = 60  # characters of a case repeated to the customer
+STORY = 80  # characters of the story said back
 URGENT = 3  # from this severity on a person takes over
-_DETAILS = ("what_happened", "order_number", "product", "store", "since", "wish", "contact")
+_DETAILS = ("what_happened", "order_number", "product", "store", "since", "wish", "contact", "place")
 
 
 def begin(context: ActionContext) -> ActionResult:
@@ -58,20 +60,54 @@ def normal_subject(words: str) -> str:
     return number.removeprefix("SO-") if number else " ".join(words.casefold().split())[:120]
 
 
+def about(context: ActionContext) -> ActionResult:
+    """Looks in the record what it is about: `subject` when the story names one thing, else `subject_guess`."""
+    if context.text("subject"):
+        return ActionResult()
+    story = context.text("what_happened")
+    if (known := subjects.named(context, story)) is not None:
+        return ActionResult(slots={"subject": known.key})
+    likely = subjects.guess(context, category_of(context, story))
+    return ActionResult(slots={"subject_guess": likely.key if likely else None})
+
+
 def ask_subject(context: ActionContext) -> ActionResult:
-    """Asks what it is about, with the customer's orders to choose from."""
-    buttons = (*order_buttons(context, "subject", open_first=False),)
+    """Asks what it is about: whether it is the likeliest thing in the record, or which one; all can be chosen."""
+    offered = subjects.offered(context, category_of(context, context.text("what_happened")))
+    likely = subjects.find(context, context.text("subject_guess")) if context.text("subject_guess") else None
+    buttons = tuple(
+        ReplyButton(
+            context.word("button", "yes_that", one.label) if one == likely else one.label[:30],
+            f"slot:subject={one.key}"[:60],
+        )
+        for one in sorted(offered, key=lambda one: one != likely)
+    )
     if buttons:
         buttons = (*buttons, ReplyButton(context.word("button", "other_subject"), "slot:subject=other"))
-    return ActionResult(replies=(Reply("utter_ask_subject", buttons=buttons),))
+    if likely:
+        reply = Reply("utter_ask_subject_guess", {"guess": likely.label}, buttons)
+    else:
+        reply = Reply("utter_ask_subject", buttons=buttons)
+    return ActionResult(replies=(reply,))
 
 
 def match(context: ActionContext) -> ActionResult:
     """Looks whether the customer has an open complaint about the same thing: `matched_case` is its number or empty."""
-    subject = normal_subject(context.text("subject"))
+    subject = settled_subject(context)
     category = category_of(context, context.text("what_happened"))
     found = open_complaint(context, category, subject)
     return ActionResult(slots={"matched_case": found.number if found else None, "subject": subject})
+
+
+def settled_subject(context: ActionContext) -> str:
+    """What it is about after the question: a yes means what was guessed, words that name something mean that."""
+    said = context.text("subject")
+    if said == subjects.YES:
+        return context.text("subject_guess") or subjects.OTHER
+    if said == subjects.NO:
+        return subjects.OTHER
+    known = subjects.find(context, said) or subjects.named(context, said)
+    return known.key if known else normal_subject(said)
 
 
 def category_of(context: ActionContext, words: str) -> str:
@@ -92,50 +128,94 @@ def add_to_case(context: ActionContext) -> ActionResult:
     """Adds what was said to the open complaint, and says so with its number."""
     number, words = context.text("matched_case"), context.text("what_happened")
     level = severity(words, context.customer.cases, context.turn.now)
-    effects: tuple[Effect, ...] = (UpdateCase(number, note=words, details=details_of(context), severity=level),)
+    clocks = context.assistant.service.clocks_for(level, context.turn.now)
+    effects: tuple[Effect, ...] = (
+        UpdateCase(number, note=words, details=details_of(context), severity=level, clocks=clocks),
+    )
     effects += handoff(level)
     template = "utter_complaint_added_urgent" if level >= URGENT else "utter_complaint_added"
     return ActionResult(replies=(Reply(template, {"number": number}),), effects=effects)
 
 
 def open_case(context: ActionContext) -> ActionResult:
-    """Opens the complaint and tells its number, what was understood, and by when the first answer comes."""
+    """Opens the complaint and tells its number, what was understood, who goes on with it, and by when they answer."""
+    words, subject = context.text("what_happened"), context.text("subject")
+    thing = subjects.find(context, subject)
+    plan = plan_case(context, words, thing, subject=subject)
     need = Need("case_number", "complaint")
+    if missing := (*plan.needs, *((need,) if need not in context.turn.facts else ())):
+        return ActionResult(needs=missing)
     number = context.turn.facts.get(need)
     if not isinstance(number, str) or not number:
-        return ActionResult(needs=(need,)) if need not in context.turn.facts else failed()
-    words = context.text("what_happened")
-    level = severity(words, context.customer.cases, context.turn.now)
-    details = details_of(context)
-    category = category_of(context, words)
+        return failed()
     opened = OpenCase(
         number=number,
         kind="complaint",
-        category=category,
-        subject=context.text("subject"),
-        severity=level,
+        category=plan.finding.category,
+        subject=subject,
+        severity=plan.severity,
         summary=words[:200],
-        details=details,
+        details=details_of(context),
+        quality_type=plan.finding.quality_type,
+        wish=context.text("wish"),
+        language=context.language,
+        team=plan.team,
+        site=plan.site.site.key if plan.site else "",
+        distance_m=plan.site.site.distance_m if plan.site else None,
+        asset=thing.asset_id if thing else None,
+        value_minor=thing.value_minor if thing else None,
+        currency=thing.currency if thing else "",
+        clocks=plan.clocks,
+        policy_version=context.assistant.service.version,
     )
     effects: tuple[Effect, ...] = (opened,)
     contact = context.text("contact")
     if contact.startswith("+") and contact != context.customer.phone:
         effects += (UpdateCustomer(phone=contact),)
-    hours = context.assistant.hours
-    answer_by = after_staffed(context.turn.now, hours, timedelta(hours=1 if level >= URGENT else hours.first_answer_h))
-    args = {
+    reply = Reply(opened_template(plan), opened_args(context, plan, number, thing), case_buttons(context, number))
+    return ActionResult(replies=(reply,), effects=effects + handoff(plan.severity), slots={"case_number": number})
+
+
+def opened_template(plan: CasePlan) -> str:
+    """How the number is told: danger before everything, then urgency, then who goes on with it."""
+    if plan.severity == 4:
+        return "utter_complaint_opened_danger"
+    if plan.severity >= URGENT:
+        return "utter_complaint_opened_urgent"
+    return "utter_complaint_opened_site" if plan.site else "utter_complaint_opened"
+
+
+def opened_args(context: ActionContext, plan: CasePlan, number: str, thing: Candidate | None) -> dict[str, str]:
+    """What was understood, and what happens next and by when."""
+    tree = context.assistant.service.cases.categories
+    finding = plan.finding
+    named = tree.name(finding.category, finding.quality_type, context.language)
+    story = context.text("what_happened")
+    solved_by = solution_by(plan.clocks)
+    team = context.assistant.service.routing.teams.get(plan.team)
+    who = team.titles.get(context.language, "") if team else ""
+    if plan.site:
+        who = name_of(plan.site.site.names, context.language, plan.site.site.key)
+    return {
         "number": number,
-        "category": context.word("complaint_category", category),
-        "subject": subject_in_words(context),
+        "category": context.word("complaint_category", finding.category, named),
+        "story": story if len(story) <= STORY else story[: STORY - 1] + "…",
+        "subject": thing.label if thing else subject_in_words(context),
         "wish": context.word("wish", context.text("wish")),
-        "answer_by": context.time(answer_by),
+        "answer_by": context.time(answer_by(context, plan.clocks)),
+        "solved_by": context.time(solved_by) if solved_by else "",
+        "who": who or context.word("who", "colleague"),
+        "site": name_of(plan.site.site.names, context.language) if plan.site else "",
         "contact": contact_in_words(context),
     }
-    template = {4: "utter_complaint_opened_danger", 3: "utter_complaint_opened_urgent"}.get(
-        level, "utter_complaint_opened"
-    )
-    return ActionResult(
-        replies=(Reply(template, args),), effects=effects + handoff(level), slots={"case_number": number}
+
+
+def case_buttons(context: ActionContext, number: str) -> tuple[ReplyButton, ...]:
+    """What can be done with the case from here, where the assistant has the flows for it."""
+    return tuple(
+        ReplyButton(context.word("case_button", flow), f"flow:{flow}?case_number={number}"[:64])
+        for flow in ("complaint_more", "complaint_status")
+        if flow in context.assistant.flows and context.word("case_button", flow, "")
     )
 
 
@@ -169,7 +249,7 @@ def recent_files(context: ActionContext) -> list[str]:
 
 def subject_in_words(context: ActionContext) -> str:
     subject = context.text("subject")
-    if subject == "other":
+    if subject == subjects.OTHER:
         return context.word("button", "other_subject")
     return context.word("subject", "order").replace("{}", subject) if subject.isdigit() else context.thing("subject")
 
@@ -177,65 +257,3 @@ def subject_in_words(context: ActionContext) -> str:
 def contact_in_words(context: ActionContext) -> str:
     contact = context.text("contact")
     return context.word("contact", "chat") if contact in ("", "chat") else contact
-
-
-# --- how a complaint stands ---------------------------------------------------------------------------------------
-
-
-def complaint_status(context: ActionContext) -> ActionResult:
-    """Says how the customer's complaint stands: by number, or the only one, or a choice of several."""
-    number = context.text("case_number")
-    if number:
-        found = find_case(context, number)
-        if isinstance(found, Need):
-            return ActionResult(needs=(found,))
-        if found is None:
-            return ActionResult(
-                replies=(Reply("utter_case_not_found", {"number": number}),), slots={"case_number": None}
-            )
-        return ActionResult(replies=(case_reply(context, found),), slots={"case_number": None})
-    cases = [case for case in context.customer.cases if case.is_open] or list(context.customer.cases[:1])
-    if not cases:
-        return ActionResult(replies=(Reply("utter_no_cases"),))
-    if len(cases) == 1:
-        return ActionResult(replies=(case_reply(context, cases[0]),))
-    buttons = tuple(
-        ReplyButton(f"{case.number} {case.summary}"[:30], f"intent:complaint_status?case_number={case.number}"[:64])
-        for case in cases[:5]
-    )
-    return ActionResult(replies=(Reply("utter_which_case", buttons=buttons),))
-
-
-def find_case(context: ActionContext, number: str) -> Case | Need | None:
-    """The customer's case with this number, with or without its check digit; what must be fetched; None: not theirs."""
-    number = case_number(number) or number
-    for case in context.customer.cases:
-        if same_case(number, case.number):
-            return case
-    need = Need("case", number)
-    if need not in context.turn.facts:
-        return need
-    found = context.turn.facts[need]
-    return found if isinstance(found, Case) else None
-
-
-def case_reply(context: ActionContext, case: Case) -> Reply:
-    args = {
-        "number": case.number,
-        "kind": context.word("case_kind", case.kind),
-        "status": context.word("case_status", case.status),
-        "opened": context.time(case.opened_at),
-        "updated": context.time(case.updated_at),
-        "summary": case.summary if len(case.summary) <= SUMMARY else case.summary[: SUMMARY - 1] + "…",
-    }
-    if not case.is_open:
-        return Reply("utter_case_closed", args)
-    answered = case.status != "received"
-    return Reply(
-        "utter_case_open" if answered else "utter_case_waiting", {**args, "answer_by": first_answer(context, case)}
-    )
-
-
-def first_answer(context: ActionContext, case: Case) -> str:
-    hours = context.assistant.hours
-    return context.time(after_staffed(case.opened_at, hours, timedelta(hours=hours.first_answer_h)))

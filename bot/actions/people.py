@@ -6,13 +6,17 @@ import re
 from datetime import datetime, timedelta
 
 from bot.actions.base import ActionContext, ActionResult
+from bot.actions.case_plan import answer_by
 from bot.actions.complaint_reading import severity
 from bot.business_time import find_date, zone
 from bot.service.promises import start
+from bot.service.routing import Matter
 from bot.types import (
     AddTimeline,
     CreateTask,
     Effect,
+    Need,
+    OpenCase,
     RecordConsent,
     Reply,
     RequestHandoff,
@@ -131,6 +135,37 @@ def praise(context: ActionContext) -> ActionResult:
 def suggestion(context: ActionContext) -> ActionResult:
     """The idea is in the customer's timeline."""
     return _noted(context, "suggestion")
+
+
+def open_suggestion(context: ActionContext) -> ActionResult:
+    """The idea is a case of its own, which somebody reads and answers by when we say."""
+    words = context.text("suggestion_text") or context.words
+    need = Need("case_number", "suggestion")
+    if need not in context.turn.facts:
+        return ActionResult(needs=(need,))
+    number = context.turn.facts[need]
+    if not isinstance(number, str) or not number:
+        return ActionResult(replies=(Reply("utter_failure"),))
+    policy = context.assistant.service
+    finding = policy.cases.find(words)
+    route = policy.routing.route(Matter(finding.category, finding.quality_type, context.language))
+    clocks = policy.clocks_for(1, context.turn.now, kinds=("solution",))
+    effect = OpenCase(
+        number,
+        "suggestion",
+        finding.category,
+        number.casefold(),  # each idea by itself
+        1,
+        words[:200],
+        {"what_happened": words[:2000]},
+        quality_type=finding.quality_type,
+        language=context.language,
+        team=route.team or finding.team,
+        clocks=clocks,
+        policy_version=policy.version,
+    )
+    args = {"number": number, "answer_by": context.time(answer_by(context, clocks))}
+    return ActionResult(replies=(Reply("utter_suggestion_opened", args),), effects=(effect,))
 
 
 def _noted(context: ActionContext, kind: str) -> ActionResult:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.assistant import StaffedHours
-from bot.business_time import after_staffed, find_date, is_staffed, next_staffed, say_day, say_time, zone
+from bot.business_time import find_date, say_day, say_time, zone
 from bot.values import (
     case_number,
     is_cancel_word,
@@ -158,40 +158,9 @@ def test_stop_and_cancel_words_are_whole_messages() -> None:
     assert not is_cancel_word("取消订单")
 
 
-MOMENTS = st.integers(0, 5_000_000).map(lambda minutes: datetime(2020, 1, 1, tzinfo=UTC) + timedelta(minutes=minutes))
-
-
 def at(hour: int, minute: int = 0) -> datetime:
     """A moment of 20 November in Shanghai, in UTC."""
     return datetime(2024, 11, 20, hour, minute, tzinfo=zone("Asia/Shanghai")).astimezone(UTC)
-
-
-@pytest.mark.parametrize(("hour", "staffed"), [(8, False), (9, True), (20, True), (21, False), (23, False)])
-def test_staffed_hours(hour: int, staffed: bool) -> None:
-    assert is_staffed(at(hour), HOURS) is staffed
-
-
-@pytest.mark.parametrize(
-    ("moment", "expected"),
-    [
-        (at(12), "今天 16:00"),
-        (at(8), "今天 13:00"),
-        (at(17), "今天 21:00"),
-        (at(19), "明天 11:00"),
-        (at(22), "明天 13:00"),
-    ],
-)
-def test_four_staffed_hours_from_any_time_of_the_day(moment: datetime, expected: str) -> None:
-    due = after_staffed(moment, HOURS, timedelta(hours=4))
-    assert say_time(due, moment, HOURS.timezone, "zh") == expected
-
-
-@given(MOMENTS, st.integers(1, 40))
-def test_a_promise_is_always_kept_inside_staffed_hours(moment: datetime, hours: int) -> None:
-    due = after_staffed(moment, HOURS, timedelta(hours=hours))
-    assert due > moment
-    assert HOURS.opens < due.time() <= HOURS.closes
-    assert next_staffed(moment, HOURS) < due
 
 
 def test_days_and_times_are_said_as_people_say_them() -> None:
