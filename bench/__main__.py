@@ -12,7 +12,7 @@ from time import monotonic
 
 from rich.console import Console
 
-from bench import burst, ingest, pacing, report, sending, starting, turn, understanding
+from bench import burst, due, ingest, pacing, report, sending, starting, turn, understanding
 from bench.processes import ROOT, NotStarted, Server, fresh_folder, frontdesk
 from bench.sections import Plan, Section
 
@@ -24,6 +24,7 @@ SECTIONS: dict[str, Callable[[Plan], Section]] = {
     "telegram": pacing.run,
     "sending": sending.run,
     "burst": burst.run,
+    "due": due.run,
 }
 
 

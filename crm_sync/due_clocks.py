@@ -24,6 +24,16 @@ _UPDATE = (
     )
 )
 
+_HAND_UP = (
+    update(tasks)
+    .where(tasks.c.id == bindparam("b_id"))
+    .values(
+        assignee=bindparam("b_assignee"),
+        due_at=bindparam("b_now", type_=tasks.c.due_at.type),
+        updated_at=bindparam("b_now", type_=tasks.c.updated_at.type),
+    )
+)
+
 
 @dataclass(frozen=True, slots=True)
 class DueClock:
@@ -206,23 +216,33 @@ def _values(clock: DueClock, step: Step) -> dict[str, Any]:
 
 def _ask_people(conn: Connection, asked: Sequence[tuple[DueClock, Task]], now: datetime) -> None:
     """One open task per customer and kind: a second one of the same kind changes hands to the higher rung."""
+    if not asked:
+        return
+    people = sorted({clock.customer_id for clock, _ in asked})
+    rows = conn.execute(
+        select(tasks.c.id, tasks.c.customer_id, tasks.c.kind).where(tasks.c.customer_id.in_(people), tasks.c.is_open)
+    )
+    known = {(row.customer_id, row.kind): row.id for row in rows}
+    new: dict[tuple[int, str], dict[str, Any]] = {}
+    changed: list[dict[str, Any]] = []
     for clock, task in asked:
-        mine = (tasks.c.customer_id == clock.customer_id) & (tasks.c.kind == task.kind) & tasks.c.is_open
-        changed = conn.execute(
-            update(tasks).where(mine).values(assignee=task.assignee, due_at=now, updated_at=now, case_id=clock.case_id)
-        ).rowcount
-        if not changed:
-            conn.execute(
-                insert(tasks).values(
-                    customer_id=clock.customer_id,
-                    kind=task.kind,
-                    summary=task.summary,
-                    details={"number": clock.number, "clock": clock.kind},
-                    is_open=True,
-                    due_at=now,
-                    created_at=now,
-                    updated_at=now,
-                    assignee=task.assignee,
-                    case_id=clock.case_id,
-                )
-            )
+        key = (clock.customer_id, task.kind)
+        if key in known:
+            changed.append({"b_id": known[key], "b_assignee": task.assignee, "b_now": now})
+            continue
+        new[key] = {
+            "customer_id": clock.customer_id,
+            "kind": task.kind,
+            "summary": task.summary,
+            "details": {"number": clock.number, "clock": clock.kind},
+            "is_open": True,
+            "due_at": now,
+            "created_at": now,
+            "updated_at": now,
+            "assignee": task.assignee,
+            "case_id": clock.case_id,
+        }
+    if new:
+        conn.execute(insert(tasks), list(new.values()))
+    if changed:
+        conn.execute(_HAND_UP, changed)
