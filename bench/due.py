@@ -28,7 +28,7 @@ DUE = 10_000
 WITHIN_S = 30.0
 SCHEDULERS = 4
 ABOUT = (
-    f"{DUE:,} cases whose promise is broken in the same minute (warning, breach and first rung of the ladder each), and "
+    f"{DUE:,} cases whose promise is broken in the same minute (warning, breach and first rung of the ladder), and "
     f"{DUE:,} notices due then, for as many customers. The schedulers are processes of their own that do nothing else. "
     "Counted is the time from their start, without loading, until nothing is due; then the store is asked whether each "
     "was done once."
