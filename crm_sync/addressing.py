@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, select
 
+from bot.types import WEB_SIGNED_IN
 from crm_sync.columns import digest_key, key_in
 from crm_sync.rows import new_ids
 from crm_sync.statements import Statement, insert_rows
 from crm_sync.tables import conversations, customers, identities
+
+CRM: Final = ("crm", "import")  # channel and account of the identity made from a key of the business's own list
+WEB_DEFAULT: Final = "default"
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,11 +166,14 @@ def find_or_create_people(conn: Connection, addresses: list[Address], now: datet
     unknown = {key: address for key, address in wanted.items() if key not in people}
     if not unknown:
         return people
-    customer_ids = new_ids(conn, customers, len(unknown))
-    identity_ids = new_ids(conn, identities, len(unknown))
+    known = _same_people(conn, unknown)
+    strangers = [key for key in unknown if key not in known]
+    customer_ids = new_ids(conn, customers, len(strangers))
     insert_rows(conn, customers, [{"id": customer_id, "created_at": now} for customer_id in customer_ids])
+    owners = {**known, **dict(zip(strangers, customer_ids, strict=True))}
     rows: list[dict[str, Any]] = []
-    for (key, address), customer_id, identity_id in zip(unknown.items(), customer_ids, identity_ids, strict=True):
+    for (key, address), identity_id in zip(unknown.items(), new_ids(conn, identities, len(unknown)), strict=True):
+        customer_id = owners[key]
         rows.append(
             {
                 "id": identity_id,
@@ -181,3 +188,19 @@ def find_or_create_people(conn: Connection, addresses: list[Address], now: datet
         people[key] = Person(identity_id, customer_id, "", "")
     insert_rows(conn, identities, rows)
     return people
+
+
+def _same_people(conn: Connection, unknown: dict[str, Address]) -> dict[str, int]:
+    """Identity key -> customer, for those whom the business's own key names elsewhere already.
+
+    The website signs its customers in by the same key under which the business lists them, so both are one person.
+    """
+    wanted: dict[str, str] = {}
+    for key, address in unknown.items():
+        if address.channel == "web" and address.external_id.startswith(WEB_SIGNED_IN):
+            wanted[identity_key(*CRM, address.external_id.removeprefix(WEB_SIGNED_IN))] = key
+        elif (address.channel, address.account) == CRM:
+            wanted[identity_key("web", WEB_DEFAULT, WEB_SIGNED_IN + address.external_id)] = key
+    if not wanted:
+        return {}
+    return {wanted[row.key]: row.customer_id for row in _IDENTITIES.rows(conn, {"keys": list(wanted)})}

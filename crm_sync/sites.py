@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -14,9 +12,8 @@ from sqlalchemy import Connection, func, insert, select, update
 
 from bot.errors import InputError
 from bot.service_types import Site
-from crm_sync.database import Database
-from crm_sync.imports import ImportReport
-from crm_sync.order_files import RowError, checked, rows_of, text_of
+from crm_sync.import_cells import listed
+from crm_sync.imports import How, Kind, Written
 from crm_sync.phones import normalise_phone
 from crm_sync.service_tables import site_tasks, sites
 
@@ -82,7 +79,7 @@ def site_of(row: Any, open_tasks: int = 0) -> Site:
     )
 
 
-# --- CSV ----------------------------------------------------------------------------------------------------------
+# --- imported -------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,51 +90,21 @@ class SiteLine:
     values: Mapping[str, Any]
 
 
-async def import_sites(database: Database, path: Path, now: datetime) -> ImportReport:
-    """The file's sites are in the store; running it again changes nothing. Sites the file does not name stay.
-
-    Raises: InputError when the file as a whole cannot be read.
-    """
-    lines, errors = await asyncio.to_thread(read_sites, path)
-    report = await database.run(lambda conn: _write(conn, lines, now))
-    report.errors = errors
-    return report
-
-
-def read_sites(path: Path) -> tuple[list[SiteLine], list[RowError]]:
-    """The good rows in file order, and why the others are not. Raises: InputError."""
-    lines: list[SiteLine] = []
-    errors: list[RowError] = []
-    seen: dict[str, int] = {}
-    for number, row in rows_of(text_of(path), COLUMNS, REQUIRED):
-        try:
-            line = _site(checked(row, COLUMNS, REQUIRED))
-            if line.key in seen:
-                raise InputError(f"site {line.key} is already on line {seen[line.key]}")
-        except InputError as exc:
-            errors.append(RowError(number, str(exc)))
-            continue
-        seen[line.key] = number
-        lines.append(line)
-    return lines, errors
-
-
-def _write(conn: Connection, lines: Sequence[SiteLine], now: datetime) -> ImportReport:
-    report = ImportReport()
+def _write(conn: Connection, lines: Sequence[SiteLine], now: datetime) -> Written:
+    """Sites the file does not name stay."""
+    written = Written()
     for line in lines:
         before = conn.execute(select(sites).where(sites.c.key == line.key)).first()
         if before is None:
             conn.execute(insert(sites), {**line.values, "key": line.key, "updated_at": now})
-            report.inserted += 1
+            written.inserted += 1
         elif any(before._mapping[name] != value for name, value in line.values.items()):
             conn.execute(update(sites).where(sites.c.id == before.id).values(**line.values, updated_at=now))
-            report.updated += 1
-        else:
-            report.unchanged += 1
-    return report
+            written.updated += 1
+    return written
 
 
-def _site(row: Mapping[str, str]) -> SiteLine:
+def _site(row: Mapping[str, str], how: How) -> SiteLine:
     names = {language: row[f"name_{language}"] for language in ("zh", "en") if row[f"name_{language}"]}
     if not names:
         raise InputError("the site needs a name: name_zh, name_en or both")
@@ -156,8 +123,8 @@ def _site(row: Mapping[str, str]) -> SiteLine:
             "phone": _phone(row["phone"]),
             "timezone": _zone(row["timezone"]),
             "calendar": row["calendar"],
-            "skills": _list(row["skills"]),
-            "languages": [item.lower() for item in _list(row["languages"])],
+            "skills": listed(row["skills"]),
+            "languages": [item.lower() for item in listed(row["languages"])],
             "capacity": _capacity(row["capacity"]),
             "is_active": active in _YES,
         },
@@ -202,13 +169,12 @@ def _zone(name: str) -> str:
     return name
 
 
-def _list(text: str) -> list[str]:
-    return list(dict.fromkeys(part.strip() for part in text.replace("；", ";").split(";") if part.strip()))
-
-
 def _capacity(text: str) -> int:
     if not text:
         return 0
     if not (text.isascii() and text.isdecimal()) or int(text) > MOST_TASKS:
         raise InputError("capacity must be a whole number from 0 (no limit)")
     return int(text)
+
+
+SITES: Final = Kind("sites", COLUMNS, REQUIRED, _site, lambda line: f"site {line.key}", _write)

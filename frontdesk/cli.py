@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
 from bot.errors import BotError
-from frontdesk.commands import assistant, desk, inbox, knowledge, nlu, outbox, records, rules, telegram, wechat
+from frontdesk.commands import assistant, desk, imports, inbox, knowledge, nlu, outbox, records, rules, telegram, wechat
 
 app = typer.Typer(
     name="frontdesk",
@@ -35,7 +35,8 @@ app.add_typer(assistant.app, name="assistant")
 app.add_typer(inbox.app, name="inbox")
 app.add_typer(outbox.app, name="outbox")
 app.add_typer(records.db_app, name="db")
-app.add_typer(records.import_app, name="import")
+app.add_typer(imports.import_app, name="import")
+app.add_typer(imports.export_app, name="export")
 app.add_typer(records.customer_app, name="customer")
 app.add_typer(records.user_app, name="user")
 app.add_typer(rules.app, name="rules")

@@ -1,9 +1,8 @@
-"""`db`, `import`, `customer`, `user`: the store from the command line."""
+"""`db`, `customer`, `user`: the store from the command line."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -15,7 +14,6 @@ from bot.types import CustomerId
 from config.logging import configure_logging
 from config.settings import Settings
 from crm_sync import customers, erasure, staff
-from crm_sync.imports import ImportReport
 from crm_sync.links import CustomerLink
 from crm_sync.media.library import SqlMediaLibrary
 from crm_sync.store import SqlStore
@@ -29,7 +27,6 @@ T = TypeVar("T")
 JsonFlag = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
 
 db_app = typer.Typer(help="The store.", no_args_is_help=True)
-import_app = typer.Typer(help="Bring data in.", no_args_is_help=True)
 customer_app = typer.Typer(help="Customer records.", no_args_is_help=True)
 user_app = typer.Typer(help="Staff accounts.", no_args_is_help=True)
 
@@ -79,44 +76,6 @@ def db_upgrade(json_: JsonFlag = False) -> None:
         print_json({"up_to_date": is_current})
     else:
         say("The store is up to date.")
-
-
-@import_app.command("orders")
-def import_orders_command(file: Path, json_: JsonFlag = False) -> None:
-    """Import orders from a CSV file; rows already there are updated, wrong rows are reported and left out."""
-
-    from crm_sync.imports import import_orders
-
-    async def work(store: SqlStore) -> Any:
-        return await import_orders(store.database, file)
-
-    show_import(with_store(work), json_=json_)
-
-
-@import_app.command("sites")
-def import_sites_command(file: Path, json_: JsonFlag = False) -> None:
-    """Import sites from a CSV file; rows already there are updated, wrong rows are reported and left out."""
-
-    from crm_sync.sites import import_sites
-
-    async def work(store: SqlStore) -> Any:
-        return await import_sites(store.database, file, datetime.now(UTC))
-
-    show_import(with_store(work), json_=json_)
-
-
-def show_import(report: ImportReport, *, json_: bool) -> None:
-    """What an import did; the command fails when rows were left out."""
-    if json_:
-        print_json(report)
-    else:
-        say(
-            f"{report.inserted} added, {report.updated} updated, "
-            f"{report.unchanged} unchanged, {len(report.errors)} wrong"
-        )
-        for error in report.errors:
-            say(f"  line {error.line}: {error.reason}")
-    raise typer.Exit(1 if report.errors else 0)
 
 
 @customer_app.command("show")

@@ -10,7 +10,8 @@ from bot.errors import InputError
 from bot.types import Need
 from config.settings import SAMPLE_ASSISTANT
 from crm_sync.customers import customer_record, find_customers
-from crm_sync.imports import ImportReport, import_orders
+from crm_sync.imported_orders import ORDERS
+from crm_sync.imports import ImportReport, import_file
 from crm_sync.store import SqlStore
 from tests.store_steps import converse
 
@@ -27,15 +28,15 @@ ROW = (
 async def _import(store: SqlStore, tmp_path: Path, body: str | bytes) -> ImportReport:
     path = tmp_path / "orders.csv"
     path.write_bytes(body if isinstance(body, bytes) else body.encode())
-    return await import_orders(store.database, path)
+    return await import_file(store.database, ORDERS, path)
 
 
 async def test_the_sample_file_is_imported_and_again_changes_nothing(store: SqlStore) -> None:
     sample = SAMPLE_ASSISTANT / "sample" / "orders.csv"
-    first = await import_orders(store.database, sample)
+    first = await import_file(store.database, ORDERS, sample, again=True)
     assert first.errors == []
     assert first.inserted > 0
-    again = await import_orders(store.database, sample)
+    again = await import_file(store.database, ORDERS, sample, again=True)
     assert (again.inserted, again.updated, again.unchanged) == (0, 0, first.inserted)
 
 
@@ -134,7 +135,7 @@ async def test_a_file_that_is_no_order_list_is_refused_as_a_whole(store: SqlStor
 
 async def test_a_missing_file_is_said_so(store: SqlStore, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read"):
-        await import_orders(store.database, tmp_path / "none.csv")
+        await import_file(store.database, ORDERS, tmp_path / "none.csv")
 
 
 async def test_yen_has_no_minor_units_and_thousands_may_be_grouped(store: SqlStore, tmp_path: Path) -> None:

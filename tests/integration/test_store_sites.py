@@ -12,9 +12,9 @@ from sqlalchemy import insert, select, update
 from bot.errors import InputError
 from bot.service_types import Site
 from bot.types import CustomerId, Need, OpenCase
-from crm_sync.imports import ImportReport
+from crm_sync.imports import ImportReport, import_file
 from crm_sync.service_tables import appointments, outages, site_tasks, sites
-from crm_sync.sites import import_sites
+from crm_sync.sites import SITES
 from crm_sync.store import SqlStore
 from crm_sync.tables import cases
 from tests.store_steps import START, converse
@@ -29,7 +29,7 @@ ALL_SITES, NOBODY = Need("sites", ""), CustomerId(0)
 async def _import(store: SqlStore, tmp_path: Path, body: str) -> ImportReport:
     path = tmp_path / "sites.csv"
     path.write_text(HEADER + body)
-    return await import_sites(store.database, path, START)
+    return await import_file(store.database, SITES, path, now=lambda: START, again=True)
 
 
 async def _sites(store: SqlStore, kind: str = "") -> tuple[Site, ...]:
@@ -101,7 +101,7 @@ async def test_a_file_without_keys_is_refused_whole(store: SqlStore, tmp_path: P
     path = tmp_path / "sites.csv"
     path.write_text("name\n保定路站\n")
     with pytest.raises(InputError, match="the header lacks key"):
-        await import_sites(store.database, path, START)
+        await import_file(store.database, SITES, path, now=lambda: START, again=True)
 
 
 async def test_open_tasks_of_a_site_are_counted_and_ended_ones_are_not(store: SqlStore, tmp_path: Path) -> None:

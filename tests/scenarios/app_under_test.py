@@ -31,7 +31,8 @@ from config.settings import (
     WebSettings,
 )
 from crm_sync.customers import customer_record, find_customers
-from crm_sync.imports import import_orders
+from crm_sync.imported_orders import ORDERS
+from crm_sync.imports import import_file
 from frontdesk.app import ALL_ROLES, App
 from frontdesk.http import build_http
 from frontdesk.serving import HttpServer, listen
@@ -185,7 +186,7 @@ class DeskUnderTest:
             await asyncio.sleep(0.05)
 
     async def import_orders(self, file: Path) -> None:
-        report = await import_orders(self.app.store.database, file)
+        report = await import_file(self.app.store.database, ORDERS, file)
         assert not report.errors
 
     async def address(self) -> str:
