@@ -11,7 +11,7 @@ from bot.actions.complaint_reading import severity as urgency
 from bot.actions.subjects import Candidate
 from bot.service.categories import Finding
 from bot.service.routing import Matter, Route
-from bot.service.sites import RankedSite, SiteWish, known_sites, origin_of, rank_sites
+from bot.service.sites import RankedSite, SiteWish, known_sites, name_of, origin_of, rank_sites
 from bot.service_types import ClockStart
 from bot.types import Need
 
@@ -93,3 +93,11 @@ def answer_by(context: ActionContext, clocks: tuple[ClockStart, ...]) -> datetim
 def solution_by(clocks: tuple[ClockStart, ...]) -> datetime | None:
     """By when it is to be solved; None where that is not promised."""
     return next((clock.due_at for clock in clocks if clock.kind == "solution"), None)
+
+
+def who_takes(context: ActionContext, plan: CasePlan) -> str:
+    """Who goes on with it, as the customer is told: the site, else the team, else a colleague."""
+    if plan.site:
+        return name_of(plan.site.site.names, context.language, plan.site.site.key)
+    team = context.assistant.service.routing.teams.get(plan.team)
+    return (team.titles.get(context.language, "") if team else "") or context.word("who", "colleague")

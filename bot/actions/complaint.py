@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from bot.actions import subjects
 from bot.actions.base import ActionContext, ActionResult
-from bot.actions.case_plan import CasePlan, answer_by, plan_case, solution_by
+from bot.actions.case_plan import CasePlan, answer_by, plan_case, solution_by, who_takes
 from bot.actions.complaint_reading import is_dangerous, is_description, severity
 from bot.actions.subjects import Candidate
 from bot.flows import SlotValue
@@ -192,10 +192,6 @@ def opened_args(context: ActionContext, plan: CasePlan, number: str, thing: Cand
     named = tree.name(finding.category, finding.quality_type, context.language)
     story = context.text("what_happened")
     solved_by = solution_by(plan.clocks)
-    team = context.assistant.service.routing.teams.get(plan.team)
-    who = team.titles.get(context.language, "") if team else ""
-    if plan.site:
-        who = name_of(plan.site.site.names, context.language, plan.site.site.key)
     return {
         "number": number,
         "category": context.word("complaint_category", finding.category, named),
@@ -204,7 +200,7 @@ def opened_args(context: ActionContext, plan: CasePlan, number: str, thing: Cand
         "wish": context.word("wish", context.text("wish")),
         "answer_by": context.time(answer_by(context, plan.clocks)),
         "solved_by": context.time(solved_by) if solved_by else "",
-        "who": who or context.word("who", "colleague"),
+        "who": who_takes(context, plan),
         "site": name_of(plan.site.site.names, context.language) if plan.site else "",
         "contact": contact_in_words(context),
     }

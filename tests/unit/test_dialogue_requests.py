@@ -10,7 +10,7 @@ import pytest
 
 from bot.assistant import Assistant
 from bot.service_types import Asset, Visit
-from bot.types import OpenCase, UpdateCase
+from bot.types import OpenCase, RequestHandoff, UpdateCase
 from frontdesk.assistant import load_assistant
 from tests.builders import NOON, Chat, a_case, a_customer
 
@@ -72,12 +72,23 @@ def test_a_meter_somebody_no_longer_has_is_not_offered() -> None:
 
 def test_a_stranger_names_the_account_in_words() -> None:
     chat = power()
-    assert "户号" in chat.hear("电表坏了", "meter_fault")
+    assert "户号" in chat.hear("电表", "meter_fault")
     chat.hear("4001234567", "inform", entities={"account": "4001234567"})
     chat.hear("屏幕黑了两天", "meter_fault")
     case = opened(chat)
     assert (case.subject, case.asset) == ("4001234567", None)
     assert case.details == {"request_text": "屏幕黑了两天"}
+    assert (case.category, case.team) == ("meter", "metering")
+
+
+def test_a_danger_is_answered_with_how_to_stay_safe_and_wakes_somebody() -> None:
+    chat = power()
+    assert "8 米" in chat.hear("路上有根电线断了，还在冒火花", "safety_hazard")
+    said = chat.hear("平安里三号楼门口", "inform")
+    case = opened(chat)
+    assert (case.severity, case.category, case.details["place"]) == (4, "safety", "平安里三号楼门口")
+    assert any(isinstance(effect, RequestHandoff) and effect.urgency == 4 for effect in chat.effects)
+    assert case.number in said
 
 
 def test_what_is_no_reading_is_refused_with_an_example() -> None:
@@ -100,8 +111,7 @@ def test_the_same_request_again_is_added_to_the_open_one() -> None:
         cases=[a_case("C-2001-3", kind="meter_fault", category="meter_fault", subject=METER.key)],
         assistant=assistant("power"),
     )
-    chat.hear("电表坏了", "meter_fault")
-    assert "C-2001-3" in chat.hear("现在还冒出嗡嗡声", "meter_fault")
+    assert "C-2001-3" in chat.hear("电表现在还冒出嗡嗡声", "meter_fault")
     assert [type(effect) for effect in chat.effects] == [UpdateCase]
 
 
