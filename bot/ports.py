@@ -228,6 +228,12 @@ class PassiveReplies(Protocol):
         """
         ...
 
+    async def put_back(self, inbox_id: InboxId) -> None:
+        """What was taken for this message did not leave, and that is certain: it counts as never tried. A delivery that
+        comes soon takes it anew; after that it is due for the sender. What was finished meanwhile stays so.
+        """
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class WindowState:

@@ -26,6 +26,7 @@ from channels.base import ChannelAdapter
 log = structlog.get_logger()
 
 RETRY_AFTER_S = 2
+HAS_HUNG_UP = "has_hung_up"  # in a request's state where the server can tell: () -> bool
 
 Adapter = TypeVar("Adapter", bound=ChannelAdapter)
 Headers = Mapping[str, str]

@@ -15,12 +15,13 @@ from crm_sync.codec import load_part
 from crm_sync.columns import id_in, is_state
 from crm_sync.committing import LANES
 from crm_sync.database import Database
-from crm_sync.outbox_claims import SEND_LEASE, outbound_of
+from crm_sync.outbox_claims import SEND_LEASE, UNFINISHED, outbound_of
 from crm_sync.outbox_endings import END_STATES
 from crm_sync.statements import Statement
 from crm_sync.tables import conversations, inbox, messages, outbox, passive_replies
 
 KEPT_FOR: Final = timedelta(hours=1)  # WeChat delivers again within 15 s
+AGAIN_WITHIN: Final = timedelta(seconds=2)  # it does so as soon as it has given up; the rest is for a busy desk
 _NOTHING: Final = ComposedReply(b"")
 
 Compose = Callable[[Sequence[Outbound]], ComposedReply | None]
@@ -46,6 +47,10 @@ class SqlPassiveReplies:
         if taken is not None and taken.carries:
             self._fault("passive.taken")
         return taken
+
+    async def put_back(self, inbox_id: InboxId) -> None:
+        """See `bot.ports.PassiveReplies`."""
+        await self._database.run(partial(_put_back, inbox_id=inbox_id, now=self._clock.now()))
 
     async def prune(self) -> int:
         """Bodies no redelivery can ask for any more are gone; how many."""
@@ -100,6 +105,18 @@ def _take(conn: Connection, inbox_id: InboxId, compose: Compose, now: datetime) 
     )
     conn.execute(insert(passive_replies).values(inbox_id=inbox_id, body=composed.body, at=now))
     return composed
+
+
+def _put_back(conn: Connection, inbox_id: InboxId, now: datetime) -> None:
+    taken = update(outbox).where(
+        outbox.c.conversation_id == select(inbox.c.conversation_id).where(inbox.c.id == inbox_id).scalar_subquery(),
+        is_state(outbox.c.state, *UNFINISHED),  # in the index's words
+        outbox.c.state == "sending",
+        outbox.c.lease_owner == _holder(inbox_id),
+    )
+    untried = {"state": "pending", "attempts": outbox.c.attempts - 1, "lease_owner": None, "lease_until": None}
+    if conn.execute(taken.values(**untried, not_before=now + AGAIN_WITHIN)).rowcount:
+        conn.execute(delete(passive_replies).where(passive_replies.c.inbox_id == inbox_id))
 
 
 def _is_repeated(conn: Connection, inbox_id: InboxId) -> bool:

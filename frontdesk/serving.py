@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import select
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Sequence
@@ -12,8 +13,10 @@ from collections.abc import Awaitable, Callable, Sequence
 import structlog
 import uvicorn
 from starlette.applications import Starlette
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from bot.errors import Misconfigured
+from channels.webhook import HAS_HUNG_UP
 from frontdesk.observing import ROLE_RESTARTS
 
 log = structlog.get_logger()
@@ -63,6 +66,24 @@ async def supervise(role: str, work: Callable[[], Awaitable[None]]) -> None:
             await asyncio.sleep(RESTART_AFTER_S)
 
 
+class Connection(HttpToolsProtocol):
+    """uvicorn's, whose requests can also be asked whether the other side has hung up, which ASGI tells only later: the
+    loop learns of it when it comes round again, and that is after the answer it is about to write.
+    """
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope["state"][HAS_HUNG_UP] = self.has_hung_up
+
+    def has_hung_up(self) -> bool:
+        """As the kernel knows it now."""
+        if self.transport.is_closing():
+            return True
+        poll = select.poll()
+        poll.register(self.transport.get_extra_info("socket").fileno(), getattr(select, "POLLRDHUP", 0))
+        return bool(poll.poll(0))
+
+
 class HttpServer:
     """uvicorn on a socket we opened ourselves, inside our own loop and signals."""
 
@@ -70,7 +91,7 @@ class HttpServer:
         config = uvicorn.Config(
             app,
             loop="none",
-            http="httptools",
+            http=Connection,
             ws="websockets-sansio",
             log_config=None,
             access_log=False,

@@ -68,7 +68,7 @@ class WechatAdapter:
             length_unit="utf8",
             buttons=0,
             can_edit=False,
-            can_type=self._can_send,
+            can_type=self.can_send,
             idempotency_key=False,
             direct=False,
             is_windowed=True,
@@ -79,10 +79,10 @@ class WechatAdapter:
         key = settings.aes_key
         self._envelope = Envelope(SERVICE, key.get_secret_value(), settings.app_id) if key else None
         self._nonces = NonceMemory(settings.timestamp_tolerance_s)
-        self._reading = Reading(account, now, has_windows=self._can_send)
+        self._reading = Reading(account, now, has_windows=self.can_send)
 
     @property
-    def _can_send(self) -> bool:
+    def can_send(self) -> bool:
         """Whether there are customer-service messages at all."""
         return self.settings.verified and self.settings.app_secret is not None
 
@@ -160,7 +160,7 @@ class WechatAdapter:
 
     def composer(self) -> Compose:
         """How rows become one passive reply. Where nothing else can leave, files travel as their words."""
-        return compose if self._can_send else compose_all
+        return compose if self.can_send else compose_all
 
     def passive_body(self, words: bytes, xml: bytes) -> bytes:
         """The answer to the callback `xml`: plain or, where the account encrypts, newly sealed."""
@@ -179,7 +179,7 @@ class WechatAdapter:
         Raises: WindowClosed where the account has no such messages (they wait for a passive reply), and what
         ChannelAdapter.send says.
         """
-        if not self._can_send:
+        if not self.can_send:
             raise WindowClosed(SERVICE, "this account can only answer a message the customer just sent")
         part, openid = outbound.part, outbound.chat_id
         if part.image_url:
@@ -236,7 +236,7 @@ class WechatAdapter:
 
     async def send_typing(self, chat_id: str, topic: str = "") -> None:
         """The follower sees for 15 s that an answer is coming; best effort, never raises a ServiceError."""
-        if not self._can_send:
+        if not self.can_send:
             return
         try:
             await self.api.show_typing(chat_id)
@@ -246,7 +246,7 @@ class WechatAdapter:
     async def notify_held(self, outbound: Outbound) -> None:
         """The follower is told that a reply waits for them to write, where the settings name a template for it."""
         notice = self.settings.held_notice
-        if notice is None or not self._can_send:
+        if notice is None or not self.can_send:
             return
         if notice.kind == "subscribe":
             await self.api.send_subscribe(outbound.chat_id, notice.template_id, notice.fields, page=notice.url)

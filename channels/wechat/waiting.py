@@ -35,7 +35,8 @@ class Waiting:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._replies, self._signals, self._monotonic, self._sleep = replies, signals, monotonic, sleep
-        self._waiting: dict[InboxId, set[asyncio.Event]] = {}  # one for each delivery of the message
+        # One for each delivery of the message, and until when it waits.
+        self._waiting: dict[InboxId, dict[asyncio.Event, float]] = {}
         self._somebody = asyncio.Event()
         self._is_closed = False
 
@@ -46,18 +47,22 @@ class Waiting:
         within_s: float,
         *,
         is_new: bool = True,
+        is_last_way: bool = False,
         is_gone: Callable[[], Awaitable[bool]] | None = None,
     ) -> ComposedReply:
         """What to carry back; an empty body when there is nothing, or not in time. Never raises a ServiceError.
 
-        `is_new` False: it may be there already. `is_gone`: nobody would get it, so it is left for the next delivery.
+        A redelivery (`is_new` False) gets what is there already, or joins those who wait here; it waits anew only where
+        the reply has no other way than this one (`is_last_way`). For a caller who is gone nothing is taken.
         """
         deadline = self._monotonic() + within_s
+        if not (is_new or is_last_way):
+            deadline = max(self._waiting.get(inbox_id, {}).values(), default=0.0)
         try:
             if is_new:
-                await self._until_ended(inbox_id, within_s)
+                await self._until_ended(inbox_id, deadline)
             has_waited = is_new
-            while self._monotonic() < deadline and not self._is_closed:
+            while (not has_waited or self._monotonic() < deadline) and not self._is_closed:
                 if is_gone is not None and await is_gone():
                     return NOTHING_YET
                 taken = await self._replies.take(inbox_id, compose)
@@ -66,11 +71,15 @@ class Waiting:
                 if has_waited:
                     await self._sleep(BUSY_S)
                 else:
-                    await self._until_ended(inbox_id, deadline - self._monotonic())
+                    await self._until_ended(inbox_id, deadline)
                     has_waited = True
         except ServiceError as exc:
             log.warning("passive_reply_not_taken", inbox_id=inbox_id, error=type(exc).__name__)
         return NOTHING_YET
+
+    async def put_back(self, inbox_id: InboxId) -> None:
+        """What `reply` gave was not written. Raises: StoreUnavailable."""
+        await self._replies.put_back(inbox_id)
 
     async def run(self) -> None:
         """Until cancelled; then everybody stops waiting, and what they waited for is left to the sender."""
@@ -97,18 +106,18 @@ class Waiting:
         if not self._waiting:
             self._somebody.clear()
 
-    async def _until_ended(self, inbox_id: InboxId, within_s: float) -> None:
+    async def _until_ended(self, inbox_id: InboxId, deadline: float) -> None:
         ended = asyncio.Event()
-        self._waiting.setdefault(inbox_id, set()).add(ended)
+        self._waiting.setdefault(inbox_id, {})[ended] = deadline
         self._somebody.set()
         try:
-            async with asyncio.timeout(within_s):
+            async with asyncio.timeout(deadline - self._monotonic()):
                 await ended.wait()
         except TimeoutError:
             return
         finally:
             mine = self._waiting.get(inbox_id)
             if mine is not None:
-                mine.discard(ended)
+                mine.pop(ended, None)
                 if not mine:
                     del self._waiting[inbox_id]

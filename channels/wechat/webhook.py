@@ -5,7 +5,6 @@ It never thinks: it waits for what is decided elsewhere. Slower replies leave as
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 
 import structlog
@@ -17,7 +16,7 @@ from starlette.routing import Route
 from bot.errors import PayloadInvalid, SignatureInvalid, StoreUnavailable
 from bot.ports import ChannelHealth, ComposedReply, Inbox, Outbox, SendOutcome
 from bot.types import Accepted, Received
-from channels.webhook import RETRY_AFTER_S, read_body
+from channels.webhook import HAS_HUNG_UP, RETRY_AFTER_S, read_body
 from channels.wechat.adapter import WechatAdapter
 from channels.wechat.replies import NOTHING
 from channels.wechat.waiting import Waiting
@@ -54,6 +53,14 @@ def wechat_routes(
             log.error("passive_reply_not_recorded", channel=adapter.channel, account=adapter.account)
             return
         log.info("message_sent", channel=adapter.channel, account=adapter.account, outbox_ids=list(reply.carries))
+
+    async def missed(adapter: WechatAdapter, asked: Accepted) -> None:
+        """Nobody would read the reply: the next delivery brings it, or the sender."""
+        log.warning("passive_reply_too_late", channel=adapter.channel, account=adapter.account)
+        try:
+            await waiting.put_back(asked.inbox_id)
+        except StoreUnavailable:
+            log.error("passive_reply_not_recorded", channel=adapter.channel, account=adapter.account)  # as in flushed
 
     async def echo(request: Request) -> Response:
         adapter = adapters.get(request.path_params["account"])
@@ -101,17 +108,21 @@ def wechat_routes(
         if asked is None or not adapter.passive_s:
             return _acknowledged()
         reply = await waiting.reply(
-            asked.inbox_id, adapter.composer(), adapter.passive_s, is_new=asked.is_new, is_gone=request.is_disconnected
+            asked.inbox_id,
+            adapter.composer(),
+            adapter.passive_s,
+            is_new=asked.is_new,
+            is_last_way=not adapter.can_send,
+            is_gone=lambda: _is_gone(request),
         )
         if not reply.body:
             return _acknowledged()
+        answer = adapter.passive_body(reply.body, xml)
         if reply.carries and await _is_gone(request):
-            # Nobody reads what we write. The rows stay `sending`: the next delivery brings them or, if there is none,
-            # they follow the outbox's policy for lost answers.
-            log.warning("passive_reply_too_late", channel=adapter.channel, account=adapter.account)
+            await missed(adapter, asked)
             return _acknowledged()
         after = BackgroundTask(flushed, adapter, reply) if reply.carries else None
-        return Response(adapter.passive_body(reply.body, xml), media_type="text/xml", background=after)
+        return Response(answer, media_type="text/xml", background=after)
 
     path = "/channels/wechat/{account}"
     # In this order: the first is looked at first, and nearly all that comes is a message.
@@ -119,9 +130,9 @@ def wechat_routes(
 
 
 async def _is_gone(request: Request) -> bool:
-    """WeChat gave this delivery up: it hangs up after 5 s, which a busy loop may not have noticed yet."""
-    await asyncio.sleep(0)
-    return await request.is_disconnected()
+    """WeChat gave this delivery up: it hangs up after 5 s. Does not wait where the server can tell."""
+    has_hung_up = request.scope.get("state", {}).get(HAS_HUNG_UP)
+    return has_hung_up() if has_hung_up is not None else await request.is_disconnected()
 
 
 def _refused(adapter: WechatAdapter, error: SignatureInvalid) -> Response:

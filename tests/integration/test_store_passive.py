@@ -130,6 +130,47 @@ async def test_a_crash_before_the_flush_ends_in_one_repetition_by_the_sender(des
     assert repeated
 
 
+async def test_what_was_put_back_is_taken_anew_by_a_delivery_that_comes_soon(desk: SqlStore, clock: SetClock) -> None:
+    message = await _asked(desk)
+    await take_turn(desk, "one", "two")
+    await desk.passive.take(message, everything)
+    await desk.passive.put_back(message)
+    clock.advance(seconds=1)
+    assert await send_all(desk) == []
+
+    assert await _flushed(desk, await desk.passive.take(message, everything)) == b"one|two"
+    assert await _states(desk) == ["sent", "sent"]
+
+
+async def test_what_was_put_back_and_not_fetched_leaves_by_the_sender_as_at_a_first_try(
+    desk: SqlStore, clock: SetClock
+) -> None:
+    message = await _asked(desk)
+    await take_turn(desk, "one")
+    await desk.passive.take(message, everything)
+    await desk.passive.put_back(message)
+    clock.advance(seconds=2)
+
+    (row,) = await desk.outbox.claim("sender", 10)
+    assert row.attempt == 1
+    await desk.outbox.finish([SendOutcome(row.outbox_id, "sent")])
+    repeated = await desk.database.run(lambda conn: conn.execute(select(outbox.c.maybe_repeated)).scalar())
+    assert not repeated
+    assert await desk.passive.take(message, everything) == ComposedReply(b"")
+
+
+async def test_what_another_delivery_carried_meanwhile_is_not_put_back(desk: SqlStore, clock: SetClock) -> None:
+    message = await _asked(desk)
+    await take_turn(desk, "one")
+    await desk.passive.take(message, everything)
+    await _flushed(desk, await desk.passive.take(message, everything))
+
+    await desk.passive.put_back(message)
+
+    assert await _states(desk) == ["sent"]
+    assert await desk.passive.take(message, everything) == ComposedReply(b"one")
+
+
 async def test_a_redelivery_after_a_crash_finishes_what_the_dead_one_took(desk: SqlStore, clock: SetClock) -> None:
     message = await _asked(desk)
     await take_turn(desk, "one")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import socket
 import time
 import urllib.parse
 from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,7 @@ from channels.wechat.waiting import Waiting
 from config.settings import WechatSettings
 from crm_sync.store import SqlStore
 from crm_sync.tables import inbox, messages, outbox
+from frontdesk.serving import HttpServer, listen
 from frontdesk.signals import LocalSignals
 from tests.channel_doubles import MemoryInbox
 from tests.store_steps import send_all, take_turn
@@ -102,40 +105,48 @@ class Desk:
 
 
 class Caller:
-    """WeChat's side of one connection, which may hang up before the answer."""
+    """WeChat's side of one connection to a server, which may hang up before the answer."""
 
-    def __init__(self, body: bytes) -> None:
-        self._body: bytes | None = body
-        self.has_hung_up = asyncio.Event()
+    def __init__(self, port: int, body: bytes) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port))
+        head = f"POST /channels/wechat/plain?{urllib.parse.urlencode(signed())} HTTP/1.1\r\nHost: desk\r\n"
+        self._socket.sendall(f"{head}Content-Type: text/xml\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
 
-    async def call(self, routes: Sequence[BaseRoute]) -> None:
-        query = urllib.parse.urlencode(signed()).encode()
-        path, headers = "/channels/wechat/plain", [(b"content-type", b"text/xml")]
-        scope = {"type": "http", "method": "POST", "path": path, "query_string": query, "headers": headers}
-        await Starlette(routes=routes)({**scope, "app": None}, self._receive, self._send)
-
-    async def _receive(self) -> dict[str, Any]:
-        body, self._body = self._body, None
-        if body is not None:
-            return {"type": "http.request", "body": body, "more_body": False}
-        await self.has_hung_up.wait()
-        return {"type": "http.disconnect"}
-
-    async def _send(self, message: Any) -> None:
-        """Nobody reads it, which the server does not say."""
+    def hang_up(self) -> None:
+        self._socket.close()
 
 
 class HangsUp:
-    """Passive replies, at the taking of which the caller hangs up."""
+    """Passive replies, at the taking of which the caller hangs up: the loop has not come round to see it."""
 
-    def __init__(self, replies: PassiveReplies, caller: Caller) -> None:
-        self._replies, self._caller = replies, caller
+    def __init__(self, replies: PassiveReplies) -> None:
+        self._replies = replies
         self.ended = replies.ended
+        self.caller: Caller | None = None
+        self.was_put_back = asyncio.Event()
 
     async def take(self, inbox_id: InboxId, compose: Compose) -> ComposedReply | None:
         taken = await self._replies.take(inbox_id, compose)
-        self._caller.has_hung_up.set()
+        if self.caller is not None:
+            self.caller.hang_up()
         return taken
+
+    async def put_back(self, inbox_id: InboxId) -> None:
+        await self._replies.put_back(inbox_id)
+        self.was_put_back.set()
+
+
+@asynccontextmanager
+async def serving(routes: Sequence[BaseRoute]) -> AsyncIterator[int]:
+    """The port of the desk's own server with these routes."""
+    listener = listen("127.0.0.1", 0)
+    server = HttpServer(Starlette(routes=routes), listener)
+    running = asyncio.create_task(server.run())
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        server.stop()
+        await running
 
 
 @pytest.fixture
@@ -250,15 +261,17 @@ async def test_a_later_redelivery_gets_the_stored_words(desk: Desk) -> None:
 
 
 async def test_a_reply_taken_for_a_caller_who_hung_up_did_not_leave_and_the_next_delivery_brings_it(desk: Desk) -> None:
-    caller = Caller(text())
-    waiting = Waiting(HangsUp(desk.store.passive, caller), desk.signals)
+    replies = HangsUp(desk.store.passive)
+    waiting = Waiting(replies, desk.signals)
     watch = asyncio.create_task(waiting.run())
-    post = asyncio.create_task(caller.call(wechat_routes(desk.adapters, desk, desk.store.outbox, waiting, LIMIT)))
-    await desk.answered("once")
-    await post
+    async with serving(wechat_routes(desk.adapters, desk, desk.store.outbox, waiting, LIMIT)) as port:
+        replies.caller = Caller(port, text())
+        await desk.answered("once")
+        async with asyncio.timeout(10):
+            await replies.was_put_back.wait()
     watch.cancel()
 
-    assert await desk.states() == ["sending"]
+    assert await desk.states() == ["pending"]
     assert read_xml((await desk.post(text())).content)["Content"] == "once"
     assert await desk.states() == ["sent"]
 

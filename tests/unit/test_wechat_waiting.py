@@ -26,6 +26,7 @@ class Replies:
         self.answers: list[ComposedReply | None] = [REPLY]
         self.is_away = False
         self.takes = 0
+        self.was_asked = asyncio.Event()
 
     async def ended(self, inbox_ids: Sequence[InboxId]) -> set[InboxId]:
         if self.is_away:
@@ -36,9 +37,13 @@ class Replies:
         self, inbox_id: InboxId, compose: Callable[[Sequence[Outbound]], ComposedReply | None]
     ) -> ComposedReply | None:
         self.takes += 1
+        self.was_asked.set()
         if self.is_away:
             raise StoreUnavailable("store", "away")
         return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+
+    async def put_back(self, inbox_id: InboxId) -> None:
+        raise AssertionError("nobody hung up")
 
 
 @pytest.fixture
@@ -81,6 +86,32 @@ async def test_while_an_earlier_reply_is_on_its_way_it_asks_again(waiting: Waiti
 async def test_a_redelivery_asks_before_it_waits(waiting: Waiting, replies: Replies) -> None:
     replies.over = set()
     assert await waiting.reply(MINE, compose, 60, is_new=False) == REPLY
+
+
+async def test_a_redelivery_after_the_wait_is_acknowledged_since_the_reply_follows_by_itself(
+    waiting: Waiting, replies: Replies
+) -> None:
+    replies.over, replies.answers = set(), [None]
+    assert await waiting.reply(MINE, compose, 0.01) == ComposedReply(b"")
+
+    assert await waiting.reply(MINE, compose, 60, is_new=False) == ComposedReply(b"")
+
+
+async def test_a_redelivery_joins_a_delivery_that_still_waits(waiting: Waiting, replies: Replies) -> None:
+    replies.over, replies.answers = set(), [None]
+    first = asyncio.create_task(waiting.reply(MINE, compose, 60))
+    await asyncio.sleep(0)
+    second = asyncio.create_task(waiting.reply(MINE, compose, 60, is_new=False))
+    await replies.was_asked.wait()
+
+    replies.over, replies.answers = {MINE}, [REPLY]
+    assert await asyncio.gather(first, second) == [REPLY, REPLY]
+
+
+async def test_where_a_reply_has_no_other_way_each_redelivery_waits_anew(waiting: Waiting, replies: Replies) -> None:
+    replies.answers = [None, REPLY]
+    assert await waiting.reply(MINE, compose, 60, is_new=False, is_last_way=True) == REPLY
+    assert replies.takes == 2
 
 
 async def test_a_store_that_is_away_ends_in_nothing_said(waiting: Waiting, replies: Replies) -> None:
