@@ -15,6 +15,7 @@ from rich.console import Console
 from bench import burst, due, ingest, pacing, report, sending, starting, turn, understanding
 from bench.processes import ROOT, NotStarted, Server, fresh_folder, frontdesk
 from bench.sections import Plan, Section
+from config.logging import configure_logging
 
 SECTIONS: dict[str, Callable[[Plan], Section]] = {
     "ingest": ingest.run,
@@ -33,6 +34,7 @@ def main() -> int:
     options.add_argument("--only", choices=SECTIONS, action="append", help="only this section; may be repeated")
     options.add_argument("--quick", action="store_true", help="one short run of each instead of the median of three")
     chosen = options.parse_args()
+    configure_logging("auto", "warning")  # of the stores opened here; the servers write their own
     console = Console(stderr=True)
     began = monotonic()
     # Beside the repository and not in /tmp, which may be memory: what is measured is a disk.

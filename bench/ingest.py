@@ -105,8 +105,8 @@ def prepare_visitors(plan: Plan) -> Visitors:
         job = {"kind": "ingest", "connections": CONNECTIONS, "texts": TEXTS, "seconds": 1.0, "port": server.port}
         run_load({**job, "channel": "web", "tokens": made["tokens"]})
         run_load({**job, "channel": "telegram", "users": VISITORS, "secret": SECRET})
-        run_load({**job, "channel": "wechat", "users": VISITORS, "wechat": WECHAT})
-        run_load({**job, "channel": "wechat-aes", "users": VISITORS, "wechat": WECHAT})
+        run_load({**job, "channel": "wechat", "users": VISITORS, "account": WECHAT})
+        run_load({**job, "channel": "wechat-aes", "users": VISITORS, "account": WECHAT})
         server.stop()
     return Visitors(folder, made["tokens"], made["users"])
 
@@ -187,7 +187,7 @@ def the_job(ready: Visitors, channel: str, seconds: float) -> dict[str, Any]:
         "headers": [{"Authorization": f"Bearer {token}", "X-Visitor": user} for token, user in names],
         "users": VISITORS,
         "secret": SECRET,
-        "wechat": WECHAT,
+        "account": WECHAT,
     }
 
 

@@ -13,18 +13,16 @@ import itertools
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
-from time import perf_counter, process_time, time
+from collections.abc import Callable
+from time import perf_counter, process_time
 from typing import Any
 
 import uvloop
 
+from bench.messages import MESSAGES, REQUESTS
 from bench.wire import Exchange, connect, open_stream, post
-from channels.tencent.crypto import Envelope, signature
-from channels.tencent.xml import write_xml
 
 SESSIONS = "/channels/web/default/sessions"
-MESSAGES = "/channels/web/default/messages"
 ANSWER_WITHIN_S = 20.0
 QUIET_S = 0.15  # after a reply: how long to wait for another part of it
 
@@ -50,13 +48,7 @@ async def sessions(job: Job) -> Job:
 async def ingest(job: Job) -> Job:
     """`connections` requests in flight until `seconds` have passed or `count` requests (if given) were answered;
     latencies in milliseconds of the accepted ones."""
-    kinds = {
-        "web": web_requests,
-        "telegram": telegram_requests,
-        "wechat": wechat_requests,
-        "wechat-aes": wechat_requests,
-    }
-    requests = itertools.islice(kinds[job["channel"]](job), job.get("count"))
+    requests = itertools.islice(REQUESTS[job["channel"]](job), job.get("count"))
     exchanges = [await connect(job["port"]) for _ in range(job["connections"])]
     latencies: list[float] = []
     statuses: Counter[int] = Counter()
@@ -89,48 +81,6 @@ async def ingest(job: Job) -> Job:
         send(number, exchange)
     await asyncio.wait_for(done.wait(), job["seconds"] + ANSWER_WITHIN_S)
     return report(latencies, statuses, perf_counter() - began, process_time() - cpu)
-
-
-def web_requests(job: Job) -> Iterator[bytes]:
-    """A message of the next visitor each time, so that no two in flight are of one conversation."""
-    run = f"{time():.3f}"
-    headers = job.get("headers") or [{"Authorization": f"Bearer {token}"} for token in job["tokens"]]
-    prefixes = [post(MESSAGES, b"", header).removesuffix(b"0\r\n\r\n") for header in headers]
-    for number, prefix, text in zip(
-        itertools.count(), itertools.cycle(prefixes), itertools.cycle(job["texts"]), strict=False
-    ):
-        body = json.dumps({"id": f"{run}-{number}", "text": text}, ensure_ascii=False).encode()
-        yield prefix + b"%d\r\n\r\n" % len(body) + body
-
-
-def telegram_requests(job: Job) -> Iterator[bytes]:
-    secret = {"X-Telegram-Bot-Api-Secret-Token": job["secret"]}
-    first = int(time() * 1000) % 1_000_000_000
-    for number, text in zip(itertools.count(), itertools.cycle(job["texts"]), strict=False):
-        user = 10_000 + number % job["users"]
-        person = {"id": user, "is_bot": False, "first_name": "Wang", "language_code": "zh-hans"}
-        chat = {"id": user, "first_name": "Wang", "type": "private"}
-        message = {"message_id": number + 1, "from": person, "chat": chat, "date": int(time()), "text": text}
-        body = json.dumps({"update_id": first + number, "message": message}, ensure_ascii=False).encode()
-        yield post("/channels/telegram/bench", body, secret)
-
-
-def wechat_requests(job: Job) -> Iterator[bytes]:
-    """Signed messages to an account in plain mode, or encrypted ones to one that encrypts."""
-    token, is_encrypted = job["wechat"]["token"], job["channel"] == "wechat-aes"
-    envelope = Envelope("bench", job["wechat"]["aes_key"], job["wechat"]["app_id"])
-    first = int(time() * 1000)
-    for number, text in zip(itertools.count(), itertools.cycle(job["texts"]), strict=False):
-        now = int(time())
-        message = {"ToUserName": "gh_bench", "FromUserName": f"o{number % job['users']}", "CreateTime": now}
-        body = write_xml({**message, "MsgType": "text", "Content": text, "MsgId": first + number})
-        stamp, nonce = str(now), str(first + number)
-        query = f"signature={signature(token, stamp, nonce)}&timestamp={stamp}&nonce={nonce}"
-        if is_encrypted:
-            sealed = envelope.seal(body)
-            body = write_xml({"ToUserName": "gh_bench", "Encrypt": sealed})
-            query += f"&encrypt_type=aes&msg_signature={signature(token, stamp, nonce, sealed)}"
-        yield post(f"/channels/wechat/{job['channel']}?{query}", body, {"Content-Type": "text/xml"})
 
 
 # --- turns ------------------------------------------------------------------------------------------------------

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from time import monotonic, sleep
 from typing import Any
@@ -12,7 +10,8 @@ from typing import Any
 from bench.figures import busiest_window
 from bench.processes import Server, fresh_folder, frontdesk
 from bench.sections import Plan, Section
-from channels.simulators.telegram import DEFAULT_TOKEN, TelegramSimulator
+from bench.stand_ins import TelegramStandIn
+from channels.simulators.telegram import DEFAULT_TOKEN
 
 CUSTOMERS = 300
 PER_S = 30  # Bot API FAQ, broadcasting limits
@@ -21,48 +20,6 @@ ABOUT = (
     "What was sent, when and to whom is the stand-in's own count. It allows 30/s per bot and 1/s per chat."
 )
 ANSWERED_WITHIN_S = 60.0
-
-
-class StandIn:
-    """The simulator on a thread of this process, which is not the one that is measured."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._thread.start()
-        self.simulator = TelegramSimulator(DEFAULT_TOKEN)
-        self._do(self.simulator.start())
-        self.url = self.simulator.url
-
-    def write(self, customers: int) -> None:
-        """That many customers have sent a message."""
-
-        async def work() -> None:
-            for number in range(customers):
-                self.simulator.user(10_000 + number, language="en").send_text("What are your opening hours?")
-
-        self._do(work())
-
-    def known(self, users: Sequence[int]) -> None:
-        """These customers have written to the bot before, so that it may write to them."""
-
-        async def work() -> None:
-            for user in users:
-                self.simulator.user(user, language="en").has_started = True
-
-        self._do(work())
-
-    def sent(self) -> list[dict[str, Any]]:
-        return [dict(entry) for entry in self.simulator.ledger.entries("call", method="sendMessage")]
-
-    def close(self) -> None:
-        self._do(self.simulator.close())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-
-    def _do(self, work: Coroutine[Any, Any, None]) -> None:
-        asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
 
 
 def answered(calls: Sequence[dict[str, Any]]) -> int:
@@ -74,7 +31,7 @@ def run(plan: Plan) -> Section:
     section = Section("telegram", "Telegram: sending", ABOUT)
     plan.say("telegram: sending pace")
     customers = 90 if plan.quick else CUSTOMERS
-    stand_in = StandIn()
+    stand_in = TelegramStandIn()
     folder = fresh_folder(plan.work, "telegram", plan.template)
     environment = {
         "FRONTDESK_CHANNELS__TELEGRAM__BENCH__TOKEN": DEFAULT_TOKEN,

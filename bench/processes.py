@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, sleep
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import psutil
 
@@ -41,8 +41,18 @@ class Spent:
 class Server:
     """A started process that has said its port; stop it with `with`."""
 
-    def __init__(self, command: Sequence[str], folder: Path, environment: Mapping[str, str] | None = None) -> None:
-        """Returns when the process says `http://127.0.0.1:PORT` or `ready PORT`. Raises: NotStarted."""
+    def __init__(
+        self,
+        command: Sequence[str],
+        folder: Path,
+        environment: Mapping[str, str] | None = None,
+        *,
+        has_port: bool = True,
+    ) -> None:
+        """Returns when the process says `http://127.0.0.1:PORT` or `ready PORT`, at once if it never does (port 0).
+
+        Raises: NotStarted.
+        """
         self.folder = folder
         self._log = folder / "stderr.log"
         self.started_at = monotonic()
@@ -58,7 +68,7 @@ class Server:
             )
         self.last_line = ""
         try:
-            self.port = self._wait_for_port()
+            self.port = self._wait_for_port() if has_port else 0
         except BaseException:
             self._process.kill()
             self._process.wait()
@@ -165,7 +175,11 @@ def measured_load(server: Server, job: Mapping[str, Any]) -> tuple[dict[str, Any
     return answer, spent
 
 
-def wait_until_idle(server: Server, *, within_s: float = 10.0) -> None:
+class HasCpu(Protocol):
+    def cpu_s(self) -> float: ...
+
+
+def wait_until_idle(server: HasCpu, *, within_s: float = 10.0) -> None:
     """The server has stopped burning CPU (start-up work done, last checkpoint written)."""
     until = monotonic() + within_s
     before = server.cpu_s()

@@ -9,9 +9,10 @@ from pathlib import Path
 from time import monotonic, sleep
 
 from bench.figures import busiest_window
-from bench.pacing import PER_S, StandIn
+from bench.pacing import PER_S
 from bench.processes import Server, fresh_folder, frontdesk, wait_until_idle
 from bench.sections import Plan, Section
+from bench.stand_ins import TelegramStandIn
 from bot.ports import OutMessage, TurnResult, TurnsCommit
 from bot.types import Identity, InboundMessage, Lane, OutPart, Received, Text
 from channels.simulators.telegram import DEFAULT_TOKEN
@@ -34,8 +35,7 @@ def run(plan: Plan) -> Section:
     folder = fresh_folder(plan.work, "sending", plan.template)
     users = [10_000 + number for number in range(replies)]
     asyncio.run(prepare(folder / "frontdesk.db", users))
-    stand_in = StandIn()
-    stand_in.known(users)
+    stand_in = TelegramStandIn(users)
     environment = {
         f"FRONTDESK_CHANNELS__TELEGRAM__{ACCOUNT.upper()}__TOKEN": DEFAULT_TOKEN,
         f"FRONTDESK_CHANNELS__TELEGRAM__{ACCOUNT.upper()}__API_BASE_URL": stand_in.url,

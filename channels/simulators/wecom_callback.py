@@ -51,6 +51,11 @@ class Callbacks:
             self._under_way.add(task)
             task.add_done_callback(self._under_way.discard)
 
+    async def settled(self) -> None:
+        """Every callback under way is over."""
+        while self._under_way:
+            await asyncio.gather(*self._under_way)
+
     async def verify(self) -> bool:
         """The address answers the echo check, as when it is typed into the console."""
         words = secrets.token_hex(8)
