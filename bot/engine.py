@@ -9,12 +9,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from time import perf_counter
 from typing import Any, Protocol
 
-from bot.assistant import Assistant
 from bot.dialogue import decide
 from bot.errors import BotError, ServiceError
 from bot.ports import (
@@ -27,8 +26,6 @@ from bot.ports import (
     Clock,
     Committed,
     Encoder,
-    KnowledgeIndex,
-    NluEngine,
     OutMessage,
     Signals,
     Transcriber,
@@ -36,11 +33,23 @@ from bot.ports import (
     TurnsCommit,
     TurnStore,
 )
+from bot.reading import (
+    ARTICLES,
+    AssistantRuntime,
+    Read,
+    hinted_language,
+    language_before,
+    language_of_words,
+    nothing_said,
+    read_together,
+    words_of,
+)
 from bot.rendering import render
 from bot.service_types import Notice
 from bot.types import (
     ArticleHit,
     Conversation,
+    ConversationId,
     Decision,
     Event,
     Identity,
@@ -52,9 +61,7 @@ from bot.types import (
     OutPart,
     Owner,
     RequestHandoff,
-    Text,
     Turn,
-    Understanding,
     UpdateCase,
 )
 from bot.wakeup import Wakeup
@@ -75,17 +82,6 @@ APOLOGY: Mapping[Language, str] = {
 
 class DecisionLoop(BotError):
     """A flow kept asking for more without deciding."""
-
-
-@dataclass(frozen=True, slots=True)
-class AssistantRuntime:
-    """What answers on one account: the assistant, what understands for it, and what it knows."""
-
-    assistant: Assistant
-    nlu: NluEngine
-    knowledge: KnowledgeIndex
-    timezone: str
-    language: Language
 
 
 class RuntimeSource(Protocol):
@@ -118,19 +114,34 @@ class Engine:
         self._store, self._runtimes, self._encoder, self._clock = store, runtimes, encoder, clock
         self._transcriber = transcriber
 
-    async def handle(self, claimed: Claimed, observer: TurnObserver) -> TurnsCommit:
-        """Everything decided for the claimed messages, ready to commit.
+    async def read(self, claims: Sequence[Claimed]) -> dict[ConversationId, Read]:
+        """What is said in these conversations, as far as their engines can read it together."""
+        by_runtime: dict[int, tuple[AssistantRuntime, list[Claimed]]] = {}
+        for claimed in claims:
+            runtime = self._runtimes.runtime_for(claimed.conversation.identity)
+            by_runtime.setdefault(id(runtime), (runtime, []))[1].append(claimed)
+        reads: dict[ConversationId, Read] = {}
+        for runtime, group in by_runtime.values():
+            said = [(claimed.conversation, claimed.messages) for claimed in group]
+            read = await read_together(said, runtime, self._clock.now())
+            reads.update((claimed.conversation.id, read) for claimed in group)
+        return reads
+
+    async def handle(self, claimed: Claimed, observer: TurnObserver, read: Read | None = None) -> TurnsCommit:
+        """Everything decided for the claimed messages, ready to commit. `read`: what is known of their words already.
 
         Turns without effects are decided one after the other; a turn with effects ends the batch, because the next
         one must see the customer's record as those effects leave it. The rest of an album looks at nothing.
         """
+        runtime = self._runtimes.runtime_for(claimed.conversation.identity)
+        if read is None or read.runtime is not runtime:  # another model may have been loaded meanwhile
+            read = Read(runtime)
         conversation = claimed.conversation
-        runtime = self._runtimes.runtime_for(conversation.identity)
         turns: list[TurnResult] = []
         messages = albums_as_one(claimed.messages)
         for claimed_message, following in zip(messages, (*messages[1:], None), strict=True):
             try:
-                turn = await self._turn(conversation, claimed_message, runtime)
+                turn = await self._turn(conversation, claimed_message, runtime, read)
             except ServiceError:
                 raise  # the store or a needed service is away: the message waits, it is not to blame
             except Exception as error:  # noqa: BLE001 - one message must never stop its conversation
@@ -150,13 +161,13 @@ class Engine:
         return TurnsCommit(claimed=claimed, turns=tuple(turns), direct=direct)
 
     async def _turn(
-        self, conversation: Conversation, claimed_message: ClaimedMessage, runtime: AssistantRuntime
+        self, conversation: Conversation, claimed_message: ClaimedMessage, runtime: AssistantRuntime, read: Read
     ) -> TurnResult:
         started = perf_counter()
         now = self._clock.now()
         message = claimed_message.message
         timezone = conversation.customer.timezone or runtime.timezone
-        fallback_language: Language = conversation.language or hinted_language(message) or runtime.language
+        fallback_language = language_before(conversation, message, runtime)
         if conversation.language is None:
             conversation = replace(conversation, language=fallback_language)
         if self._transcriber is not None and (voice := unheard_voice(message)) is not None:
@@ -167,9 +178,13 @@ class Engine:
             understanding = nothing_said(fallback_language)
             articles: tuple[ArticleHit, ...] = ()
         else:
-            understanding = await runtime.nlu.parse(words, now=now, timezone=timezone)
-            language = understanding.language if understanding.language_is_sure else fallback_language
-            articles = runtime.knowledge.ask(words, language=language, top=3)
+            known = read.understood.get((words, timezone))
+            understanding = known or await runtime.nlu.parse(words, now=now, timezone=timezone)
+            if known is not None:
+                started -= known.duration_ms / 1000
+            asked = (words, language_of_words(understanding, fallback_language))
+            found = read.articles.get(asked)
+            articles = runtime.knowledge.ask(words, language=asked[1], top=ARTICLES) if found is None else found
         turn = Turn(
             message=message,
             understanding=understanding,
@@ -199,7 +214,7 @@ class Engine:
             if not missing:
                 break
             for need in (need for need in missing if need.kind == "articles"):
-                facts[need] = runtime.knowledge.ask(need.key, language=decision.language, top=3)
+                facts[need] = runtime.knowledge.ask(need.key, language=decision.language, top=ARTICLES)
             stored = [need for need in missing if need.kind != "articles"]
             if stored:
                 facts.update(await self._store.fetch(stored, turn.conversation.customer.customer_id))
@@ -287,10 +302,9 @@ class Worker:
         renewal = asyncio.create_task(self._renew(claims))
         try:
             self._fault("turn.thinking")
-            if len(claims) == 1:
-                commits = [await self._think(claims[0])]
-            else:
-                commits = list(await asyncio.gather(*(self._think(claimed) for claimed in claims)))
+            reads = await self._read(claims)
+            thoughts = (self._think(claimed, reads.get(claimed.conversation.id)) for claimed in claims)
+            commits = [await next(thoughts)] if len(claims) == 1 else await asyncio.gather(*thoughts)
             ready = [commit for commit in commits if commit is not None]
             if ready:
                 await self._commit(ready)
@@ -301,9 +315,15 @@ class Worker:
                 await renewal
         return len(claims)
 
-    async def _think(self, claimed: Claimed) -> TurnsCommit | None:
+    async def _read(self, claims: Sequence[Claimed]) -> dict[ConversationId, Read]:
         try:
-            return await self._engine.handle(claimed, self._observer)
+            return await self._engine.read(claims)
+        except Exception:  # noqa: BLE001 - whichever message it was, its own turn meets it again and reports it
+            return {}
+
+    async def _think(self, claimed: Claimed, read: Read | None) -> TurnsCommit | None:
+        try:
+            return await self._engine.handle(claimed, self._observer, read)
         except ServiceError as error:
             self._observer.store_failed(error)
             retry_at = self._clock.now() + timedelta(seconds=FAILURE_PAUSE_S)
@@ -370,26 +390,3 @@ def unheard_voice(message: InboundMessage) -> Media | None:
             return voice
         case _:
             return None
-
-
-def words_of(message: InboundMessage) -> str | None:
-    """The words NLU should see; None when nothing was said (a button, a place, an event)."""
-    match message.content:
-        case Text(text=text):
-            return text
-        case Media(caption=caption, transcript=transcript):
-            return transcript or caption or None
-        case _:
-            return None
-
-
-def hinted_language(message: InboundMessage) -> Language | None:
-    """Language the channel reports for its user (BCP 47 tag), if we speak it."""
-    primary = message.language_hint.lower().split("-")[0].split("_")[0]
-    if primary == "zh":
-        return "zh"
-    return "en" if primary else None
-
-
-def nothing_said(language: Language) -> Understanding:
-    return Understanding(text="", language=language, language_is_sure=False, intents=(), entities=(), engine="none")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from bot.types import (
     Accepted,
@@ -49,9 +49,27 @@ class NluEngine(Protocol):
     async def is_ready(self) -> bool: ...
 
 
+@runtime_checkable
+class BatchEngine(NluEngine, Protocol):
+    """An engine that reads many texts for less than one after the other costs."""
+
+    async def parse_many(self, texts: Sequence[str], *, now: datetime, timezones: Sequence[str]) -> list[Understanding]:
+        """`parse` for each text with its timezone."""
+        ...
+
+
 class KnowledgeIndex(Protocol):
     def ask(self, text: str, *, language: Language, top: int = 3) -> tuple[ArticleHit, ...]:
         """Best first; empty when nothing matches at all. Synchronous: below 1 ms of CPU."""
+        ...
+
+
+@runtime_checkable
+class BatchIndex(KnowledgeIndex, Protocol):
+    """An index that answers many questions for less than one after the other costs."""
+
+    def ask_many(self, questions: Sequence[tuple[str, Language]], *, top: int = 3) -> list[tuple[ArticleHit, ...]]:
+        """`ask` for each question in its language."""
         ...
 
 

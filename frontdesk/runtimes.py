@@ -16,9 +16,9 @@ from typing import Literal
 import structlog
 
 from bot.assistant import Assistant, StaffedHours
-from bot.engine import AssistantRuntime
 from bot.errors import AssistantInvalid, ServiceError
 from bot.ports import KnowledgeIndex, NluEngine
+from bot.reading import AssistantRuntime
 from bot.service.policy import ServicePolicy, read_policy
 from bot.types import Identity
 from config.settings import AccountSettings, Settings

@@ -95,27 +95,36 @@ def _clauses(text: str) -> list[tuple[str, Joint]]:
     return clauses if clauses else [(text, Joint.STOP)]
 
 
+def clauses_of(text: str) -> list[tuple[str, Joint]]:
+    """The clauses of a text that may hold several requests; empty for almost every ordinary message."""
+    if not may_be_compound(text):
+        return []
+    clauses = _clauses(text)
+    return clauses if 2 <= len(clauses) <= _MAX_CLAUSES else []
+
+
 def with_parts(
     whole: Understanding,
-    rank: Callable[[str], tuple[ScoredIntent, ...]],
-    understand: Callable[[str], Understanding],
+    clauses: Sequence[tuple[str, Joint]],
+    rankings: Sequence[tuple[ScoredIntent, ...]],
+    read: Callable[[str, tuple[ScoredIntent, ...]], Understanding],
 ) -> Understanding:
-    """`whole` with its `parts`, where there are several requests; `understand` is asked once per clause at most.
+    """`whole` with its `parts`, where there are several requests. `clauses` are its own, each with its ranking.
 
     The clauses are ranked first, and read in full only where there are several requests: most have a comma and no more.
+    `read` gets a clause and its ranking.
 
     Where only one clause is a request and the whole was taken for politeness ("hello, where is my order") or for
     nothing clear, that clause's ranking becomes the ranking of the whole.
     """
-    if not may_be_compound(whole.text):
-        return whole
-    clauses = _clauses(whole.text)
-    if not 2 <= len(clauses) <= _MAX_CLAUSES:
-        return whole
-    ranked = [(replace(whole, text=clause, intents=rank(clause), entities=()), joint) for clause, joint in clauses]
+    ranked = [
+        (Understanding(clause, whole.language, whole.language_is_sure, ranking, (), whole.engine), joint)
+        for (clause, joint), ranking in zip(clauses, rankings, strict=True)
+    ]
     if len(list(_requests(ranked))) < 2:
         return _combine(whole, ranked)
-    return _combine(whole, [(understand(clause), joint) for clause, joint in clauses])
+    read_clauses = [read(clause.text, clause.intents) for clause, _ in ranked]
+    return _combine(whole, [(clause, joint) for clause, (_, joint) in zip(read_clauses, clauses, strict=True)])
 
 
 def may_be_compound(text: str) -> bool:
@@ -178,10 +187,10 @@ class CompoundEngine:
     async def parse(self, text: str, *, now: datetime, timezone: str) -> Understanding:
         """Raises: ServiceUnavailable when the engine does so for the whole text; a clause's failure leaves it whole."""
         whole = await self._engine.parse(text, now=now, timezone=timezone)
-        if whole.parts or getattr(self._engine, "splits", False) or not may_be_compound(text):
+        if whole.parts or getattr(self._engine, "splits", False):
             return whole
-        clauses = _clauses(text)
-        if not 2 <= len(clauses) <= _MAX_CLAUSES:
+        clauses = clauses_of(text)
+        if not clauses:
             return whole
         parsed = [(await self._engine.parse(c, now=now, timezone=timezone), joint) for c, joint in clauses]
         return _combine(whole, parsed)

@@ -39,13 +39,15 @@ _IGNORED = frozenset({"language"})
 class Lexicon:
     """Known phrases and patterns. `phrases`: folded phrase -> (entity, value); `synonyms`: folded text -> value.
 
-    `lengths`: first character -> lengths of the phrases that begin with it, longest first.
+    `lengths`: first two characters (or the only one) -> lengths of the phrases that begin so, longest first. `starts`
+    finds the places where a phrase may begin.
     """
 
     phrases: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
     synonyms: Mapping[str, str] = field(default_factory=dict)
     patterns: tuple[tuple[str, re.Pattern[str]], ...] = ()
     lengths: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    starts: re.Pattern[str] | None = None
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -76,9 +78,23 @@ class Lexicon:
                 raise AssistantInvalid(f"regex of entity `{entity}` cannot be read: {exc}") from exc
         lengths: dict[str, set[int]] = {}
         for phrase in phrases:
-            lengths.setdefault(phrase[0], set()).add(len(phrase))
+            lengths.setdefault(phrase[:2], set()).add(len(phrase))
         by_first = {first: tuple(sorted(sizes, reverse=True)) for first, sizes in lengths.items()}
-        return cls(phrases, synonyms, tuple(compiled), by_first)
+        return cls(phrases, synonyms, tuple(compiled), by_first, _starts(by_first))
+
+
+def _starts(prefixes: Iterable[str]) -> re.Pattern[str] | None:
+    """Finds where one of the prefixes stands, within a word only those that are not Latin; None for no prefixes."""
+    following: dict[str, set[str]] = {}
+    for prefix in prefixes:
+        following.setdefault(prefix[0], set()).add(prefix[1:])
+    ways: dict[bool, list[str]] = {True: [], False: []}
+    for first, seconds in sorted(following.items()):
+        after = "" if "" in seconds else f"[{''.join(map(re.escape, sorted(seconds)))}]"
+        ways[first.isascii() and first.isalnum()].append(re.escape(first) + after)
+    latin, other = ("|".join(ways[is_latin]) for is_latin in (True, False))
+    places = [rf"(?<![a-z0-9])(?:{latin})"] * bool(latin) + [other] * bool(other)
+    return re.compile(f"(?={'|'.join(places)})") if places else None
 
 
 def build_lexicon(data: TrainingData) -> Lexicon:
@@ -184,26 +200,27 @@ def _entity(name: str, value: str, text: str, span: tuple[int, int], extractor: 
 
 def _lookup(text: str, folded: str, lexicon: Lexicon) -> Iterator[Entity]:
     """Known phrases, longest first, not inside each other; Latin ones only as whole words."""
-    lengths, phrases = lexicon.lengths, lexicon.phrases
-    if not lengths:
+    if lexicon.starts is None:
         return
-    position, size = 0, len(folded)
-    while position < size:
-        for length in lengths.get(folded[position], ()):
+    lengths, phrases, free = lexicon.lengths, lexicon.phrases, 0
+    for start in lexicon.starts.finditer(folded):
+        position = start.start()
+        if position < free:
+            continue
+        for length in (*lengths.get(folded[position : position + 2], ()), *lengths.get(folded[position], ())):
             end = position + length
             phrase = folded[position:end]
-            if phrase in phrases and _is_whole(folded, position, end):
-                for entity, value in phrases[phrase]:
-                    yield _entity(entity, value, text, (position, end), _LOOKUP)
-                position = end - 1
-                break
+            if phrase not in phrases or end > len(folded):
+                continue
             # "kettles" is a kettle: a plural of a known Latin phrase
-            if phrase in phrases and folded[end : end + 1] == "s" and _is_whole(folded, position, end + 1):
-                for entity, value in phrases[phrase]:
-                    yield _entity(entity, value, text, (position, end + 1), _LOOKUP)
-                position = end
-                break
-        position += 1
+            if not _is_whole(folded, position, end):
+                end += 1
+                if folded[end - 1 : end] != "s" or not _is_whole(folded, position, end):
+                    continue
+            for entity, value in phrases[phrase]:
+                yield _entity(entity, value, text, (position, end), _LOOKUP)
+            free = end
+            break
 
 
 def _is_whole(folded: str, start: int, end: int) -> bool:

@@ -81,7 +81,7 @@ def measure(model: Model, examples: Sequence[Example]) -> dict[str, Any]:
     """
     names = np.asarray(model.intents)
     is_ours = names != OUT_OF_SCOPE
-    probabilities = np.stack([model.probabilities(example.text) for example in examples])
+    probabilities = model.probabilities([example.text for example in examples])
     ours = np.where(is_ours, probabilities, -1.0)
     truth = np.asarray([example.intent for example in examples])
     predicted, score = names[ours.argmax(axis=1)], ours.max(axis=1)

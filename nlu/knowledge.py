@@ -11,11 +11,11 @@ import csv
 import io
 import itertools
 import math
-from collections import Counter
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +24,8 @@ import yaml
 
 from bot.errors import AssistantInvalid
 from bot.types import ArticleHit, Language
-from nlu.embedded.features import Features, extract
+from nlu.embedded.features import Features, features_of
+from nlu.embedded.keys import Floats, Ints, Keys, KeyTable, runs
 from nlu.language import fold
 from nlu.training_data import read_text
 
@@ -36,6 +37,8 @@ SURE = 0.6
 _MAX_QUERY = 300  # characters; beyond them a question is a story, and the cost per question stays bounded
 _EXACT = 0.99
 _NOTHING = 0.005  # a best hit below this shares a few letters with the question and no more
+_COMMON = 12  # a feature is common when more than one article in so many has it
+_NOT_SAID = re.compile(r"[\W_]+")
 _LIST_SEPARATORS = "|\n；"
 
 
@@ -210,13 +213,31 @@ class ArticleIndex:
 
     def ask(self, text: str, *, language: Language, top: int = 3) -> tuple[ArticleHit, ...]:
         """Best first, articles of `language` only; empty when nothing of the question occurs in any."""
-        part = self._parts.get(language)
-        if part is None or top <= 0:
-            return ()
-        return tuple(
-            ArticleHit(article.id, article.title, article.answer, article.language, score, is_sure=score >= self._sure)
-            for article, score in part.ask(text[:_MAX_QUERY], top)
-        )
+        return self.ask_many(((text, language),), top=top)[0]
+
+    def ask_many(self, questions: Sequence[tuple[str, Language]], *, top: int = 3) -> list[tuple[ArticleHit, ...]]:
+        """`ask` for each text in its language; together they cost a fraction."""
+        texts = tuple(text[:_MAX_QUERY] for text, _ in questions)
+        answers: list[tuple[ArticleHit, ...]] = [()] * len(texts)
+        if top <= 0 or not texts:
+            return answers
+        features = features_of(texts)
+        for language, part in self._parts.items():
+            asked = [place for place, (_, wanted) in enumerate(questions) if wanted == language]
+            if not asked:
+                continue
+            own = features if len(asked) == len(texts) else features.at(np.asarray(asked))
+            for place, ranked in zip(asked, part.ask([texts[place] for place in asked], own, top), strict=True):
+                answers[place] = tuple(
+                    ArticleHit(
+                        article.id, article.title, article.answer, article.language, score, is_sure=score >= self._sure
+                    )
+                    for article, score in ranked
+                )
+        return answers
+
+
+Ranked = list[tuple[Indexable, float]]  # articles and their scores, best first
 
 
 class _Index:
@@ -225,125 +246,107 @@ class _Index:
     Constants k1 and b, and weighting fields before saturation: Robertson and Zaragoza 2009, The Probabilistic
     Relevance Framework. Their values, and the weights of fields and groups, were chosen on the questions of the sample
     assistant and are flat around these.
+
+    The feature at place n of `_known` occurs in the articles `_rows[starts[n]:starts[n] + sizes[n]]` and adds
+    `_values[...]` to each of them; `_reach[n]` is what it could add at most.
     """
 
     _K1, _B = 2.0, 0.6
     _TITLE, _QUESTION, _ANSWER = 2.0, 2.0, 0.7
-    # Words, pieces, concepts: meaning before spelling, since a customer's words are rarely the article's.
-    _GROUPS = (1.0, 0.5, 2.0)
+    # Stems, their pairs, pieces, concepts: meaning before spelling, since a customer's words are rarely the article's.
+    _WEIGHTS = np.asarray([1.0, 1.0, 0.5, 2.0])
 
     def __init__(self, articles: Sequence[Indexable]) -> None:
         self._articles = articles
-        counts = [self._weighted_counts(article) for article in articles]
-        lengths = np.asarray([sum(sum(group.values()) for group in groups) for groups in counts])
-        relative = (1 - self._B + self._B * lengths / max(float(lengths.mean()), 1e-9)).tolist()
-        self._unseen_idf = _idf(0, len(articles))
+        total = len(articles)
+        row, group, key, times = self._counts(articles)
+        lengths = np.bincount(row, times, minlength=total)
+        relative = 1 - self._B + self._B * lengths / max(float(lengths.mean()), 1e-9)
+        keys, self._starts, self._sizes = np.unique(key, return_index=True, return_counts=True)
+        self._known = KeyTable(keys)
+        self._reach = self._WEIGHTS[group[self._starts]] * _idf(self._sizes, total)
+        self._rows = row
+        self._values = times / (times + self._K1 * relative[row]) * np.repeat(self._reach, self._sizes)
+        # What a good part of the articles has is quicker added up as whole lines.
+        is_common = self._sizes * _COMMON > total
+        self._line = np.where(is_common, np.cumsum(is_common) - 1, -1)
+        self._lines = np.zeros((int(is_common.sum()), total), dtype=np.float32)
+        entries = np.flatnonzero(np.repeat(is_common, self._sizes))
+        self._lines[np.repeat(self._line, self._sizes)[entries], row[entries]] = self._values[entries]
+        self._unseen = self._WEIGHTS * _idf(np.zeros(len(self._WEIGHTS)), total)
         self._exact = {_plain(way): a for a in reversed(articles) for way in (a.title, *a.questions) if _plain(way)}
-        self._postings = _Postings.of(
-            [self._places([groups[i] for groups in counts], relative) for i in range(len(self._GROUPS))],
-            self._GROUPS,
-            len(articles),
-        )
 
-    def _weighted_counts(self, article: Indexable) -> list[Counter[str]]:
-        """Per group of features: how often the article has each, title and questions counting more."""
-        parts = [(article.title, self._TITLE), (article.answer, self._ANSWER)]
-        parts += [(question, self._QUESTION) for question in article.questions]
-        counts: list[Counter[str]] = [Counter() for _ in self._GROUPS]
-        for text, weight in parts:
-            for group, found in zip(counts, extract(text), strict=True):
-                for feature in found:
-                    group[feature] += weight  # type: ignore[assignment]  # a Counter of fractions
-        return counts
-
-    def _places(self, counts: Sequence[Counter[str]], relative: list[float]) -> _Places:
-        found: _Places = {}
-        for row, count in enumerate(counts):
-            saturated = self._K1 * relative[row]
-            for feature, times in count.items():
-                found.setdefault(feature, []).append((row, times / (times + saturated)))
-        return found
-
-    def ask(self, text: str, top: int) -> list[tuple[Indexable, float]]:
-        """(article, score), best first; an article whose title or question was typed as it stands comes first."""
-        ranked = self._rank(extract(text), top)
-        exact = self._exact.get(_plain(text))
-        if exact is None:
-            return ranked
-        return [(exact, _EXACT), *((article, score) for article, score in ranked if article is not exact)][:top]
-
-    def _rank(self, question: Features, top: int) -> list[tuple[Indexable, float]]:
-        known: list[int] = []
-        unseen = 0.0
-        for found, numbers, weight in zip(question, self._postings.numbers, self._GROUPS, strict=True):
-            asked = set(found)
-            before = len(known)
-            known += [number for feature in asked if (number := numbers.get(feature)) is not None]
-            unseen += (len(asked) - len(known) + before) * weight * self._unseen_idf
-        if not known:
-            return []
-        scores, reachable = self._postings.add_up(known, len(self._articles))
-        reachable += unseen
-        order = np.argsort(-scores, kind="stable")[: max(top, 2)].tolist()
-        ranked = [(i, float(scores[i])) for i in order if scores[i] > 0]
-        best = ranked[0][1]
-        second = ranked[1][1] if len(ranked) > 1 else 0.0
-        hits = []
-        for place, (i, score) in enumerate(ranked[:top]):
-            margin = score / best if place else best / second if second else math.inf
-            hits.append((self._articles[i], _confidence(score / reachable, margin, reachable)))
-        return hits if hits[0][1] >= _NOTHING else []
-
-
-_Places = dict[str, list[tuple[int, float]]]  # feature -> the rows that have it, and how much of it
-
-
-class _Postings(NamedTuple):
-    """Where features occur, all in four arrays: tens of thousands of small ones would cost more than they hold.
-
-    Feature number n occurs in the articles `rows[starts[n]:starts[n + 1]]` and adds `values[...]` to each of them;
-    `reach[n]` is what it could add at most. `numbers` has the features of each group.
-    """
-
-    numbers: list[dict[str, int]]
-    starts: npt.NDArray[np.int64]
-    rows: npt.NDArray[np.int64]
-    values: npt.NDArray[np.float64]
-    reach: npt.NDArray[np.float64]
-
-    @classmethod
-    def of(cls, groups: Sequence[_Places], weights: Sequence[float], total: int) -> _Postings:
-        every = [places for group in groups for places in group.values()]
-        sizes = [len(places) for places in every]
-        reach = [
-            weight * _idf(len(places), total)
-            for group, weight in zip(groups, weights, strict=True)
-            for places in group.values()
+    def _counts(self, articles: Sequence[Indexable]) -> tuple[Ints, Ints, Keys, Floats]:
+        """Article, group, key and how often it occurs there, title and questions counting more; by key and article."""
+        parts = [
+            (text, weight, row)
+            for row, article in enumerate(articles)
+            for text, weight in (
+                (article.title, self._TITLE),
+                (article.answer, self._ANSWER),
+                *((question, self._QUESTION) for question in article.questions),
+            )
         ]
-        values = np.asarray([value for places in every for _, value in places])
-        number = itertools.count()
-        return cls(
-            numbers=[{feature: next(number) for feature in group} for group in groups],
-            starts=np.concatenate(([0], np.cumsum(sizes, dtype=np.int64))),
-            rows=np.asarray([row for places in every for row, _ in places], dtype=np.int64),
-            values=values * np.repeat(reach, sizes),
-            reach=np.asarray(reach),
-        )
+        found = features_of(tuple(text for text, _, _ in parts))
+        weights, rows = np.asarray([weight for _, weight, _ in parts]), np.asarray([row for _, _, row in parts])
+        row, times = rows[found.text], found.count * weights[found.text]
+        order = np.lexsort((row, found.key))
+        row, key, times, group = row[order], found.key[order], times[order], found.group[order]
+        firsts = np.flatnonzero(np.append(True, (row[1:] != row[:-1]) | (key[1:] != key[:-1]))[: len(row)])
+        return row[firsts], group[firsts], key[firsts], np.add.reduceat(times, firsts) if len(firsts) else times
 
-    def add_up(self, known: list[int], total: int) -> tuple[npt.NDArray[np.float64], float]:
-        """The score of each article for these features, and what they could add to one at most."""
-        chosen = np.asarray(known)
-        first = self.starts[chosen]
-        sizes = self.starts[chosen + 1] - first
-        # Positions of all their entries: each feature's first place, counting on within the feature.
-        ends = np.cumsum(sizes)
-        places = np.arange(ends[-1]) + np.repeat(first - ends + sizes, sizes)
-        scores = np.bincount(self.rows[places], self.values[places], minlength=total).astype(np.float64, copy=False)
-        return scores, float(self.reach[chosen].sum())
+    def ask(self, texts: Sequence[str], features: Features, top: int) -> list[Ranked]:
+        """For each text: an article whose title or question was typed as it stands comes first."""
+        answers = []
+        for text, ranked in zip(texts, self._rank(features, top), strict=True):
+            exact = self._exact.get(_plain(text))
+            if exact is not None:
+                ranked = [(exact, _EXACT), *((a, score) for a, score in ranked if a is not exact)][:top]  # noqa: PLW2901
+            answers.append(ranked)
+        return answers
+
+    def _rank(self, questions: Features, top: int) -> list[Ranked]:
+        places, is_known = self._known.find(questions.key)
+        known = np.flatnonzero(is_known)
+        places, text = places.take(known), questions.text
+        asker = text.take(known)
+        scores = self._added_up(places, asker, len(questions))
+        # What the features of a question could add to one article at most; unseen ones as if one article had them.
+        unseen = np.where(is_known, 0.0, self._unseen.take(questions.group))
+        reachable = np.bincount(asker, self._reach.take(places), minlength=len(questions))
+        reachable = reachable + np.bincount(text, unseen, minlength=len(questions))
+        order = np.argsort(-scores, axis=1, kind="stable")[:, : max(top, 2)]
+        best = np.take_along_axis(scores, order, axis=1)
+        return [
+            self._ranked(*each, top) for each in zip(order.tolist(), best.tolist(), reachable.tolist(), strict=True)
+        ]
+
+    def _added_up(self, places: Ints, asker: Ints, questions: int) -> Floats:
+        """(questions, articles): what the features at these places add, each for the question that has it."""
+        line = self._line.take(places)
+        rare, common = np.flatnonzero(line < 0), np.flatnonzero(line >= 0)
+        rare_places, total = places.take(rare), len(self._articles)
+        sizes = self._sizes.take(rare_places)
+        entries = runs(self._starts.take(rare_places), sizes)
+        cell = np.repeat(asker.take(rare) * total, sizes) + self._rows.take(entries)
+        scores = np.bincount(cell, self._values.take(entries), minlength=questions * total).astype(np.float64)
+        scores = scores.reshape(questions, total)
+        line, ends = line.take(common), np.searchsorted(asker.take(common), np.arange(questions + 1)).tolist()
+        for question, (start, end) in enumerate(itertools.pairwise(ends)):
+            scores[question] += self._lines.take(line[start:end], axis=0).sum(axis=0)
+        return scores
+
+    def _ranked(self, rows: list[int], scores: list[float], reachable: float, top: int) -> Ranked:
+        found = [(row, score) for row, score in zip(rows, scores, strict=True) if score > 0]
+        hits: Ranked = []
+        for place, (row, score) in enumerate(found[:top]):
+            margin = score / scores[0] if place else score / found[1][1] if len(found) > 1 else math.inf
+            hits.append((self._articles[row], _confidence(score / reachable, margin, reachable)))
+        return hits if hits and hits[0][1] >= _NOTHING else []
 
 
-def _idf(holders: int, total: int) -> float:
-    return math.log(1 + (total - holders + 0.5) / (holders + 0.5))
+def _idf(holders: npt.NDArray[Any], total: int) -> Floats:
+    return np.log(1 + (total - holders + 0.5) / (holders + 0.5))
 
 
 def _confidence(share: float, margin: float, evidence: float) -> float:
@@ -358,7 +361,7 @@ def _confidence(share: float, margin: float, evidence: float) -> float:
 
 
 def _plain(text: str) -> str:
-    return "".join(char for char in fold(text) if char.isalnum())
+    return _NOT_SAID.sub("", fold(text))
 
 
 # --- measuring -----------------------------------------------------------------------------------------------------

@@ -87,9 +87,20 @@ def detect(text: str, default: Language = "zh") -> Detected:
     return Detected("en", is_sure=len(words) >= 2 or telling[0] in _COMMON_ENGLISH)
 
 
+_SIMPLE: set[str] = set()  # Chinese characters already seen that Simplified writing uses too
+
+
 def is_traditional(text: str) -> bool:
     """True when a character of `text` exists only in Traditional Chinese writing."""
-    return any(_simplified(char) != char for char in set(_HAN.findall(text[:2000])))
+    if text.isascii():
+        return False
+    unknown = set(_HAN.findall(text[:2000])) - _SIMPLE
+    if not unknown:
+        return False
+    simple = {char for char in unknown if _simplified(char) == char}
+    if len(_SIMPLE) < _REMEMBERED:
+        _SIMPLE.update(simple)
+    return len(simple) < len(unknown)
 
 
 def fold(text: str) -> str:

@@ -1,15 +1,20 @@
 """Words of customer service that mean much the same, in English and Chinese, so that few examples go further.
 
-In: stems, pairs of stems and Chinese pieces. Out: names of concepts. The list is general vocabulary of shops, banks
-and delivery, written by hand; nothing in it is about one business. Per concept: its name, then entries separated by
-commas, going on in indented lines. English entries are words or pairs of words; Chinese ones have two or three
-characters, or are words that rjieba keeps whole.
+In: stems, pairs of stems and Chinese words. Out: concepts as numbers, and the keys of them and of their pairs. The
+list is general vocabulary of shops, banks and delivery, written by hand; nothing in it is about one business. Per
+concept: its name, then entries separated by commas, going on in indented lines. English entries are words or pairs of
+words; Chinese ones have two or three characters, or are words that rjieba keeps whole.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import functools
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 
+import numpy as np
+
+from nlu.embedded.keys import CONCEPTS, hash_of, hashes_of_pairs, keys_of, packed_keys
 from nlu.embedded.stemming import stem
 
 _ENTRIES = """
@@ -189,13 +194,65 @@ def _read(entries: str) -> dict[str, tuple[str, ...]]:
 
 
 _TABLE = _read(_ENTRIES)
+_NUMBERS = {name: number for number, name in enumerate(sorted({name for names in _TABLE.values() for name in names}))}
+_HASHES = [hash_of(name) for name in _NUMBERS]
+_KEYS = [packed_keys([hashed], CONCEPTS) for hashed in _HASHES]
+_LONGEST_PIECE, _MAX_PAIRED = 3, 16
+
+Concepts = tuple[int, ...]  # their numbers, which are in the order of their names
 
 
-def concepts_of(words: Iterable[str], pieces: Iterable[str]) -> list[str]:
-    """The concepts of a text: with repeats for words; each once where Chinese pieces overlap words.
+def _named(entries: Iterable[str]) -> dict[str, Concepts]:
+    return {entry: tuple(_NUMBERS[name] for name in _TABLE[entry]) for entry in entries}
 
-    `words` are stems and pairs of stems; `pieces` may be left empty for a text without Chinese.
+
+_BY_WORD = _named(entry for entry in _TABLE if " " not in entry)
+_BY_PAIR = {
+    tuple(map(hash_of, entry.split())): named
+    for entry, named in _named(entry for entry in _TABLE if entry.count(" ") == 1).items()
+}
+_BY_FIRST: dict[str, list[tuple[str, Concepts]]] = {}
+for _entry, _concepts in _BY_WORD.items():
+    if _entry[0] > "\u3400" and len(_entry) <= _LONGEST_PIECE:
+        _BY_FIRST.setdefault(_entry[0], []).append((_entry, _concepts))
+
+
+def concepts_of_words(stems: Iterable[str]) -> Concepts:
+    """What single words name, with repeats."""
+    return tuple(itertools.chain.from_iterable(_BY_WORD.get(word, ()) for word in stems))
+
+
+def concepts_of_pairs(stems: Sequence[int]) -> Iterator[int]:
+    """What neighbouring words name together, with repeats; `stems` are hashes."""
+    for pair in itertools.pairwise(stems):
+        if pair in _BY_PAIR:
+            yield from _BY_PAIR[pair]
+
+
+def concepts_inside(word: str) -> Concepts:
+    """What one to three characters of a Chinese word or run name, wherever they stand in it."""
+    return tuple(
+        concept
+        for place, char in enumerate(word)
+        if char in _BY_FIRST
+        for entry, named in _BY_FIRST[char]
+        if word.startswith(entry, place)
+        for concept in named
+    )
+
+
+def concept_keys(said: list[int], shown: list[int]) -> list[bytes]:
+    """The keys of a text's concepts and of their pairs: `said` by words, `shown` by Chinese characters.
+
+    With repeats for words; each once where characters overlap words.
     """
-    found = [name for word in words for name in _TABLE.get(word, ())]
-    more = [name for piece in pieces if piece[0] > "\u3400" for name in _TABLE.get(piece, ())]
-    return list(dict.fromkeys(found + more)) if more else found
+    if shown:
+        said = list(dict.fromkeys(said + shown))
+    named = sorted(set(said))[:_MAX_PAIRED]
+    return [_KEYS[concept] for concept in said] + list(map(_key_of_pair, itertools.combinations(named, 2)))
+
+
+@functools.cache  # as many as there are pairs of concepts
+def _key_of_pair(pair: tuple[int, int]) -> bytes:
+    first, second = (np.asarray([_HASHES[concept]], dtype=np.uint64) for concept in pair)
+    return keys_of(hashes_of_pairs(first, second), CONCEPTS).tobytes()

@@ -1,13 +1,15 @@
 """The engine that is always there: classifier and entity finder in this process, no network, no waiting.
 
-In: any text, the current time and the customer's zone. Out: an `Understanding`. It never raises for any text: what
-cannot be understood comes back with a low score. One parse costs a fraction of a millisecond.
+In: any texts, the current time and the customers' zones. Out: an `Understanding` of each. It never raises for any text:
+what cannot be understood comes back with a low score. One parse costs a fraction of a millisecond.
 """
 
 from __future__ import annotations
 
 import functools
+import itertools
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, tzinfo
 from zoneinfo import ZoneInfo
@@ -15,12 +17,13 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from bot.types import Language, ScoredIntent, Understanding
-from nlu.compound import with_parts
+from nlu.compound import clauses_of, with_parts
 from nlu.embedded.model import Model
 from nlu.entities import find_entities
 from nlu.language import detect
 
 NAME = "embedded"
+Rankings = list[tuple[ScoredIntent, ...]]
 
 
 class EmbeddedEngine:
@@ -41,38 +44,61 @@ class EmbeddedEngine:
     async def parse(self, text: str, *, now: datetime, timezone: str) -> Understanding:
         return self.understand(text, now=now, timezone=timezone)
 
+    async def parse_many(self, texts: Sequence[str], *, now: datetime, timezones: Sequence[str]) -> list[Understanding]:
+        """`parse` for each text in its timezone; together they cost half as much."""
+        return self.understand_many(texts, now=now, timezones=timezones)
+
     async def is_ready(self) -> bool:
         return True
 
     def understand(self, text: str, *, now: datetime, timezone: str = "Asia/Shanghai") -> Understanding:
         """`parse` without waiting. `now` is aware; an unknown `timezone` counts as UTC."""
-        started = time.perf_counter()
-        local = now.astimezone(_zone(timezone))
-        whole = self._read(text, local)
-        if self.splits:
-            whole = with_parts(whole, self.rank, lambda clause: self._read(clause, local))
-        return replace(whole, duration_ms=round((time.perf_counter() - started) * 1000, 4))
+        return self.understand_many((text,), now=now, timezones=(timezone,))[0]
 
-    def _read(self, text: str, local: datetime) -> Understanding:
-        """One text or clause. `local` is the customer's time."""
+    def understand_many(self, texts: Sequence[str], *, now: datetime, timezones: Sequence[str]) -> list[Understanding]:
+        """`parse_many` without waiting. The time it took is divided evenly."""
+        started = time.perf_counter()
+        local = [now.astimezone(_zone(timezone)) for timezone in timezones]
+        understood = list(map(self._read, local, texts, self.rank(texts)))
+        if self.splits:
+            self._split(understood, local)
+        duration_ms = round((time.perf_counter() - started) * 1000 / max(len(texts), 1), 4)
+        return [replace(whole, duration_ms=duration_ms) for whole in understood]
+
+    def _split(self, understood: list[Understanding], local: Sequence[datetime]) -> None:
+        """Those that may hold several requests are replaced by what their clauses make of them."""
+        clauses = {place: found for place, whole in enumerate(understood) if (found := clauses_of(whole.text))}
+        if not clauses:
+            return
+        rankings = iter(self.rank([text for found in clauses.values() for text, _ in found]))
+        for place, found in clauses.items():
+            ranked = list(itertools.islice(rankings, len(found)))
+            read = functools.partial(self._read, local[place])
+            understood[place] = with_parts(understood[place], found, ranked, read)
+
+    def _read(self, local: datetime, text: str, intents: tuple[ScoredIntent, ...]) -> Understanding:
+        """One text or clause and its ranking. `local` is the customer's time."""
         detected = detect(text, self._default_language)
         return Understanding(
             text=text,
             language=detected.language,
             language_is_sure=detected.is_sure,
-            intents=self.rank(text),
+            intents=intents,
             entities=find_entities(text, self.model.lexicon, now=local, language=detected.language),
             engine=NAME,
             model=self.model.version,
         )
 
-    def rank(self, text: str) -> tuple[ScoredIntent, ...]:
-        """The likeliest intents, best first; scores are calibrated probabilities."""
-        probabilities = self.model.probabilities(text)
-        names = self.model.manifest.intents
-        order = np.argsort(-probabilities, kind="stable")[: self._top].tolist()
-        scores = probabilities.tolist()
-        return tuple(ScoredIntent(names[i], round(scores[i], 6)) for i in order)
+    def rank(self, texts: Sequence[str]) -> Rankings:
+        """The likeliest intents of each text, best first; scores are calibrated probabilities."""
+        probabilities = self.model.probabilities(texts)
+        best = np.argsort(-probabilities, axis=1, kind="stable")[:, : self._top]
+        scores = np.take_along_axis(probabilities, best, axis=1).astype(np.float64).round(6)
+        name = self.model.manifest.intents.__getitem__
+        return [
+            tuple(map(ScoredIntent, map(name, intents), ranked))
+            for intents, ranked in zip(best.tolist(), scores.tolist(), strict=True)
+        ]
 
 
 @functools.lru_cache(maxsize=64)

@@ -10,7 +10,6 @@ import hashlib
 import re
 import time
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -19,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bot.errors import AssistantInvalid
-from nlu.embedded.features import Features, extract
+from nlu.embedded.features import Features, features_of
 from nlu.embedded.model import FORMAT_VERSION, Floats, Manifest, Model, softmax
 from nlu.embedded.vocabulary import Vocabulary, build_vocabulary
 from nlu.entities import build_lexicon
@@ -43,15 +42,13 @@ _SEPARATORS = re.compile(r"[_\W]+")
 class _Labelled:
     """What is learnt from: features of texts, the intent number of each, and features of the intents' names."""
 
-    texts: Sequence[Features]
+    texts: Features
     labels: Labels
-    names: Sequence[Features]
+    names: Features
     knows_out_of_scope: bool
 
-    def at(self, rows: Sequence[int]) -> _Labelled:
-        return _Labelled(
-            [self.texts[row] for row in rows], self.labels[list(rows)], self.names, self.knows_out_of_scope
-        )
+    def at(self, rows: Labels) -> _Labelled:
+        return _Labelled(self.texts.at(rows), self.labels[rows], self.names, self.knows_out_of_scope)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +58,12 @@ class _Fitted:
     bias: Floats
     knows_out_of_scope: bool
 
-    def logits(self, texts: Sequence[Features]) -> Floats:
+    def logits(self, texts: Features) -> Floats:
         """(texts, intents), before temperature; flattened as `Model.probabilities` does."""
         scored: Floats = np.asarray(_matrix(self.vocabulary, texts) @ self.weights + self.bias, dtype=np.float32)
         if self.knows_out_of_scope:
             return scored
-        familiar = [self.vocabulary.familiarity(text) for text in texts]
-        return scored * np.asarray(familiar, dtype=np.float32)[:, None]
+        return scored * self.vocabulary.familiarity(texts).astype(np.float32)[:, None]
 
 
 def fit(data: TrainingData, *, seed: int, created_at: datetime | None) -> Model:
@@ -77,9 +73,9 @@ def fit(data: TrainingData, *, seed: int, created_at: datetime | None) -> Model:
     intents = tuple(sorted({intent for _, intent in pairs}))
     if len(intents) < 2:
         raise AssistantInvalid(f"training needs at least two intents, there is only `{intents[0]}`")
-    texts = [extract(text) for text, _ in pairs]
+    texts = features_of(tuple(text for text, _ in pairs))
     labels = np.asarray([intents.index(intent) for _, intent in pairs], dtype=np.int64)
-    names = [extract("" if intent == OUT_OF_SCOPE else _SEPARATORS.sub(" ", intent)) for intent in intents]
+    names = features_of(tuple("" if name == OUT_OF_SCOPE else _SEPARATORS.sub(" ", name) for name in intents))
     labelled = _Labelled(texts, labels, names, OUT_OF_SCOPE in intents)
     fitted = _fit(labelled)
     calibration = _calibrate(labelled, intents, seed)
@@ -135,9 +131,9 @@ def _fit(labelled: _Labelled) -> _Fitted:
     from sklearn.linear_model import LogisticRegression
 
     names = labelled.names
-    named = [label for label in np.unique(labelled.labels).tolist() if names[label].words]
-    texts = [*labelled.texts, *(names[label] for label in named)]
-    labels = np.concatenate([labelled.labels, np.asarray(named, dtype=np.int64)])
+    named = np.asarray([label for label in np.unique(labelled.labels) if names.has_words(label)], dtype=np.int64)
+    texts = labelled.texts + names.at(named)
+    labels = np.concatenate([labelled.labels, named])
     vocabulary = build_vocabulary(texts)
     estimator = LogisticRegression(C=_C, max_iter=300, tol=1e-3)
     estimator.fit(_matrix(vocabulary, texts), labels)
@@ -152,19 +148,12 @@ def _fit(labelled: _Labelled) -> _Fitted:
     return _Fitted(vocabulary, weights, bias, labelled.knows_out_of_scope)
 
 
-def _matrix(vocabulary: Vocabulary, texts: Sequence[Features]) -> Any:
+def _matrix(vocabulary: Vocabulary, texts: Features) -> Any:
     """(texts, features) sparse float32."""
     from scipy import sparse
 
-    rows: list[int] = []
-    values: list[float] = []
-    ends = [0]
-    for text in texts:
-        text_rows, text_values = vocabulary.vector(text)
-        rows += text_rows
-        values += text_values
-        ends.append(len(rows))
-    return sparse.csr_matrix((np.asarray(values, dtype=np.float32), rows, ends), shape=(len(texts), len(vocabulary)))
+    rows, values, starts = vocabulary.vectors(texts)
+    return sparse.csr_matrix((values.astype(np.float32), rows, starts), shape=(len(texts), len(vocabulary)))
 
 
 # --- calibration ---------------------------------------------------------------------------------------------------
@@ -189,8 +178,8 @@ def _calibrate(labelled: _Labelled, intents: tuple[str, ...], seed: int) -> _Cal
     unseen: list[Floats] = []
     truth: list[Labels] = []
     for fold in range(2 if len(labels) > _LARGE else _FOLDS):
-        fitted = _fit(labelled.at(np.flatnonzero(folds != fold).tolist()))
-        outside = labelled.at(np.flatnonzero(folds == fold).tolist())
+        fitted = _fit(labelled.at(np.flatnonzero(folds != fold)))
+        outside = labelled.at(np.flatnonzero(folds == fold))
         unseen.append(fitted.logits(outside.texts))
         truth.append(outside.labels)
     logits, labels = np.concatenate(unseen), np.concatenate(truth)
@@ -230,8 +219,8 @@ def _foreign_scores(labelled: _Labelled, intents: tuple[str, ...], temperature: 
     groups = np.array_split(np.random.default_rng(seed).permutation(ours), 3)
     for group in groups[: 1 if len(labelled.labels) > _LARGE else 3]:
         is_foreign = np.isin(labelled.labels, group)
-        fitted = _fit(labelled.at(np.flatnonzero(~is_foreign).tolist()))
-        logits = fitted.logits(labelled.at(np.flatnonzero(is_foreign).tolist()).texts)
+        fitted = _fit(labelled.at(np.flatnonzero(~is_foreign)))
+        logits = fitted.logits(labelled.at(np.flatnonzero(is_foreign)).texts)
         scores.append(softmax(logits / np.float32(temperature)).max(axis=1))
     return np.concatenate(scores)
 

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from bot.engine import APOLOGY, AssistantRuntime, Engine, Worker, hinted_language, words_of
+from bot.engine import APOLOGY, Engine, Worker
 from bot.errors import ServiceUnavailable
 from bot.ports import TOPIC_TYPING, ClaimedMessage, Committed, TurnResult
+from bot.reading import AssistantRuntime, hinted_language, words_of
 from bot.types import (
     ArticleHit,
     Conversation,
