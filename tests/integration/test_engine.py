@@ -13,10 +13,11 @@ import pytest
 
 from bot.engine import APOLOGY, Engine, Worker
 from bot.errors import ServiceUnavailable
-from bot.ports import TOPIC_TYPING, ClaimedMessage, Committed, TurnResult
+from bot.ports import TOPIC_TYPING, ClaimedMessage, Committed, KnowledgeIndex, TurnResult
 from bot.reading import AssistantRuntime, hinted_language, words_of
 from bot.types import (
     ArticleHit,
+    Button,
     Conversation,
     Event,
     Identity,
@@ -99,16 +100,21 @@ class Desk:
     """One worker on one store, with everything else scripted."""
 
     def __init__(self, store: SqlStore) -> None:
-        self.store, self.nlu, self.observed, self.signals = store, ScriptedNlu(), Observed(), LocalSignals()
+        self.store, self.observed, self.signals = store, Observed(), LocalSignals()
+        self.nlu: Any = ScriptedNlu()
         self.worker = self.another_worker("first")
         self._said = 0
+        self._runtime: AssistantRuntime | None = None
 
     def another_worker(self, name: str) -> Worker:
         engine = Engine(self.store, self, PlainEncoder(), SystemClock())
         return Worker(engine, self.store, self.signals, self.observed, SystemClock(), name=name)
 
     def runtime_for(self, identity: Identity) -> AssistantRuntime:
-        return AssistantRuntime(shop(), self.nlu, NoArticles(), "Asia/Shanghai", "zh")
+        return self._runtime or AssistantRuntime(shop(), self.nlu, NoArticles(), "Asia/Shanghai", "zh")
+
+    def answers_with(self, knowledge: KnowledgeIndex) -> None:
+        self._runtime = AssistantRuntime(shop(), self.nlu, knowledge, "Asia/Shanghai", "zh")
 
     async def hears(self, content: Any, *, user: str = "v-1", **fields: Any) -> None:
         self._said += 1
@@ -210,6 +216,77 @@ async def test_a_service_that_is_away_leaves_the_message_for_later(desk: Desk) -
     assert [type(error) for error in desk.observed.away] == [ServiceUnavailable]
     assert desk.observed.handled == []
     assert [author for author, _ in await desk.saw()] == ["customer"]
+
+
+class ReadsMany(ScriptedNlu):
+    """Counts what was read together and what alone; `broken_batch` makes reading together fail."""
+
+    def __init__(self, *, broken_batch: bool = False, **fields: Any) -> None:
+        super().__init__(**fields)
+        self.together: list[tuple[str, ...]] = []
+        self.alone: list[str] = []
+        self.broken_batch = broken_batch
+
+    async def parse(self, text: str, *, now: datetime, timezone: str) -> Understanding:
+        self.alone.append(text)
+        return await super().parse(text, now=now, timezone=timezone)
+
+    async def parse_many(self, texts: Sequence[str], *, now: datetime, timezones: Sequence[str]) -> list[Understanding]:
+        self.together.append(tuple(texts))
+        if self.broken_batch:
+            raise RuntimeError("one text breaks the engine")
+        assert len(texts) == len(timezones)
+        return [await super(ReadsMany, self).parse(text, now=now, timezone="UTC") for text in texts]
+
+
+class CountsArticles(NoArticles):
+    def __init__(self) -> None:
+        self.together: list[tuple[str, Language]] = []
+        self.alone = 0
+
+    def ask(self, text: str, *, language: Language, top: int = 3) -> tuple[ArticleHit, ...]:
+        self.alone += 1
+        return ()
+
+    def ask_many(self, questions: Sequence[tuple[str, Language]], *, top: int = 3) -> list[tuple[ArticleHit, ...]]:
+        self.together += questions
+        return [()] * len(questions)
+
+
+async def test_what_many_customers_say_is_read_together_and_answered_one_by_one(desk: Desk) -> None:
+    desk.nlu, articles = ReadsMany(meanings={"hello": "greet", "你好": "greet"}), CountsArticles()
+    desk.answers_with(articles)
+    await desk.hears("hello", user="v-1")
+    await desk.hears("你好", user="v-2")
+    await desk.hears("hello", user="v-3")
+    await desk.hears(Button("intent:greet", "Hello"), user="v-4")
+    await desk.works()
+    assert desk.nlu.together == [("hello", "你好")]
+    assert desk.nlu.alone == []
+    assert articles.together == [("hello", "en"), ("你好", "zh")]
+    assert articles.alone == 0
+    assert [turn.understanding and turn.understanding.intent.name for turn in desk.observed.handled] == [
+        "greet", "greet", "greet", None,
+    ]  # fmt: skip
+
+
+async def test_one_message_alone_is_not_read_ahead(desk: Desk) -> None:
+    desk.nlu = ReadsMany(meanings={"hello": "greet"})
+    desk.answers_with(CountsArticles())
+    await desk.hears("hello")
+    await desk.works()
+    assert (desk.nlu.together, desk.nlu.alone) == ([], ["hello"])
+
+
+async def test_where_reading_together_fails_every_message_is_read_by_itself(desk: Desk) -> None:
+    desk.nlu = ReadsMany(meanings={"hello": "greet", "hi": "greet"}, broken_batch=True)
+    desk.answers_with(CountsArticles())
+    await desk.hears("hello", user="v-1")
+    await desk.hears("hi", user="v-2")
+    await desk.works()
+    assert sorted(desk.nlu.alone) == ["hello", "hi"]
+    assert len(desk.observed.handled) == 2
+    assert desk.observed.failed == []
 
 
 async def test_an_event_is_recorded_without_an_answer(desk: Desk) -> None:

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.errors import AssistantInvalid
+from bot.types import Language
 from nlu.knowledge import Article, ArticleIndex, Question, evaluate_articles, evaluate_index, load_articles
 
 SAMPLE = Path(__file__).parents[2] / "config" / "assistants" / "shop" / "knowledge"
@@ -138,6 +139,16 @@ def test_any_question_gets_scores_in_order(text: str) -> None:
 
 
 INDEX = ArticleIndex(SHOP)
+
+
+def test_many_questions_are_answered_like_each_alone() -> None:
+    index = ArticleIndex(SHOP)
+    questions: list[tuple[str, Language]] = [
+        ("can I leave my car", "en"), ("退款要多久", "zh"), ("", "en"), ("几点开门", "zh"), ("几点开门", "en"),
+        ("Can I park at the store?", "en"),
+    ]  # fmt: skip
+    assert index.ask_many(questions) == [index.ask(text, language=language) for text, language in questions]
+    assert index.ask_many([]) == []
 
 
 def test_measures_are_those_of_the_ranks() -> None:

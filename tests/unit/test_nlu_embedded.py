@@ -216,6 +216,26 @@ def test_values_given_alone_teach_their_kind(data: TrainingData) -> None:
     assert EmbeddedEngine(taught).rank(["humidifier"])[0][0].name == "inform"
 
 
+def test_many_texts_are_understood_like_each_alone(engine: EmbeddedEngine) -> None:
+    texts = [
+        "where is my order 2391",
+        "",
+        "n't",
+        "你好",
+        "my order has not arrived and I want to complain",
+        "昨天买的台灯",
+    ]
+    zones = ["UTC", "Asia/Shanghai", "UTC", "UTC", "UTC", "Pacific/Kiritimati"]
+    together = engine.understand_many(texts, now=NOW, timezones=zones)
+    for text, zone, understanding in zip(texts, zones, together, strict=True):
+        alone = engine.understand(text, now=NOW, timezone=zone)
+        assert parse_json(understanding)["entities"] == parse_json(alone)["entities"]
+        assert [s.name for s in understanding.intents] == [s.name for s in alone.intents]
+        scores = [s.confidence for s in understanding.intents]
+        assert scores == pytest.approx([s.confidence for s in alone.intents], abs=1e-5)
+        assert [part.intent.name for part in understanding.parts] == [part.intent.name for part in alone.parts]
+
+
 def test_report_measures_rejection_only_where_there_is_something_to_reject(model: Model) -> None:
     ours = [Example("where is my order", "order_status"), Example("I want to complain", "complaint")]
     report = measure(model, ours)

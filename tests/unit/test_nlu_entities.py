@@ -228,3 +228,13 @@ def test_entities_stand_where_they_say_and_never_overlap(text: str) -> None:
 @given(st.text())
 def test_folding_keeps_every_position(text: str) -> None:
     assert len(fold(text)) == len(text)
+
+
+def test_a_phrase_at_the_end_of_a_text_ends_with_it() -> None:
+    lexicon = build_lexicon(
+        TrainingData((), lookups=(Lookup("product", ("rice cooker", "rice cooker with a glass lid")),))
+    )
+    text = "a timer for my rice cooker"
+    assert [(e.start, e.end) for e in find_entities(text, lexicon, now=SUNDAY, language="en")] == [(15, len(text))]
+    assert found("RICE COOKERS", lexicon, "en") == [("product", "rice cooker")]
+    assert found("price cooker", lexicon, "en") == []
