@@ -19,6 +19,7 @@ from bot.errors import CaseNotFound, RuleError, StaleState
 from bot.service_types import CASE_MOVES, CLOSED_STATUSES, CaseParty, ClockStart, may_become
 from bot.types import OpenCase, UpdateCase
 from crm_sync import clocks as clock_rows
+from crm_sync import site_tasks
 from crm_sync.columns import is_postgres
 from crm_sync.numbers import read
 from crm_sync.rows import insert_if_absent
@@ -121,6 +122,8 @@ def open_case(conn: Connection, effect: OpenCase, subject: Subject) -> None:
         _by_customer(conn, existing, told, subject)
         return
     clock_rows.begin(conn, effect.clocks, subject.now, case_id=case_id)
+    if effect.site:
+        site_tasks.offer_task(conn, case_id, effect.site, effect.distance_m, subject.now)
     link(conn, case_id, subject.conversation_id, subject.now)
     case_event(conn, case_id, "opened", By("customer", subject.now), words=effect.summary)
     note(conn, subject, f"{effect.kind}_opened", effect.summary, effect.number)
@@ -226,6 +229,8 @@ def change_case(conn: Connection, case: Any, change: CaseChange, by: By, clockwo
         values.update(_of_status(case, change.status, by))
         changes.update(status=change.status, was=case.status)
         _move_clocks(conn, case, change.status, by, clockwork)
+        if change.status in ("solved", *CLOSED_STATUSES):
+            site_tasks.withdraw(conn, case.id, by.at)
     elif by.author in OURS and not change.is_internal and change.note and case.first_response_at is None:
         values["first_response_at"] = by.at
         clock_rows.meet(conn, "first_response", by.at, case_id=case.id)

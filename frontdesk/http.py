@@ -14,8 +14,11 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from bot.errors import InputError, NotFound, RateLimited, ServiceError, SignatureInvalid
+from crm_sync.site_links import SiteLinks
 from frontdesk.app import App
+from frontdesk.clock import SystemClock
 from frontdesk.media_routes import media_routes
+from frontdesk.site_routes import SiteDesk, site_routes
 
 log = structlog.get_logger()
 
@@ -45,6 +48,7 @@ def build_http(app: App) -> Starlette:
         Route("/metrics", _metrics, methods=["GET"]),
         Route("/console", _console(app), methods=["GET"]),
         *media_routes(app.media),
+        *site_routes(_site_desk(app)),
         *(route for kit in app.kits for route in kit.routes(app)),
     ]
     return Starlette(
@@ -57,6 +61,11 @@ def build_http(app: App) -> Starlette:
             Exception: _unexpected,
         },
     )
+
+
+def _site_desk(app: App) -> SiteDesk:
+    links = SiteLinks(app.secret_keys, base_url=app.settings.public_url)
+    return SiteDesk(app.store.database, links, SystemClock(), app.runtimes.default_assistant, app.media.link)
 
 
 async def _healthz(request: Request) -> Response:
