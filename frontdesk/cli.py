@@ -10,7 +10,20 @@ from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
 from bot.errors import BotError
-from frontdesk.commands import assistant, desk, imports, inbox, knowledge, nlu, outbox, records, rules, telegram, wechat
+from frontdesk.commands import (
+    assistant,
+    case_sites,
+    desk,
+    imports,
+    inbox,
+    knowledge,
+    nlu,
+    outbox,
+    records,
+    rules,
+    telegram,
+    wechat,
+)
 
 app = typer.Typer(
     name="frontdesk",
@@ -42,6 +55,9 @@ app.add_typer(records.user_app, name="user")
 app.add_typer(rules.app, name="rules")
 app.add_typer(telegram.telegram_app, name="telegram")
 app.add_typer(wechat.wechat_app, name="wechat")
+case_app = typer.Typer(help="Cases: complaints, returns, repairs.", no_args_is_help=True)
+case_sites.register(case_app)
+app.add_typer(case_app, name="case")
 
 
 def main() -> None:
