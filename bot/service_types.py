@@ -266,9 +266,12 @@ class PlanNotice:
 
 @dataclass(frozen=True, slots=True)
 class RequestErasure:
-    """The customer wants to be forgotten: carried out after the time the policy leaves for a change of mind."""
+    """The customer wants to be forgotten: carried out after the time the policy leaves for a change of mind.
 
-    at: datetime
+    Until then the record's attribute `erasure_at` (ISO 8601) tells when. `at` None: they have changed their mind.
+    """
+
+    at: datetime | None
     source: str
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, and_, insert, select, update
 
-from bot.service_types import BookAppointment, CancelAppointment
+from bot.service_types import BookAppointment, CancelAppointment, RecordPreference, RequestErasure, SetAttribute
 from bot.types import (
     AddTimeline,
     CreateTask,
@@ -21,7 +21,7 @@ from bot.types import (
     UpdateCase,
     UpdateCustomer,
 )
-from crm_sync import appointments
+from crm_sync import appointments, record
 from crm_sync.cases import open_case, update_case
 from crm_sync.links import link_identity
 from crm_sync.subjects import Subject, note
@@ -98,7 +98,9 @@ def _record_consent(conn: Connection, effect: RecordConsent, subject: Subject) -
 
 def _update_customer(conn: Connection, effect: UpdateCustomer, subject: Subject) -> None:
     current = conn.execute(
-        select(customers.c.phone, customers.c.phone_is_verified).where(customers.c.id == subject.customer_id)
+        select(
+            customers.c.name, customers.c.email, customers.c.language, customers.c.phone, customers.c.phone_is_verified
+        ).where(customers.c.id == subject.customer_id)
     ).one()
     changes: dict[str, Any] = {
         name: getattr(effect, name) for name in ("name", "email", "language") if getattr(effect, name)
@@ -112,8 +114,10 @@ def _update_customer(conn: Connection, effect: UpdateCustomer, subject: Subject)
     if not changes:
         return
     conn.execute(update(customers).where(customers.c.id == subject.customer_id).values(**changes))
-    told = ", ".join(sorted(name for name in changes if name != "phone_is_verified"))
-    note(conn, subject, "customer_updated", told)
+    told = [name for name in changes if name != "phone_is_verified"]
+    corrected = any(getattr(current, name) not in ("", changes[name]) for name in told)
+    record.add_audit(conn, subject.customer_id, "customer", "correct" if corrected else "tell", told, now=subject.now)
+    note(conn, subject, "customer_updated", ", ".join(sorted(told)))
 
 
 def _add_timeline(conn: Connection, effect: AddTimeline, subject: Subject) -> None:
@@ -132,4 +136,7 @@ _APPLY: Final[dict[type, Callable[[Connection, Any, Subject], None]]] = {
     LinkIdentity: link_identity,
     BookAppointment: appointments.book,
     CancelAppointment: appointments.cancel,
+    SetAttribute: record.set_attribute,
+    RecordPreference: record.record_preference,
+    RequestErasure: record.request_erasure,
 }

@@ -197,7 +197,7 @@ async def erase_customer(database: Database, customer_id: CustomerId) -> dict[st
     Raises: CustomerNotFound.
     """
     now = datetime.now(UTC)
-    counts = await database.run(lambda conn: _erase(conn, customer_id, now))
+    counts = await database.run(lambda conn: erase(conn, customer_id, now))
     return {
         "customer_id": customer_id,
         "erased_at": plain(now),
@@ -228,7 +228,8 @@ def _readable(raw: bytes) -> str:
         return base64.b64encode(body).decode()
 
 
-def _erase(conn: Connection, customer_id: CustomerId, now: datetime) -> dict[str, int]:
+def erase(conn: Connection, customer_id: CustomerId, now: datetime) -> dict[str, int]:
+    """As `erase_customer`, inside a transaction. Raises: CustomerNotFound."""
     if not is_postgres(conn):
         conn.exec_driver_sql("PRAGMA secure_delete=ON").close()  # overwrites what is taken out of the file
     # The same order of locks as everybody else: conversations first.

@@ -23,8 +23,9 @@ from bot.service.escalation import move_on
 from bot.service.policy import ServicePolicy
 from bot.service.promises import Clock as Promise
 from bot.service.promises import due
+from bot.types import CustomerId
 from bot.wakeup import Wakeup
-from crm_sync import appointments, notices, timers
+from crm_sync import appointments, erasure, notices, record, timers
 from crm_sync.due_clocks import DueClock, Step, Task, recount, step_due
 from crm_sync.store import SqlStore
 from crm_sync.timers import Timer
@@ -68,10 +69,19 @@ def end_appointments(conn: Connection, due: list[Timer], context: Context) -> li
     return appointments.end_passed(conn, due, context.now)
 
 
+def erase_people(conn: Connection, due: list[Timer], context: Context) -> list[Timer]:
+    """Whoever wanted to be forgotten and has not changed their mind is; their files go with the next housekeeping."""
+    for timer in due:
+        if timer.customer_id is not None:
+            erasure.erase(conn, CustomerId(timer.customer_id), context.now)
+    return []
+
+
 # By kind of timer and by name: listed by hand, nothing is found by scanning.
 TIMER_HANDLERS: Mapping[str, TimerHandler] = {
     notices.KIND: hand_out_notices,
     appointments.END_KIND: end_appointments,
+    record.ERASURE: erase_people,
 }
 PERIODIC: tuple[Periodic, ...] = ()
 

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
-from bot.actions import appointments, cases, complaint, orders, people, requests, satisfaction, service, sites, visits
+from bot.actions import (
+    account,
+    appointments,
+    cases,
+    complaint,
+    orders,
+    people,
+    requests,
+    satisfaction,
+    service,
+    sites,
+    visits,
+)
 from bot.actions.base import Actions
 
 ACTIONS: Actions = MappingProxyType(
@@ -63,5 +75,20 @@ ACTIONS: Actions = MappingProxyType(
         "action_ask_request_asset": requests.ask_asset,
         "action_request_open": requests.open_request,
         "action_visits_show": visits.show,
+        "action_account_show": account.show,
+        "action_account_correct_begin": account.begin_correct,
+        "action_ask_account_field": account.ask_field,
+        "action_ask_account_value": account.ask_value,
+        "action_account_check": account.check,
+        "action_account_correct": account.correct,
+        "action_account_delete_begin": account.begin_delete,
+        "action_account_delete": account.delete,
+        "action_account_keep": account.keep,
+        "action_preference_begin": account.begin_preference,
+        "action_preference": account.record_preference,
+        "action_preferences_show": account.show_preferences,
+        "action_preference_end": account.end_preference,
+        "action_acquaintance_begin": account.begin_acquaintance,
+        "action_customer_name": account.note_name,
     }
 )
