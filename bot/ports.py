@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 from bot.types import (
     Accepted,
@@ -49,7 +49,6 @@ class NluEngine(Protocol):
     async def is_ready(self) -> bool: ...
 
 
-@runtime_checkable
 class BatchEngine(NluEngine, Protocol):
     """An engine that reads many texts for less than one after the other costs."""
 
@@ -64,7 +63,6 @@ class KnowledgeIndex(Protocol):
         ...
 
 
-@runtime_checkable
 class BatchIndex(KnowledgeIndex, Protocol):
     """An index that answers many questions for less than one after the other costs."""
 

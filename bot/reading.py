@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import cast
 
 from bot.assistant import Assistant
 from bot.ports import BatchEngine, BatchIndex, ClaimedMessage, KnowledgeIndex, NluEngine
@@ -45,9 +46,11 @@ async def read_together(
 
     A voice nobody has heard yet is left out, and so is everything where one text breaks the engine.
     """
-    engine, knowledge = runtime.nlu, runtime.knowledge
-    if not isinstance(engine, BatchEngine):
+    # Asking a Protocol whether this is an instance costs more than a message.
+    if not hasattr(runtime.nlu, "parse_many"):
         return Read(runtime)
+    engine = cast("BatchEngine", runtime.nlu)
+    knowledge = cast("BatchIndex", runtime.knowledge) if hasattr(runtime.knowledge, "ask_many") else None
     said: dict[tuple[str, str], Language] = {}  # words and timezone -> the language to fall back on
     for conversation, messages in conversations:
         timezone = conversation.customer.timezone or runtime.timezone
@@ -64,7 +67,7 @@ async def read_together(
         texts, timezones = zip(*part, strict=True)
         found = await engine.parse_many(texts, now=now, timezones=timezones)
         read.understood.update(zip(part, found, strict=True))
-        if isinstance(knowledge, BatchIndex):
+        if knowledge is not None:
             asked = [
                 (understood.text, language_of_words(understood, said[key]))
                 for key, understood in zip(part, found, strict=True)

@@ -47,7 +47,7 @@ def plain(words: str) -> str:
 
 def has_words(words: str) -> bool:
     """Whether there is any letter or digit, of any script."""
-    return any(unicodedata.category(character)[0] in "LN" for character in words)
+    return words[:1].isalpha() or any(unicodedata.category(character)[0] in "LN" for character in words)
 
 
 def yes_or_no(words: str) -> bool | None:

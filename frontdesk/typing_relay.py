@@ -23,12 +23,13 @@ async def relay_typing(
 
     Every web process hears a hint; the token they share lets one of them act, and only as often as it shows.
     """
+    showing = {account: adapter for account, adapter in adapters.items() if isinstance(adapter, ShowsTyping)}
     subscription = signals.subscribe(TOPIC_TYPING)
     try:
         async for signal in subscription:
             hint = signal.payload
-            adapter = adapters.get((str(hint.get("channel")), str(hint.get("account"))))
-            if not isinstance(adapter, ShowsTyping):
+            adapter = showing.get((str(hint.get("channel")), str(hint.get("account"))))
+            if adapter is None:
                 continue
             chat, topic = str(hint.get("chat_id", "")), str(hint.get("topic", ""))
             try:
