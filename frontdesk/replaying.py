@@ -17,6 +17,7 @@ from crm_sync.tables import conversations, identities, messages
 from frontdesk.app import App
 from frontdesk.clock import MovableClock, SystemClock
 from frontdesk.replay import Replies, Summary, replay_transcripts
+from frontdesk.seeding import become, seed
 from frontdesk.transcripts import Transcript
 
 CHANNEL, ACCOUNT = "cli", "default"
@@ -34,7 +35,7 @@ async def replay_files(settings: Settings, files: Sequence[Path]) -> Summary:
         clock = MovableClock(SystemClock().now())
         app = await App.open(own, clock=clock)
         try:
-            return await replay_transcripts(files, AppDesk(app, clock))
+            return await replay_transcripts(files, AppDesk(app, clock, Path(folder) / "seed"))
         finally:
             await app.close()
 
@@ -42,13 +43,19 @@ async def replay_files(settings: Settings, files: Sequence[Path]) -> Summary:
 class AppDesk:
     """Implements `frontdesk.replay.ReplayDesk` on the whole application, with the command line as its channel."""
 
-    def __init__(self, app: App, clock: MovableClock) -> None:
-        self._app, self._clock = app, clock
+    def __init__(self, app: App, clock: MovableClock, made: Path) -> None:
+        self._app, self._clock, self._made = app, clock, made
         self._said = 0
         self._seen: dict[str, int] = {}  # user -> the last of their messages that was looked at
 
     async def begin(self, user: str, transcript: Transcript) -> None:
-        self._clock.set(transcript.now or SystemClock().now())
+        now = transcript.now or SystemClock().now()
+        self._clock.set(now)
+        store, timezone = self._app.store, self._app.settings.timezone
+        if transcript.seed:
+            await seed(store, transcript.folder, transcript.seed, self._made, timezone=timezone)
+        if transcript.customer:
+            await become(store, transcript.customer, Identity(CHANNEL, ACCOUNT, user), now)
 
     async def say(self, user: str, content: Content) -> Replies:
         self._said += 1
