@@ -8,7 +8,6 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
 
 import structlog
 
@@ -27,11 +26,10 @@ from bot.ports import (
 from bot.types import Lane, Outbound
 from channels.base import ChannelAdapter, NotifiesHeld
 from channels.delivery_policy import DeliveryPolicy, for_all, outcome_of, reserve_for, uncertain
-from channels.pacing import AccountPace, pace_within
+from channels.permits import Account, MustWait, Permits
 
 log = structlog.get_logger()
 
-Account = tuple[str, str]  # channel, account
 HELD_NOTICE_EVERY_S = 86_400.0
 PACED = "paced"  # why a row waits although nothing is wrong
 
@@ -42,13 +40,6 @@ class AccountHealth:
 
     is_ok: bool
     reason: str = ""
-
-
-class _MustWait(Exception):
-    """Rate tokens, or the account's pause, take longer than a claimed row may wait."""
-
-    def __init__(self, wait_s: float) -> None:
-        self.wait_s = wait_s
 
 
 class Sender:
@@ -84,8 +75,9 @@ class Sender:
         self._fault, self._sleep, self._monotonic, self._jitter = fault, sleep, monotonic, jitter
         self._paused_until: dict[Account, float] = {}  # monotonic
         self._health: dict[Account, AccountHealth] = {account: AccountHealth(True) for account in adapters}
-        self._turns: dict[Account, asyncio.Lock] = {account: asyncio.Lock() for account in adapters}
-        self._paces: dict[str, AccountPace] = {}
+        self._permits = Permits(
+            tokens, self._pause_left_s, hold_s=self._policy.hold_s, sleep=sleep, monotonic=monotonic
+        )
         self._under_way: set[asyncio.Task[None]] = set()
         self._outcomes: list[SendOutcome] = []  # not stored yet; never dropped
         self._store_failures = 0  # in a row, while storing outcomes
@@ -175,9 +167,9 @@ class Sender:
     async def _deliver(self, row: Outbound, claimed_at: float) -> None:
         account = (row.channel, row.account)
         try:
-            await self._pace(row, claimed_at + self._policy.hold_s)
+            await self._permits.take(row, self._adapters[account].capabilities, claimed_at)
             outcome = await self._send(row)
-        except _MustWait as wait:
+        except MustWait as wait:
             outcome = self._retry(row, wait.wait_s, PACED)
         except ServiceError as exc:
             outcome = self._failed(row, exc)
@@ -291,55 +283,14 @@ class Sender:
         until = self._monotonic() + wait_s
         self._paused_until[account] = max(until, self._paused_until.get(account, 0.0))
 
+    def _pause_left_s(self, account: Account) -> float:
+        return self._paused_until.get(account, 0.0) - self._monotonic()
+
     def _set_health(self, account: Account, health: AccountHealth) -> None:
         if self._health[account].is_ok != health.is_ok:
             level = log.info if health.is_ok else log.error
             level("account_health_changed", channel=account[0], account=account[1], reason=health.reason)
         self._health[account] = health
-
-    # --- pacing ---------------------------------------------------------------------------------------------------
-
-    async def _pace(self, row: Outbound, deadline: float) -> None:
-        """The tokens of the chat (per second, minute and hour), of the group and of the account are taken.
-
-        Raises: _MustWait, ServiceUnavailable (no token source).
-        """
-        account = (row.channel, row.account)
-        capabilities = self._adapters[account].capabilities
-        if capabilities.per_chat_per_s is not None:
-            key = f"chat:{row.channel}:{row.account}:{row.chat_id}"
-            await self._take(key, capabilities.per_chat_per_s, deadline)
-        limits = [("minute", capabilities.per_chat_per_min, 60.0), ("hour", capabilities.per_chat_per_h, 3600.0)]
-        if row.chat_id.startswith("-"):
-            limits.append(("group", capabilities.per_group_per_min, 60.0))
-        for name, limit, seconds in limits:
-            if limit is not None:
-                pace = pace_within(limit, seconds)
-                key = f"{name}:{row.channel}:{row.account}:{row.chat_id}"
-                await self._take(key, pace.per_s, deadline, pace.burst)
-        async with self._turns[account]:  # first come, first served, instead of everybody asking again at once
-            pause_s = self._paused_until.get(account, 0.0) - self._monotonic()
-            if pause_s > 0:
-                raise _MustWait(pause_s)
-            if row.lane is Lane.BROADCAST and capabilities.broadcast_per_s is not None:
-                await self._take_of("broadcast", account, capabilities.broadcast_per_s, deadline)
-            elif capabilities.per_account_per_s is not None:
-                await self._take_of("account", account, capabilities.per_account_per_s, deadline)
-
-    async def _take_of(self, lane: str, account: Account, limit: float, deadline: float) -> None:
-        key = f"{lane}:{account[0]}:{account[1]}"
-        if key not in self._paces:
-            self._paces[key] = AccountPace(self._tokens, key, limit, self._monotonic)
-        await self._until_taken(self._paces[key].take, deadline)
-
-    async def _take(self, key: str, per_s: float, deadline: float, burst: int = 1) -> None:
-        await self._until_taken(partial(self._tokens.take, key, per_s=per_s, burst=burst), deadline)
-
-    async def _until_taken(self, take: Callable[[], Awaitable[float]], deadline: float) -> None:
-        while wait_s := await take():
-            if self._monotonic() + wait_s > deadline:
-                raise _MustWait(wait_s)
-            await self._sleep(wait_s)
 
     # --- storing how it ended -------------------------------------------------------------------------------------
 

@@ -17,13 +17,21 @@ class Pace(NamedTuple):
     burst: int
 
 
-def pace_within(limit: float, seconds: float) -> Pace:
-    """A bucket that gives at most `limit` tokens (1 or more) in any `seconds`, a quarter of them at once.
+def pace_within(limit: float, seconds: float, *, late_s: float = MARGIN_S) -> Pace:
+    """A bucket for at most `limit` messages (1 or more) in any `seconds`, a quarter of them at once, although each may
+    leave up to `late_s` after its token was taken.
 
     A bucket of `limit` refilled with `limit` in that time would give nearly twice as many at its beginning.
     """
     burst = max(1, int(limit / 4))
-    return Pace(max(limit - burst, limit / 4) / seconds, burst)
+    return Pace(max(limit - burst, limit / 4) / (seconds + late_s), burst)
+
+
+def within_a_second(limit: float) -> float:
+    """Tokens a second, one at a time, of which no second sees more than `limit` messages, though each arrives up to
+    MARGIN_S early or late; below 1, no time of 1 / `limit` seconds sees two.
+    """
+    return int(limit) / (1 + MARGIN_S) if limit >= 1 else limit / (1 + MARGIN_S * limit)
 
 
 class Groups(NamedTuple):
@@ -64,6 +72,11 @@ class AccountPace:
             self._left, self._until = self._groups.size, self._monotonic() + MARGIN_S / 4
         self._left -= 1
         return 0.0
+
+    def give_back(self) -> None:
+        """The permit just taken was of no use: whoever asks next may have it, while its group leaves."""
+        if self._monotonic() < self._until:
+            self._left += 1
 
 
 class LocalRateTokens:

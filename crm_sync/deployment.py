@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, func, select, update
 
-from crm_sync.rows import upsert
+from crm_sync.rows import insert_if_absent, upsert
 from crm_sync.tables import cursors, inbox, rate_buckets
+
+CLOCK_SET_BACK_S = 2.0  # more than callers wait for each other
 
 
 def get_cursor(conn: Connection, name: str) -> str:
@@ -22,20 +24,26 @@ def set_cursor(conn: Connection, name: str, value: str, now: datetime) -> None:
 
 
 def take_token(conn: Connection, key: str, per_s: float, burst: int, now: datetime) -> float:
-    """0.0 when a token was taken from the bucket, else the seconds until there is one."""
-    row = conn.execute(select(rate_buckets).where(rate_buckets.c.key == key).with_for_update()).first()
-    tokens = float(burst)
-    if row is not None:
-        # A clock that went backwards must not empty the bucket for longer than it was away.
-        elapsed = max((now - row.at).total_seconds(), 0.0)
-        tokens = min(float(burst), row.tokens + elapsed * per_s)
-    wait = 0.0 if tokens >= 1 else (1 - tokens) / per_s
-    left = tokens - 1 if wait == 0.0 else tokens
+    """0.0 when a token was taken from the bucket, else the seconds until there is one.
+
+    `now` is the caller's clock. Callers wait for each other at the row: one may bring a time a little before the last.
+    """
+    mine = select(rate_buckets).where(rate_buckets.c.key == key).with_for_update()
+    row = conn.execute(mine).first()
     if row is None:
-        conn.execute(insert(rate_buckets), {"key": key, "tokens": left, "at": now})
-    elif wait == 0.0 or now < row.at:
-        conn.execute(update(rate_buckets).where(rate_buckets.c.key == key).values(tokens=left, at=now))
-    return wait
+        insert_if_absent(conn, rate_buckets, {"key": key, "tokens": float(burst), "at": now}, key=["key"])
+        row = conn.execute(mine).one()
+    elapsed_s = (now - row.at).total_seconds()
+    at = row.at
+    if elapsed_s > 0 or elapsed_s < -CLOCK_SET_BACK_S:
+        # A clock that was set back must not empty the bucket for as long as it was ahead.
+        at, elapsed_s = now, max(elapsed_s, 0.0)
+    tokens = min(float(burst), row.tokens + max(elapsed_s, 0.0) * per_s)
+    wait_s = 0.0 if tokens >= 1 else (1 - tokens) / per_s
+    if wait_s == 0.0 or at < row.at:
+        left = tokens - 1 if wait_s == 0.0 else tokens
+        conn.execute(update(rate_buckets).where(rate_buckets.c.key == key).values(tokens=left, at=at))
+    return wait_s
 
 
 def prune_raw(conn: Connection, before: datetime, limit: int = 5_000) -> int:

@@ -121,3 +121,20 @@ async def send_all(store: SqlStore) -> list[str]:
         )
         left += [item.part.text for item in outbound]
     return left
+
+
+async def replies_waiting(
+    store: SqlStore, chats: Sequence[int], each: int, *, channel: str = "telegram", account: str = "main"
+) -> dict[str, list[str]]:
+    """Each of these chats has so many replies that only wait to be sent; chat -> their texts, in order."""
+    expected: dict[str, list[str]] = {str(chat): [] for chat in chats}
+    for number in range(each):
+        await store.accept([said("hi", user=str(chat), channel=channel, account=account) for chat in chats])
+        commits = []
+        for claimed in await store.claim("worker", len(chats)):
+            texts = expected[claimed.conversation.chat_id]
+            texts.append(f"{number} for {claimed.conversation.chat_id}")
+            commits.append(decided(claimed, texts[-1], direct=False))
+        assert len(commits) == len(chats)
+        assert all(committed.ok for committed in await store.commit(commits))
+    return expected

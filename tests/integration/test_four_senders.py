@@ -21,31 +21,13 @@ from crm_sync.store import SqlStore
 from frontdesk.clock import SystemClock
 from frontdesk.pacing import RedisRateTokens, StoreRateTokens
 from tests.channel_doubles import NoSignals
-from tests.store_steps import decided, said
+from tests.store_steps import replies_waiting
 
 CHATS, EACH = 40, 3
 POLICY = DeliveryPolicy(concurrency=8, sweep_s=0.05)  # none of them can claim all that waits
 # Below the vendor's 30/s by more than a busy machine delays a message; the exact bound is in tests/unit/test_pacing.py.
 PER_S, VENDORS = 25, 30
 WITHIN_S = 60.0
-
-
-async def decided_replies(store: SqlStore) -> dict[str, list[str]]:
-    """Chat -> the texts that wait to be sent to it, in order."""
-    expected: dict[str, list[str]] = {}
-    for number in range(EACH):
-        await store.accept(
-            [said("hi", user=str(1000 + chat), channel="telegram", account="main") for chat in range(CHATS)]
-        )
-        claims = await store.claim("worker", CHATS)
-        assert len(claims) == CHATS
-        commits = []
-        for claimed in claims:
-            chat = claimed.conversation.chat_id
-            expected.setdefault(chat, []).append(f"{number} for {chat}")
-            commits.append(decided(claimed, expected[chat][-1], direct=False))
-        assert all(committed.ok for committed in await store.commit(commits))
-    return expected
 
 
 @pytest.mark.postgres
@@ -70,7 +52,7 @@ async def test_four_senders_keep_the_limit_and_the_order_and_double_nothing(pg_u
             accounts = {("telegram", "main"): adapter}
             name = f"sender-{number}"
             senders.append(Sender(store.outbox, accounts, NoSignals(), tokens, SystemClock(), name=name, policy=POLICY))
-        expected = await decided_replies(store)
+        expected = await replies_waiting(store, range(1000, 1000 + CHATS), EACH)
         everything = CHATS * EACH
 
         running = [asyncio.create_task(sender.run()) for sender in senders]

@@ -12,6 +12,7 @@ from bot.errors import ServiceError
 from bot.ports import RateTokens
 from crm_sync.store import SqlStore
 from frontdesk.pacing import RedisRateTokens, StoreRateTokens
+from tests.store_steps import SetClock
 
 TAKERS = 4
 PER_S = 40.0
@@ -70,6 +71,36 @@ async def test_keys_do_not_share_a_bucket(stores: list[SqlStore]) -> None:
     tokens = StoreRateTokens(stores[0])
     assert [await tokens.take(key, per_s=1) for key in ("chat:1", "chat:2")] == [0.0, 0.0]
     assert await tokens.take("chat:1", per_s=1) > 0
+
+
+async def test_the_first_token_of_a_key_is_given_to_one_of_all_who_ask_at_once(stores: list[SqlStore]) -> None:
+    sources = [StoreRateTokens(store) for store in stores]
+    for key in range(20):
+        waits = await asyncio.gather(
+            *(sources[asking % len(sources)].take(f"chat:{key}", per_s=1) for asking in range(4))
+        )
+        assert sorted(waits)[0] == 0.0
+        assert sorted(waits)[1] > 0.0
+
+
+async def test_who_comes_with_an_earlier_time_wins_nothing_for_the_next(store_url: str) -> None:
+    clock = SetClock()
+    store = await SqlStore.open(store_url, clock=clock)
+    tokens = StoreRateTokens(store)
+    try:
+        waits = [await tokens.take("account", per_s=1)]
+        for seconds in (
+            -0.2,
+            0.2,
+            -3600,
+            1,
+        ):  # waited for the row while another took; now; a clock set back; a second on
+            clock.advance(seconds=seconds)
+            waits.append(await tokens.take("account", per_s=1))
+    finally:
+        await store.close()
+
+    assert waits == [0.0, pytest.approx(1.0), pytest.approx(1.0), pytest.approx(1.0), 0.0]
 
 
 @pytest.mark.redis
