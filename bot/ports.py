@@ -274,12 +274,15 @@ class ChannelHealth(Protocol):
         """A reply left inside the vendor's own request, which proves nothing about our credentials there."""
         ...
 
-    def answered(self, channel: str, account: str) -> None:
-        """The vendor answered, if only to refuse one recipient or message: the account itself works."""
+    def answered(self, channel: str, account: str, *, receiving: bool = False) -> None:
+        """The vendor answered, if only to refuse one recipient or message: the account itself works.
+
+        `receiving`: to somebody who fetches messages there. Each side ends only failures of its own.
+        """
         ...
 
-    def failed(self, channel: str, account: str, reason: str) -> None:
-        """The account cannot send or receive now, e.g. its credentials are refused or the vendor is away."""
+    def failed(self, channel: str, account: str, reason: str, *, receiving: bool = False) -> None:
+        """The account cannot send (or receive) now, e.g. its credentials are refused or the vendor is away."""
         ...
 
 

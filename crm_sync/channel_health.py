@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, select
 
@@ -13,12 +13,15 @@ from crm_sync.database import Database
 from crm_sync.rows import upsert
 from crm_sync.tables import channel_health
 
+RECEIVING: Final = "receiving: "  # begins the reason of a failure to fetch messages
+
 
 @dataclass(frozen=True, slots=True)
 class AccountNote:
     """What one process saw of an account since its last note; None: nothing.
 
-    `works` is True when the last thing seen went well, False when it failed (since `failing_since`, for `reason`).
+    `works` is True when the last thing seen went well, False when it failed (since `failing_since`, for `reason`);
+    of sending, or of `receiving`.
     """
 
     channel: str
@@ -28,6 +31,7 @@ class AccountNote:
     works: bool | None = None
     failing_since: datetime | None = None
     reason: str = ""
+    receiving: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +47,9 @@ class AccountState:
 
 
 async def note(database: Database, notes: Sequence[AccountNote], now: datetime) -> None:
-    """The notes are stored: the newest times win, a success ends a failure, a failure keeps its beginning."""
+    """The notes are stored: the newest times win, a success ends a failure of its own side, a failure keeps its
+    beginning.
+    """
     await database.run(lambda conn: _note(conn, notes, now), durable=False)
 
 
@@ -56,7 +62,7 @@ def _note(conn: Connection, notes: Sequence[AccountNote], now: datetime) -> None
     for each in sorted(notes, key=lambda item: (item.channel, item.account)):
         of_account = (channel_health.c.channel == each.channel, channel_health.c.account == each.account)
         known: Any = conn.execute(select(channel_health).where(*of_account).with_for_update()).first()
-        row = {
+        row: dict[str, Any] = {
             "channel": each.channel,
             "account": each.account,
             "last_inbound_at": _newest(known and known.last_inbound_at, each.inbound_at),
@@ -65,10 +71,11 @@ def _note(conn: Connection, notes: Sequence[AccountNote], now: datetime) -> None
             "reason": known.reason if known else "",
             "updated_at": now,
         }
-        if each.works is True:
+        if each.works is True and row["reason"].startswith(RECEIVING) == each.receiving:
             row |= {"failing_since": None, "reason": ""}
         elif each.works is False:
-            row |= {"failing_since": row["failing_since"] or each.failing_since, "reason": each.reason}
+            reason = RECEIVING + each.reason if each.receiving else each.reason
+            row |= {"failing_since": row["failing_since"] or each.failing_since, "reason": reason}
         upsert(conn, channel_health, row, key=["channel", "account"])
 
 

@@ -6,7 +6,7 @@ Told to the store (for `frontdesk doctor`), to Prometheus, and once to the log w
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import structlog
@@ -37,16 +37,43 @@ Account = tuple[str, str]  # channel, account
 
 
 @dataclass(slots=True)
+class _Side:
+    """How sending, or receiving, goes."""
+
+    works: bool | None = None
+    failing_since: datetime | None = None
+    reason: str = ""
+    is_reported: bool = False  # the log has said that it is dead
+
+
+@dataclass(slots=True)
 class _Seen:
     """Of one account, by this process."""
 
     inbound_at: datetime | None = None
     outbound_at: datetime | None = None
-    works: bool | None = None
-    failing_since: datetime | None = None
-    reason: str = ""
+    sending: _Side = field(default_factory=_Side)
+    receiving: _Side = field(default_factory=_Side)
     is_told: bool = True  # the store knows
-    is_reported: bool = False  # the log has said that it is dead
+
+    def notes(self, channel: str, account: str) -> list[AccountNote]:
+        """The times go with the first of two."""
+        sending, receiving = self.sending, self.receiving
+        of_sending = AccountNote(
+            *(channel, account, self.inbound_at, self.outbound_at),
+            *(sending.works, sending.failing_since, sending.reason),
+        )
+        if receiving.works is None:
+            return [of_sending]
+        of_receiving = AccountNote(
+            channel,
+            account,
+            works=receiving.works,
+            failing_since=receiving.failing_since,
+            reason=receiving.reason,
+            receiving=True,
+        )
+        return [of_sending, of_receiving]
 
 
 class ChannelWatch:
@@ -68,18 +95,20 @@ class ChannelWatch:
         seen = self._of(channel, account)
         seen.outbound_at, seen.is_told = self._clock.now(), False
 
-    def answered(self, channel: str, account: str) -> None:
+    def answered(self, channel: str, account: str, *, receiving: bool = False) -> None:
         seen = self._of(channel, account)
-        if seen.is_reported:
-            log.info("channel_alive_again", channel=channel, account=account)
-        seen.works, seen.failing_since, seen.reason = True, None, ""
-        seen.is_told = seen.is_reported = False
+        side = seen.receiving if receiving else seen.sending
+        if side.is_reported:
+            log.info("channel_alive_again", channel=channel, account=account, receiving=receiving)
+        side.works, side.failing_since, side.reason, side.is_reported = True, None, "", False
+        seen.is_told = False
 
-    def failed(self, channel: str, account: str, reason: str) -> None:
+    def failed(self, channel: str, account: str, reason: str, *, receiving: bool = False) -> None:
         seen = self._of(channel, account)
-        if seen.failing_since is None:
-            seen.failing_since = self._clock.now()
-        seen.works, seen.reason, seen.is_told = False, reason, False
+        side = seen.receiving if receiving else seen.sending
+        if side.failing_since is None:
+            side.failing_since = self._clock.now()
+        side.works, side.reason, seen.is_told = False, reason, False
 
     async def run(self) -> None:
         """Tell until cancelled; what the store does not take now is told next time."""
@@ -97,10 +126,7 @@ class ChannelWatch:
             return
         for seen in news.values():
             seen.is_told = True
-        notes = [
-            AccountNote(*place, seen.inbound_at, seen.outbound_at, seen.works, seen.failing_since, seen.reason)
-            for place, seen in news.items()
-        ]
+        notes = [note for place, seen in news.items() for note in seen.notes(*place)]
         try:
             await channel_health.note(self._store.database, notes, now)
         except ServiceError as error:
@@ -109,20 +135,24 @@ class ChannelWatch:
                 seen.is_told = False
 
     def _measure(self, channel: str, account: str, seen: _Seen, now: datetime) -> None:
-        failing = now - seen.failing_since if seen.failing_since else timedelta()
-        FAILING.labels(channel, account).set(failing.total_seconds())
+        sides = {"sending": seen.sending, "receiving": seen.receiving}
+        lengths = {name: now - side.failing_since for name, side in sides.items() if side.failing_since is not None}
+        FAILING.labels(channel, account).set(max(lengths.values(), default=timedelta()).total_seconds())
         for gauge, at in ((LAST_INBOUND, seen.inbound_at), (LAST_OUTBOUND, seen.outbound_at)):
             if at is not None:
                 gauge.labels(channel, account).set(at.timestamp())
-        if failing >= DEAD_AFTER and not seen.is_reported:
-            seen.is_reported = True
-            log.error(
-                "channel_dead",
-                channel=channel,
-                account=account,
-                reason=seen.reason,
-                failing_s=round(failing.total_seconds()),
-            )
+        for name, failing in lengths.items():
+            side = sides[name]
+            if failing >= DEAD_AFTER and not side.is_reported:
+                side.is_reported = True
+                log.error(
+                    "channel_dead",
+                    channel=channel,
+                    account=account,
+                    receiving=side is seen.receiving,
+                    reason=side.reason,
+                    failing_s=round(failing.total_seconds()),
+                )
 
     def _of(self, channel: str, account: str) -> _Seen:
         return self._seen.setdefault((channel, account), _Seen())

@@ -165,6 +165,34 @@ class ScriptedAdapter:
         self.sent.clear()
 
 
+class MemoryHealth:
+    """Implements ChannelHealth: what was said, in order and without repeats; "ok" or why not."""
+
+    def __init__(self) -> None:
+        self.receiving: list[tuple[str, str, str]] = []
+        self.sending: list[tuple[str, str, str]] = []
+
+    def answered(self, channel: str, account: str, *, receiving: bool = False) -> None:
+        self._note((channel, account, "ok"), receiving=receiving)
+
+    def failed(self, channel: str, account: str, reason: str, *, receiving: bool = False) -> None:
+        self._note((channel, account, reason), receiving=receiving)
+
+    def received(self, channel: str, account: str) -> None:
+        raise NotImplementedError
+
+    def sent(self, channel: str, account: str) -> None:
+        raise NotImplementedError
+
+    def carried(self, channel: str, account: str) -> None:
+        raise NotImplementedError
+
+    def _note(self, said: tuple[str, str, str], *, receiving: bool) -> None:
+        notes = self.receiving if receiving else self.sending
+        if notes[-1:] != [said]:
+            notes.append(said)
+
+
 class NoSignals:
     """Every wake-up is lost: what still works does so by sweeping."""
 

@@ -12,12 +12,20 @@ from typing import Any
 
 import structlog
 
-from bot.errors import InputError, Misconfigured, RateLimited, ServiceError, ServiceUnavailable
-from bot.ports import CursorStore, Inbox
+from bot.errors import (
+    InputError,
+    Misconfigured,
+    RateLimited,
+    ServiceError,
+    ServiceUnavailable,
+    StoreUnavailable,
+)
+from bot.ports import ChannelHealth, CursorStore, Inbox
 from bot.types import Received
 from channels.telegram.adapter import ALLOWED_UPDATES, TelegramAdapter, utc_now
 from channels.telegram.api import SERVICE, Conflict, result_of
 from channels.telegram.batch import Single, singles
+from channels.telegram.decode import CHANNEL
 
 log = structlog.get_logger()
 
@@ -52,13 +60,17 @@ class TelegramPoller:
         now: Callable[[], datetime] = utc_now,
         jitter: Callable[[], float] = random.random,
         fault: Callable[[str], None] = lambda point: None,
+        watch: ChannelHealth | None = None,
     ) -> None:
-        """`jitter` gives 0 to 1; `fault` is called at "telegram.before_confirm" (see frontdesk/faults.py)."""
+        """`jitter` gives 0 to 1; `fault` is called at "telegram.before_confirm" (see frontdesk/faults.py); `watch` is
+        told how each poll went.
+        """
         self.state = PollerState.STARTING
         self.account = adapter.account
         self._adapter, self._inbox, self._cursors = adapter, inbox, cursors
         self._poll_timeout_s = poll_timeout_s
         self._sleep, self._now, self._jitter, self._fault = sleep, now, jitter, fault
+        self._watch = watch
         # The bot's public number is part of the name: another bot under the same account starts afresh.
         bot_number = adapter.settings.token.get_secret_value().partition(":")[0]
         self._cursor_name = f"telegram:{adapter.account}:{bot_number}"
@@ -72,8 +84,9 @@ class TelegramPoller:
         try:
             while True:
                 await self._step()
-        except Misconfigured:
+        except Misconfigured as exc:
             self.state = PollerState.MISCONFIGURED
+            self._went_wrong(exc)
             log.error("telegram_polling_stopped", account=self._adapter.account, reason="token or address refused")
             raise
         finally:
@@ -90,13 +103,16 @@ class TelegramPoller:
         except Conflict as exc:
             # A webhook set by somebody is taken down by the next preparation; another poller has to be stopped by hand.
             self._is_prepared = False
+            self._went_wrong(exc)
             await self._back_off(PollerState.CONFLICT, CONFLICT_BACKOFF_S, reason=exc.reason)
         except RateLimited as exc:
+            self._went_wrong(exc)
             log.warning("telegram_polling_slowed", account=self._adapter.account, retry_after_s=exc.retry_after_s)
             await self._sleep(exc.retry_after_s)
         except Misconfigured:
             raise
         except ServiceError as exc:
+            self._went_wrong(exc)
             await self._back_off(PollerState.UNAVAILABLE, BACKOFF_S, reason=type(exc).__name__)
         else:
             self._went_well()
@@ -105,6 +121,14 @@ class TelegramPoller:
         if self.state is not PollerState.POLLING:
             log.info("telegram_polling_started", account=self._adapter.account)
         self.state, self._failures = PollerState.POLLING, 0
+        if self._watch is not None:
+            self._watch.answered(CHANNEL, self.account, receiving=True)
+
+    def _went_wrong(self, error: ServiceError) -> None:
+        if self._watch is not None and not isinstance(
+            error, StoreUnavailable
+        ):  # our own trouble says nothing of theirs
+            self._watch.failed(CHANNEL, self.account, error.reason, receiving=True)
 
     async def poll_once(self) -> int:
         """How many updates one getUpdates brought; all of them are committed and will be confirmed by the next.

@@ -17,7 +17,7 @@ from typing import Any, Final, Protocol
 import structlog
 
 from bot.errors import InputError, RateLimited, SendRefused, ServiceError, StoreUnavailable
-from bot.ports import CursorStore, Inbox
+from bot.ports import ChannelHealth, CursorStore, Inbox
 from bot.types import Accepted, Received
 from channels.wecom.app_decode import KfNotice
 from channels.wecom.connection import NoticeExpired
@@ -61,14 +61,15 @@ class KfPuller:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         monotonic: Callable[[], float] = time.monotonic,
         fault: Callable[[str], None] = lambda point: None,
+        watch: ChannelHealth | None = None,
     ) -> None:
         """`fresh` is told what was new, each entry of msg_list with what the inbox took of it. `fault` is called at
-        "kf.before_cursor" (see frontdesk/faults.py).
+        "kf.before_cursor" (see frontdesk/faults.py). `watch` is told how each round of pulling went.
         """
         self.account = adapter.account
         self._adapter, self._inbox, self._cursors, self._vendors = adapter, inbox, cursors, vendors
         self._fresh, self._sweep_s, self._fault = fresh, sweep_s, fault
-        self._sleep, self._monotonic = sleep, monotonic
+        self._sleep, self._monotonic, self._watch = sleep, monotonic, watch
         self._notices: dict[str, tuple[str, float]] = {}  # open_kfid -> newest token, when it came
         self._due: set[str] = set()
         self._known: set[str] = set()
@@ -100,8 +101,9 @@ class KfPuller:
         """Everything due is pulled once; seconds until the next sweep. What failed stays due."""
         self._wake.clear()
         failures: list[ServiceError | InputError] = []
+        looked = False
         try:
-            await self._look_for_accounts()
+            looked = await self._look_for_accounts()
         except (ServiceError, InputError) as exc:
             failures.append(exc)
         if self._monotonic() - self._swept_at >= self._sweep_s:
@@ -114,6 +116,7 @@ class KfPuller:
             except (ServiceError, InputError) as exc:  # one account's trouble is not the others'
                 failures.append(exc)
                 self._due.add(open_kfid)
+        self._tell(failures, asked=looked or bool(due))
         if not failures:
             self._failures = 0
             return self._sweep_s
@@ -124,14 +127,28 @@ class KfPuller:
         asked_s = [failure.retry_after_s for failure in failures if isinstance(failure, RateLimited)]
         return min(LONGEST_PAUSE_S, max([min(self._sweep_s, 2.0 ** min(self._failures, 10)), *asked_s]))
 
-    async def _look_for_accounts(self) -> None:
+    def _tell(self, failures: Sequence[ServiceError | InputError], *, asked: bool) -> None:
+        """Nothing is said of WeCom when it was not asked, or when it was our own store that failed."""
+        if self._watch is None:
+            return
+        theirs = [failure for failure in failures if not isinstance(failure, StoreUnavailable)]
+        if theirs:
+            first = theirs[0]
+            reason = first.reason if isinstance(first, ServiceError) else type(first).__name__
+            self._watch.failed(CHANNEL, self.account, reason, receiving=True)
+        elif asked and not failures:
+            self._watch.answered(CHANNEL, self.account, receiving=True)
+
+    async def _look_for_accounts(self) -> bool:
+        """True when WeCom was asked which accounts there are. Raises: ServiceError, InputError."""
         now = self._monotonic()
         if now - self._looked_at < ACCOUNTS_S:
-            return
+            return False
         found = set(await self._adapter.accounts())
         self._looked_at = now
         self._due |= found - self._known
         self._known |= found
+        return True
 
     async def pull(self, open_kfid: str) -> int:
         """How many entries came; all of them are committed, and the position after them is stored.

@@ -37,7 +37,8 @@ class TelegramKit:
         for account, adapter in self.adapters.items():
             adapter.trusts_links_of(app.secret_keys)
             if adapter.settings.mode == "polling":
-                work[f"telegram-{account}"] = TelegramPoller(adapter, app.inbox, app.store, fault=app.fault).run
+                poller = TelegramPoller(adapter, app.inbox, app.store, fault=app.fault, watch=app.watch)
+                work[f"telegram-{account}"] = poller.run
             else:
                 work[f"telegram-webhook-{account}"] = partial(announce_webhook, adapter, app.settings.public_url)
         return work

@@ -97,7 +97,7 @@ class KfKit:
                 desk = StoreHandovers(app.store, account)
                 followups = self._followups[account] = KfFollowups(adapter, app.inbox, partial(_greeting, app))
                 self._pullers[account] = KfPuller(
-                    adapter, app.inbox, app.store, desk, fresh=followups.note, fault=app.fault
+                    adapter, app.inbox, app.store, desk, fresh=followups.note, fault=app.fault, watch=app.watch
                 )
         return self._pullers
 

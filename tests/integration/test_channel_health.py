@@ -63,6 +63,52 @@ async def test_a_failure_keeps_its_beginning_and_ends_with_a_success(desk: SqlSt
     assert (state.failing_since, state.reason, state.last_outbound_at) == (None, "", None)
 
 
+async def test_a_poller_that_is_refused_stays_known_although_sending_goes_well(desk: SqlStore, clock: SetClock) -> None:
+    web, sender = ChannelWatch(desk, clock), ChannelWatch(desk, clock)
+    web.failed("telegram", "main", "the token is refused", receiving=True)
+    web.sent("telegram", "main")  # both in one process
+    await web.tell()
+    clock.advance(seconds=10)
+    sender.sent("telegram", "main")  # and in another
+    await sender.tell()
+
+    state = await _state(desk)
+    assert (state.failing_since, state.reason) == (START, "receiving: the token is refused")
+    assert state.last_outbound_at == START + timedelta(seconds=10)
+
+    web.answered("telegram", "main", receiving=True)
+    await web.tell()
+    assert (await _state(desk)).failing_since is None
+
+
+async def test_a_sender_that_is_refused_stays_known_although_polling_goes_well(desk: SqlStore, clock: SetClock) -> None:
+    web, sender = ChannelWatch(desk, clock), ChannelWatch(desk, clock)
+    sender.failed("telegram", "main", "no connection")
+    await sender.tell()
+    web.answered("telegram", "main", receiving=True)
+    await web.tell()
+
+    state = await _state(desk)
+    assert (state.failing_since, state.reason) == (START, "no connection")
+
+
+async def test_an_account_that_can_only_not_receive_is_said_to_be_dead_once(desk: SqlStore, clock: SetClock) -> None:
+    watch = ChannelWatch(desk, clock)
+    watch.failed("kf", "main", "no connection", receiving=True)
+    with structlog.testing.capture_logs() as lines:
+        for _ in range(8):
+            watch.sent("kf", "main")
+            await watch.tell()
+            clock.advance(minutes=1)
+        watch.answered("kf", "main", receiving=True)
+
+    assert [(line["event"], line["receiving"]) for line in lines] == [
+        ("channel_dead", True),
+        ("channel_alive_again", True),
+    ]
+    assert REGISTRY.get_sample_value("frontdesk_channel_failing_seconds", {"channel": "kf", "account": "main"}) == 420
+
+
 async def test_what_was_told_is_not_told_again(desk: SqlStore, clock: SetClock) -> None:
     watch = ChannelWatch(desk, clock)
     watch.received("telegram", "main")

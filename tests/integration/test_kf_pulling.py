@@ -14,7 +14,7 @@ from channels.simulators.wecom import OPEN_KFID
 from channels.simulators.wecom_methods import WITHOUT_TOKEN_PER_MIN
 from channels.wecom import KfFollowups, KfPuller
 from channels.wecom.app_decode import KfNotice
-from tests.channel_doubles import MemoryInbox
+from tests.channel_doubles import MemoryHealth, MemoryInbox
 from tests.wecom_company import World, a_world
 
 
@@ -37,6 +37,7 @@ class Desk:
         self.world, self.inbox, self.people = world, MemoryInbox(), WithPeople()
         self.fresh: list[Received] = []
         self.dies = False
+        self.health = MemoryHealth()
         self.puller = self.new_puller()
 
     def new_puller(self, **changes: Any) -> KfPuller:
@@ -51,6 +52,7 @@ class Desk:
             sleep=world.clock.sleep,
             monotonic=world.clock.monotonic,
             fault=self.fault,
+            watch=self.health,
         )
 
     def note(self, pulled: Sequence[tuple[Any, Received]]) -> None:
@@ -281,6 +283,37 @@ async def test_trouble_is_tried_again_soon_and_a_limit_is_obeyed(desk: Desk) -> 
 
     desk.world.simulator.faults.plan(Fault("rate_limited", method="kf/sync_msg"))
     assert await desk.puller.run_once() >= 60
+
+
+async def test_a_wecom_that_refuses_us_is_told_as_health_until_it_takes_us_again(desk: Desk) -> None:
+    await desk.puller.run_once()
+    desk.world.simulator.credentials.is_ip_allowed = False
+    desk.puller.notice(KfNotice(OPEN_KFID, ""))
+    await desk.puller.run_once()
+    desk.world.simulator.credentials.is_ip_allowed = True
+    await desk.puller.run_once()
+
+    well, refused, again = desk.health.receiving
+    assert (well, again) == (("kf", "main", "ok"),) * 2
+    assert "IP" in refused[2]
+
+
+async def test_neither_a_store_that_fails_nor_a_round_that_asks_nobody_says_anything_of_wecom(desk: Desk) -> None:
+    await desk.puller.run_once()
+    desk.health.receiving.clear()
+    desk.write("one")
+    desk.inbox.failures = [StoreUnavailable("store", "disk full")]
+    desk.puller.notice(KfNotice(OPEN_KFID, ""))
+
+    await desk.puller.run_once()
+    assert desk.health.receiving == []
+    await desk.puller.run_once()
+    assert desk.health.receiving == [("kf", "main", "ok")]
+    desk.health.receiving.clear()
+    await desk.puller.run_once()  # nothing is due
+
+    assert desk.texts() == ["one"]
+    assert desk.health.receiving == []
 
 
 async def test_a_notice_that_comes_while_pulling_is_not_forgotten(desk: Desk) -> None:

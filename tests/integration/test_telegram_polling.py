@@ -15,7 +15,7 @@ from channels.simulators.telegram import TelegramSimulator
 from channels.telegram import TelegramAdapter, TelegramPoller
 from channels.telegram.polling import PollerState
 from config.settings import TelegramSettings
-from tests.channel_doubles import MemoryCursors, MemoryInbox, SteppedClock
+from tests.channel_doubles import MemoryCursors, MemoryHealth, MemoryInbox, SteppedClock
 
 
 @pytest.fixture
@@ -41,6 +41,7 @@ class Desk:
             "main", TelegramSettings(token=token or telegram.token, api_base_url=telegram.url, timeout_s=5)
         )
         self.points: list[str] = []
+        self.health = MemoryHealth()
         self.poller = self.new_poller()
 
     def new_poller(self) -> TelegramPoller:
@@ -53,6 +54,7 @@ class Desk:
             now=self.clock.now,
             jitter=lambda: 1.0,
             fault=self.points.append,
+            watch=self.health,
         )
 
     def texts(self) -> list[str]:
@@ -284,6 +286,46 @@ async def test_a_wrong_token_stops_polling_with_a_clear_state(telegram: Telegram
 
     assert desk.poller.state is PollerState.MISCONFIGURED
     assert "wrong" not in str(caught.value)
+
+
+async def test_a_telegram_that_is_away_and_comes_back_is_told_as_health(
+    telegram: TelegramSimulator, desk: Desk
+) -> None:
+    telegram.user(41).send_text("help")
+    telegram.faults.plan(Fault("drop_request", "getUpdates"))
+    telegram.faults.plan(Fault("rate_limited", "getUpdates", seconds=17))
+
+    async with desk.polling():
+        await until(lambda: not telegram.bot.pending)
+
+    well, away, slowed, again = desk.health.receiving
+    assert (well, again) == (("telegram", "main", "ok"),) * 2
+    assert "telegram" not in away[2]
+    assert slowed[2] != away[2] != "ok" != slowed[2]
+    assert desk.health.sending == []
+
+
+async def test_a_refused_token_is_told_as_health_although_polling_ends(telegram: TelegramSimulator) -> None:
+    desk = Desk(telegram, token="1000001:wrong")
+    with pytest.raises(Misconfigured):
+        await desk.poller.run()
+    await desk.adapter.close()
+
+    ((channel, account, reason),) = desk.health.receiving
+    assert (channel, account) == ("telegram", "main")
+    assert reason != "ok"
+    assert "wrong" not in reason
+
+
+async def test_a_store_that_fails_is_not_told_as_a_failing_telegram(telegram: TelegramSimulator, desk: Desk) -> None:
+    telegram.user(41).send_text("help")
+    desk.inbox.failures = [StoreUnavailable("store", "disk full")]
+
+    async with desk.polling():
+        await until(lambda: not telegram.bot.pending)
+
+    assert desk.clock.sleeps, "it did fail"
+    assert desk.health.receiving == [("telegram", "main", "ok")]
 
 
 async def test_only_kinds_we_handle_are_asked_for(telegram: TelegramSimulator, desk: Desk) -> None:
