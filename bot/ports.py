@@ -489,6 +489,9 @@ class Signals(Protocol):
 class RateTokens(Protocol):
     """Shared pacing: at most `per_s` tokens a second (and `burst` at once) for a key, over all processes."""
 
-    async def take(self, key: str, *, per_s: float, burst: int = 1) -> float:
-        """0.0 when a token was taken, else seconds to wait before asking again. Raises ServiceUnavailable."""
+    async def take(self, key: str, *, per_s: float, burst: int = 1, owed: int = 0) -> float:
+        """0.0 when a token was taken, else seconds to wait before asking again. Raises ServiceUnavailable.
+
+        `owed` tokens more are gone in any case, whether they were there or not.
+        """
         ...

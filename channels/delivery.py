@@ -195,7 +195,8 @@ class Sender:
         began = self._monotonic()
         self._fault("send.before_call")
         try:
-            receipt = await adapter.send(row)
+            with self._permits.under_way(row, adapter.capabilities):
+                receipt = await adapter.send(row)
         except ServiceError as error:
             await self._settle_window(row, adapter, error)
             raise

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from math import ceil
 from typing import NamedTuple
 
 from bot.ports import RateTokens
 
 MARGIN_S = 0.1  # how far the network and a busy machine may move a message against the one a second before it
+INTO_SILENCE_S = 2.0  # between groups that leave although nothing is answered
+FIRST_ANSWER_S = 0.2  # taken for usual before a vendor has answered once
 MAX_IDLE_KEYS = 10_000  # keys remembered before the idle ones are forgotten; a chat's key is idle after a second
 
 
@@ -52,7 +55,12 @@ def groups_within_a_second(limit: float) -> Groups:
 
 
 class AccountPace:
-    """Permits of one account. A token of the shared source is worth a group of them, for all who wait just then."""
+    """Permits of one account. A token of the shared source is worth a group of them, for all who wait just then.
+
+    A token says when a message leaves, not when it arrives: what leaves while the vendor, or the way to it, stands
+    still arrives together, in front of what leaves next. So nothing more leaves into silence, and a group that was
+    answered late costs a second token, which nobody uses.
+    """
 
     def __init__(
         self, tokens: RateTokens, key: str, limit: float, monotonic: Callable[[], float] = time.monotonic
@@ -61,15 +69,25 @@ class AccountPace:
         self._tokens, self._key, self._monotonic = tokens, key, monotonic
         self._groups = groups_within_a_second(limit)
         self._left, self._until = 0, 0.0
+        self._grouped_at = float("-inf")  # when the last group was given
+        self._open: dict[int, float] = {}  # sends that wait for their answer -> since when
+        self._answered_at = float("-inf")
+        self._usual_s = FIRST_ANSWER_S  # until an answer comes
+        self._late = 0  # messages that were answered late and not yet paid for
 
     async def take(self) -> float:
         """0.0 when a message may leave now, else seconds to wait before asking again. Raises: ServiceUnavailable."""
-        if not self._left or self._monotonic() >= self._until:
-            wait_s = await self._tokens.take(self._key, per_s=self._groups.per_s)
+        now = self._monotonic()
+        if not self._left or now >= self._until:
+            if self._is_silent(now):
+                return MARGIN_S / 2
+            owed, self._late = ceil(self._late / self._groups.size), 0
+            wait_s = await self._tokens.take(self._key, per_s=self._groups.per_s, owed=owed)
             if wait_s:
                 return wait_s
             # What nobody uses at once is lost: used later it would add to the next group.
-            self._left, self._until = self._groups.size, self._monotonic() + MARGIN_S / 4
+            self._grouped_at = self._monotonic()
+            self._left, self._until = self._groups.size, self._grouped_at + MARGIN_S / 4
         self._left -= 1
         return 0.0
 
@@ -77,6 +95,27 @@ class AccountPace:
         """The permit just taken was of no use: whoever asks next may have it, while its group leaves."""
         if self._monotonic() < self._until:
             self._left += 1
+
+    def leaves(self, send: int) -> None:
+        """The vendor is called; `send` is any number of the caller's, to be given to `answered`."""
+        self._open[send] = self._monotonic()
+
+    def answered(self, send: int) -> None:
+        """The call is over, whatever came of it."""
+        now = self._monotonic()
+        took_s = now - self._open.pop(send)
+        self._answered_at = now
+        if took_s > self._usual_s + MARGIN_S / 2:
+            self._late += 1
+        # The shortest of late, so that a vendor who is slow for good is not taken for one who stands still.
+        self._usual_s = took_s if took_s < self._usual_s else self._usual_s + (took_s - self._usual_s) / 20
+
+    def _is_silent(self, now: float) -> bool:
+        """No answer comes; even then a group leaves now and then: perhaps it is but one long upload."""
+        if not self._open or now - self._grouped_at >= INTO_SILENCE_S:
+            return False
+        since = max(self._answered_at, next(iter(self._open.values())))
+        return now - since > self._usual_s + MARGIN_S
 
 
 class LocalRateTokens:
@@ -86,8 +125,8 @@ class LocalRateTokens:
         self._monotonic = monotonic
         self._paid_until: dict[str, float] = {}
 
-    async def take(self, key: str, *, per_s: float, burst: int = 1) -> float:
-        """0.0 when a token was taken, else seconds to wait before asking again.
+    async def take(self, key: str, *, per_s: float, burst: int = 1, owed: int = 0) -> float:
+        """0.0 when a token was taken, else seconds to wait before asking again; `owed` are taken in any case.
 
         Raises: ValueError for a rate or burst that would never give a token.
         """
@@ -95,6 +134,8 @@ class LocalRateTokens:
             raise ValueError("a rate must be above 0 and a burst at least 1")
         now = self._monotonic()
         interval = 1 / per_s
+        if owed:
+            self._paid_until[key] = max(self._paid_until.get(key, 0.0), now) + owed * interval
         paid_until = max(self._paid_until.get(key, 0.0), now)
         wait_s = paid_until - now - (burst - 1) * interval
         if wait_s > 1e-9:  # a float's rounding is no reason to wait

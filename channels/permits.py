@@ -7,7 +7,8 @@ between it and the send would bring the chat's next message, whose own wait is s
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 
 from bot.ports import RateTokens
@@ -55,6 +56,19 @@ class Permits:
             if pace is not None:
                 pace.give_back()  # another chat may have it
             await self._wait(wait_s, deadline)
+
+    @contextmanager
+    def under_way(self, row: Outbound, can: Capabilities) -> Iterator[None]:
+        """Around the call of the vendor: how long it takes says how the next ones may leave."""
+        pace = self._pace(row, can)
+        if pace is None:
+            yield
+            return
+        pace.leaves(row.outbox_id)
+        try:
+            yield
+        finally:
+            pace.answered(row.outbox_id)
 
     async def _take_of_long_windows(self, row: Outbound, can: Capabilities, deadline: float) -> None:
         limits = [("minute", can.per_chat_per_min, 60.0), ("hour", can.per_chat_per_h, 3600.0)]

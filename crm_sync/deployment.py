@@ -23,10 +23,11 @@ def set_cursor(conn: Connection, name: str, value: str, now: datetime) -> None:
     upsert(conn, cursors, {"name": name, "value": value, "updated_at": now}, key=["name"])
 
 
-def take_token(conn: Connection, key: str, per_s: float, burst: int, now: datetime) -> float:
+def take_token(conn: Connection, key: str, per_s: float, burst: int, now: datetime, *, owed: int = 0) -> float:
     """0.0 when a token was taken from the bucket, else the seconds until there is one.
 
     `now` is the caller's clock. Callers wait for each other at the row: one may bring a time a little before the last.
+    `owed` tokens more are gone in any case.
     """
     mine = select(rate_buckets).where(rate_buckets.c.key == key).with_for_update()
     row = conn.execute(mine).first()
@@ -38,9 +39,9 @@ def take_token(conn: Connection, key: str, per_s: float, burst: int, now: dateti
     if elapsed_s > 0 or elapsed_s < -CLOCK_SET_BACK_S:
         # A clock that was set back must not empty the bucket for as long as it was ahead.
         at, elapsed_s = now, max(elapsed_s, 0.0)
-    tokens = min(float(burst), row.tokens + max(elapsed_s, 0.0) * per_s)
+    tokens = min(float(burst), row.tokens + max(elapsed_s, 0.0) * per_s) - owed
     wait_s = 0.0 if tokens >= 1 else (1 - tokens) / per_s
-    if wait_s == 0.0 or at < row.at:
+    if wait_s == 0.0 or owed or at < row.at:
         left = tokens - 1 if wait_s == 0.0 else tokens
         conn.execute(update(rate_buckets).where(rate_buckets.c.key == key).values(tokens=left, at=at))
     return wait_s

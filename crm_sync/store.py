@@ -277,10 +277,12 @@ class SqlStore:
         now = self._clock.now()
         await self.database.run(lambda conn: deployment.set_cursor(conn, name, value, now), durable=False)
 
-    async def take_token(self, key: str, *, per_s: float, burst: int = 1) -> float:
+    async def take_token(self, key: str, *, per_s: float, burst: int = 1, owed: int = 0) -> float:
         """0.0 when a token was taken, else seconds to wait; shared by all processes on the store."""
         now = self._clock.now()
-        return await self.database.run(lambda conn: deployment.take_token(conn, key, per_s, burst, now), durable=False)
+        return await self.database.run(
+            lambda conn: deployment.take_token(conn, key, per_s, burst, now, owed=owed), durable=False
+        )
 
     async def prune_raw(self, *, days: float) -> int:
         """Raw payloads of messages handled and older than `days` are gone; how many."""

@@ -14,7 +14,7 @@ from bot.ports import RateTokens
 log = structlog.get_logger()
 
 # A bucket refills by the server's own clock, so the processes' clocks do not matter.
-# KEYS[1] bucket; ARGV: tokens per second, burst. Returns milliseconds to wait, 0 when a token was taken.
+# KEYS[1] bucket; ARGV: tokens per second, burst, tokens owed. Returns milliseconds to wait, 0 when a token was taken.
 TAKE = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + time[2] / 1000
@@ -23,17 +23,18 @@ local burst = tonumber(ARGV[2])
 local bucket = redis.call('HMGET', KEYS[1], 't', 'at')
 local tokens = tonumber(bucket[1])
 if tokens == nil then tokens = burst else tokens = math.min(burst, tokens + (now - tonumber(bucket[2])) * per_ms) end
+tokens = tokens - tonumber(ARGV[3])
 local wait = 0
 if tokens >= 1 then tokens = tokens - 1 else wait = math.ceil((1 - tokens) / per_ms) end
 redis.call('HSET', KEYS[1], 't', tostring(tokens), 'at', tostring(now))
-redis.call('PEXPIRE', KEYS[1], math.ceil(burst / per_ms) + 1000)
+redis.call('PEXPIRE', KEYS[1], math.ceil((burst - tokens) / per_ms) + 1000)
 return wait
 """
 ANSWER_WITHIN_S = 1.0
 
 
 class SqlTokens(Protocol):
-    async def take_token(self, key: str, *, per_s: float, burst: int) -> float: ...
+    async def take_token(self, key: str, *, per_s: float, burst: int, owed: int) -> float: ...
 
 
 class RedisRateTokens:
@@ -45,15 +46,15 @@ class RedisRateTokens:
         self._fallback = fallback
         self._redis_is_away = False
 
-    async def take(self, key: str, *, per_s: float, burst: int = 1) -> float:
+    async def take(self, key: str, *, per_s: float, burst: int = 1, owed: int = 0) -> float:
         try:
             async with asyncio.timeout(ANSWER_WITHIN_S):
-                wait_ms = await self._take(keys=[f"frontdesk:rate:{key}"], args=[per_s, burst])
+                wait_ms = await self._take(keys=[f"frontdesk:rate:{key}"], args=[per_s, burst, owed])
         except (RedisError, OSError, TimeoutError) as error:
             if not self._redis_is_away:
                 log.warning("rate_tokens_lost_redis", error=type(error).__name__)
             self._redis_is_away = True
-            return await self._fallback.take(key, per_s=per_s, burst=burst)
+            return await self._fallback.take(key, per_s=per_s, burst=burst, owed=owed)
         if self._redis_is_away:
             log.info("rate_tokens_found_redis")
             self._redis_is_away = False
@@ -69,5 +70,5 @@ class StoreRateTokens:
     def __init__(self, store: SqlTokens) -> None:
         self._store = store
 
-    async def take(self, key: str, *, per_s: float, burst: int = 1) -> float:
-        return await self._store.take_token(key, per_s=per_s, burst=burst)
+    async def take(self, key: str, *, per_s: float, burst: int = 1, owed: int = 0) -> float:
+        return await self._store.take_token(key, per_s=per_s, burst=burst, owed=owed)

@@ -10,6 +10,7 @@ import pytest
 
 from bot.errors import ServiceError
 from bot.ports import RateTokens
+from channels.pacing import LocalRateTokens
 from crm_sync.store import SqlStore
 from frontdesk.pacing import RedisRateTokens, StoreRateTokens
 from tests.store_steps import SetClock
@@ -65,6 +66,17 @@ async def test_a_store_bucket_gives_its_burst_at_once_and_then_the_rate(stores: 
     waits = [await tokens.take("burst", per_s=1, burst=3) for _ in range(4)]
     assert waits[:3] == [0.0, 0.0, 0.0]
     assert 0 < waits[3] <= 1
+
+
+async def test_tokens_owed_are_paid_before_the_next_is_given(stores: list[SqlStore], redis_url: str) -> None:
+    redis = RedisRateTokens(redis_url, Never())
+    try:
+        for tokens in (StoreRateTokens(stores[0]), redis, LocalRateTokens()):
+            assert await tokens.take("owed", per_s=0.1) == 0.0
+            assert await tokens.take("owed", per_s=0.1, owed=2) == pytest.approx(30.0, abs=2)
+            assert await tokens.take("owed", per_s=0.1) == pytest.approx(30.0, abs=2)
+    finally:
+        await redis.close()
 
 
 async def test_keys_do_not_share_a_bucket(stores: list[SqlStore]) -> None:
@@ -147,5 +159,5 @@ async def test_when_neither_answers_no_token_is_given(sqlite_url: str) -> None:
 class Never:
     """A source nobody may come to."""
 
-    async def take(self, key: str, *, per_s: float, burst: int = 1) -> float:
+    async def take(self, key: str, *, per_s: float, burst: int = 1, owed: int = 0) -> float:
         raise AssertionError("Redis answers, so nobody should ask here")

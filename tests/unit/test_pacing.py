@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from random import Random
 
 import pytest
 
@@ -148,6 +149,54 @@ async def test_no_second_of_a_chat_sees_more_than_its_limit_although_messages_ar
     most = max(sum(at <= other < at + window_s - 1e-9 for other in moments) for at in moments)
     assert most <= max(limit, 1)
     assert len(moments) >= 50 * limit * 0.7
+
+
+@pytest.mark.parametrize("senders", [1, 4])
+@pytest.mark.parametrize("stall_s", [0.3, 0.7, 1.5])
+def test_no_second_sees_more_than_the_limit_although_the_vendor_stands_still_for_a_while(
+    stall_s: float, senders: int
+) -> None:
+    clock, arrived, chance = SteppedClock(), list[float](), Random(7)
+    source = LocalRateTokens(clock.monotonic)
+    paces = [AccountPace(source, "account", 30, clock.monotonic) for _ in range(senders)]
+    ready_at = [0.0] * senders
+    answers: list[tuple[float, int, int]] = []  # when, which sender, which send
+
+    async def run() -> None:
+        for number in range(6_000):  # one thousandth of a second after the other
+            clock.elapsed_s = number / 1_000
+            for answer in [answer for answer in answers if answer[0] <= clock.elapsed_s]:
+                answers.remove(answer)
+                paces[answer[1]].answered(answer[2])
+            for index, pace in chance.sample(list(enumerate(paces)), senders):
+                while ready_at[index] <= clock.elapsed_s:
+                    if wait_s := await pace.take():
+                        ready_at[index] = clock.elapsed_s + wait_s
+                        break
+                    pace.leaves(len(arrived))
+                    is_stuck = 3.0 <= clock.elapsed_s < 3.0 + stall_s
+                    arrived.append(3.0 + stall_s if is_stuck else clock.elapsed_s)
+                    answers.append((arrived[-1] + 0.02, index, len(arrived) - 1))
+
+    asyncio.run(run())
+
+    most = max(sum(at <= other < at + 1 for other in arrived) for at in arrived)
+    assert most <= 30
+    assert len(arrived) > 27 * (6 - 2 * stall_s) * 0.9
+
+
+async def test_one_long_upload_holds_up_nobody_who_is_answered() -> None:
+    clock = SteppedClock()
+    pace = AccountPace(LocalRateTokens(clock.monotonic), "account", 10, clock.monotonic)
+    pace.leaves(0)
+    for number in range(1, 50):
+        while wait_s := await pace.take():
+            clock.elapsed_s += wait_s
+        pace.leaves(number)
+        clock.elapsed_s += 0.05
+        pace.answered(number)
+
+    assert clock.elapsed_s == pytest.approx(49 * 0.11, abs=0.2)
 
 
 def test_about_ten_groups_a_second() -> None:

@@ -23,7 +23,7 @@ class Showing(ScriptedAdapter):
 
 
 class NoTokens:
-    async def take(self, key: str, *, per_s: float, burst: int = 1) -> float:
+    async def take(self, key: str, *, per_s: float, burst: int = 1, owed: int = 0) -> float:
         raise ServiceUnavailable("tokens", "away")
 
 
