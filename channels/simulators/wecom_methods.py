@@ -187,6 +187,9 @@ class Methods:
             page = [page[0], *page]
         if len(page) > 1 and self._faults.for_updates("reorder_updates"):
             page = page[::-1]
+        if page:
+            msgids = [logged.item["msgid"] for logged in page]
+            self.company.ledger.add("page", self.company.now(), open_kfid=open_kfid, msgids=msgids)
         position = max((logged.number for logged in page), default=after)
         return _page(page, _cursor(position), has_more=len(waiting) > limit)
 
