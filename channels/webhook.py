@@ -11,6 +11,7 @@ import hashlib
 import hmac
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
+from urllib.parse import parse_qsl
 
 import structlog
 from pydantic import SecretStr
@@ -20,7 +21,7 @@ from starlette.routing import Route
 
 from bot.errors import InputError, SignatureInvalid, StoreUnavailable
 from bot.ports import Inbox
-from bot.types import Received
+from bot.types import Accepted, Received
 from channels.base import ChannelAdapter
 
 log = structlog.get_logger()
@@ -96,6 +97,14 @@ async def read_body(request: Request, limit: int) -> bytes | None:
     return bytes(body)
 
 
+def query_of(request: Request) -> Mapping[str, str]:
+    """The address's parameters; of several with one name the last. Starlette's own reading costs as much as the XML."""
+    text = request.scope["query_string"].decode("latin-1")
+    if "%" in text or "+" in text:
+        return dict(parse_qsl(text, keep_blank_values=True))
+    return {name: given for name, _, given in (pair.partition("=") for pair in text.split("&") if pair)}
+
+
 def check_signature(given: str, expected: bytes) -> None:
     """`given`, from a header or the address, is `expected`; compared in constant time. Raises: SignatureInvalid."""
     # As bytes, because compare_digest refuses strings that are not ASCII.
@@ -126,15 +135,27 @@ async def store(
     adapter: ChannelAdapter, inbox: Inbox, received: Sequence[Received], stored: Callable[[Received], None] = nothing
 ) -> Response:
     """200 once all of it is committed; 503 when the store cannot."""
-    for item in received:
-        if item.message is None:
-            log.warning("update_parked", channel=item.channel, account=item.account, reason=item.reason)
-    try:
-        accepted = await inbox.accept(received)
-    except StoreUnavailable:
-        log.error("webhook_not_stored", channel=adapter.channel, account=adapter.account)
-        return Response(status_code=503, headers={"Retry-After": str(RETRY_AFTER_S)})
+    accepted = await take_in(adapter, inbox, received)
+    if accepted is None:
+        return not_stored()
     for item, row in zip(received, accepted, strict=True):
         if row.is_new:
             stored(item)
     return Response()
+
+
+async def take_in(adapter: ChannelAdapter, inbox: Inbox, received: Sequence[Received]) -> Sequence[Accepted] | None:
+    """What became of each, all of it committed; None when the store cannot."""
+    for item in received:
+        if item.message is None:
+            log.warning("update_parked", channel=item.channel, account=item.account, reason=item.reason)
+    try:
+        return await inbox.accept(received)
+    except StoreUnavailable:
+        log.error("webhook_not_stored", channel=adapter.channel, account=adapter.account)
+        return None
+
+
+def not_stored() -> Response:
+    """The vendor delivers again."""
+    return Response(status_code=503, headers={"Retry-After": str(RETRY_AFTER_S)})

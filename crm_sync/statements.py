@@ -71,9 +71,11 @@ class _Compiled:
         compiled: Any = statement.compile(dialect=dialect, column_keys=column_keys)
         self.text: Final[str] = compiled.string
         fixed: Mapping[str, Any] = compiled.params
-        self._binds: list[tuple[str, Any, Convert | None]] = [
-            (name, fixed.get(name), compiled.binds[name].type.dialect_impl(dialect).bind_processor(dialect))
-            for name in compiled.positiontup
+        self._binds: list[tuple[str, Any]] = [(name, fixed.get(name)) for name in compiled.positiontup]
+        self._bind_converts: list[tuple[int, Convert]] = [
+            (place, convert)
+            for place, name in enumerate(compiled.positiontup)
+            if (convert := compiled.binds[name].type.dialect_impl(dialect).bind_processor(dialect)) is not None
         ]
         columns = list(statement.exported_columns)
         # Positional: two columns of one name would make an ambiguous row, so they must be labelled.
@@ -84,12 +86,12 @@ class _Compiled:
             if (convert := column.type.dialect_impl(dialect).result_processor(dialect, None)) is not None
         ]
 
-    def bind(self, parameters: Mapping[str, Any]) -> tuple[Any, ...]:
+    def bind(self, parameters: Mapping[str, Any]) -> list[Any]:
         """The parameters in the order of the text's question marks."""
-        return tuple(
-            parameters.get(name, fixed) if convert is None else convert(parameters.get(name, fixed))
-            for name, fixed, convert in self._binds
-        )
+        values = [parameters.get(name, fixed) for name, fixed in self._binds]
+        for place, convert in self._bind_converts:
+            values[place] = convert(values[place])
+        return values
 
     def read(self, raw_rows: Sequence[tuple[Any, ...]]) -> Sequence[Any]:
         """Rows with the values the column types stand for."""

@@ -42,14 +42,15 @@ p{{color:#98A2B3}}}}</style>
 
 def build_http(app: App) -> Starlette:
     """The ASGI application of the `web` role."""
+    # Routes are tried one after the other, which costs as much as reading a message: what vendors post comes first.
     routes: list[BaseRoute] = [
+        *(route for kit in sorted(app.kits, key=lambda kit: kit.channel == "web") for route in kit.routes(app)),
         Route("/healthz", _healthz, methods=["GET"]),
         Route("/readyz", _readyz(app), methods=["GET"]),
         Route("/metrics", _metrics, methods=["GET"]),
         Route("/console", _console(app), methods=["GET"]),
         *media_routes(app.media),
         *site_routes(_site_desk(app)),
-        *(route for kit in app.kits for route in kit.routes(app)),
     ]
     return Starlette(
         routes=routes,

@@ -32,37 +32,38 @@ class _Reader:
 
     def __init__(self) -> None:
         self.fields: dict[str, str] = {}
-        self._path: list[str] = []
-        self._text: list[list[str]] = []
-        self._has_children: list[bool] = []
-        self._counts: list[dict[str, int]] = [{}]
+        self._paths: list[str] = []  # of the elements that are open, the root's is empty
+        self._counts: dict[str, int] = {}  # how often an element of this path began
+        self._text: list[str] = []  # since the last element began
+        self._is_leaf = False  # no other element began in the one that is open
         self._elements = 0
 
     def start(self, name: str, _attributes: Mapping[str, str]) -> None:
         self._elements += 1
-        if len(self._path) >= MAX_DEPTH or self._elements > MAX_ELEMENTS:
+        depth = len(self._paths)
+        if depth >= MAX_DEPTH or self._elements > MAX_ELEMENTS:
             raise PayloadInvalid("the XML is nested too deeply or has too many elements")
-        count = self._counts[-1][name] = self._counts[-1].get(name, 0) + 1
-        if count > 1 and len(self._path) == 1:
-            # Which of two senders is meant? Whoever reads the other one is fooled.
-            raise PayloadInvalid(f"{name[:40]} is there twice")
-        if self._has_children:
-            self._has_children[-1] = True
-        self._path.append(name if count == 1 else f"{name}#{count}")
-        self._text.append([])
-        self._has_children.append(False)
-        self._counts.append({})
+        path = ""
+        if depth:
+            path = f"{self._paths[-1]}.{name}" if depth > 1 else name
+            count = self._counts[path] = self._counts.get(path, 0) + 1
+            if count > 1:
+                if depth == 1:
+                    # Which of two senders is meant? Whoever reads the other one is fooled.
+                    raise PayloadInvalid(f"{name[:40]} is there twice")
+                path = f"{path}#{count}"
+        self._paths.append(path)
+        self._text.clear()
+        self._is_leaf = True
 
     def end(self, _name: str) -> None:
-        text = "".join(self._text.pop())
-        self._counts.pop()
-        if not self._has_children.pop() and len(self._path) > 1:
-            self.fields[".".join(self._path[1:])] = text
-        self._path.pop()
+        path = self._paths.pop()
+        if self._is_leaf and path:
+            self.fields[path] = "".join(self._text)
+        self._is_leaf = False
 
     def characters(self, text: str) -> None:
-        if self._text:
-            self._text[-1].append(text)
+        self._text.append(text)
 
 
 def _refuse(*_: Any) -> None:
@@ -91,6 +92,9 @@ def read_xml(body: bytes) -> Fields:
 def _as_utf8(body: bytes) -> bytes:
     """The document in UTF-8 without its declaration, whatever encoding it named."""
     body = body.removeprefix(codecs.BOM_UTF8)
+    if not body.lstrip().startswith(b"<?"):  # as real callbacks are
+        _decoded(body, "utf-8")  # of other encodings, expat would guess some
+        return body
     declared = _DECLARED.match(body)
     name = declared[1].decode().lower() if declared else "utf-8"
     try:
@@ -99,11 +103,14 @@ def _as_utf8(body: bytes) -> bytes:
         encoding = None
     if encoding is None:
         raise PayloadInvalid("the XML is in an encoding we do not read")
+    return _DECLARATION.sub("", _decoded(body, encoding), count=1).encode()
+
+
+def _decoded(body: bytes, encoding: str) -> str:
     try:
-        text = body.decode(encoding)
+        return body.decode(encoding)
     except UnicodeDecodeError:
         raise PayloadInvalid("the XML is not in the encoding it says") from None
-    return _DECLARATION.sub("", text, count=1).encode()
 
 
 def write_xml(fields: Written) -> bytes:

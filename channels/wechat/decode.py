@@ -98,9 +98,9 @@ def _messages(fields: Fields, body: bytes, reading: Reading) -> list[InboundMess
     elif kind:
         # A tap on a line of a menu message comes as a text, but counts as a tap.
         opens = MENU if fields.get("bizmsgmenuid") else MESSAGE
-        messages = [replace(base, content=_content(kind, fields), opens=opens)]
+        return [replace(base, content=_content(kind, fields), opens=opens if reading.has_windows else None)]
     else:
-        messages = [replace(base, wants_turn=False)]
+        return [replace(base, wants_turn=False)]
     return messages if reading.has_windows else [replace(message, opens=None) for message in messages]
 
 

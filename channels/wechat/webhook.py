@@ -17,7 +17,7 @@ from starlette.routing import Route
 from bot.errors import PayloadInvalid, SignatureInvalid, StoreUnavailable
 from bot.ports import ChannelHealth, ComposedReply, Inbox, Outbox, SendOutcome
 from bot.types import Accepted, Received
-from channels.webhook import HAS_HUNG_UP, RETRY_AFTER_S, read_body
+from channels.webhook import HAS_HUNG_UP, not_stored, query_of, read_body, take_in
 from channels.wechat.adapter import WechatAdapter
 from channels.wechat.replies import NOTHING
 from channels.wechat.waiting import Waiting
@@ -78,7 +78,7 @@ def wechat_routes(
         if adapter is None:
             return Response(status_code=404)
         began = time.monotonic()  # storing takes its part of the time there is
-        query = request.query_params
+        query = query_of(request)
         try:
             adapter.admit(query)
             if request.headers.get("content-type", "").partition(";")[0].strip().lower() not in XML_TYPES:
@@ -98,14 +98,9 @@ def wechat_routes(
             received = adapter.decode_opened(xml)
         except PayloadInvalid as exc:
             received = (adapter.parked(body, str(exc)),)
-        for item in received:
-            if item.message is None:
-                log.warning("update_parked", channel=item.channel, account=item.account, reason=item.reason)
-        try:
-            accepted = await inbox.accept(received)
-        except StoreUnavailable:
-            log.error("webhook_not_stored", channel=adapter.channel, account=adapter.account)
-            return Response(status_code=503, headers={"Retry-After": str(RETRY_AFTER_S)})
+        accepted = await take_in(adapter, inbox, received)
+        if accepted is None:
+            return not_stored()
         asked = _asks_for_reply(received, accepted)
         if asked is None or not adapter.passive_s:
             return _acknowledged()

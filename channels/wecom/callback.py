@@ -21,7 +21,7 @@ from bot.ports import Inbox
 from channels.base import ChannelAdapter
 from channels.tencent.crypto import check_signature, check_time
 from channels.tencent.xml import read_xml
-from channels.webhook import read_body, store
+from channels.webhook import query_of, read_body, store
 from channels.wecom.app_decode import KfNotice, decode_fields, kf_notice, parked
 from channels.wecom.connection import WecomConnection
 
@@ -89,7 +89,7 @@ def _check(target: CallbackTarget, request: Request, encrypted: str) -> None:
     """Raises: SignatureInvalid for what is not WeCom's, or was recorded long ago."""
     if not encrypted:
         raise SignatureInvalid("nothing that could be signed")
-    query = request.query_params
+    query = query_of(request)
     timestamp, nonce = query.get("timestamp", ""), query.get("nonce", "")
     token = target.connection.settings.token.get_secret_value()
     check_signature(query.get("msg_signature", ""), token, timestamp, nonce, encrypted)

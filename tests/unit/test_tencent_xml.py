@@ -91,3 +91,12 @@ def test_characters_xml_cannot_carry_are_replaced() -> None:
 def test_nested_and_repeated_fields_are_written() -> None:
     written = write_xml({"Image": {"MediaId": "m"}, "Articles": {"item": [{"T": "1"}, {"T": "2"}]}})
     assert read_xml(written) == {"Image.MediaId": "m", "Articles.item.T": "1", "Articles.item#2.T": "2"}
+
+
+def test_a_name_with_a_dot_is_not_taken_for_a_nested_field() -> None:
+    with pytest.raises(PayloadInvalid, match="twice"):
+        read_xml(b"<xml><L><I>1</I></L><L.I>2</L.I></xml>")
+
+
+def test_text_around_children_belongs_to_nobody() -> None:
+    assert read_xml(b"<xml> x <L> y <I>1</I> z </L> w </xml>") == {"L.I": "1"}
