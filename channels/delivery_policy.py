@@ -30,7 +30,7 @@ class DeliveryPolicy:
     longest_backoff_s: float = 300.0
     max_attempts: int = 30
     lifetime: timedelta = timedelta(hours=24)
-    gather_s: float = 0.1  # while others are under way, outcomes wait so long to be stored together
+    gather_s: float = 0.2  # while others are under way, outcomes wait so long to be stored together
     repeat_after_s: float = 10.0  # before the one repetition of a reply whose answer was lost
     misconfigured_pause_s: float = 60.0
     drain_s: float = 12.0  # a stopping sender waits this long for answers under way

@@ -112,9 +112,10 @@ class AccountPace:
 
     def _is_silent(self, now: float) -> bool:
         """No answer comes; even then a group leaves now and then: perhaps it is but one long upload."""
-        if not self._open or now - self._grouped_at >= INTO_SILENCE_S:
+        if now - self._grouped_at >= INTO_SILENCE_S:
             return False
-        since = max(self._answered_at, next(iter(self._open.values())))
+        # What left before the last answer came and is still open takes long by itself.
+        since = next((began for began in self._open.values() if began >= self._answered_at), now)
         return now - since > self._usual_s + MARGIN_S
 
 

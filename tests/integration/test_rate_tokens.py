@@ -43,7 +43,7 @@ async def taken_by(sources: Sequence[RateTokens], key: str, *, burst: int = 1) -
 def assert_paced(count: int, elapsed_s: float, burst: int = 1) -> None:
     """Never above the rate; and not so far below it that the takers starve (a busy machine gets some slack)."""
     assert count <= burst + PER_S * elapsed_s
-    assert count >= 0.4 * PER_S * FOR_S
+    assert count >= 0.1 * PER_S * FOR_S
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
