@@ -27,6 +27,8 @@ from bot.talk import Talk
 from bot.types import Decision, Event, Need, Owner, ScoredIntent, Turn
 from bot.values import has_words, order_number, order_spellings, same_order, yes_or_no
 
+PATIENCE = timedelta(days=7)  # a question we put unasked may be answered this late
+
 
 def decide(turn: Turn, assistant: Assistant) -> Decision:
     """What to reply, what to do and what to remember. Pure; the same turn always gives the same decision.
@@ -110,8 +112,9 @@ def wake_up(talk: Talk) -> None:
 
 
 def is_stale(talk: Talk) -> bool:
-    at = talk.memory.at
-    return at is not None and talk.turn.now - at > timedelta(seconds=talk.assistant.tuning.stale_after_s)
+    at, top = talk.memory.at, talk.memory.top
+    lasts = PATIENCE if top and top.is_patient else timedelta(seconds=talk.assistant.tuning.stale_after_s)
+    return at is not None and talk.turn.now - at > lasts
 
 
 def handle(talk: Talk, request: Request) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from bot.assistant import Slot
 from bot.at_rest import (
@@ -31,6 +31,7 @@ _CORRECTION = re.compile(
     re.IGNORECASE,
 )
 _COMMANDS = frozenset({HANDOFF, UNSUBSCRIBE, "help", "callback_request"})
+_BARE: Mapping[bool | None, str] = {True: "yes", False: "no", None: ""}
 
 
 def continue_flow(talk: Talk, request: Request) -> None:
@@ -122,7 +123,7 @@ def special_value(talk: Talk, slot: Slot, words: str) -> str | None:
     A slot whose words name `yes` or `no` takes a bare one: its question was "is it …?".
     """
     said = plain(words)
-    bare = {True: "yes", False: "no", None: ""}[yes_or_no(words)]
+    bare = _BARE[yes_or_no(words)]
     if bare in talk.assistant.words.get(f"{slot.name}_words", {}):
         return bare
     found = [value for value, named in synonyms_of(talk, slot) if any(_holds_word(said, name) for name in named)]
@@ -138,6 +139,8 @@ def synonyms_of(talk: Talk, slot: Slot) -> Iterator[tuple[str, list[str]]]:
 def category(talk: Talk, slot: Slot, words: str) -> str | None:
     """The one value of a categorical slot that these words name, by value, label or a word for it."""
     said = plain(words)
+    if (bare := _BARE[yes_or_no(words)]) in slot.values:
+        return bare
     synonyms = dict(synonyms_of(talk, slot))
     found = []
     for value in slot.values:

@@ -32,11 +32,13 @@ class Frame:
     asked: str = ""
     tries: int = 0
     is_called: bool = False
+    is_patient: bool = False  # begun by a notice: its question waits for days, since nobody was there when it was put
 
     def to_json(self) -> dict[str, Any]:
         return {
             "flow": self.flow, "version": self.version, "step": self.step, "slots": dict(self.slots),
             "given": list(self.given), "asked": self.asked, "tries": self.tries, "called": self.is_called,
+            **({"patient": True} if self.is_patient else {}),
         }  # fmt: skip
 
 
@@ -152,6 +154,7 @@ def _frames(value: Any) -> list[Frame]:
                     asked=_text(item.get("asked")),
                     tries=_count(item.get("tries")),
                     is_called=item.get("called") is True,
+                    is_patient=item.get("patient") is True,
                 )
             )
     return found

@@ -43,7 +43,7 @@ def announce(talk: Talk, notice: Notice) -> Decision:
 def begin(talk: Talk, notice: Notice, memory: Memory) -> None:
     """The flow is begun, or remembered for when the one under way has ended."""
     if talk.turn.conversation.owner is Owner.BOT and not memory.stack and not memory.question:
-        talk.start(notice.flow, dict(notice.slots))
+        talk.start(notice.flow, dict(notice.slots), is_patient=True)
     elif len(memory.later) < MAX_LATER:
         memory.later.append({"flow": notice.flow, "slots": dict(notice.slots)})
 

@@ -161,9 +161,10 @@ class Talk:
                     return flow if flow.condition is None or flow.condition.holds(self.values(frame)) else None
         return None
 
-    def start(self, flow: str, slots: Mapping[str, SlotValue] | None = None) -> None:
+    def start(self, flow: str, slots: Mapping[str, SlotValue] | None = None, *, is_patient: bool = False) -> None:
         """Put a flow on top of the stack, knowing what this message already said, and run it."""
         frame = self.push(self.assistant.flows[flow])
+        frame.is_patient = is_patient
         for name, value in (slots or {}).items():
             if name in self.assistant.slots:
                 self.set_slot(frame, name, value)
@@ -309,6 +310,7 @@ class Talk:
         following.slots = dict(frame.slots)
         following.given = list(frame.given)
         following.is_called = step.kind == "call" or frame.is_called
+        following.is_patient = frame.is_patient
         return True
 
     def move(self, frame: Frame, flow: Flow, step: Step, *, is_end_kept: bool = False) -> None:
@@ -366,7 +368,7 @@ class Talk:
         while self.memory.later and not self.memory.stack and not self.needs and not self.is_handed_over():
             waiting = self.memory.later.pop(0)
             if (name := str(waiting.get("flow", ""))) in self.assistant.flows:  # of a notice: nobody said anything
-                self.start(name, dict(waiting.get("slots") or {}))
+                self.start(name, dict(waiting.get("slots") or {}), is_patient=True)
                 continue
             self.hear_again(waiting)
             flow = self.trigger_of(str(waiting.get("intent", "")), 1.0)

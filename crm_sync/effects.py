@@ -7,7 +7,14 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, and_, insert, select, update
 
-from bot.service_types import BookAppointment, CancelAppointment, RecordPreference, RequestErasure, SetAttribute
+from bot.service_types import (
+    BookAppointment,
+    CancelAppointment,
+    RecordPreference,
+    RecordScore,
+    RequestErasure,
+    SetAttribute,
+)
 from bot.types import (
     AddTimeline,
     CreateTask,
@@ -22,9 +29,10 @@ from bot.types import (
     UpdateCustomer,
 )
 from crm_sync import appointments, record
-from crm_sync.cases import open_case, update_case
+from crm_sync.cases import open_case
 from crm_sync.links import link_identity
 from crm_sync.subjects import Subject, note
+from crm_sync.surveys import record_score, update_case_and_ask
 from crm_sync.tables import consents, customers, handoffs
 from crm_sync.tasks import create_task
 
@@ -126,7 +134,8 @@ def _add_timeline(conn: Connection, effect: AddTimeline, subject: Subject) -> No
 
 _APPLY: Final[dict[type, Callable[[Connection, Any, Subject], None]]] = {
     OpenCase: open_case,
-    UpdateCase: update_case,
+    UpdateCase: update_case_and_ask,
+    RecordScore: record_score,
     RequestHandoff: _request_handoff,
     ReleaseHandoff: _release_handoff,
     RecordConsent: _record_consent,

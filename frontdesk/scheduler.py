@@ -6,7 +6,7 @@ longer than a transaction should (a night's figures) is a periodic job: leased, 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -29,6 +29,7 @@ from crm_sync import appointments, erasure, notices, record, timers
 from crm_sync.due_clocks import DueClock, Step, Task, recount, step_due
 from crm_sync.store import SqlStore
 from crm_sync.timers import Timer
+from desk import surveys
 
 log = structlog.get_logger()
 
@@ -77,11 +78,24 @@ def erase_people(conn: Connection, due: list[Timer], context: Context) -> list[T
     return []
 
 
+def by_desk(work: Callable[[Connection, Sequence[Timer], ServicePolicy, datetime], None]) -> TimerHandler:
+    """A handler of the desk: it needs the rules and the time, and does everything that is due."""
+
+    def handle(conn: Connection, due: list[Timer], context: Context) -> list[Timer]:
+        work(conn, due, context.policy, context.now)
+        return []
+
+    return handle
+
+
 # By kind of timer and by name: listed by hand, nothing is found by scanning.
 TIMER_HANDLERS: Mapping[str, TimerHandler] = {
     notices.KIND: hand_out_notices,
     appointments.END_KIND: end_appointments,
     record.ERASURE: erase_people,
+    surveys.ASK_CASE: by_desk(surveys.ask_about_cases),
+    surveys.CLOSE_CASE: by_desk(surveys.close_cases),
+    surveys.SURVEY: by_desk(surveys.send_surveys),
 }
 PERIODIC: tuple[Periodic, ...] = ()
 

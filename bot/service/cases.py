@@ -60,11 +60,12 @@ class SatisfactionRules:
     """When satisfaction is asked, and what a low score leads to. Scores run 1 to 5 (NPS 0 to 10)."""
 
     ask_after_h: float = 24.0  # after `solved`, unless the customer confirmed before
+    close_after_h: float = 168.0  # after `solved` a case nobody confirmed or contested is closed
     reopen_to: int = 1  # up to this score the case is reopened
     follow_up_to: int = 3  # up to this one somebody asks why
     csat_every_days: int = 7  # a customer is asked about service at most this often …
     nps_every_days: int = 90  # … and whether they would recommend us
-    nps_after_h: float = 72.0  # after a confirmed case; 0: never
+    nps_after_h: float = 72.0  # after the question about a case; 0: never
 
     def outcome(self, score: int) -> Literal["reopen", "follow_up", ""]:
         """What this score of 1 to 5 leads to."""
@@ -205,8 +206,8 @@ def read_cases(section: dict[str, Any]) -> CaseRules:
         repeat_days: 90
         danger_words: {zh: 刹车失灵 自燃, en: "brakes failed, caught fire"}
       compensation: {currency: CNY, limits: {operator: 5000, lead: 50000, manager: 500000}}    # minor units per case
-      satisfaction: {ask_after_h: 24, reopen_to: 1, follow_up_to: 3, csat_every_days: 7, nps_every_days: 90,
-                     nps_after_h: 72}
+      satisfaction: {ask_after_h: 24, close_after_h: 168, reopen_to: 1, follow_up_to: 3, csat_every_days: 7,
+                     nps_every_days: 90, nps_after_h: 72}
       spikes: {sigma: 3, least: 5, count: 50, periods: 14, period: day}
       causes: {wear: {zh: 正常磨损, en: wear}}
       remedies: {replaced: {zh: 更换, en: replaced}}
@@ -283,7 +284,7 @@ def _compensation(section: dict[str, Any]) -> CompensationRules:
 def _satisfaction(section: dict[str, Any]) -> SatisfactionRules:
     only_keys(section, SatisfactionRules.__dataclass_fields__, "satisfaction")
     defaults = SatisfactionRules()
-    most = {"reopen_to": 5, "follow_up_to": 5, "ask_after_h": 8760, "nps_after_h": 8760}
+    most = {"reopen_to": 5, "follow_up_to": 5, "ask_after_h": 8760, "close_after_h": 8760, "nps_after_h": 8760}
     whole = {"reopen_to", "follow_up_to", "csat_every_days", "nps_every_days"}
     values = {
         name: _number(section, name, getattr(defaults, name), most=most.get(name, 3660), whole=name in whole)

@@ -1,0 +1,243 @@
+"""What staff do with cases: take, assign, go on, ask, solve, note, reopen, watch, link; the customer hears of it.
+
+Each method is one transaction. `version` is the one the caller has seen: somebody else's change in between is a
+StaleState, and nothing is lost. Without it the change is made on whatever the case is now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, and_, select
+
+from bot.errors import InputError, NotFound, NotPermitted, RuleError
+from bot.ports import Clock
+from bot.service.policy import ServicePolicy
+from bot.service.promises import Clock as Promise
+from bot.service.promises import due, used
+from crm_sync import timers
+from crm_sync.case_lists import PAGE, BoardFilter, CaseLine, case_view, list_cases
+from crm_sync.cases import By, CaseChange, Clockwork, case_event, change_case, link, locked_case, watch
+from crm_sync.database import Database
+from crm_sync.notices import as_is
+from crm_sync.tables import conversations, staff_users
+from desk.actors import Actor
+from desk.case_notices import tell_about, tell_status
+from desk.surveys import AFTER_SOLVED, plan_after_solved
+
+LONGEST = 4000  # characters of one note
+
+
+def clockwork(policy: ServicePolicy) -> Clockwork:
+    """Working time as the policy's calendars count it."""
+
+    def promise(row: Any, since: datetime | None) -> Promise:
+        return Promise(row.budget_s, row.used_s, since, row.warn_share, row.warned_at, row.breached_at, row.escalated)
+
+    def again(row: Any, now: datetime) -> tuple[datetime | None, datetime | None]:
+        times = due(promise(row, now), policy.calendars.get(row.calendar), policy.promises.ladder)
+        return times.due_at, times.next_at
+
+    return Clockwork(
+        spent=lambda row, now: used(promise(row, row.running_since), policy.calendars.get(row.calendar), now),
+        again=again,
+    )
+
+
+def change_and_tell(
+    conn: Connection, case: Any, change: CaseChange, by: By, policy: ServicePolicy, *, tells: bool = True
+) -> Any:
+    """The locked case is changed, its update promise begins anew, and the customer hears of a new status; the row."""
+    status = change.status or case.status
+    is_heard = tells and not change.is_internal and bool(change.status or change.note)
+    if is_heard and status not in ("waiting_customer", "solved", "confirmed", "withdrawn", "reopened"):
+        severity = case.severity if change.severity is None else change.severity
+        change = replace(change, clocks=(*change.clocks, *policy.clocks_for(severity, by.at, kinds=("update",))))
+    row = change_case(conn, case, change, by, clockwork(policy))
+    if row.status != case.status or change.status:
+        timers.cancel_for_case(conn, row.id, AFTER_SOLVED, by.at)
+    if row.status == "solved" and change.status:
+        plan_after_solved(conn, row, policy, by.at)
+    if is_heard and change.status:
+        tell_status(conn, row, policy, by.at, note=change.note)
+    elif is_heard:
+        tell_about(conn, row, "utter_notice_reply", {"number": row.number, "note": as_is(change.note)}, by.at)
+    return row
+
+
+class CaseDesk:
+    """The cases as a member of staff may see and change them. `policy` gives the rules as they are now."""
+
+    def __init__(self, database: Database, policy: Callable[[], ServicePolicy], clock: Clock) -> None:
+        self._database, self._policy, self._clock = database, policy, clock
+
+    # --- looking ------------------------------------------------------------------------------------------------
+
+    async def board(
+        self, actor: Actor, which: BoardFilter, *, before: int | None = None, limit: int = PAGE
+    ) -> list[CaseLine]:
+        """A page of cases, the newest first. Raises: NotPermitted, NotFound."""
+        actor.require("look at cases")
+        return await self._database.run(lambda conn: list_cases(conn, which, before=before, limit=limit), read=True)
+
+    async def show(self, actor: Actor, number: str) -> dict[str, Any]:
+        """The case with all that belongs to it. Raises: NotPermitted, CaseNotFound."""
+        actor.require("look at cases")
+        return await self._database.run(lambda conn: case_view(conn, number), read=True)
+
+    # --- going on -----------------------------------------------------------------------------------------------
+
+    async def take(self, actor: Actor, number: str, *, version: int | None = None) -> Any:
+        """The case is the actor's own. Raises: NotPermitted, CaseNotFound, StaleState, RuleError."""
+        return await self._change(actor, number, CaseChange(status="assigned", owner=actor.name), version)
+
+    async def assign(
+        self, actor: Actor, number: str, *, owner: str = "", team: str = "", why: str = "", version: int | None = None
+    ) -> Any:
+        """Somebody else, or a team's queue, has it. An operator may only pass on what is theirs or nobody's.
+
+        Raises: NotPermitted, CaseNotFound, NotFound for an unknown colleague, StaleState, RuleError.
+        """
+        if not owner and not team:
+            raise InputError("a case is assigned to a person or to a team")
+        policy = self._policy()
+        if team and policy.routing.teams and team not in policy.routing.teams:
+            raise NotFound(f"there is no team {team!r}")
+
+        def check(conn: Connection, case: Any) -> None:
+            if case.owner not in ("", actor.name) and not actor.may("give cases to others"):
+                raise NotPermitted(f"case {case.number} is {case.owner}'s; ask them or a team lead to pass it on")
+            known = and_(staff_users.c.name == owner, staff_users.c.disabled_at.is_(None))
+            if owner and conn.execute(select(staff_users.c.id).where(known)).first() is None:
+                raise NotFound(f"there is no staff account {owner!r}")
+
+        change = CaseChange(note=why, status="assigned", owner=owner, team=team or None)
+        return await self._change(actor, number, change, version, check=check)
+
+    async def progress(self, actor: Actor, number: str, what: str, *, version: int | None = None) -> Any:
+        """It is being worked on, and the customer hears what is done. Raises: as `take`, InputError without words."""
+        return await self._change(actor, number, CaseChange(_words(what), status="in_progress"), version)
+
+    async def ask(self, actor: Actor, number: str, question: str, *, version: int | None = None) -> Any:
+        """The customer is asked; until they answer no promise runs out. Raises: as `progress`."""
+        return await self._change(actor, number, CaseChange(_words(question), status="waiting_customer"), version)
+
+    async def solve(
+        self, actor: Actor, number: str, what: str, *, cause: str, remedy: str, version: int | None = None
+    ) -> Any:
+        """It is solved, with codes of the policy for cause and remedy; the customer is asked whether it is.
+
+        Raises: as `progress`, InputError for a code there is none of.
+        """
+        rules = self._policy().cases
+        for kind, code, known in (("cause", cause, rules.causes), ("remedy", remedy, rules.remedies)):
+            if code not in known:
+                raise InputError(f"{code!r} is no {kind}; there are: {', '.join(sorted(known))}")
+        change = CaseChange(_words(what), status="solved", cause=cause, remedy=remedy)
+        return await self._change(actor, number, change, version)
+
+    async def reopen(self, actor: Actor, number: str, why: str, *, version: int | None = None) -> Any:
+        """It is open again, one severity higher, with promises of its own. Raises: as `progress`."""
+        words, policy = _words(why), self._policy()
+
+        def higher(case: Any, now: datetime) -> CaseChange:
+            level = min(4, case.severity + 1)
+            return CaseChange(words, status="reopened", severity=level, clocks=policy.clocks_for(level, now))
+
+        return await self._change(actor, number, higher, version)
+
+    async def withdraw(self, actor: Actor, number: str, why: str, *, version: int | None = None) -> Any:
+        """Nothing more is done on it, e.g. because the customer said so on the telephone. Raises: as `progress`."""
+        return await self._change(actor, number, CaseChange(_words(why), status="withdrawn"), version)
+
+    # --- beside its status --------------------------------------------------------------------------------------
+
+    async def note(self, actor: Actor, number: str, words: str) -> Any:
+        """Colleagues read it in the history; the customer never does. Raises: as `take`, InputError without words."""
+        return await self._change(actor, number, CaseChange(_words(words), is_internal=True), None)
+
+    async def tell(self, actor: Actor, number: str, words: str, *, version: int | None = None) -> Any:
+        """The customer is told this about their case, which goes on as before. Raises: as `progress`."""
+        return await self._change(actor, number, CaseChange(_words(words)), version)
+
+    async def classify(
+        self,
+        actor: Actor,
+        number: str,
+        *,
+        severity: int,
+        why: str,
+        version: int | None = None,
+    ) -> Any:
+        """It weighs this much from now on; promises that are sooner then begin. Raises: as `progress`."""
+        if severity not in (1, 2, 3, 4):
+            raise InputError("severity is a number from 1 to 4")
+        words, policy = _words(why), self._policy()
+
+        def weighed(case: Any, now: datetime) -> CaseChange:
+            sooner = policy.clocks_for(severity, now) if severity > case.severity else ()
+            return CaseChange(words, is_internal=True, severity=severity, tighter=sooner)
+
+        return await self._change(actor, number, weighed, version)
+
+    async def watch(self, actor: Actor, number: str, *, wanted: bool = True) -> None:
+        """The actor hears of what happens to it, or no longer. Raises: NotPermitted, CaseNotFound."""
+        actor.require("look at cases")
+        now = self._clock.now()
+        await self._database.run(
+            lambda conn: watch(conn, locked_case(conn, number), actor.name, wanted=wanted, now=now)
+        )
+
+    async def link(self, actor: Actor, number: str, conversation_id: int) -> None:
+        """A conversation of the case's customer, on any channel, belongs to it.
+
+        Raises: NotPermitted, CaseNotFound, NotFound; RuleError for a conversation of somebody else.
+        """
+        actor.require("work on cases")
+        now = self._clock.now()
+
+        def unit(conn: Connection) -> None:
+            case = locked_case(conn, number)
+            owner = conn.execute(
+                select(conversations.c.customer_id).where(conversations.c.id == conversation_id)
+            ).scalar()
+            if owner is None:
+                raise NotFound(f"there is no conversation {conversation_id}")
+            if owner != case.customer_id:
+                raise RuleError(f"conversation {conversation_id} is of another customer; merge the two records first")
+            link(conn, case.id, conversation_id, now)
+            case_event(conn, case.id, "link", By("operator", now, actor.name),
+                       changes={"conversation": conversation_id}, is_internal=True)  # fmt: skip
+
+        await self._database.run(unit)
+
+    async def _change(
+        self,
+        actor: Actor,
+        number: str,
+        change: CaseChange | Callable[[Any, datetime], CaseChange],
+        version: int | None,
+        *,
+        check: Callable[[Connection, Any], None] = lambda conn, case: None,
+    ) -> Any:
+        actor.require("work on cases")
+        now, policy = self._clock.now(), self._policy()
+
+        def unit(conn: Connection) -> Any:
+            case = locked_case(conn, number, version)
+            check(conn, case)
+            wanted = change if isinstance(change, CaseChange) else change(case, now)
+            return change_and_tell(conn, case, wanted, By("operator", now, actor.name), policy)
+
+        return await self._database.run(unit)
+
+
+def _words(said: str) -> str:
+    """The words, which there must be. Raises: InputError."""
+    words = said.strip()
+    if not words:
+        raise InputError("say in a few words what is done and why")
+    return words[:LONGEST]
