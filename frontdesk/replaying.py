@@ -10,13 +10,13 @@ from pathlib import Path
 from pydantic import SecretStr
 from sqlalchemy import Connection, func, select
 
-from bot.errors import InputError
 from bot.types import Content, Identity, InboundMessage, Received
 from config.settings import Settings
 from crm_sync.tables import conversations, identities, messages
 from frontdesk.app import App
 from frontdesk.clock import MovableClock, SystemClock
 from frontdesk.replay import Replies, Summary, replay_transcripts
+from frontdesk.replay_staff import ReplayStaff
 from frontdesk.seeding import become, seed
 from frontdesk.transcripts import Transcript
 
@@ -45,6 +45,7 @@ class AppDesk:
 
     def __init__(self, app: App, clock: MovableClock, made: Path) -> None:
         self._app, self._clock, self._made = app, clock, made
+        self._staff = ReplayStaff(app.store, lambda: app.runtimes.default_assistant().service, clock)
         self._said = 0
         self._seen: dict[str, int] = {}  # user -> the last of their messages that was looked at
 
@@ -76,10 +77,18 @@ class AppDesk:
         return await self._heard(user)
 
     async def staff(self, user: str, action: Mapping[str, str]) -> Replies:
-        raise InputError(f"staff cannot {next(iter(action))}")
+        await self._staff.staff(await self._customer(user), action)
+        return await self._heard(user)
 
     async def site(self, user: str, action: Mapping[str, str]) -> Replies:
-        raise InputError(f"a site cannot {next(iter(action))}")
+        await self._staff.site(await self._customer(user), action)
+        return await self._heard(user)
+
+    async def _customer(self, user: str) -> int:
+        mine = select(identities.c.customer_id).where(
+            identities.c.channel == CHANNEL, identities.c.account == ACCOUNT, identities.c.external_id == user
+        )
+        return await self._app.store.database.run(lambda conn: conn.execute(mine).scalar_one(), read=True)
 
     async def _heard(self, user: str) -> Replies:
         """Everything due is done; what the customer was told by it."""

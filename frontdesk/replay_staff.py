@@ -1,0 +1,94 @@
+"""What staff and sites do in a transcript, through the same desk as everybody else's."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from bot.errors import InputError, NotFound
+from bot.service.policy import ServicePolicy
+from crm_sync.service_tables import compensations, site_tasks
+from crm_sync.site_tasks import SiteForm
+from crm_sync.store import SqlStore
+from crm_sync.tables import cases
+from desk.actors import Actor
+from desk.cases import CaseDesk
+from desk.compensation import CompensationDesk
+from desk.site_work import act
+from frontdesk.clock import MovableClock
+
+STAFF = Actor("ann", "operator")
+LEAD = Actor("bob", "manager")
+CASE_VERBS = ("take", "progress", "ask", "solve", "note", "tell", "reopen", "withdraw", "offer", "approve", "reward")
+SITE_VERBS = ("accept", "report", "close", "decline")
+
+
+class ReplayStaff:
+    """Acts on a customer's newest case or site task. Raises: what the desk raises; InputError for unknown verbs."""
+
+    def __init__(self, store: SqlStore, policy: Callable[[], ServicePolicy], clock: MovableClock) -> None:
+        self._store, self._policy, self._clock = store, policy, clock
+        self._cases = CaseDesk(store.database, policy, clock)
+        self._compensation = CompensationDesk(store.database, policy, clock)
+
+    async def staff(self, customer_id: int, action: Mapping[str, str]) -> None:
+        """The first key of `action` is what is done, its value the words; the others are its details."""
+        verb, words = next(iter(action.items()))
+        number = await self._newest_case(customer_id)
+        acts: dict[str, Callable[[], Awaitable[Any]]] = {
+            "take": lambda: self._cases.take(STAFF, number),
+            "progress": lambda: self._cases.progress(STAFF, number, words),
+            "ask": lambda: self._cases.ask(STAFF, number, words),
+            "solve": lambda: self._cases.solve(
+                STAFF, number, words, cause=action.get("cause", ""), remedy=action.get("remedy", "")
+            ),
+            "note": lambda: self._cases.note(STAFF, number, words),
+            "tell": lambda: self._cases.tell(STAFF, number, words),
+            "reopen": lambda: self._cases.reopen(STAFF, number, words),
+            "withdraw": lambda: self._cases.withdraw(LEAD, number, words),
+            "offer": lambda: self._compensation.offer(STAFF, number, words, int(action.get("amount", "0"))),
+            "approve": lambda: self._approve(words),
+            "reward": lambda: self._compensation.reward(LEAD, number, amount=int(words) if words else None),
+        }
+        if verb not in acts:
+            raise InputError(f"staff cannot {verb}; they can {', '.join(CASE_VERBS)}")
+        await acts[verb]()
+
+    async def site(self, customer_id: int, action: Mapping[str, str]) -> None:
+        """What the site does with its newest task for this customer."""
+        verb, words = next(iter(action.items()))
+        if verb not in SITE_VERBS:
+            raise InputError(f"a site cannot {verb}; it can {', '.join(SITE_VERBS)}")
+        mine = (
+            select(site_tasks).where(site_tasks.c.customer_id == customer_id).order_by(site_tasks.c.id.desc()).limit(1)
+        )
+        task = await self._store.database.run(lambda conn: conn.execute(mine).first(), read=True)
+        if task is None:
+            raise NotFound("no site has a task for this customer")
+        form = SiteForm(task.id, task.link_serial, task.version, verb, words)  # type: ignore[arg-type]  # one of SITE_VERBS
+        await act(self._store.database, form, self._policy(), self._now())
+
+    async def _approve(self, why: str) -> None:
+        proposed = (
+            select(compensations.c.id).where(compensations.c.state == "proposed").order_by(compensations.c.id.desc())
+        )
+        newest = await self._store.database.run(lambda conn: conn.execute(proposed.limit(1)).scalar(), read=True)
+        if newest is None:
+            raise NotFound("nothing is proposed")
+        await self._compensation.decide(LEAD, newest, approve=True, why=why)
+
+    async def _newest_case(self, customer_id: int) -> str:
+        def unit(conn: Connection) -> str:
+            mine = select(cases.c.number).where(cases.c.customer_id == customer_id)
+            number = conn.execute(mine.order_by(cases.c.is_open.desc(), cases.c.id.desc()).limit(1)).scalar()
+            if number is None:
+                raise NotFound("this customer has no case")
+            return str(number)
+
+        return await self._store.database.run(unit, read=True)
+
+    def _now(self) -> datetime:
+        return self._clock.now()
