@@ -26,6 +26,7 @@ _QUESTION = re.compile(
     r"|^\s*(?:what|when|where|which|who|why|how|do|does|did|can|could|is|are|will|would|may|should)\b",
     re.IGNORECASE,
 )
+STOP_FLOW = "unsubscribe_topic"
 NEAR = 0.3  # from this score on an article that is not good enough to answer with is worth offering
 MAX_NEAR = 3
 SHORT = 30  # characters; a wish to do something else is short, a description is not
@@ -128,9 +129,17 @@ def respond(talk: Talk, request: Request) -> None:
 def respond_to_signs(talk: Talk, request: Request) -> bool:
     """Handle what needs no understanding: a stop word, a case number. False when there is none."""
     if is_stop_word(request.words):
-        return start_intent(talk, UNSUBSCRIBE)
+        return stop_all(talk) or start_intent(talk, UNSUBSCRIBE)
     number = case_number(request.words)
     return bool(number) and start_intent(talk, COMPLAINT_STATUS, 1.0, {"case_number": number})
+
+
+def stop_all(talk: Talk) -> bool:
+    """One word stops everything the customer subscribed to; False where they have no subscription to stop."""
+    if not talk.turn.conversation.customer.subscriptions or STOP_FLOW not in talk.assistant.flows:
+        return False
+    talk.start(STOP_FLOW, {"topic": "*"})
+    return True
 
 
 def respond_to_meaning(talk: Talk, request: Request) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from bot.at_rest import SOCIAL, UNSUBSCRIBE, answer
 from bot.hearing import Request
+from bot.service_types import SubscribeTopic
 from bot.talk import Talk
 from bot.types import (
     Contact,
@@ -29,6 +30,8 @@ def while_operator_owns(talk: Talk) -> Decision:
         wants_no_news = words.intent.name == UNSUBSCRIBE and words.intent.confidence >= talk.assistant.tuning.sure
         if is_stop_word(content.text) or wants_no_news:
             talk.effects.append(RecordConsent("news", granted=False, source=f"chat:{UNSUBSCRIBE}"))
+            if talk.turn.conversation.customer.subscriptions:
+                talk.effects.append(SubscribeTopic("*", wanted=False, source=f"chat:{UNSUBSCRIBE}"))
         if number := phone(content.text):
             talk.effects.append(UpdateCustomer(phone=number))
         if order := order_number(content.text):

@@ -228,6 +228,13 @@ class MediaSettings(_Section):
     scan_command: str = ""  # virus scanner, given the file's path; exit code 0: clean, 1: infected
 
 
+class FeedSettings(_Section):
+    """Somebody who may bring news for subscribers, over POST /api/v1/feeds/{topic} and /api/v1/outages."""
+
+    token: SecretStr = Field(min_length=16)
+    topics: CommaList = ()  # empty: every topic
+
+
 class MailSettings(_Section):
     """The mail server that takes conversations visitors ask for; without a host the chat offers saving and printing."""
 
@@ -283,6 +290,7 @@ class Settings(BaseSettings):
     channels: ChannelsSettings = ChannelsSettings()
     media: MediaSettings = MediaSettings()
     mail: MailSettings = MailSettings()
+    feeds: dict[str, FeedSettings] = Field(default_factory=dict)
 
     @classmethod
     def settings_customise_sources(

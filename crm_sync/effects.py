@@ -12,8 +12,10 @@ from bot.service_types import (
     CancelAppointment,
     RecordPreference,
     RecordScore,
+    ReportOutage,
     RequestErasure,
     SetAttribute,
+    SubscribeTopic,
 )
 from bot.types import (
     AddTimeline,
@@ -28,7 +30,7 @@ from bot.types import (
     UpdateCase,
     UpdateCustomer,
 )
-from crm_sync import appointments, record
+from crm_sync import appointments, outages, record, subscriptions
 from crm_sync.cases import open_case
 from crm_sync.links import link_identity
 from crm_sync.subjects import Subject, note
@@ -145,6 +147,8 @@ _APPLY: Final[dict[type, Callable[[Connection, Any, Subject], None]]] = {
     LinkIdentity: link_identity,
     BookAppointment: appointments.book,
     CancelAppointment: appointments.cancel,
+    SubscribeTopic: subscriptions.subscribe,
+    ReportOutage: outages.report,
     SetAttribute: record.set_attribute,
     RecordPreference: record.record_preference,
     RequestErasure: record.request_erasure,

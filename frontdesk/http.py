@@ -17,6 +17,7 @@ from bot.errors import InputError, NotFound, RateLimited, ServiceError, Signatur
 from crm_sync.site_links import SiteLinks
 from frontdesk.app import App
 from frontdesk.clock import SystemClock
+from frontdesk.feed_routes import FeedDesk, feed_routes
 from frontdesk.media_routes import media_routes
 from frontdesk.site_routes import SiteDesk, site_routes
 
@@ -51,6 +52,7 @@ def build_http(app: App) -> Starlette:
         Route("/console", _console(app), methods=["GET"]),
         *media_routes(app.media),
         *site_routes(_site_desk(app)),
+        *feed_routes(_feed_desk(app)),
     ]
     return Starlette(
         routes=routes,
@@ -67,6 +69,10 @@ def build_http(app: App) -> Starlette:
 def _site_desk(app: App) -> SiteDesk:
     links = SiteLinks(app.secret_keys, base_url=app.settings.public_url)
     return SiteDesk(app.store.database, links, SystemClock(), app.runtimes.default_assistant, app.media.link)
+
+
+def _feed_desk(app: App) -> FeedDesk:
+    return FeedDesk(app.store.database, app.settings.feeds, SystemClock(), app.signals, app.runtimes.default_assistant)
 
 
 async def _healthz(request: Request) -> Response:

@@ -25,11 +25,12 @@ from bot.service.promises import Clock as Promise
 from bot.service.promises import due
 from bot.types import CustomerId
 from bot.wakeup import Wakeup
-from crm_sync import appointments, erasure, notices, record, timers
+from crm_sync import appointments, erasure, notices, record, subscriptions, timers
 from crm_sync.due_clocks import DueClock, Step, Task, recount, step_due
 from crm_sync.store import SqlStore
 from crm_sync.timers import Timer
 from desk import surveys
+from frontdesk.due_reminders import remind_of_dues
 
 log = structlog.get_logger()
 
@@ -88,16 +89,21 @@ def by_desk(work: Callable[[Connection, Sequence[Timer], ServicePolicy, datetime
     return handle
 
 
+def hand_out_feeds(conn: Connection, due: list[Timer], context: Context) -> list[Timer]:
+    return subscriptions.hand_out(conn, due, context.now)
+
+
 # By kind of timer and by name: listed by hand, nothing is found by scanning.
 TIMER_HANDLERS: Mapping[str, TimerHandler] = {
     notices.KIND: hand_out_notices,
     appointments.END_KIND: end_appointments,
+    subscriptions.KIND: hand_out_feeds,
     record.ERASURE: erase_people,
     surveys.ASK_CASE: by_desk(surveys.ask_about_cases),
     surveys.CLOSE_CASE: by_desk(surveys.close_cases),
     surveys.SURVEY: by_desk(surveys.send_surveys),
 }
-PERIODIC: tuple[Periodic, ...] = ()
+PERIODIC: tuple[Periodic, ...] = (Periodic("due_reminders", timedelta(hours=1), remind_of_dues),)
 
 
 class Scheduler:

@@ -77,6 +77,8 @@ def test_the_example_file_names_every_setting() -> None:
                 for channel, section in inner.model_fields.items():
                     account = "DEFAULT" if channel == "web" else "MAIN"
                     found += names(section.annotation.__args__[1], f"{prefix}CHANNELS__{channel.upper()}__{account}__")
+            elif name == "feeds":
+                found += names(inner.__args__[1], f"{prefix}FEEDS__MAIN__")
             elif name in {"nlu", "media", "mail"}:
                 found += names(inner, f"{prefix}{name.upper()}__")
             else:
