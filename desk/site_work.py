@@ -25,6 +25,7 @@ from crm_sync.database import Database
 from crm_sync.site_tasks import Offered, SiteForm, TaskView, one_line
 from crm_sync.sites import active_sites
 from crm_sync.tasks import put_task
+from desk.cases import change_and_tell
 
 NO_SITE = "site_needed"  # kind of the task staff get when nobody is left to ask
 
@@ -77,17 +78,18 @@ def _act(form: SiteForm, policy: ServicePolicy, now: datetime, conn: Connection)
     view = site_tasks.look(conn, form.task_id, form.serial)
     by, words = By("site", now, view.task.worker), one_line(form.words)
     name = name_of(view.site.names, "zh", view.site.key)
+    # What the site does is news for the customer, so the promise of the next news begins anew.
+    news = policy.clocks_for(case.severity, now, kinds=("update",))
     match form.action:
         case "accept":
-            change = CaseChange(note=f"{name}: {words}", status="in_progress", site_id=view.site.id)
-            cases.change_case(conn, case, change, by)
+            change = CaseChange(note=f"{name}: {words}", status="in_progress", site_id=view.site.id, clocks=news)
+            change_and_tell(conn, case, change, by, policy, tells=False)
             _tell(conn, view, _accepted(view, policy), now)
         case "report":
-            cases.change_case(conn, case, CaseChange(note=words), by)
+            change_and_tell(conn, case, CaseChange(note=words, clocks=news), by, policy, tells=False)
             _tell(conn, view, _reported(view, words), now)
         case "close":
-            cases.change_case(conn, case, CaseChange(note=words, status="solved"), by)
-            _tell(conn, view, _solved(view, words, policy, now), now)
+            change_and_tell(conn, case, CaseChange(note=words, status="solved"), by, policy)
         case "decline":
             cases.case_event(conn, case.id, "site_declined", by, words=f"{name}: {words}", is_internal=True)
             _pass_on(conn, case, policy, now)
@@ -166,9 +168,3 @@ def _accepted(view: TaskView, policy: ServicePolicy) -> Notice:
 def _reported(view: TaskView, words: str) -> Notice:
     args = {"number": view.case.number, "site": _site_name(view), "note": as_is(words)}
     return Notice("utter_site_report", args, is_vital=True)
-
-
-def _solved(view: TaskView, words: str, policy: ServicePolicy, now: datetime) -> Notice:
-    asked_at = now + timedelta(hours=policy.cases.satisfaction.ask_after_h)
-    args = {"number": view.case.number, "note": as_is(words), "next_at": f"@time:{asked_at.isoformat()}"}
-    return Notice("utter_notice_solved", args, is_vital=True)
