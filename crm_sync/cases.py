@@ -229,6 +229,7 @@ def change_case(conn: Connection, case: Any, change: CaseChange, by: By, clockwo
         values.update(_of_status(case, change.status, by))
         changes.update(status=change.status, was=case.status)
         _move_clocks(conn, case, change.status, by, clockwork)
+        _move_site_task(conn, case, change.status, by)
         if change.status in ("solved", *CLOSED_STATUSES):
             site_tasks.withdraw(conn, case.id, by.at)
     elif by.author in OURS and not change.is_internal and change.note and case.first_response_at is None:
@@ -294,6 +295,15 @@ def _move_clocks(conn: Connection, case: Any, status: str, by: By, clockwork: Cl
         clock_rows.pause_all(conn, case.id, by.at, clockwork.spent)
     elif case.status == "waiting_customer":
         clock_rows.resume_all(conn, case.id, by.at, clockwork.again if clockwork else None)
+
+
+def _move_site_task(conn: Connection, case: Any, status: str, by: By) -> None:
+    """A site has nothing to do for a case that is over; it has the task again when the case is reopened."""
+    if by.author != "site" and status in ("solved", *CLOSED_STATUSES):
+        site_tasks.withdraw(conn, case.id, by.at)
+    elif status == "reopened" and case.site_id is not None:
+        key = conn.execute(select(sites.c.key).where(sites.c.id == case.site_id)).scalar()
+        site_tasks.offer_task(conn, case.id, key or "", None, by.at)
 
 
 # --- what belongs to a case ---------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from bot.errors import BotError
 from frontdesk.commands import (
     assistant,
     case_sites,
+    cases,
     desk,
     imports,
     inbox,
@@ -55,9 +56,8 @@ app.add_typer(records.user_app, name="user")
 app.add_typer(rules.app, name="rules")
 app.add_typer(telegram.telegram_app, name="telegram")
 app.add_typer(wechat.wechat_app, name="wechat")
-case_app = typer.Typer(help="Cases: complaints, returns, repairs.", no_args_is_help=True)
-case_sites.register(case_app)
-app.add_typer(case_app, name="case")
+case_sites.register(cases.app)
+app.add_typer(cases.app, name="case")
 
 
 def main() -> None:
