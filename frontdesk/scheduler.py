@@ -30,6 +30,7 @@ from crm_sync.due_clocks import DueClock, Step, Task, recount, step_due
 from crm_sync.store import SqlStore
 from crm_sync.timers import Timer
 from desk import surveys
+from desk.learning import find_spikes
 from frontdesk.due_reminders import remind_of_dues
 
 log = structlog.get_logger()
@@ -93,6 +94,10 @@ def hand_out_feeds(conn: Connection, due: list[Timer], context: Context) -> list
     return subscriptions.hand_out(conn, due, context.now)
 
 
+async def look_for_spikes(store: SqlStore, context: Context) -> None:
+    await find_spikes(store.database, context.policy.cases.spikes, context.now, context.assistant.hours.timezone)
+
+
 # By kind of timer and by name: listed by hand, nothing is found by scanning.
 TIMER_HANDLERS: Mapping[str, TimerHandler] = {
     notices.KIND: hand_out_notices,
@@ -103,7 +108,10 @@ TIMER_HANDLERS: Mapping[str, TimerHandler] = {
     surveys.CLOSE_CASE: by_desk(surveys.close_cases),
     surveys.SURVEY: by_desk(surveys.send_surveys),
 }
-PERIODIC: tuple[Periodic, ...] = (Periodic("due_reminders", timedelta(hours=1), remind_of_dues),)
+PERIODIC: tuple[Periodic, ...] = (
+    Periodic("due_reminders", timedelta(hours=1), remind_of_dues),
+    Periodic("case_spikes", timedelta(hours=1), look_for_spikes),
+)
 
 
 class Scheduler:
