@@ -12,7 +12,7 @@ from time import monotonic
 
 from rich.console import Console
 
-from bench import burst, due, ingest, pacing, report, sending, starting, turn, understanding
+from bench import burst, cases, due, ingest, pacing, report, sending, starting, turn, understanding
 from bench.processes import ROOT, NotStarted, Server, fresh_folder, frontdesk
 from bench.sections import Plan, Section
 from config.logging import configure_logging
@@ -26,6 +26,7 @@ SECTIONS: dict[str, Callable[[Plan], Section]] = {
     "sending": sending.run,
     "burst": burst.run,
     "due": due.run,
+    "cases": cases.run,
 }
 
 
