@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final, Literal
 
@@ -157,6 +158,35 @@ def _tell_gone(conn: Connection, effect: BookAppointment, subject: Subject) -> N
         lane="reply",
     )
     tell(conn, subject.customer_id, notice, now=subject.now, conversation_id=subject.conversation_id)
+
+
+@dataclass(frozen=True, slots=True)
+class AppointmentLine:
+    """An appointment as staff see it in a list."""
+
+    id: int
+    site: str
+    service: str
+    customer_id: int
+    starts_at: datetime
+    ends_at: datetime
+    state: str
+
+
+def on_day(conn: Connection, first: datetime, last: datetime, site: str = "") -> list[AppointmentLine]:
+    """What begins from `first` until before `last`, in order; moved and cancelled ones are left out."""
+    wanted = [appointments.c.starts_at >= first, appointments.c.starts_at < last]
+    wanted += [appointments.c.state.in_(("booked", "done", "missed"))] + ([sites.c.key == site] if site else [])
+    rows = conn.execute(
+        select(appointments, sites.c.key.label("site"))
+        .join_from(appointments, sites, sites.c.id == appointments.c.site_id)
+        .where(*wanted)
+        .order_by(appointments.c.starts_at, appointments.c.id)
+    )
+    return [
+        AppointmentLine(row.id, row.site, row.service, row.customer_id, row.starts_at, row.ends_at, row.state)
+        for row in rows
+    ]
 
 
 # --- by staff and by time -----------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, String, Table, delete, select, update
+from sqlalchemy import Connection, String, Table, case, delete, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from bot.errors import CustomerNotFound
@@ -152,7 +152,11 @@ _BLANK: Final[dict[Table, dict[str, Any]]] = {
     timers: {"at": None, "details": {}, "reason": ""},
     compensations: {"reason": ""},
     site_tasks: {"report": "", "worker": "", "link_serial": site_tasks.c.link_serial + 1},
-    appointments: {"details": {}},
+    # Nobody comes any more: the place is free again.
+    appointments: {
+        "details": {},
+        "state": case((appointments.c.state == "booked", "cancelled"), else_=appointments.c.state),
+    },
     assets: {"customer_id": None, "key": "erased-" + assets.c.id.cast(String), "name": "", "attributes": {}},
     visits: {"items": "", "key": None},
     dues: {"details": {}, "key": "erased-" + dues.c.id.cast(String)},

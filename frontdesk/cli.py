@@ -11,6 +11,7 @@ from pydantic_settings import SettingsError
 
 from bot.errors import BotError
 from frontdesk.commands import (
+    appointments,
     assistant,
     case_sites,
     cases,
@@ -58,6 +59,7 @@ app.add_typer(telegram.telegram_app, name="telegram")
 app.add_typer(wechat.wechat_app, name="wechat")
 case_sites.register(cases.app)
 app.add_typer(cases.app, name="case")
+app.add_typer(appointments.app, name="appointment")
 
 
 def main() -> None:

@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
+from bot.service.policy import read_policy
 from config.settings import Settings
+from crm_sync import policies
 from crm_sync.cases import By
 from crm_sync.site_links import SiteLinks
 from crm_sync.site_tasks import Offered
@@ -16,6 +18,7 @@ from desk.site_work import offer_site
 from frontdesk.assistant_service import read_policy_of
 from frontdesk.commands.output import print_json, say
 from frontdesk.commands.records import with_store
+from frontdesk.runtimes import model_name
 from frontdesk.secret_key import load_secret_keys
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
@@ -34,12 +37,15 @@ def case_site(
 ) -> None:
     """Ask a site to solve a case; prints a link that needs no account. Links given out before stop working."""
     settings = Settings()
-    policy = read_policy_of(settings.assistant)
     links = SiteLinks(
         load_secret_keys(settings), base_url=settings.public_url or f"http://{settings.host}:{settings.port}"
     )
 
     async def work(store: SqlStore) -> Offered:
+        changed = await store.database.run(
+            lambda conn: policies.newest(conn, model_name(settings.assistant)), read=True
+        )
+        policy = read_policy_of(settings.assistant) if changed is None else read_policy(changed.document)
         return await offer_site(store.database, number, site, policy, By("operator", datetime.now(UTC), author))
 
     offered = with_store(work)

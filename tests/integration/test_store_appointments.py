@@ -14,7 +14,8 @@ from bot.errors import NotFound, RuleError
 from bot.ports import TurnsCommit
 from bot.service_types import BookAppointment, CancelAppointment, Notice
 from bot.types import CustomerId, Need
-from crm_sync.appointments import finish
+from crm_sync.appointments import finish, on_day
+from crm_sync.erasure import erase_customer
 from crm_sync.service_tables import appointments, sites, timers
 from crm_sync.store import SqlStore
 from frontdesk.scheduler import Scheduler
@@ -189,3 +190,27 @@ async def test_staff_say_that_nobody_came_and_the_customer_is_told_once(timed: S
         await mark("done", at=NINE + timedelta(hours=3))
     with pytest.raises(NotFound):
         await timed.database.run(lambda conn: finish(conn, 999, "done", "li-qiang", NINE))
+
+
+async def test_the_place_of_an_erased_customer_is_free_again_and_nobody_is_reminded(timed: SqlStore) -> None:
+    claimed = await converse(timed, "book", "ok", effects=[booking()])
+    await erase_customer(timed.database, claimed.conversation.customer.customer_id)
+    assert await planned(timed) == []
+    await converse(timed, "book", "ok", user="bob", effects=[booking()])
+    assert [state for _, state, _, _ in await booked(timed)] == ["cancelled", "booked"]
+
+
+async def test_the_list_of_a_day_has_what_takes_place_on_it_in_order(timed: SqlStore) -> None:
+    later = NINE + timedelta(hours=3)
+    for user, starts_at in (("ann", later), ("bob", NINE), ("cai", NINE + timedelta(days=1))):
+        await converse(timed, "book", "ok", user=user, effects=[booking(starts_at)])
+    await converse(timed, "cancel", "ok", user="ann", effects=[CancelAppointment(1)])
+    await converse(timed, "book", "ok", user="ann", effects=[booking(later)])
+    day = NINE.replace(hour=0)
+
+    async def listed(site: str) -> list[datetime]:
+        lines = await timed.database.run(lambda conn: on_day(conn, day, day + timedelta(days=1), site))
+        return [line.starts_at for line in lines]
+
+    assert await listed("s1") == await listed("") == [NINE, later]
+    assert await listed("s9") == []
