@@ -8,6 +8,7 @@ from sqlalchemy import Boolean, Column, Connection, Float, Integer, Table, inser
 
 from crm_sync import service_tables
 from crm_sync.columns import Document, Id, UtcDateTime, Words
+from crm_sync.rows import insert_if_absent
 from crm_sync.service_tables import audit, compensations, customer_merges, points, surveys
 from crm_sync.tables import cases, conversations, customers, metadata
 from tests.store_steps import START
@@ -52,6 +53,9 @@ def service_rows(conn: Connection, customer_id: int) -> None:
     }
     for table in ABOUT:
         values = {column.name: _value(table, column, known) for column in table.columns if column.name != "id"}
+        if table is service_tables.case_links:  # a case that was opened in a conversation is linked with it already
+            insert_if_absent(conn, table, values, key=("case_id", "conversation_id"))
+            continue
         conn.execute(insert(table).values({**values, **_NO_WORDS.get(table, {})}))
 
 
