@@ -1,6 +1,7 @@
 """The service desk of an assistant: its `service.yml`, and those of the shared service flows that it takes.
 
-`config/assistants/service/*.yml` holds the shared ones, one file per subject: `flows`, `slots`, `responses`, `words`.
+`config/assistants/service/*.yml` holds the shared ones, one file per subject: `flows`, `companions` (flows that
+come with another one), `slots`, `responses`, `words`.
 An assistant names the flows it wants under `service_flows`; what its own folder has under the same name wins.
 """
 
@@ -14,7 +15,7 @@ from typing import Any
 from bot.assistant import Slot, StaffedHours, Variation
 from bot.errors import AssistantInvalid
 from bot.flows import Flow, parse_flows
-from bot.located import only_keys, table
+from bot.located import only_keys, rows, table
 from bot.service.calendars import DEFAULT, Calendar, Calendars
 from bot.service.policy import ServicePolicy, read_policy
 from frontdesk.assistant_domain import read_slots
@@ -34,6 +35,7 @@ class SharedService:
     slots: Mapping[str, Slot] = field(default_factory=dict)
     responses: Mapping[str, tuple[Variation, ...]] = field(default_factory=dict)
     words: Mapping[str, Mapping[str, Wording]] = field(default_factory=dict)
+    companions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # flow -> flows that come with it
 
 
 def read_policy_of(folder: Path) -> ServicePolicy:
@@ -67,12 +69,16 @@ def read_shared(entities: Collection[str], intents: Collection[str]) -> SharedSe
     slots: dict[str, Slot] = {}
     responses: dict[str, tuple[Variation, ...]] = {}
     words: dict[str, dict[str, Wording]] = {}
+    companions: dict[str, tuple[str, ...]] = {}
     for path in sorted(SHARED.glob("*.yml")):
         name = f"{SHARED.name}/{path.name}"
         root = table(read_yaml(path, name=name), name, None)
-        only_keys(root, ("flows", "slots", "responses", "words"), name)
+        only_keys(root, ("flows", "companions", "slots", "responses", "words"), name)
         if "flows" in root:
             flows.update(parse_flows({"flows": root["flows"]}))
+        together = table(root.get("companions", {}), "companions", root, "companions")
+        for flow, others in together.items():
+            companions[flow] = tuple(rows(others, f"companions of {flow}", together, flow))
         slots.update(read_slots(root, entities=None))
         responses.update(read_responses(table(root.get("responses", {}), "responses", root, "responses"), "zh"))
         for group, entries in read_words(table(root.get("words", {}), "words", root, "words")).items():
@@ -88,16 +94,26 @@ def read_shared(entities: Collection[str], intents: Collection[str]) -> SharedSe
         },
         responses=responses,
         words=words,
+        companions=companions,
     )
 
 
 def chosen_flows(shared: SharedService, names: Collection[str]) -> dict[str, Flow]:
-    """The shared flows an assistant takes. Raises: AssistantInvalid for a name there is none of."""
+    """The shared flows an assistant takes, with those that come with them: begun by a notice, or where one leads.
+
+    Raises: AssistantInvalid for a name there is none of.
+    """
     for name in names:
         if name not in shared.flows:
             known = ", ".join(sorted(shared.flows)) or "none"
             raise AssistantInvalid(f"service_flows names {name!r}; there are: {known}", file="assistant.yml")
-    return {name: shared.flows[name] for name in names}
+    taken, waiting = dict[str, Flow](), list(names)
+    while waiting:
+        name = waiting.pop(0)
+        if name not in taken:
+            taken[name] = shared.flows[name]
+            waiting += shared.companions.get(name, ())
+    return taken
 
 
 def merged_words(*layers: Mapping[str, Mapping[str, Wording]]) -> dict[str, dict[str, Any]]:

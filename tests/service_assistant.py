@@ -11,7 +11,7 @@ from frontdesk.assistant import load_assistant
 
 FLOWS = (
     "complaint, complaint_status, complaint_more, complaint_withdraw, complaint_disagree, complaint_confirm,"
-    " complaint_answer, complaint_solved, satisfaction, survey_nps, suggestion"
+    " satisfaction, survey_nps, suggestion"
 )
 _INTENTS = (
     "greet, affirm, deny, inform, cancel, complaint, complaint_status, complaint_more, complaint_withdraw,"

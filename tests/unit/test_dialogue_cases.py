@@ -284,6 +284,41 @@ def test_a_low_score_makes_a_follow_up_with_a_clock() -> None:
     assert [clock.kind for clock in task.clocks] == ["followup"]
 
 
+def test_flows_that_a_notice_begins_come_with_those_that_need_them() -> None:
+    assert {"complaint_answer", "complaint_solved"} <= set(service_assistant().flows)
+
+
+def test_a_question_put_unasked_may_be_answered_hours_later() -> None:
+    chat = a_chat(cases=[a_case(status="waiting_customer")])
+    asked = {"number": "C-1024-7", "note": "哪一扇门？"}
+    chat.send(Notice("utter_notice_waiting_customer", asked, "complaint_answer", {"case_number": "C-1024-7"}))
+    chat.wait(hours=20)
+    said = chat.hear("左边后面那扇", "")
+    assert chat.effect(UpdateCase).status == "in_progress"
+    assert "C-1024-7" in said
+
+
+@pytest.mark.parametrize(
+    ("answer", "intent", "template"),
+    [
+        ("是", "affirm", "utter_confirmed"),
+        ("修好了，谢谢", "thanks", "utter_confirmed"),
+        ("不是", "deny", ""),
+        ("还是不行", "", ""),
+    ],
+)
+def test_whether_it_is_solved_leads_to_confirming_or_to_what_is_still_wrong(
+    answer: str, intent: str, template: str
+) -> None:
+    chat = a_chat(cases=[a_case(status="solved")])
+    told = {"number": "C-1024-7", "note": "已更换", "next_at": "@time:2024-11-27T04:00:00+00:00"}
+    said = chat.send(Notice("utter_notice_solved", told, "complaint_solved", {"case_number": "C-1024-7"}))
+    assert "问题解决了吗" in said
+    chat.wait(hours=3)
+    said = chat.hear(answer, intent)
+    assert (template in chat.templates) if template else ("哪里还不对" in said)
+
+
 def test_a_good_score_confirms_what_was_only_solved() -> None:
     chat = a_chat(cases=[a_case(status="solved")])
     chat.send(ASKED)
