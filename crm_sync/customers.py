@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, RowMapping, Table, func, select
+from sqlalchemy import Connection, RowMapping, Table, and_, func, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from bot.errors import CustomerNotFound
@@ -19,6 +19,7 @@ from crm_sync.database import Database
 from crm_sync.phones import normalise_phone
 from crm_sync.record_parts import parts_of
 from crm_sync.reply_windows import left_in
+from crm_sync.service_tables import customer_merges
 from crm_sync.tables import (
     case_events,
     cases,
@@ -85,7 +86,14 @@ def _find(conn: Connection, key: str) -> list[CustomerId]:
         channel, account, external_id = key.split("/", 2)
         same = identities.c.key == identity_key(channel, account, external_id)
         found.update(conn.execute(select(identities.c.customer_id).where(same)).scalars())
-    return [CustomerId(customer_id) for customer_id in sorted(found)]
+    return [CustomerId(customer_id) for customer_id in sorted({_present(conn, customer_id) for customer_id in found})]
+
+
+def _present(conn: Connection, customer_id: int) -> int:
+    """The record that this one is part of now; itself when it was not merged."""
+    merged = and_(customer_merges.c.merged_customer_id == customer_id, customer_merges.c.undone_at.is_(None))
+    into = conn.execute(select(customer_merges.c.kept_customer_id).where(merged).limit(1)).scalar()
+    return customer_id if into is None else _present(conn, into)
 
 
 def _record(conn: Connection, customer_id: CustomerId, now: datetime) -> dict[str, Any]:

@@ -30,7 +30,7 @@ from bot.types import (
     UpdateCase,
     UpdateCustomer,
 )
-from crm_sync import appointments, outages, record, subscriptions
+from crm_sync import appointments, merge_evidence, outages, record, subscriptions
 from crm_sync.cases import open_case
 from crm_sync.links import link_identity
 from crm_sync.subjects import Subject, note
@@ -128,6 +128,8 @@ def _update_customer(conn: Connection, effect: UpdateCustomer, subject: Subject)
     corrected = any(getattr(current, name) not in ("", changes[name]) for name in told)
     record.add_audit(conn, subject.customer_id, "customer", "correct" if corrected else "tell", told, now=subject.now)
     note(conn, subject, "customer_updated", ", ".join(sorted(told)))
+    if "phone" in told:
+        merge_evidence.ask_for_check(conn, subject.customer_id, subject.now)
 
 
 def _add_timeline(conn: Connection, effect: AddTimeline, subject: Subject) -> None:

@@ -1,39 +1,32 @@
 """Two identities become one customer because the person said so: offered on one channel, confirmed on another.
 
 The link carries a token that works once, on the channel it was made for, for a short time; the store keeps its digest.
-Everything of the confirming identity's customer moves to the offering one's, and the link remembers what moved.
+Everything of the confirming identity's customer moves to the offering one's: a merge, which the link names.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import Connection, FromClause, Table, and_, insert, or_, select, update
+from sqlalchemy import Connection, FromClause, and_, insert, or_, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
-from bot.errors import NotFound, RuleError
+from bot.errors import NotFound
 from bot.types import CustomerId, Identity, LinkIdentity, LinkOffer
+from crm_sync import merging
 from crm_sync.addressing import Address, find_or_create
 from crm_sync.columns import digest_key
 from crm_sync.subjects import Subject, note
 from crm_sync.tables import (
-    cases,
-    consents,
     conversations,
-    customers,
     identities,
     identity_links,
-    orders,
-    tasks,
     timeline,
 )
 
 LIFETIME: Final = timedelta(minutes=15)
-_MOVED: Final = (identities, conversations, orders, consents, timeline)  # whose rows simply change hands
-_FILLED: Final = ("name", "email", "language", "timezone")
-_PROFILE: Final = (*_FILLED, "phone", "phone_is_verified")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +82,8 @@ def link_identity(conn: Connection, effect: LinkIdentity, subject: Subject) -> N
     if link is None:
         return
     kept, merged = link.customer_id, subject.customer_id
-    moved = {} if kept == merged else _merge(conn, kept, merged)
+    author = f"identity {subject.identity_id}"
+    merge_id = merging.merge(conn, kept, merged, evidence="link", author=author, now=subject.now, keep=kept)
     conn.execute(
         update(identity_links)
         .where(identity_links.c.id == link.id)
@@ -99,7 +93,7 @@ def link_identity(conn: Connection, effect: LinkIdentity, subject: Subject) -> N
             source=effect.source,
             kept_customer_id=kept,
             merged_customer_id=merged,
-            moved=moved,
+            moved={"merge_id": merge_id},
         )
     )
     subject.customer_id = kept
@@ -145,30 +139,9 @@ def unlink(conn: Connection, link_id: int, now: datetime) -> None:
     link = conn.execute(select(identity_links).where(done).with_for_update()).first()
     if link is None:
         raise NotFound(f"no link {link_id} to undo; it may have been undone before")
-    later = conn.execute(
-        select(identity_links.c.id)
-        .where(
-            identity_links.c.merged_customer_id == link.kept_customer_id,
-            identity_links.c.kept_customer_id != link.kept_customer_id,
-            identity_links.c.undone_at.is_(None),
-            identity_links.c.id != link_id,
-        )
-        .limit(1)
-    ).scalar()
-    if later is not None:
-        raise RuleError(f"link {later} moved what link {link_id} had put together; undo link {later} first")
-    moved = link.moved or {}
-    for table in (*_MOVED, cases, tasks):
-        ids = moved.get(table.name, [])
-        still_there = and_(table.c.id.in_(ids), table.c.customer_id == link.kept_customer_id)
-        conn.execute(update(table).where(still_there).values(customer_id=link.merged_customer_id))
-    for table in (cases, tasks):
-        conn.execute(update(table).where(table.c.id.in_(moved.get(f"closed_{table.name}", []))).values(is_open=True))
-    for name, (before, after) in moved.get("filled", {}).items():
-        unchanged = and_(customers.c.id == link.kept_customer_id, customers.c[name] == after)
-        conn.execute(update(customers).where(unchanged).values({name: before}))
-    if profile := moved.get("profile"):
-        conn.execute(update(customers).where(_is(link.merged_customer_id)).values(**profile))
+    merge_id = (link.moved or {}).get("merge_id")
+    if merge_id is not None:
+        merging.unmerge(conn, merge_id, author="operator", now=now)
     conn.execute(update(identity_links).where(identity_links.c.id == link_id).values(undone_at=now, moved=None))
     line = {"kind": "identity_unlinked", "summary": link.source, "reference": str(link_id), "author": "operator"}
     conn.execute(insert(timeline), {**line, "customer_id": link.kept_customer_id, "at": now})
@@ -182,65 +155,6 @@ def _is_open(token: str, now: datetime) -> ColumnElement[bool]:
     )
 
 
-def _merge(conn: Connection, kept: int, merged: int) -> dict[str, Any]:
-    """Everything of `merged` belongs to `kept`; the rows that moved, by table, and the fields that were filled."""
-    moved: dict[str, Any] = {}
-    for table, same in ((cases, ("kind", "category", "subject")), (tasks, ("kind",))):
-        moved[f"closed_{table.name}"] = _close_doubles(conn, table, same, kept=kept, merged=merged)
-    for table in (*_MOVED, cases, tasks):
-        # No more rows can come: they are written under the lock of a conversation, and with its present customer.
-        ids = list(conn.execute(select(table.c.id).where(table.c.customer_id == merged)).scalars())
-        conn.execute(update(table).where(table.c.customer_id == merged).values(customer_id=kept))
-        moved[table.name] = ids
-    moved["filled"] = _fill(conn, kept, merged)
-    moved["profile"] = _empty(conn, merged)
-    return moved
-
-
-def _close_doubles(conn: Connection, table: Table, same: tuple[str, ...], *, kept: int, merged: int) -> list[int]:
-    """Of two open ones about the same thing the kept customer's carries on."""
-    mine, other = table.alias("mine"), table.alias("other")
-    double = and_(
-        mine.c.customer_id == merged,
-        mine.c.is_open,
-        other.c.customer_id == kept,
-        other.c.is_open,
-        *(mine.c[name] == other.c[name] for name in same),
-    )
-    ids = list(conn.execute(select(mine.c.id).join_from(mine, other, double)).scalars())
-    conn.execute(update(table).where(table.c.id.in_(ids)).values(is_open=False))
-    return ids
-
-
-def _fill(conn: Connection, kept: int, merged: int) -> dict[str, list[Any]]:
-    """The kept record learns what only the other knew; a proven phone number goes before one only told.
-
-    Field -> what it was and what it is now.
-    """
-    rows = {row.id: row._mapping for row in conn.execute(select(customers).where(customers.c.id.in_((kept, merged))))}
-    mine, other = rows[kept], rows[merged]
-    filled = [name for name in _FILLED if other[name] and not mine[name]]
-    if other["phone"] and (not mine["phone"] or (other["phone_is_verified"] and not mine["phone_is_verified"])):
-        filled += ["phone", "phone_is_verified"]
-    if filled:
-        conn.execute(update(customers).where(_is(kept)).values({name: other[name] for name in filled}))
-    return {name: [mine[name], other[name]] for name in filled}
-
-
-def _empty(conn: Connection, customer_id: int) -> dict[str, Any]:
-    """The record names nobody any more; what it said. Kept with the link alone, so that erasure finds it there."""
-    profile = dict(
-        conn.execute(select(*(customers.c[name] for name in _PROFILE)).where(_is(customer_id))).one()._mapping
-    )
-    blank = {name: False if name == "phone_is_verified" else "" for name in _PROFILE}
-    conn.execute(update(customers).where(_is(customer_id)).values(**blank))
-    return profile
-
-
 def _name(identity: FromClause) -> ColumnElement[str]:
     name: ColumnElement[str] = identity.c.channel + "/" + identity.c.account + "/" + identity.c.external_id
     return name
-
-
-def _is(customer_id: int) -> ColumnElement[bool]:
-    return customers.c.id == customer_id

@@ -12,6 +12,7 @@ from bot.service_types import RecordPreference, RequestErasure, SetAttribute
 from crm_sync import timers
 from crm_sync.rows import upsert
 from crm_sync.service_tables import audit, customer_attributes, preferences
+from crm_sync.service_tables import timers as timers_table
 from crm_sync.subjects import Subject, note
 
 ERASURE: Final = "erasure"  # kind of timer
@@ -76,7 +77,13 @@ def record_preference(conn: Connection, effect: RecordPreference, subject: Subje
 def request_erasure(conn: Connection, effect: RequestErasure, subject: Subject) -> None:
     """Planned, moved, or with no time taken back; the record says so until then."""
     key = f"{ERASURE}:{subject.customer_id}"
-    timers.cancel(conn, key, subject.now)
+    planned = and_(
+        timers_table.c.customer_id == subject.customer_id,
+        timers_table.c.kind == ERASURE,
+        timers_table.c.at.is_not(None),
+    )
+    gone = {"at": None, "key": None, "done_at": subject.now, "reason": "cancelled"}
+    conn.execute(update(timers_table).where(planned).values(**gone))  # also one of a record that was merged with this
     when = None
     if effect.at is not None:
         timers.plan(conn, ERASURE, effect.at, subject.now, key=key, customer_id=subject.customer_id)

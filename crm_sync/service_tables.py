@@ -410,7 +410,7 @@ customer_merges = Table(  # what was put together, by which evidence, and what u
     Column("id", Id, primary_key=True),
     Column("kept_customer_id", Id, ForeignKey("customers.id"), nullable=False, index=True),
     Column("merged_customer_id", Id, ForeignKey("customers.id"), nullable=False, index=True),
-    Column("evidence", Text, nullable=False),  # verified_phone | signed_login | staff
+    Column("evidence", Text, nullable=False),  # verified_phone | signed_login | link | staff
     Column("author", Words, nullable=False, server_default=""),
     Column("at", UtcDateTime, nullable=False),
     Column("moved", Document),  # rows by table, and fields that were filled

@@ -25,7 +25,7 @@ from bot.service.promises import Clock as Promise
 from bot.service.promises import due
 from bot.types import CustomerId
 from bot.wakeup import Wakeup
-from crm_sync import appointments, erasure, notices, record, subscriptions, timers
+from crm_sync import appointments, erasure, merge_evidence, notices, record, subscriptions, timers
 from crm_sync.due_clocks import DueClock, Step, Task, recount, step_due
 from crm_sync.store import SqlStore
 from crm_sync.timers import Timer
@@ -98,6 +98,14 @@ async def look_for_spikes(store: SqlStore, context: Context) -> None:
     await find_spikes(store.database, context.policy.cases.spikes, context.now, context.assistant.hours.timezone)
 
 
+def find_same_people(conn: Connection, due: list[Timer], context: Context) -> list[Timer]:
+    """People whose number somebody else has too are merged, or proposed to staff."""
+    for timer in due:
+        if timer.customer_id is not None:
+            merge_evidence.check(conn, timer.customer_id, context.now)
+    return []
+
+
 # By kind of timer and by name: listed by hand, nothing is found by scanning.
 TIMER_HANDLERS: Mapping[str, TimerHandler] = {
     notices.KIND: hand_out_notices,
@@ -107,6 +115,7 @@ TIMER_HANDLERS: Mapping[str, TimerHandler] = {
     surveys.ASK_CASE: by_desk(surveys.ask_about_cases),
     surveys.CLOSE_CASE: by_desk(surveys.close_cases),
     surveys.SURVEY: by_desk(surveys.send_surveys),
+    merge_evidence.CHECK: find_same_people,
 }
 PERIODIC: tuple[Periodic, ...] = (
     Periodic("due_reminders", timedelta(hours=1), remind_of_dues),

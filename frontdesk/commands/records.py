@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
 import uvloop
+from sqlalchemy import Connection
 
 from bot.errors import CustomerNotFound, NotFound
 from bot.types import CustomerId
 from config.logging import configure_logging
 from config.settings import Settings
-from crm_sync import customers, erasure, staff
+from crm_sync import customers, erasure, merge_evidence, merging, staff
 from crm_sync.links import CustomerLink
 from crm_sync.media.library import SqlMediaLibrary
 from crm_sync.store import SqlStore
@@ -157,6 +159,111 @@ def customer_unlink(
     else:
         (undone,) = found
         say(f"Link {undone.id} is undone: {undone.taken_up_by} is customer {undone.merged_customer_id} again.")
+
+
+@customer_app.command("merge")
+def customer_merge(
+    keys: Annotated[list[str], typer.Argument(help="Two or more customers, each as for show.")], json_: JsonFlag = False
+) -> None:
+    """Make one record of several; the oldest is kept, and each merge can be undone."""
+    if len(keys) < 2:
+        raise typer.BadParameter("name two or more customers")
+
+    async def work(store: SqlStore) -> list[merging.Merge]:
+        first, *others = [await _one_customer(store, key) for key in keys]
+        now = datetime.now(UTC)
+
+        def unit(conn: Connection) -> list[merging.Merge]:
+            ids = [
+                merging.merge(conn, first, other, evidence="staff", author="cli", now=now)
+                for other in dict.fromkeys(others)
+            ]
+            return [item for item in merging.merges_of(conn, merging.root_of(conn, first)) if item.id in ids]
+
+        return await store.database.run(unit)
+
+    done = with_store(work)
+    if json_:
+        print_json(done)
+    elif not done:
+        say("They are one record already.")
+    for item in () if json_ else done:
+        say(f"Merge {item.id}: customer {item.merged_customer_id} is part of customer {item.kept_customer_id} now.")
+
+
+@customer_app.command("unmerge")
+def customer_unmerge(
+    key: Annotated[str, typer.Argument(help="As for show.")],
+    merge: Annotated[int | None, typer.Argument(help="The merge to undo; left out, they are listed.")] = None,
+    json_: JsonFlag = False,
+) -> None:
+    """Take merged records apart again: what was moved goes back, what came since stays with whoever said it."""
+
+    async def work(store: SqlStore) -> list[merging.Merge]:
+        customer_id = await _one_customer(store, key)
+        found = await store.database.run(lambda conn: merging.merges_of(conn, customer_id), read=True)
+        if merge is None:
+            return found
+        if merge not in {item.id for item in found}:
+            raise NotFound(f"customer {customer_id} has no merge {merge}; without a number they are listed")
+        now = datetime.now(UTC)
+        return [await store.database.run(lambda conn: merging.unmerge(conn, merge, author="cli", now=now))]
+
+    found = with_store(work)
+    if json_:
+        print_json(found)
+    elif merge is None:
+        print_table(
+            "Merges",
+            ("id", "kept", "merged", "evidence", "by", "at", "undone"),
+            (
+                (
+                    item.id,
+                    item.kept_customer_id,
+                    item.merged_customer_id,
+                    item.evidence,
+                    item.author,
+                    item.at,
+                    item.undone_at,
+                )
+                for item in found
+            ),
+        )
+    else:
+        say(f"Merge {found[0].id} is undone: customer {found[0].merged_customer_id} is a record of its own again.")
+
+
+@customer_app.command("proposals")
+def customer_proposals(
+    merge: Annotated[int | None, typer.Option(help="Proposal to follow: they are one person.")] = None,
+    refuse: Annotated[int | None, typer.Option(help="Proposal to refuse: it is not made again.")] = None,
+    json_: JsonFlag = False,
+) -> None:
+    """Records that may be one person, the most likely first; decide on one with --merge or --refuse."""
+    if merge is not None and refuse is not None:
+        raise typer.BadParameter("choose one of --merge and --refuse")
+
+    async def work(store: SqlStore) -> list[merge_evidence.Proposal]:
+        chosen = merge if merge is not None else refuse
+        if chosen is not None:
+            now = datetime.now(UTC)
+            await store.database.run(
+                lambda conn: merge_evidence.decide(conn, chosen, is_same=merge is not None, author="cli", now=now)
+            )
+        return await store.database.run(merge_evidence.proposals, read=True)
+
+    found = with_store(work)
+    if json_:
+        print_json(found)
+    else:
+        print_table(
+            "Perhaps one person",
+            ("id", "customer", "customer", "what agrees", "score"),
+            (
+                (item.id, item.customer_id, item.other_customer_id, ", ".join(item.evidence), f"{item.score:.2f}")
+                for item in found
+            ),
+        )
 
 
 @user_app.command("add")

@@ -205,7 +205,7 @@ async def test_erasing_the_person_takes_what_the_link_remembers(store: SqlStore)
     await store.offer_link(ANN, "telegram", "token")
     await _telegram(store, TAKE_UP)
     kept = (await _seen_on_telegram(store)).customer_id
-    assert "Ann Onym" in str((await export_customer(store.database, kept))["identity_links"])
+    assert "Ann Onym" in str((await export_customer(store.database, kept))["customer_merges"])
     await erase_customer(store.database, kept)
 
     for table in (customers, *PERSONAL):
