@@ -29,7 +29,7 @@ from channels.markup import to_html
 from channels.web import WebExtras
 from config.settings import WebSettings, WelcomeRule
 from tests.browser.conftest import NewPage, keep_picture
-from tests.browser.desk import Desk, a_desk, words
+from tests.browser.running_desk import Desk, a_desk, words
 from tests.media_files import PDF, photo
 
 if TYPE_CHECKING:

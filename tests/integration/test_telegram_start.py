@@ -41,7 +41,7 @@ async def adapter(telegram: TelegramSimulator) -> AsyncIterator[TelegramAdapter]
 def test_each_webhook_account_announces_itself_and_the_others_poll(telegram: TelegramSimulator) -> None:
     hooked, polled = settings_for(telegram), settings_for(telegram, mode="polling")
     settings = Settings(_env_file=None, channels={"telegram": {"hooked": hooked, "polled": polled}})
-    app = SimpleNamespace(settings=settings, inbox=None, store=None, fault=None, secret_keys=(b"key",))
+    app = SimpleNamespace(settings=settings, inbox=None, store=None, fault=None, watch=None, secret_keys=(b"key",))
 
     assert set(TelegramKit(settings).work(app)) == {"telegram-webhook-hooked", "telegram-polled"}
 
