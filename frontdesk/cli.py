@@ -13,6 +13,7 @@ from bot.errors import BotError
 from frontdesk.commands import (
     appointments,
     assistant,
+    care,
     case_sites,
     cases,
     desk,
@@ -52,6 +53,7 @@ app.add_typer(outbox.app, name="outbox")
 app.add_typer(records.db_app, name="db")
 app.add_typer(imports.import_app, name="import")
 app.add_typer(imports.export_app, name="export")
+app.add_typer(care.care_app, name="care")
 app.add_typer(records.customer_app, name="customer")
 app.add_typer(records.user_app, name="user")
 app.add_typer(rules.app, name="rules")

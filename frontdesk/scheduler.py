@@ -31,6 +31,7 @@ from crm_sync.store import SqlStore
 from crm_sync.timers import Timer
 from desk import surveys
 from desk.learning import find_spikes
+from frontdesk.caring import nightly
 from frontdesk.due_reminders import remind_of_dues
 
 log = structlog.get_logger()
@@ -119,6 +120,7 @@ TIMER_HANDLERS: Mapping[str, TimerHandler] = {
 }
 PERIODIC: tuple[Periodic, ...] = (
     Periodic("due_reminders", timedelta(hours=1), remind_of_dues),
+    Periodic("values_and_care", timedelta(days=1), nightly),
     Periodic("case_spikes", timedelta(hours=1), look_for_spikes),
 )
 

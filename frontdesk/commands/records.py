@@ -19,6 +19,7 @@ from crm_sync import customers, erasure, merge_evidence, merging, staff
 from crm_sync.links import CustomerLink
 from crm_sync.media.library import SqlMediaLibrary
 from crm_sync.store import SqlStore
+from frontdesk.assistant_service import read_policy_of
 from frontdesk.commands.output import print_json, print_table, say
 from frontdesk.commands.record_view import show_links, show_record
 from frontdesk.customer_files import erase_with_files, save_files, with_links
@@ -264,6 +265,21 @@ def customer_proposals(
                 for item in found
             ),
         )
+
+
+@customer_app.command("values")
+def customer_values(json_: JsonFlag = False) -> None:
+    """Compute now what customers are worth and how things stand with them; the scheduler does it every night."""
+    from frontdesk.caring import compute
+
+    async def work(store: SqlStore) -> int:
+        return await compute(store.database, read_policy_of(Settings().assistant), datetime.now(UTC))
+
+    count = with_store(work)
+    if json_:
+        print_json({"customers": count})
+    else:
+        say(f"{count} customers have figures of now; frontdesk customer show tells them.")
 
 
 @user_app.command("add")
