@@ -15,6 +15,7 @@ run: ## install, create the store, train, serve on 127.0.0.1:8080
 test: ## the everyday suite, on real SQLite, PostgreSQL and Redis which it starts by itself
 	@scripts/setup.sh dev
 	@$(PY) -m tests.services ensure
+	@$(PY) -m tests.models
 	@$(PY) -m pytest -n 2 --dist worksteal -m "not slow and not browser and not rasa" $(ARGS)
 
 test-slow: ## every fault point by itself on both databases, full NLU training
