@@ -86,7 +86,7 @@ def settle_site(context: ActionContext) -> ActionResult:
     if not found:
         args = {"service": service.title(context.language), "days": str(service.days_ahead)}
         return ActionResult(slots={"appointment_step": "full"}, replies=(Reply("utter_appointment_full", args),))
-    chosen = _site_named(found, context.text("appointment_site"))
+    chosen = _site_named([item for item, _ in found], context.text("appointment_site"))
     if chosen is None and len(found) == 1:
         chosen = found[0][0]
     replies: tuple[Reply, ...] = ()
@@ -140,8 +140,8 @@ def _sites_with_times(
         if not service.kinds or site.kind in service.kinds
     ]
     nearest = ranked(context, fitting, wish)
-    chosen = [item for item in nearest if item.site.key == context.text("appointment_site")]
-    candidates = chosen or nearest[: context.assistant.service.routing.offered]
+    chosen = _site_named(nearest, context.text("appointment_site"))  # also one that was not offered
+    candidates = [chosen] if chosen else nearest[: context.assistant.service.routing.offered]
     needs = {item.site.key: _slots_need(context, item.site, service) for item in candidates}
     missing = tuple(need for need in needs.values() if need not in context.turn.facts)
     if missing:
@@ -164,14 +164,15 @@ def _free(
     return list(free_slots(service, site.key, calendar, taken or (), context.turn.now))
 
 
-def _site_named(found: Sequence[tuple[RankedSite, list[FreeSlot]]], words: str) -> RankedSite | None:
+def _site_named(items: Sequence[RankedSite], words: str) -> RankedSite | None:
+    """The one of these that is meant by its key or its name; None when that stays open."""
     said = plain(words)
-    for item, _ in found:
+    for item in items:
         if item.site.key == words:
             return item
     fitting = [
         item
-        for item, _ in found
+        for item in items
         if said and any(name in said or said in name for name in map(plain, item.site.names.values()) if name)
     ]
     return fitting[0] if len(fitting) == 1 else None

@@ -83,6 +83,9 @@ def case_reply(context: ActionContext, case: Case) -> Reply:
         return Reply("utter_case_solved", args, buttons)
     if case.status == "waiting_customer" and "utter_case_asked" in context.assistant.responses:
         return Reply("utter_case_asked", args, buttons)
+    is_late = case.next_update_at is not None and case.next_update_at < context.turn.now
+    if is_late and "utter_case_late" in context.assistant.responses:
+        return Reply("utter_case_late", args, buttons)
     return Reply("utter_case_waiting" if case.status in ("received", "reopened") else "utter_case_open", args, buttons)
 
 

@@ -10,6 +10,7 @@ from bot.actions.case_plan import CasePlan, answer_by, plan_case, solution_by, w
 from bot.actions.complaint_reading import is_dangerous, is_description, severity
 from bot.actions.subjects import Candidate
 from bot.flows import SlotValue
+from bot.service.categories import DANGER
 from bot.service.sites import name_of
 from bot.types import (
     Case,
@@ -62,11 +63,11 @@ def normal_subject(words: str) -> str:
 
 def about(context: ActionContext) -> ActionResult:
     """Looks in the record what it is about: `subject` when the story names one thing, else `subject_guess`."""
-    if context.text("subject"):
-        return ActionResult()
     story = context.text("what_happened")
     if (known := subjects.named(context, story)) is not None:
-        return ActionResult(slots={"subject": known.key})
+        return ActionResult(slots={"subject": known.key})  # the visit itself says more than the place named with it
+    if context.text("subject"):
+        return ActionResult()
     likely = subjects.guess(context, category_of(context, story))
     return ActionResult(slots={"subject_guess": likely.key if likely else None})
 
@@ -94,9 +95,13 @@ def ask_subject(context: ActionContext) -> ActionResult:
 def match(context: ActionContext) -> ActionResult:
     """Looks whether the customer has an open complaint about the same thing: `matched_case` is its number or empty."""
     subject = settled_subject(context)
-    category = category_of(context, context.text("what_happened"))
-    found = open_complaint(context, category, subject)
-    return ActionResult(slots={"matched_case": found.number if found else None, "subject": subject})
+    story = context.text("what_happened")
+    finding = context.assistant.service.cases.find(story, is_danger=is_dangerous(story))
+    found = open_complaint(context, finding.category, subject)
+    slots: dict[str, SlotValue] = {"matched_case": found.number if found else None, "subject": subject}
+    if finding.severity == DANGER and not context.text("wish"):
+        slots["wish"] = "other"  # in danger nobody is asked what they would like
+    return ActionResult(slots=slots)
 
 
 def settled_subject(context: ActionContext) -> str:

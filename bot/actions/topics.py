@@ -181,7 +181,7 @@ def report_outage(context: ActionContext) -> ActionResult:
         asset_key=meter,
         latitude=place.latitude if place else None,
         longitude=place.longitude if place else None,
-        address=context.text("outage_place")[:300],
+        address=", ".join(_areas(context))[:300],  # also known from the record: an outage found later is matched by it
         note=context.words[:500],
     )
     if found is not None:

@@ -259,3 +259,19 @@ def test_an_appointment_of_somebody_else_cannot_be_named() -> None:
     assert chat.effect(CancelAppointment).appointment_id == 41
     nobody = talking()
     assert "没有已预约" in nobody.send(Button("flow:appointment_change?appointment_id=41&appointment_wish=cancel"))
+
+
+def test_a_site_that_was_not_offered_can_be_named() -> None:
+    more = tuple(
+        Site(9 + at, f"s{9 + at}", {"zh": f"第{at}站", "en": f"Number {at}"}, "workshop", 38.88, 115.46)
+        for at in range(1, 4)
+    )
+    chat = talking(
+        a_customer(attributes={"latitude": 38.88, "longitude": 115.46}),
+        sites=(*more, FAR),
+        taken={slots_of(site.key): () for site in (*more, FAR)},
+    )
+    chat.hear("我要预约", "appointment")
+    chat.hear("车辆检查")
+    assert not any("东湖站" in button.label for button in chat.buttons)
+    assert "东湖站的车辆检查" in chat.hear("东湖站")

@@ -150,8 +150,7 @@ def test_promises_run_from_the_moment_it_is_opened() -> None:
 def test_danger_goes_to_a_person_at_once_and_says_what_to_do() -> None:
     chat = a_chat(visits=(a_visit(),))
     chat.hear("加油的时候油枪着火了", "complaint")
-    chat.press("是的")
-    said = chat.press("其他")
+    said = chat.press("是的")
     assert chat.effect(OpenCase).severity == 4
     assert chat.effect(RequestHandoff).urgency == 4
     assert "119" in said
@@ -341,3 +340,31 @@ def test_a_suggestion_is_a_case_with_an_answer_promised() -> None:
     opened = chat.effect(OpenCase)
     assert (opened.kind, [clock.kind for clock in opened.clocks]) == ("suggestion", ["solution"])
     assert opened.number in said
+
+
+# --- what a good front desk would do ------------------------------------------------------------------------------
+
+
+def test_a_place_and_a_day_named_in_the_story_mean_the_visit_there() -> None:
+    visits = (a_visit(), a_visit(at=FRIDAY - timedelta(days=9)))
+    chat = a_chat(visits=visits)
+    chat.hear("上周五在保定路站加油，车就不行了", "complaint", entities={"store": "保定路站"})
+    chat.press("退款")
+    assert chat.effect(OpenCase).subject == "bd@2024-11-15"
+
+
+def test_in_danger_nobody_is_asked_what_they_would_like() -> None:
+    chat = a_chat(visits=(a_visit(),))
+    said = chat.hear("上周五在保定路站加油，油枪漏油起火了，有人受伤", "complaint")
+    assert "怎么做" not in said
+    assert chat.effect(OpenCase).severity == 4
+    assert "119" in said
+
+
+def test_a_promise_that_was_not_kept_is_admitted() -> None:
+    late = a_case(status="received", next_update_at=NOON - timedelta(hours=3))
+    said = a_chat(cases=[late]).hear("我的投诉怎么样了", "complaint_status")
+    assert "没有做到" in said
+    assert late.number in said
+    soon = a_case(status="received", next_update_at=NOON + timedelta(hours=3))
+    assert "没有做到" not in a_chat(cases=[soon]).hear("我的投诉怎么样了", "complaint_status")

@@ -235,8 +235,7 @@ def test_the_same_complaint_again_is_added_to_the_open_case() -> None:
 def test_danger_goes_to_a_person_at_once_with_advice() -> None:
     chat = Chat(language="en")
     chat.hear("My kettle caught fire and my hand is burnt", "complaint", entities={"product": "kettle"})
-    chat.hear("today", "inform")
-    chat.press("Something else")
+    chat.hear("today", "inform")  # what they would like is not asked in danger
     said = chat.press("Reply here")
     assert "unplug" in said
     assert chat.effect(OpenCase).severity == 4
