@@ -15,7 +15,7 @@ from bot.located import only_keys, table
 from bot.types import Language
 from frontdesk.assistant_domain import Domain, read_domain
 from frontdesk.assistant_responses import check_buttons, read_responses
-from frontdesk.assistant_service import chosen_flows, merged_words, read_shared, seeded_policy
+from frontdesk.assistant_service import chosen_flows, merged_words, read_shared, seeded_policy, titles_of_topics
 from frontdesk.assistant_settings import AssistantSettings, read_settings
 from frontdesk.yaml_lines import read_yaml
 
@@ -51,6 +51,7 @@ def load_assistant(folder: Path) -> Assistant:
     domain = read_domain(folder)
     settings = read_settings(folder)
     shared = read_shared(domain.entities, domain.intents)
+    policy = seeded_policy(folder, settings.hours)
     responses = {**shared.responses, **_responses(folder, domain, settings.languages)}
     flows = {**chosen_flows(shared, settings.service_flows), **_flows(folder)}
     slots = {**(shared.slots if settings.service_flows else {}), **domain.slots}
@@ -66,12 +67,12 @@ def load_assistant(folder: Path) -> Assistant:
         responses=responses,
         flows=flows,
         versions={flow.version: flow for flow in flows.values()},
-        words=merged_words(shared.words, settings.words),
+        words=merged_words({"topic": titles_of_topics(policy)}, shared.words, settings.words),
         general_answers=frozenset(settings.general_answers),
         queue_flows=frozenset(settings.queue_flows),
         tuning=settings.tuning,
         hours=settings.hours,
-        service=seeded_policy(folder, settings.hours),
+        service=policy,
     )
 
 

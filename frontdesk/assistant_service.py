@@ -123,3 +123,8 @@ def merged_words(*layers: Mapping[str, Mapping[str, Wording]]) -> dict[str, dict
         for group, entries in layer.items():
             merged.setdefault(group, {}).update(entries)
     return merged
+
+
+def titles_of_topics(policy: ServicePolicy) -> dict[str, Wording]:
+    """What topics are called, as words of the assistant: a notice names its topic by its key."""
+    return {name: topic.titles for name, topic in policy.topics.topics.items()}  # type: ignore[misc]  # zh and en only

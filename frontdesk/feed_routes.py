@@ -95,14 +95,16 @@ async def _take_outage(desk: FeedDesk, request: Request) -> Response:
     now = desk.clock.now()
     line, ended_at = outage_of(await _document(request))
     rules = desk.assistant().service.topics
-    outage, is_new = await desk.database.run(partial(_write, line, ended_at, rules, now))
+    outage, is_new = await desk.database.run(partial(write_outage, line, ended_at, rules, now))
     desk.signals.publish(TOPIC_TIMERS)
     return JSONResponse({"id": outage.id, "is_new": is_new, "ended": ended_at is not None}, 202 if is_new else 200)
 
 
-def _write(
+def write_outage(
     line: OutageLine, ended_at: datetime | None, rules: TopicRules, now: datetime, conn: Connection
 ) -> tuple[Outage, bool]:
+    """The outage with these facts, over where it has ended, and whether it is new; those it concerns hear of it."""
+
     def belongs(outage: Outage, report: Report) -> bool:
         place = position(report.latitude, report.longitude)
         return rules.outage_at((outage,), place, (report.address,)) is not None

@@ -34,6 +34,14 @@ class ReplayDesk(Protocol):
 
     async def site(self, user: str, action: Mapping[str, str]) -> Replies: ...
 
+    async def feed(self, user: str, action: Mapping[str, str]) -> Replies:
+        """News have come for those who subscribed to their topic."""
+        ...
+
+    async def outage(self, user: str, action: Mapping[str, str]) -> Replies:
+        """An outage is known, known better, or over."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -144,6 +152,10 @@ async def _done(desk: ReplayDesk, user: str, step: Step, before: Replies) -> tup
                 return await desk.staff(user, step.action), ""
             case "site":
                 return await desk.site(user, step.action), ""
+            case "feed":
+                return await desk.feed(user, step.action), ""
+            case "outage":
+                return await desk.outage(user, step.action), ""
         content = _content(step, before)
         if content is None:
             return (), f"there is no button {step.words!r}"

@@ -16,6 +16,7 @@ from crm_sync.tables import conversations, identities, messages
 from frontdesk.app import App
 from frontdesk.clock import MovableClock, SystemClock
 from frontdesk.replay import Replies, Summary, replay_transcripts
+from frontdesk.replay_feeds import ReplayFeeds
 from frontdesk.replay_staff import ReplayStaff
 from frontdesk.seeding import become, seed
 from frontdesk.transcripts import Transcript
@@ -46,6 +47,7 @@ class AppDesk:
     def __init__(self, app: App, clock: MovableClock, made: Path) -> None:
         self._app, self._clock, self._made = app, clock, made
         self._staff = ReplayStaff(app.store, lambda: app.runtimes.default_assistant().service, clock)
+        self._feeds = ReplayFeeds(app.store.database, lambda: app.runtimes.default_assistant().service.topics, clock)
         self._said = 0
         self._seen: dict[str, int] = {}  # user -> the last of their messages that was looked at
 
@@ -74,6 +76,7 @@ class AppDesk:
 
     async def later(self, user: str, length: timedelta) -> Replies:
         self._clock.advance(length)
+        await self._app.scheduler.do_periodic_jobs()
         return await self._heard(user)
 
     async def staff(self, user: str, action: Mapping[str, str]) -> Replies:
@@ -82,6 +85,14 @@ class AppDesk:
 
     async def site(self, user: str, action: Mapping[str, str]) -> Replies:
         await self._staff.site(await self._customer(user), action)
+        return await self._heard(user)
+
+    async def feed(self, user: str, action: Mapping[str, str]) -> Replies:
+        await self._feeds.feed(action)
+        return await self._heard(user)
+
+    async def outage(self, user: str, action: Mapping[str, str]) -> Replies:
+        await self._feeds.outage(action)
         return await self._heard(user)
 
     async def _customer(self, user: str) -> int:

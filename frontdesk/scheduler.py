@@ -164,6 +164,12 @@ class Scheduler:
         self._counted_for = context.policy
         return await self._do_timers(context) + await self._do_clocks(context)
 
+    async def do_periodic_jobs(self) -> None:
+        """Every periodic job is done now, whenever it is planned: where time jumps, as in transcripts."""
+        context = self._context()
+        for job in self._periodic.values():
+            await job.work(self._store, context)
+
     async def settle(self) -> None:
         """Everything due now is done, what follows from it at once too."""
         while await self.run_once():

@@ -18,6 +18,8 @@
       - later: 26h                                # m, h or d; all that falls due meanwhile is done
       - staff: {solve: the lamp was replaced, cause: defect, remedy: replaced}   # on the newest open case
       - site: {accept: Mr Zhang}                  # on the newest task of a site
+      - feed: {topic: price, en: Petrol rises.}   # news for those who subscribed; zh, en, match
+      - outage: {key: o-1, area: Old Town, ends: 3h}    # is known from now on; starts, kind: planned, over
 
 Under `bot`: `contains`, `excludes` (a text or a list; upper and lower case count as the same), `matches` (a regular
 expression) and `buttons` (labels that are offered, in this order, perhaps among others). Several `bot` steps after one
@@ -38,7 +40,8 @@ from bot.located import invalid, line_of, only_keys, rows, table, text
 from frontdesk.yaml_lines import read_yaml
 
 _CHECKS = ("contains", "excludes", "matches", "buttons", "says")
-_KINDS = ("user", "press", "location", "photo", "later", "staff", "site", "bot")
+_KINDS = ("user", "press", "location", "photo", "later", "staff", "site", "feed", "outage", "bot")
+ACTED = ("staff", "site", "feed", "outage")  # what others than the customer do
 _KEYS = ("name", "language", "now", "seed", "as", "steps")
 _LENGTH = re.compile(r"(\d{1,5})\s*([mhd])")
 
@@ -51,7 +54,7 @@ class Step:
     words: str = ""  # of user, press and photo
     place: tuple[float, float] = (0.0, 0.0)  # latitude, longitude
     length: timedelta = timedelta(0)
-    action: Mapping[str, str] = field(default_factory=dict)  # of staff and site: the verb first
+    action: Mapping[str, str] = field(default_factory=dict)  # of staff and site: the verb first; of feed and outage
     contains: tuple[str, ...] = ()
     excludes: tuple[str, ...] = ()
     matches: re.Pattern[str] | None = None
@@ -121,7 +124,7 @@ def _step(body: dict[str, Any]) -> Step:
             return Step(kind, place=_place(value, body), line=line)
         case "later":
             return Step(kind, length=_length(value, body), line=line)
-        case "staff" | "site":
+        case "staff" | "site" | "feed" | "outage":
             action = table(value, kind, body, kind)
             if not action:
                 raise invalid(f"{kind} needs something to do", body, kind)
@@ -138,9 +141,17 @@ def _place(value: Any, body: dict[str, Any]) -> tuple[float, float]:
 
 
 def _length(value: Any, body: dict[str, Any]) -> timedelta:
-    found = _LENGTH.fullmatch(str(value).strip())
+    found = length_of(str(value))
     if found is None:
         raise invalid(f"{value!r} is no length such as 30m, 26h or 3d", body, "later")
+    return found
+
+
+def length_of(words: str) -> timedelta | None:
+    """The length in words such as 30m, 26h or 3d; None when they are none."""
+    found = _LENGTH.fullmatch(words.strip())
+    if found is None:
+        return None
     return int(found[1]) * {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}[found[2]]
 
 

@@ -52,6 +52,14 @@ class Scripted:
         self.done.append(action)
         return []
 
+    async def feed(self, user: str, action: Mapping[str, str]) -> Replies:
+        self.done.append(action)
+        return [{"text": f"news: {action['en']}", "buttons": []}]
+
+    async def outage(self, user: str, action: Mapping[str, str]) -> Replies:
+        self.done.append(action)
+        return []
+
 
 def a_file(tmp_path: Path, steps: str) -> Path:
     path = tmp_path / "talk.yml"
@@ -90,6 +98,22 @@ async def test_the_first_difference_fails_it_with_its_line(tmp_path: Path, steps
     assert not found.passed
     assert failure in found.failure
     assert found.line == line
+
+
+async def test_news_and_outages_come_in_between_and_what_they_make_the_bot_say_is_looked_at(tmp_path: Path) -> None:
+    steps = (
+        "  - outage: {key: o-1, area: Old Town, ends: 3h}\n  - user: hi\n"
+        "  - feed: {topic: price, en: Petrol rises.}\n  - bot: 'news: Petrol rises.'\n"
+        "  - outage: {key: o-1, over: }\n  - bot: {says: nothing}\n"
+    )
+    desk = Scripted({"hi": [GREETING]})
+    summary = await replay_transcripts([a_file(tmp_path, steps)], desk)
+    assert summary.passed
+    assert desk.done[1:] == [  # after what it began with
+        {"key": "o-1", "area": "Old Town", "ends": "3h"},
+        {"topic": "price", "en": "Petrol rises."},
+        {"key": "o-1", "over": ""},
+    ]
 
 
 async def test_every_conversation_is_somebody_else(tmp_path: Path) -> None:

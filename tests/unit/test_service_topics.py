@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from bot.service.topics import Reminding, TopicRules, days_left
 from bot.service_types import Asset, Due, Outage, ReportOutage, SubscribeTopic
 from bot.types import CreateTask, CustomerSnapshot, Location, Need, Owner, RecordConsent
 from crm_sync.dues import OpenDue
+from frontdesk.assistant import load_assistant
 from frontdesk.due_reminders import decide_reminder
 from tests.builders import Chat, a_customer
 from tests.serving_shop import serving
@@ -157,6 +159,12 @@ def test_the_meter_of_the_record_says_where_without_asking() -> None:
     assert chat.effect(ReportOutage).asset_key == "M-77"
 
 
+def test_the_area_of_the_record_goes_with_the_report_so_that_an_outage_found_later_is_matched() -> None:
+    chat = talking(a_customer(attributes={"area": "石桥村"}), outages=())
+    chat.hear("我家没电了", "outage_report")
+    assert chat.effect(ReportOutage).address == "石桥村"
+
+
 def test_a_place_in_words_is_not_taken_for_the_home_of_the_record() -> None:
     home = a_customer(attributes={"latitude": 38.874, "longitude": 115.464})
     assert "东区" in talking(home).hear("停电了", "outage_status")
@@ -282,3 +290,9 @@ def test_the_days_looked_through_are_those_anybody_is_reminded_on() -> None:
 def test_a_wrong_section_is_refused_with_the_reason(section: dict[str, Any], reason: str) -> None:
     with pytest.raises(AssistantInvalid, match=reason):
         read_policy({"topics": section})
+
+
+def test_a_notice_names_its_topic_in_the_customers_words() -> None:
+    assistant = load_assistant(Path(__file__).parents[2] / "config" / "assistants" / "fuel")
+    assert assistant.word("topic", "price", "zh") == "油价"
+    assert assistant.word("topic", "price", "en") == "fuel prices"
