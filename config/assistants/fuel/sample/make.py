@@ -179,8 +179,9 @@ def _of(drivers: list[Driver], key: str) -> Driver:
 
 def _dues(random: Random, drivers: list[Driver]) -> Iterator[dict[str, object]]:
     """Monthly accounts of lorries and fleets: February's is due on 10 March, January's was on 10 February."""
-    hauliers = [driver for driver in drivers if driver.tank > 100]
-    for at, driver in enumerate(hauliers, start=1):
+    for driver in drivers:
+        if driver.tank <= 100:
+            continue
         monthly = 30 / driver.every * driver.tank * 0.7 * PRICES[driver.grade]
         for month, due_on, is_paid in (
             ("01", "2026-02-10", driver.person.credit_class in "AB" or random.random() < 0.5),
@@ -188,7 +189,7 @@ def _dues(random: Random, drivers: list[Driver]) -> Iterator[dict[str, object]]:
         ):
             is_open = driver.person.key == "c-0009" or not is_paid
             yield {
-                "key": f"acc-2026{month}-{at:03d}", "customer_key": driver.person.key, "kind": "fleet_account",
+                "key": f"2026-{month}-{driver.plate}", "customer_key": driver.person.key, "kind": "fleet_account",
                 "amount": f"{monthly * random.uniform(0.9, 1.1):.2f}", "currency": "CNY", "due_on": due_on,
                 "paid_on": "" if is_open else "2026-02-09", "asset_key": driver.plate,
             }  # fmt: skip

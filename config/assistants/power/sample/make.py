@@ -157,7 +157,7 @@ def _bills(random: Random, supplies: list[Supply]) -> Iterator[dict[str, object]
             if (supply.person.key, month) == ("c-0007", "2026-02"):
                 amount *= 2.1  # what its transcript is about
             yield {
-                "key": f"bill-{month.replace('-', '')}-{supply.meter}", "customer_key": supply.person.key,
+                "key": f"{month}-{supply.meter}", "customer_key": supply.person.key,
                 "kind": "electricity", "amount": f"{amount:.2f}", "currency": "CNY", "due_on": due.isoformat(),
                 "paid_on": _paid_on(random, supply, due), "asset_key": supply.meter,
             }  # fmt: skip
