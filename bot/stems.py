@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 _NOTHING = r"(?!)"
+_NUMBER = "(?<![0-9a-z]){}(?![0-9a-z])"  # a hot line is not part of a number plate
 
 
 def stems(zh: str, en: str) -> re.Pattern[str]:
@@ -14,7 +15,7 @@ def stems(zh: str, en: str) -> re.Pattern[str]:
         for word in en.split(",")
         if word.strip(" *")
     )
-    chinese = "|".join(re.escape(word) for word in zh.split())
+    chinese = "|".join(_NUMBER.format(word) if word.isdigit() else re.escape(word) for word in zh.split())
     found = [chinese] if chinese else []
     if english:
         found.append(rf"(?<![a-z])(?:{english})(?![a-z])")

@@ -366,8 +366,10 @@ class Talk:
 
     def start_later(self) -> None:
         while self.memory.later and not self.memory.stack and not self.needs and not self.is_handed_over():
+            if "flow" in self.memory.later[0] and self.turn.conversation.owner is not Owner.BOT:
+                return  # of a notice: not while a person is waited for or there
             waiting = self.memory.later.pop(0)
-            if (name := str(waiting.get("flow", ""))) in self.assistant.flows:  # of a notice: nobody said anything
+            if (name := str(waiting.get("flow", ""))) in self.assistant.flows:  # nobody said anything
                 self.start(name, dict(waiting.get("slots") or {}), is_patient=True)
                 continue
             self.hear_again(waiting)

@@ -32,8 +32,7 @@ def begin(
     """These clocks of the case or task run from now on; ones of the same kind that ran before are stopped."""
     if not starts:
         return
-    for start in starts:
-        _end(conn, "stopped", now, _of(case_id, task_id), clocks.c.kind == start.kind)
+    _end(conn, "stopped", now, _of(case_id, task_id), clocks.c.kind.in_([start.kind for start in starts]))
     conn.execute(
         insert(clocks),
         [

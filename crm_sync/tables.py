@@ -364,6 +364,8 @@ cases = Table(
     Index("ix_cases_owner", "owner", "id", **_where("is_open AND owner <> ''")),
     Index("ix_cases_open", "id", **_where("is_open")),
     Index("ix_cases_open_site", "site_id", "id", **_where("is_open AND site_id IS NOT NULL")),
+    Index("ix_cases_team_severity", "team", "severity", "id", **_where("is_open")),
+    Index("ix_cases_team_status", "team", "status", "id", **_where("is_open")),
     Index("ix_cases_severity", "severity", "id", **_where("is_open")),
     Index("ix_cases_opened", "kind", "opened_at"),
     Index("ix_cases_site", "site_id", "opened_at", **_where("site_id IS NOT NULL")),

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bot.service_types import Asset, Notice, OpenSurvey, RecordScore, Site, Visit
-from bot.types import CreateTask, Language, Location, Media, Need, OpenCase, RequestHandoff, UpdateCase
+from bot.types import CreateTask, Language, Location, Media, Need, OpenCase, Owner, RequestHandoff, UpdateCase
 from tests.builders import NOON, Chat, a_case, a_customer, an_order
 from tests.service_assistant import service_assistant
 
@@ -261,6 +261,16 @@ ASKED = Notice(
     "satisfaction",
     {"survey_reference": "case:C-1024-7:0", "case_number": "C-1024-7"},
 )
+
+
+def test_a_notices_question_waits_while_a_person_is_waited_for() -> None:
+    chat = a_chat(cases=[a_case(status="solved")])
+    chat.owner = Owner.QUEUE
+    chat.send(ASKED)
+    assert chat.templates == ["utter_satisfaction_intro"]
+    assert not chat.state["stack"]
+    chat.owner = Owner.BOT
+    assert "满意" in chat.hear("你好", "greet")
 
 
 def test_the_lowest_score_reopens_the_case() -> None:

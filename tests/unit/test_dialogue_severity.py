@@ -117,3 +117,8 @@ def test_words_that_say_what_happened_are_a_description(words: str) -> None:
 )
 def test_the_mere_wish_to_complain_is_none(words: str) -> None:
     assert not is_description(words)
+
+
+@pytest.mark.parametrize(("words", "level"), [("车牌冀F12345", 1), ("电话 13812345678", 1), ("我要打12345投诉你们", 3)])
+def test_a_hot_line_is_not_part_of_another_number(words: str, level: int) -> None:
+    assert severity(words) == level

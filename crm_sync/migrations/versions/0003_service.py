@@ -554,6 +554,8 @@ def upgrade() -> None:
     op.create_index("ix_cases_board", "cases", ["status", "id"], **_where("is_open"))
     op.create_index("ix_cases_open", "cases", ["id"], **_where("is_open"))
     op.create_index("ix_cases_open_site", "cases", ["site_id", "id"], **_where("is_open AND site_id IS NOT NULL"))
+    op.create_index("ix_cases_team_severity", "cases", ["team", "severity", "id"], **_where("is_open"))
+    op.create_index("ix_cases_team_status", "cases", ["team", "status", "id"], **_where("is_open"))
     op.create_index("ix_cases_severity", "cases", ["severity", "id"], **_where("is_open"))
     op.create_index("ix_cases_opened", "cases", ["kind", "opened_at"])
     op.create_index("ix_cases_owner", "cases", ["owner", "id"], **_where("is_open AND owner <> ''"))
