@@ -10,10 +10,13 @@ from sqlalchemy import Connection, select
 
 from bot.errors import InputError, NotFound
 from bot.service.policy import ServicePolicy
+from bot.service_types import Notice, as_is
+from crm_sync.notices import tell
 from crm_sync.service_tables import compensations, site_tasks
 from crm_sync.site_tasks import SiteForm
 from crm_sync.store import SqlStore
-from crm_sync.tables import cases
+from crm_sync.tables import cases, tasks
+from crm_sync.tasks import end_task
 from desk.actors import Actor
 from desk.cases import CaseDesk
 from desk.compensation import CompensationDesk
@@ -22,7 +25,20 @@ from frontdesk.clock import MovableClock
 
 STAFF = Actor("ann", "operator")
 LEAD = Actor("bob", "manager")
-CASE_VERBS = ("take", "progress", "ask", "solve", "note", "tell", "reopen", "withdraw", "offer", "approve", "reward")
+CASE_VERBS = (
+    "take",
+    "progress",
+    "ask",
+    "solve",
+    "note",
+    "tell",
+    "reopen",
+    "withdraw",
+    "offer",
+    "approve",
+    "reward",
+    "care",
+)
 SITE_VERBS = ("accept", "report", "close", "decline")
 
 
@@ -37,6 +53,9 @@ class ReplayStaff:
     async def staff(self, customer_id: int, action: Mapping[str, str]) -> None:
         """The first key of `action` is what is done, its value the words; the others are its details."""
         verb, words = next(iter(action.items()))
+        if verb == "care":
+            await self._store.database.run(lambda conn: _care(conn, customer_id, words, self._clock.now()))
+            return
         number = await self._newest_case(customer_id)
         acts: dict[str, Callable[[], Awaitable[Any]]] = {
             "take": lambda: self._cases.take(STAFF, number),
@@ -92,3 +111,13 @@ class ReplayStaff:
 
     def _now(self) -> datetime:
         return self._clock.now()
+
+
+def _care(conn: Connection, customer_id: int, rule: str, now: datetime) -> None:
+    """What the rule suggests is said to the customer, and the task it asked for is done. Raises: NotFound."""
+    wanted = select(tasks).where(tasks.c.customer_id == customer_id, tasks.c.is_open, tasks.c.rule == rule)
+    task = conn.execute(wanted.order_by(tasks.c.id.desc()).limit(1)).first()
+    if task is None:
+        raise NotFound(f"no rule {rule!r} asked anybody to look after this customer")
+    tell(conn, customer_id, Notice("utter_care", {"text": as_is(task.suggestion)}), now=now, key=f"care:{task.id}")
+    end_task(conn, task.id, outcome="reached", note="", by=STAFF.name, now=now)

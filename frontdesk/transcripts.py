@@ -17,6 +17,7 @@
       - bot: {matches: "(?i)colleague", excludes: sorry, buttons: [Yes, No]}
       - later: 26h                                # m, h or d; all that falls due meanwhile is done
       - staff: {solve: the lamp was replaced, cause: defect, remedy: replaced}   # on the newest open case
+      - staff: {care: missed_cycle}               # says what this care rule suggested
       - site: {accept: Mr Zhang}                  # on the newest task of a site
       - feed: {topic: price, en: Petrol rises.}   # news for those who subscribed; zh, en, match
       - outage: {key: o-1, area: Old Town, ends: 3h}    # is known from now on; starts, kind: planned, over
