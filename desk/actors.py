@@ -27,6 +27,9 @@ ACTS: Final[Mapping[str, int]] = {
     "work on cases": 1,
     "give cases to others": 2,
     "decide on compensation": 2,
+    "correct customers": 1,
+    "give credit classes": 2,
+    "merge customers": 2,
 }
 
 

@@ -19,7 +19,10 @@ from crm_sync import customers, erasure, merge_evidence, merging, staff
 from crm_sync.links import CustomerLink
 from crm_sync.media.library import SqlMediaLibrary
 from crm_sync.store import SqlStore
+from desk.actors import Actor, actor_named
+from desk.customers import CustomerDesk
 from frontdesk.assistant_service import read_policy_of
+from frontdesk.clock import SystemClock
 from frontdesk.commands.output import print_json, print_table, say
 from frontdesk.commands.record_view import show_links, show_record
 from frontdesk.customer_files import erase_with_files, save_files, with_links
@@ -265,6 +268,44 @@ def customer_proposals(
                 for item in found
             ),
         )
+
+
+@customer_app.command("set")
+def customer_set(
+    key: Annotated[str, typer.Argument(help="As for show.")],
+    changes: Annotated[list[str], typer.Argument(help="field=value; credit_class=B, tag=vip and untag=vip too.")],
+    *,
+    as_: Annotated[
+        str, typer.Option("--as", help="Staff account that acts; without it, whoever runs this as admin.")
+    ] = "",
+    json_: JsonFlag = False,
+) -> None:
+    """Put a record right, as far as the role of the account allows; it is kept who changed which fields."""
+    wanted: dict[str, str] = {}
+    for change in changes:
+        name, sign, value = change.partition("=")
+        if not sign:
+            raise typer.BadParameter(f"write field=value, not {change!r}")
+        wanted[name.strip().lower()] = value
+
+    async def work(store: SqlStore) -> list[str]:
+        customer_id = await _one_customer(store, key)
+        actor = await actor_named(store.database, as_) if as_ else Actor("admin", "admin")
+        policy = read_policy_of(Settings().assistant)
+        desk = CustomerDesk(store.database, lambda: policy, SystemClock())
+        steps = {"credit_class": desk.set_credit_class, "tag": desk.tag, "untag": desk.untag}
+        for name, step in steps.items():
+            if name in wanted:
+                await step(actor, customer_id, wanted[name])
+        fields = {name: value for name, value in wanted.items() if name not in steps}
+        changed = await desk.edit(actor, customer_id, fields) if fields else []
+        return sorted([*changed, *(name for name in steps if name in wanted)])
+
+    changed = with_store(work)
+    if json_:
+        print_json({"changed": changed})
+    else:
+        say(f"Changed: {', '.join(changed)}." if changed else "Nothing was different.")
 
 
 @customer_app.command("values")
