@@ -101,6 +101,7 @@ ACTIONS: Actions = MappingProxyType(
         "action_account_keep": account.keep,
         "action_preference_begin": account.begin_preference,
         "action_preference": account.record_preference,
+        "action_preferences_recall": account.recall_preferences,
         "action_preferences_show": account.show_preferences,
         "action_preference_end": account.end_preference,
         "action_acquaintance_begin": account.begin_acquaintance,

@@ -298,6 +298,12 @@ def preferences_in_words(context: ActionContext) -> str:
     return ("；" if context.language == "zh" else "; ").join(values)
 
 
+def recall_preferences(context: ActionContext) -> ActionResult:
+    """What the customer told us before is offered again, so that nobody has to say it twice."""
+    known = preferences_in_words(context)
+    return ActionResult(replies=(Reply("utter_preferences_recalled", {"preferences": known}),) if known else ())
+
+
 def show_preferences(context: ActionContext) -> ActionResult:
     """Tells the preferences there are, each with a way to end it."""
     kept = context.customer.preferences

@@ -62,12 +62,14 @@ def normal_subject(words: str) -> str:
 
 
 def about(context: ActionContext) -> ActionResult:
-    """Looks in the record what it is about: `subject` when the story names one thing, else `subject_guess`."""
+    """Looks in the record what it is about: `subject` when it is named or going on now, else `subject_guess`."""
     story = context.text("what_happened")
     if (known := subjects.named(context, story)) is not None:
         return ActionResult(slots={"subject": known.key})  # the visit itself says more than the place named with it
     if context.text("subject"):
         return ActionResult()
+    if (running := subjects.current(context)) is not None:
+        return ActionResult(slots={"subject": running.key})
     likely = subjects.guess(context, category_of(context, story))
     return ActionResult(slots={"subject_guess": likely.key if likely else None})
 

@@ -6,6 +6,7 @@ business say who takes it and by when, and the customer is told both.
 
 from __future__ import annotations
 
+from bot.actions import subjects
 from bot.actions.base import ActionContext, ActionResult
 from bot.actions.case_plan import CasePlan, answer_by, plan_case, solution_by, who_takes
 from bot.actions.complaint import failed, handoff, recent_files
@@ -35,7 +36,7 @@ def begin(context: ActionContext) -> ActionResult:
 def ask_asset(context: ActionContext) -> ActionResult:
     """Asks which of the customer's assets it is about, with those on record to choose from."""
     buttons = tuple(
-        ReplyButton(_named(asset)[:60], f"slot:request_asset={asset.key}") for asset in _assets(context)[:5]
+        ReplyButton(_named(context, asset)[:60], f"slot:request_asset={asset.key}") for asset in _assets(context)[:5]
     )
     return ActionResult(replies=(Reply("utter_ask_request_asset", buttons=buttons),))
 
@@ -48,7 +49,8 @@ def open_request(context: ActionContext) -> ActionResult:
         if case.is_open and case.kind == kind and case.subject.casefold() == subject.casefold():
             note = UpdateCase(case.number, note=summary, details=details)
             return ActionResult(replies=(Reply("utter_request_added", {"number": case.number}),), effects=(note,))
-    plan = plan_case(context, " ".join((context.word("case_kind", kind), summary)), subject=subject)
+    words = " ".join((context.word("case_kind", kind), summary))
+    plan = plan_case(context, words, subjects.find(context, subject), subject=subject)
     need = Need("case_number", kind)
     if missing := (*plan.needs, *((need,) if need not in context.turn.facts else ())):
         return ActionResult(needs=missing)
@@ -74,7 +76,8 @@ def open_request(context: ActionContext) -> ActionResult:
         policy_version=context.assistant.service.version,
     )
     effects: tuple[Effect, ...] = (opened, *handoff(plan.severity))
-    reply = Reply(f"utter_{kind}_opened", _told(context, plan, number, _named(asset) if asset else subject, details))
+    named = _named(context, asset) if asset else subject
+    reply = Reply(f"utter_{kind}_opened", _told(context, plan, number, named, details))
     return ActionResult(replies=(reply,), effects=effects, slots={"case_number": number})
 
 
@@ -87,7 +90,10 @@ def _told(context: ActionContext, plan: CasePlan, number: str, asset: str, detai
         "who": who_takes(context, plan),
         "answer_by": context.time(answer_by(context, plan.clocks)),
         "done_by": context.time(done_by) if done_by else "",
-        **{name: context.word(name, value) for name, value in details.items()},
+        **{
+            name: context.word(name, value, context.assistant.thing(value, context.language))
+            for name, value in details.items()
+        },
     }
 
 
@@ -107,7 +113,8 @@ def _assets(context: ActionContext) -> tuple[Asset, ...]:
     return tuple(asset for asset in context.customer.assets if asset.until is None or asset.until > context.turn.now)
 
 
-def _named(asset: Asset) -> str:
+def _named(context: ActionContext, asset: Asset) -> str:
     """The asset as its owner knows it: its name, its number, and where it is."""
     address = str(asset.attributes.get("address", ""))
-    return " ".join(part for part in (asset.name, asset.key, f"({address})" if address else "") if part)
+    label = subjects.asset_label(context, asset)
+    return f"{label} ({address})" if address else label

@@ -13,12 +13,13 @@ from typing import Literal
 from bot.actions.base import ActionContext
 from bot.business_time import find_date
 from bot.service.sites import name_of
-from bot.service_types import Visit
+from bot.service_types import Asset, Visit
 from bot.values import order_number, same_order
 
 RECENT = timedelta(days=60)  # older visits and orders are offered only when they are named
 LIKELY = timedelta(days=30)  # this recent, it is asked about by itself
 MAX_OFFERED = 4
+PASSING = timedelta(days=60)  # what is theirs no longer than this is what they are in the middle of
 OTHER, YES, NO = "other", "yes", "no"
 _OF_ORDERS = frozenset({"delivery", "refund"})
 
@@ -59,9 +60,7 @@ def candidates(context: ActionContext) -> tuple[Candidate, ...]:
         )
     for asset in customer.assets:
         if asset.until is None or asset.until > context.turn.now:
-            label = " ".join(part for part in (asset.name, asset.key) if part)
-            names = tuple(name for name in (asset.key, asset.name) if len(name) >= 2)
-            found.append(Candidate(asset.key.casefold(), "asset", label[:60], names=names, asset_id=asset.id))
+            found.append(_of_asset(context, asset))
     for due in customer.dues:
         label = context.word("subject", "due").replace("{}", due.key)
         found.append(
@@ -70,6 +69,34 @@ def candidates(context: ActionContext) -> tuple[Candidate, ...]:
         )  # fmt: skip
     never = datetime.min.replace(tzinfo=UTC)
     return tuple(sorted(found, key=lambda one: one.at or never, reverse=True))
+
+
+def _of_asset(context: ActionContext, asset: Asset) -> Candidate:
+    return Candidate(
+        asset.key.casefold(),
+        "asset",
+        asset_label(context, asset)[:60],
+        names=tuple(name for name in (asset.key, asset.name) if len(name) >= 2),
+        site=str(asset.attributes.get("site", "")),
+        asset_id=asset.id,
+    )
+
+
+def asset_label(context: ActionContext, asset: Asset) -> str:
+    """What the customer reads for something of theirs: its name and number, or as the words `subject.asset` say."""
+    template = context.word("subject", "asset", "{name} {key}")
+    return template.replace("{name}", asset.name).replace("{key}", asset.key).strip()
+
+
+def current(context: ActionContext) -> Candidate | None:
+    """What is going on just now and ends by itself, such as a stay in the house; None when nothing or several do."""
+    now = context.turn.now
+    running = [
+        asset
+        for asset in context.customer.assets
+        if asset.since and asset.until and asset.since <= now < asset.until <= asset.since + PASSING
+    ]
+    return _of_asset(context, running[0]) if len(running) == 1 else None
 
 
 def _of_visit(context: ActionContext, visit: Visit) -> Candidate:

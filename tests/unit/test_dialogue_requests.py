@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bot.assistant import Assistant
-from bot.service_types import Asset, Visit
+from bot.service_types import Asset, Preference, Visit
 from bot.types import OpenCase, RequestHandoff, UpdateCase
 from frontdesk.assistant import load_assistant
 from tests.builders import NOON, Chat, a_case, a_customer
@@ -129,3 +129,38 @@ def test_the_last_visits_are_told_with_place_and_amount_in_the_customers_languag
 
 def test_without_visits_on_record_that_is_said() -> None:
     assert "还没有" in Chat(assistant=assistant("fuel")).hear("查我的加油记录", "visit_history")
+
+
+STAY = Asset(
+    4, "room_stay", "st-1", "湖景房 1208", {"site": "h-01"}, NOON - timedelta(days=1), NOON + timedelta(days=2)
+)
+
+
+def test_a_guest_in_the_house_is_not_asked_which_stay_a_complaint_is_about() -> None:
+    chat = Chat(customer=a_customer(assets=(STAY,)), assistant=assistant("hotel"))
+    said = chat.hear("空调不制冷，热得睡不着", "complaint")
+    assert "哪一次" not in said
+    assert "1208" in chat.press("马上处理")
+    assert (opened(chat).subject, opened(chat).asset) == (STAY.key, STAY.id)
+
+
+def test_between_two_stays_the_guest_is_asked() -> None:
+    other = Asset(5, "room_stay", "st-2", "双床房 0302", {}, NOON - timedelta(hours=3), NOON + timedelta(days=1))
+    chat = Chat(customer=a_customer(assets=(STAY, other)), assistant=assistant("hotel"))
+    assert "哪一次" in chat.hear("空调不制冷，热得睡不着", "complaint")
+
+
+def test_what_a_guest_wants_brought_goes_to_the_room_they_are_in() -> None:
+    chat = Chat(customer=a_customer(assets=(STAY,)), assistant=assistant("hotel"))
+    said = chat.hear("麻烦加两条浴巾", "housekeeping_request")
+    assert "加两条浴巾" in said
+    assert "1208" in said
+    assert "st-1" not in said
+    assert opened(chat).severity == 2
+
+
+def test_what_a_guest_likes_is_remembered_when_they_book_again() -> None:
+    likes = (Preference("allergy", "我对羽绒过敏", NOON - timedelta(days=90)),)
+    chat = Chat(customer=a_customer(preferences=likes), assistant=assistant("hotel"))
+    assert "我对羽绒过敏" in chat.hear("想订一间房", "room_booking")
+    assert "记得" not in Chat(assistant=assistant("hotel")).hear("想订一间房", "room_booking")

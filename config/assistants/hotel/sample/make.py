@@ -111,7 +111,7 @@ def main(folder: Path) -> None:
     write(
         folder,
         "assets",
-        (*ASSET_COLUMNS, "attr:hotel", "attr:room", "attr:room_type"),
+        (*ASSET_COLUMNS, "attr:site", "attr:room", "attr:room_type"),
         [_asset(at, stay) for at, stay in enumerate(stays, start=1)],
     )
     write(folder, "visits", VISIT_COLUMNS, [_visit(at, stay) for at, stay in enumerate(stays, start=1)])
@@ -155,7 +155,7 @@ def _membership(guest: Person, stays: list[Stay]) -> dict[str, object]:
 def _asset(at: int, stay: Stay) -> dict[str, object]:
     return {
         "key": f"st-{at:05d}", "customer_key": stay.guest.key, "kind": "room_stay", "name": stay.room_name,
-        "since": stay.arrives.isoformat(), "until": stay.leaves.isoformat(), "attr:hotel": stay.site,
+        "since": stay.arrives.isoformat(), "until": stay.leaves.isoformat(), "attr:site": stay.site,
         "attr:room": stay.room, "attr:room_type": stay.kind,
     }  # fmt: skip
 
