@@ -21,6 +21,7 @@ def _words(text: str) -> frozenset[str]:
 
 _HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f]")
 _LATIN_WORD = re.compile(r"[^\W\d_\u3400-\u9fff]{1,}", re.UNICODE)
+_CODE = re.compile(r"[A-Za-z]*\d[A-Za-z\d]*")  # number plates, order numbers: letters that are no words
 _URL_OR_EMAIL = re.compile(r"\S+@\S+|https?://\S+|www\.\S+", re.IGNORECASE)
 _INVISIBLE = {
     *range(0x200B, 0x2010),
@@ -70,7 +71,7 @@ def detect(text: str, default: Language = "zh") -> Detected:
     if not sample.isascii():
         han = len(_HAN.findall(sample))
         if han:
-            words = [w for w in _LATIN_WORD.findall(sample) if w.isascii()]
+            words = [w for w in _LATIN_WORD.findall(_CODE.sub(" ", sample)) if w.isascii()]
             # One Chinese character says about as much as two thirds of an English word.
             if han * 1.5 >= len(words) or han >= 12:
                 return Detected("zh", is_sure=True, is_traditional=is_traditional(sample))

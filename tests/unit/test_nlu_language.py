@@ -25,6 +25,7 @@ from nlu.language import detect
         ("Dyson", "en", False),
         ("مرحبا كيف حالك", "en", False),
         ("a@b.com", "zh", False),
+        ("冀F7K26N", "zh", True),
     ],
 )
 def test_language_and_whether_to_believe_it(text: str, language: str, is_sure: bool) -> None:
