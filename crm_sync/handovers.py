@@ -11,6 +11,7 @@ from sqlalchemy import Connection, and_, exists, select, update
 
 from bot.types import ConversationId, Owner
 from crm_sync.columns import is_state
+from crm_sync.service_tables import case_links
 from crm_sync.tables import conversations, handoffs, outbox
 
 
@@ -75,3 +76,35 @@ def with_the_vendor(conn: Connection, channel: str, account: str, places: Sequen
         )
     )
     return {(row.chat_id, row.topic) for row in rows} & wanted
+
+
+RELEASE = "release_waiting"  # kind of the timer that does it
+
+
+def release_waiting(conn: Connection, case_ids: Sequence[int], now: datetime) -> int:
+    """Whoever waited for a person because of these complaints waits no longer: what they waited for is done.
+
+    Those an operator has taken over, or who asked for a person themselves, are left alone. How many were released.
+    """
+    waiting = (
+        select(handoffs.c.id, handoffs.c.conversation_id)
+        .join_from(handoffs, conversations, conversations.c.id == handoffs.c.conversation_id)
+        .join(case_links, case_links.c.conversation_id == conversations.c.id)
+        .where(
+            case_links.c.case_id.in_(case_ids),
+            conversations.c.owner == Owner.QUEUE.value,
+            handoffs.c.ended_at.is_(None),
+            handoffs.c.passed_on_at.is_(None),
+            handoffs.c.reason == "complaint",
+        )
+        .order_by(conversations.c.id)
+        .with_for_update(of=conversations)
+    )
+    rows = {row.id: row.conversation_id for row in conn.execute(waiting)}
+    if rows:
+        places = sorted(set(rows.values()))
+        conn.execute(update(conversations).where(conversations.c.id.in_(places)).values(owner=Owner.BOT.value))
+        conn.execute(
+            update(handoffs).where(handoffs.c.id.in_(list(rows))).values(ended_at=now, ended_by="the case was solved")
+        )
+    return len(rows)

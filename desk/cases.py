@@ -22,6 +22,7 @@ from crm_sync import timers
 from crm_sync.case_lists import PAGE, BoardFilter, CaseLine, case_view, list_cases
 from crm_sync.cases import By, CaseChange, Clockwork, case_event, change_case, link, locked_case, watch
 from crm_sync.database import Database
+from crm_sync.handovers import RELEASE
 from crm_sync.notices import as_is
 from crm_sync.tables import conversations, staff_users
 from desk.actors import Actor
@@ -29,6 +30,7 @@ from desk.case_notices import tell_about, tell_status
 from desk.surveys import AFTER_SOLVED, plan_after_solved
 
 LONGEST = 4000  # characters of one note
+DONE = frozenset({"solved", "confirmed", "withdrawn"})
 
 
 def clockwork(policy: ServicePolicy) -> Clockwork:
@@ -61,6 +63,8 @@ def change_and_tell(
         timers.cancel_for_case(conn, row.id, AFTER_SOLVED, by.at)
     if row.status == "solved" and change.status:
         plan_after_solved(conn, row, policy, by.at)
+    if row.status in DONE and change.status:  # a timer, because conversations are locked before cases, never after
+        timers.plan(conn, RELEASE, by.at, by.at, customer_id=row.customer_id, case_id=row.id)
     if is_heard and change.status:
         tell_status(conn, row, policy, by.at, note=change.note)
     elif is_heard:

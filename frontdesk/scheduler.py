@@ -25,7 +25,7 @@ from bot.service.promises import Clock as Promise
 from bot.service.promises import due
 from bot.types import CustomerId
 from bot.wakeup import Wakeup
-from crm_sync import appointments, erasure, merge_evidence, notices, record, subscriptions, timers
+from crm_sync import appointments, erasure, handovers, merge_evidence, notices, record, subscriptions, timers
 from crm_sync.due_clocks import DueClock, Step, Task, recount, step_due
 from crm_sync.store import SqlStore
 from crm_sync.timers import Timer
@@ -73,6 +73,11 @@ def end_appointments(conn: Connection, due: list[Timer], context: Context) -> li
     return appointments.end_passed(conn, due, context.now)
 
 
+def release_waiting(conn: Connection, due: list[Timer], context: Context) -> list[Timer]:
+    handovers.release_waiting(conn, [timer.case_id for timer in due if timer.case_id is not None], context.now)
+    return []
+
+
 def erase_people(conn: Connection, due: list[Timer], context: Context) -> list[Timer]:
     """Whoever wanted to be forgotten and has not changed their mind is; their files go with the next housekeeping."""
     for timer in due:
@@ -109,6 +114,7 @@ def find_same_people(conn: Connection, due: list[Timer], context: Context) -> li
 
 # By kind of timer and by name: listed by hand, nothing is found by scanning.
 TIMER_HANDLERS: Mapping[str, TimerHandler] = {
+    handovers.RELEASE: release_waiting,
     notices.KIND: hand_out_notices,
     appointments.END_KIND: end_appointments,
     subscriptions.KIND: hand_out_feeds,

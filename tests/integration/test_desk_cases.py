@@ -14,13 +14,14 @@ from sqlalchemy import Connection, select
 from bot.errors import InputError, NotFound, NotPermitted, RuleError, StaleState
 from bot.service.policy import ServicePolicy
 from bot.service_types import RecordScore
-from bot.types import OpenCase, UpdateCase
+from bot.types import OpenCase, RequestHandoff, UpdateCase
 from crm_sync.case_lists import BoardFilter
+from crm_sync.handovers import RELEASE, release_waiting
 from crm_sync.service_tables import clocks, compensations, points, surveys
 from crm_sync.service_tables import timers as timer_rows
 from crm_sync.staff import add_user, disable_user
 from crm_sync.store import SqlStore
-from crm_sync.tables import cases, conversations
+from crm_sync.tables import cases, conversations, handoffs
 from crm_sync.timers import done, due
 from desk.actors import Actor, actor_named
 from desk.cases import CaseDesk
@@ -214,6 +215,33 @@ async def test_an_update_begins_the_next_promise_of_one(desk: Desk) -> None:
     await desk.cases.progress(LI, NUMBER, "still at it")
     running = [row for row in await desk.rows(clocks) if row.kind == "update" and row.state == "running"]
     assert [row.started_at for row in running] == [START + timedelta(hours=2)]
+
+
+async def test_who_waited_for_a_person_because_of_it_waits_no_longer_once_it_is_solved(desk: Desk) -> None:
+    await desk.says(RequestHandoff("complaint", urgency=3))
+
+    async def solved() -> str:
+        await desk.cases.solve(LI, NUMBER, "the pads were replaced", cause="wear", remedy="replaced")
+
+        def unit(conn: Connection) -> str:
+            due_now = [timer for timer in due(conn, desk.clock.at, 100) if timer.kind == RELEASE]
+            release_waiting(conn, [timer.case_id or 0 for timer in due_now], desk.clock.at)
+            return str(conn.execute(select(conversations.c.owner)).scalar_one())
+
+        return await desk.store.database.run(unit)
+
+    assert (await desk.rows(conversations))[0].owner == "queue"
+    assert await solved() == "bot"
+    assert [(row.ended_at, row.ended_by) for row in await desk.rows(handoffs)] == [
+        (desk.clock.at, "the case was solved")
+    ]
+
+
+async def test_who_asked_for_a_person_or_has_one_keeps_them_when_the_case_is_solved(desk: Desk) -> None:
+    await desk.says(RequestHandoff("customer_asked"))
+    number = (await desk.rows(cases))[0].id
+    assert await desk.store.database.run(lambda conn: release_waiting(conn, [number], desk.clock.at)) == 0
+    assert (await desk.rows(conversations))[0].owner == "queue"
 
 
 async def test_only_conversations_of_the_same_customer_are_linked(desk: Desk) -> None:
