@@ -22,6 +22,8 @@ from frontdesk.site_words import SEVERITY, STYLE, say
 MAX_NAME: Final = 60
 MAX_WORDS: Final = 2_000
 
+LANGUAGES = {"zh": "中文", "en": "English"}  # each in itself, as whoever speaks it reads it
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
@@ -116,7 +118,8 @@ def _customer(view: TaskView, page: Page) -> str:
     if phone.startswith("+") and phone[1:].isdecimal():
         shown = f'<a href="tel:{shown}">{shown}</a>'
     facts = [("name", _escape(customer.name)), ("phone", "" if phone == "chat" else shown)]
-    facts.append(("language", _escape(view.case.language or customer.language)))
+    spoken = view.case.language or customer.language
+    facts.append(("language", _escape(LANGUAGES.get(spoken, spoken))))
     return f"<h2>{say('customer', page.language)}</h2>{_facts(facts, page.language, is_html=True)}"
 
 
@@ -220,11 +223,13 @@ def _list(key: str, lines: Sequence[str], language: Language) -> str:
 
 
 def _category(view: TaskView, page: Page) -> str:
-    word = page.assistant.word
-    named = [word("complaint_category", view.case.category, page.language)]
-    if view.case.quality_type:
-        named.append(word("quality_type", view.case.quality_type, page.language))
-    return " / ".join(named)
+    """The category and quality type as the business calls them; the assistant's own words for the category win."""
+    case, language = view.case, page.language
+    tree = page.assistant.service.cases.categories
+    category = page.assistant.word("complaint_category", case.category, language, "")
+    category = category or tree.name(case.category, "", language) or case.category
+    quality = tree.name(case.category, case.quality_type, language) if case.quality_type else ""
+    return f"{category} / {quality}" if quality and quality != category else category
 
 
 def _time(moment: datetime, page: Page) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -13,6 +14,7 @@ from sqlalchemy import insert, select, update
 from starlette.applications import Starlette
 
 from bot.errors import CaseNotFound, NotFound, RuleError
+from bot.service.policy import read_policy
 from bot.types import OpenCase, UpdateCase
 from crm_sync.cases import By
 from crm_sync.erasure import erase_customer
@@ -168,6 +170,23 @@ async def test_the_page_speaks_the_browsers_language_unless_asked_otherwise(
     ):
         page = await client.get(link + asked, headers={"Accept-Language": accepted})
         assert word in page.text, (asked, accepted)
+
+
+async def test_category_and_language_are_named_as_people_read_them(client: httpx.AsyncClient, timed: SqlStore) -> None:
+    link = await a_link(timed)
+    rules = read_policy(
+        {"cases": {"categories": {"brakes": {"names": {"zh": "刹车", "en": "Brakes"}, "words": {"zh": "刹车"}}}}}
+    )
+    desk = SiteDesk(
+        timed.database, SiteLinks(KEYS, base_url=DESK), SetClock(), lambda: replace(shop(), service=rules), str
+    )
+    transport = httpx.ASGITransport(app=Starlette(routes=site_routes(desk)))
+    async with httpx.AsyncClient(transport=transport, base_url=DESK) as other:
+        chinese = (await other.get(link, headers={"accept-language": "zh-CN"})).text
+        english = (await other.get(link, headers={"accept-language": "en"})).text
+    assert "刹车" in chinese.partition("</h1>")[0]
+    assert "中文" in chinese
+    assert "Brakes" in english.partition("</h1>")[0]
 
 
 async def test_looking_changes_nothing(client: httpx.AsyncClient, timed: SqlStore) -> None:
