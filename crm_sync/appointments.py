@@ -161,6 +161,15 @@ def _tell_gone(conn: Connection, effect: BookAppointment, subject: Subject) -> N
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """An appointment that has just become `done`."""
+
+    id: int
+    customer_id: int
+    ends_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class AppointmentLine:
     """An appointment as staff see it in a list."""
 
@@ -192,8 +201,12 @@ def on_day(conn: Connection, first: datetime, last: datetime, site: str = "") ->
 # --- by staff and by time -----------------------------------------------------------------------------------------
 
 
-def finish(conn: Connection, appointment_id: int, state: Literal["done", "missed"], by: str, now: datetime) -> None:
-    """The customer came, or did not; then they are told, and can book again. The same answer again changes nothing.
+def finish(
+    conn: Connection, appointment_id: int, state: Literal["done", "missed"], by: str, now: datetime
+) -> Kept | None:
+    """The customer came (what they kept), or did not; then they are told, and can book again.
+
+    The same answer again changes nothing and gives None.
 
     Raises: NotFound; RuleError for an appointment that was moved or cancelled, or has not begun.
     """
@@ -201,7 +214,7 @@ def finish(conn: Connection, appointment_id: int, state: Literal["done", "missed
     if row is None:
         raise NotFound(f"there is no appointment {appointment_id}")
     if row.state == state:
-        return
+        return None
     if row.state != "booked":
         raise RuleError(f"appointment {appointment_id} is {row.state}; it cannot become {state}")
     if row.starts_at > now:
@@ -225,14 +238,20 @@ def finish(conn: Connection, appointment_id: int, state: Literal["done", "missed
             {"service": as_is(row.service), "time": f"@time:{row.starts_at.isoformat()}"},
         )
         tell(conn, row.customer_id, notice, now=now, key=_key(row.id, "missed"), conversation_id=row.conversation_id)
+        return None
+    return Kept(row.id, row.customer_id, row.ends_at)
 
 
-def end_passed(conn: Connection, due: Sequence[Timer], now: datetime) -> list[Timer]:
-    """Appointments nobody said anything about are taken as done; for the scheduler."""
+def end_passed(conn: Connection, due: Sequence[Timer], now: datetime) -> list[Kept]:
+    """Appointments nobody said anything about are taken as done; those that became it."""
+    found = []
     for timer in due:
         over = and_(appointments.c.id == timer.details["appointment_id"], appointments.c.state == "booked")
-        conn.execute(update(appointments).where(over).values(state="done", updated_at=now))
-    return []
+        row = conn.execute(select(appointments).where(over).with_for_update()).first()
+        if row is not None:
+            conn.execute(update(appointments).where(appointments.c.id == row.id).values(state="done", updated_at=now))
+            found.append(Kept(row.id, row.customer_id, row.ends_at))
+    return found
 
 
 def _end(conn: Connection, appointment_id: int, state: str, now: datetime) -> None:

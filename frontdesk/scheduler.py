@@ -25,11 +25,12 @@ from bot.service.promises import Clock as Promise
 from bot.service.promises import due
 from bot.types import CustomerId
 from bot.wakeup import Wakeup
-from crm_sync import appointments, erasure, handovers, merge_evidence, notices, record, subscriptions, timers
+from crm_sync import erasure, handovers, merge_evidence, notices, record, subscriptions, timers
+from crm_sync.appointments import END_KIND
 from crm_sync.due_clocks import DueClock, Step, Task, recount, step_due
 from crm_sync.store import SqlStore
 from crm_sync.timers import Timer
-from desk import surveys
+from desk import appointments, surveys
 from desk.learning import find_spikes
 from frontdesk.caring import nightly
 from frontdesk.due_reminders import remind_of_dues
@@ -67,10 +68,6 @@ class Periodic:
 
 def hand_out_notices(conn: Connection, due: list[Timer], context: Context) -> list[Timer]:
     return notices.hand_out(conn, due, context.now)
-
-
-def end_appointments(conn: Connection, due: list[Timer], context: Context) -> list[Timer]:
-    return appointments.end_passed(conn, due, context.now)
 
 
 def release_waiting(conn: Connection, due: list[Timer], context: Context) -> list[Timer]:
@@ -116,7 +113,7 @@ def find_same_people(conn: Connection, due: list[Timer], context: Context) -> li
 TIMER_HANDLERS: Mapping[str, TimerHandler] = {
     handovers.RELEASE: release_waiting,
     notices.KIND: hand_out_notices,
-    appointments.END_KIND: end_appointments,
+    END_KIND: by_desk(appointments.end_passed),
     subscriptions.KIND: hand_out_feeds,
     record.ERASURE: erase_people,
     surveys.ASK_CASE: by_desk(surveys.ask_about_cases),

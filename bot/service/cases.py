@@ -66,6 +66,7 @@ class SatisfactionRules:
     csat_every_days: int = 7  # a customer is asked about service at most this often …
     nps_every_days: int = 90  # … and whether they would recommend us
     nps_after_h: float = 72.0  # after the question about a case; 0: never
+    after_service_h: float = 24.0  # after the end of an appointment that was kept; 0: never
 
     def outcome(self, score: int) -> Literal["reopen", "follow_up", ""]:
         """What this score of 1 to 5 leads to."""
@@ -207,7 +208,7 @@ def read_cases(section: dict[str, Any]) -> CaseRules:
         danger_words: {zh: 刹车失灵 自燃, en: "brakes failed, caught fire"}
       compensation: {currency: CNY, limits: {operator: 5000, lead: 50000, manager: 500000}}    # minor units per case
       satisfaction: {ask_after_h: 24, close_after_h: 168, reopen_to: 1, follow_up_to: 3, csat_every_days: 7,
-                     nps_every_days: 90, nps_after_h: 72}
+                     nps_every_days: 90, nps_after_h: 72, after_service_h: 24}
       spikes: {sigma: 3, least: 5, count: 50, periods: 14, period: day}
       causes: {wear: {zh: 正常磨损, en: wear}}
       remedies: {replaced: {zh: 更换, en: replaced}}
@@ -284,7 +285,7 @@ def _compensation(section: dict[str, Any]) -> CompensationRules:
 def _satisfaction(section: dict[str, Any]) -> SatisfactionRules:
     only_keys(section, SatisfactionRules.__dataclass_fields__, "satisfaction")
     defaults = SatisfactionRules()
-    most = {"reopen_to": 5, "follow_up_to": 5, "ask_after_h": 8760, "close_after_h": 8760, "nps_after_h": 8760}
+    most = {"reopen_to": 5, "follow_up_to": 5, **{name: 8760 for name in defaults.__dict__ if name.endswith("_h")}}
     whole = {"reopen_to", "follow_up_to", "csat_every_days", "nps_every_days"}
     values = {
         name: _number(section, name, getattr(defaults, name), most=most.get(name, 3660), whole=name in whole)

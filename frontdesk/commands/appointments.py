@@ -10,8 +10,10 @@ from zoneinfo import ZoneInfo
 import typer
 
 from config.settings import Settings
-from crm_sync.appointments import AppointmentLine, finish, on_day
+from crm_sync.appointments import AppointmentLine, on_day
 from crm_sync.store import SqlStore
+from desk.appointments import finish
+from frontdesk.assistant_service import read_policy_of
 from frontdesk.commands.output import print_json, print_table, say
 from frontdesk.commands.record_view import local_time
 from frontdesk.commands.records import with_store
@@ -52,7 +54,7 @@ def appointment_list(
 
 @app.command("done")
 def appointment_done(number: Number, author: By = "admin") -> None:
-    """The customer came."""
+    """The customer came; they are asked later how satisfied they are."""
     _finish(number, "done", author)
 
 
@@ -63,8 +65,11 @@ def appointment_missed(number: Number, author: By = "admin") -> None:
 
 
 def _finish(number: int, state: Literal["done", "missed"], author: str) -> None:
+    policy = read_policy_of(Settings().assistant)
+
     async def work(store: SqlStore) -> None:
-        unit = partial(finish, appointment_id=number, state=state, by=author, now=datetime.now(UTC))
+        now = datetime.now(UTC)
+        unit = partial(finish, appointment_id=number, state=state, by=author, policy=policy, now=now)
         await store.database.run(unit)
 
     with_store(work)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,8 +17,9 @@ from bot.service_types import BookAppointment, CancelAppointment, Notice
 from bot.types import CustomerId, Need
 from crm_sync.appointments import finish, on_day
 from crm_sync.erasure import erase_customer
-from crm_sync.service_tables import appointments, sites, timers
+from crm_sync.service_tables import appointments, sites, surveys, timers
 from crm_sync.store import SqlStore
+from desk.appointments import finish as finish_and_ask
 from frontdesk.scheduler import Scheduler
 from frontdesk.signals import LocalSignals
 from tests.builders import shop
@@ -190,6 +192,50 @@ async def test_staff_say_that_nobody_came_and_the_customer_is_told_once(timed: S
         await mark("done", at=NINE + timedelta(hours=3))
     with pytest.raises(NotFound):
         await timed.database.run(lambda conn: finish(conn, 999, "done", "li-qiang", NINE))
+
+
+async def asked_about(store: SqlStore) -> list[str]:
+    """What customers were asked about, in order."""
+    rows = await store.database.run(lambda conn: conn.execute(select(surveys).order_by(surveys.c.id)).all())
+    return [f"{row.kind} {row.reference}" for row in rows]
+
+
+async def test_who_came_is_asked_a_day_after_the_service_and_not_again_within_the_week(
+    timed: SqlStore, clock: SetClock
+) -> None:
+    desk, policy = Scheduler(timed, LocalSignals(), clock, shop), shop().service
+    ids = []
+    for days in (0, 2):
+        await converse(timed, "book", "ok", effects=[booking(NINE + timedelta(days=days))])
+        ids.append(await newest_id(timed))
+    for mine, days in zip(ids, (0, 2), strict=True):
+        clock.at = NINE + timedelta(days=days, hours=2)
+        for _ in range(2):
+            came = partial(finish_and_ask, appointment_id=mine, state="done", by="li", policy=policy, now=clock.at)
+            await timed.database.run(came)
+        await desk.settle()
+        assert await asked_about(timed) == ([] if days == 0 else [f"csat appointment:{ids[0]}"])
+        clock.at = NINE + timedelta(days=days, hours=25)
+        await desk.settle()
+        assert await asked_about(timed) == [f"csat appointment:{ids[0]}"]
+    (waiting,) = await timed.claim("worker", 10)
+    told = [item.message.content for item in waiting.messages if isinstance(item.message.content, Notice)]
+    begun = [notice for notice in told if notice.flow == "satisfaction"]
+    assert [notice.slots for notice in begun] == [{"survey_reference": f"appointment:{ids[0]}"}]
+
+
+async def test_an_appointment_taken_as_kept_is_asked_about_and_a_missed_one_is_not(
+    timed: SqlStore, clock: SetClock
+) -> None:
+    for user in ("ann", "bob"):
+        await converse(timed, "book", "ok", user=user, effects=[booking(places=2)])
+    missed = await newest_id(timed)
+    desk, policy = Scheduler(timed, LocalSignals(), clock, shop), shop().service
+    clock.at = NINE + timedelta(hours=2)
+    await timed.database.run(lambda conn: finish_and_ask(conn, missed, "missed", by="li", policy=policy, now=clock.at))
+    clock.at = NINE + timedelta(hours=25)
+    await desk.settle()
+    assert await asked_about(timed) == [f"csat appointment:{missed - 1}"]
 
 
 async def test_the_place_of_an_erased_customer_is_free_again_and_nobody_is_reminded(timed: SqlStore) -> None:
