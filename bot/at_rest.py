@@ -11,7 +11,7 @@ from bot.hearing import Request
 from bot.rendering import shown_buttons
 from bot.talk import Talk
 from bot.types import ArticleHit, Need, Reply, ReplyButton, UpdateCustomer
-from bot.values import case_number, has_words, is_stop_word, order_number, phone, plain, yes_or_no
+from bot.values import case_number, has_words, order_number, phone, plain, yes_or_no
 
 SOCIAL = frozenset({"greet", "goodbye", "thanks", "affirm", "deny", "cancel", "help", "bot_challenge", "out_of_scope"})
 ANSWERS = frozenset({"affirm", "deny", "inform", "cancel"})  # meanings that only make sense after a question
@@ -127,19 +127,9 @@ def respond(talk: Talk, request: Request) -> None:
 
 
 def respond_to_signs(talk: Talk, request: Request) -> bool:
-    """Handle what needs no understanding: a stop word, a case number. False when there is none."""
-    if is_stop_word(request.words):
-        return stop_all(talk) or start_intent(talk, UNSUBSCRIBE)
+    """Handle what needs no understanding: a case number. False when there is none."""
     number = case_number(request.words)
     return bool(number) and start_intent(talk, COMPLAINT_STATUS, 1.0, {"case_number": number})
-
-
-def stop_all(talk: Talk) -> bool:
-    """One word stops everything the customer subscribed to; False where they have no subscription to stop."""
-    if not talk.turn.conversation.customer.subscriptions or STOP_FLOW not in talk.assistant.flows:
-        return False
-    talk.start(STOP_FLOW, {"topic": "*"})
-    return True
 
 
 def respond_to_meaning(talk: Talk, request: Request) -> None:

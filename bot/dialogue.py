@@ -14,15 +14,17 @@ from bot.actions import ACTIONS
 from bot.assistant import Assistant
 from bot.at_rest import HANDOFF, answer, article_need, looks_like_question, respond, start_intent
 from bot.content import keep_file, take_content
+from bot.correcting import rewind
 from bot.events import effects_of
 from bot.hearing import Choice, Request, hear, language_of
-from bot.in_flow import category, continue_flow, drop_flow, rewind, understood_value
+from bot.in_flow import category, continue_flow, drop_flow, understood_value
 from bot.linking import ask_to_link, is_link_question, link_token, settle_link
 from bot.memory import recall
 from bot.noticing import announce
 from bot.own_words import goes_with_the_last, own_words_only
 from bot.ownership import while_operator_owns, while_queued
 from bot.service_types import Notice
+from bot.stopping import heed_stop_word
 from bot.talk import Talk
 from bot.types import Decision, Event, Need, Owner, ScoredIntent, Turn
 from bot.values import has_words, order_number, order_spellings, same_order, yes_or_no
@@ -125,6 +127,8 @@ def handle(talk: Talk, request: Request) -> None:
         talk.memory.shared = {}
         if talk.memory.stack and set_aside(talk, request):
             return
+    if heed_stop_word(talk, request):
+        return
     question, talk.memory.question = talk.memory.question, ""
     if question and settle(talk, question, request):
         return

@@ -11,26 +11,21 @@ from bot.at_rest import (
     HANDOFF,
     SHORT,
     SOCIAL,
+    STOP_FLOW,
     UNSUBSCRIBE,
     answer,
     looks_like_question,
     offer_person,
-    respond_to_signs,
     start_intent,
 )
-from bot.flows import Flow, SlotValue
+from bot.correcting import correct, is_open
+from bot.flows import SlotValue
 from bot.hearing import Request
 from bot.memory import MAX_TEXT, Frame
 from bot.talk import SHOWN, Talk
-from bot.types import Entity
-from bot.values import has_words, in_words, is_cancel_word, is_stop_word, normal, plain, yes_or_no
+from bot.values import has_words, in_words, is_cancel_word, normal, plain, yes_or_no
 
-_CORRECTION = re.compile(
-    r"不对|不是|错了|搞错|写错|打错|说错|弄错|应该是|改成|改为|更正|纠正|其实是"
-    r"|\b(?:no|not|wrong|actually|correction|i mean|i meant|should be|instead|make that|typo|mistake)\b",
-    re.IGNORECASE,
-)
-_COMMANDS = frozenset({HANDOFF, UNSUBSCRIBE, "help", "callback_request"})
+_COMMANDS = frozenset({HANDOFF, UNSUBSCRIBE, STOP_FLOW, "help", "callback_request"})
 _BARE: Mapping[bool | None, str] = {True: "yes", False: "no", None: ""}
 
 
@@ -40,8 +35,6 @@ def continue_flow(talk: Talk, request: Request) -> None:
     slot = talk.assistant.slots.get(frame.asked)
     if wants_to_stop(talk, slot, request):
         cancel(talk)
-        return
-    if is_stop_word(request.words) and respond_to_signs(talk, request):
         return
     if correct(talk, frame, slot, request):
         talk.run()
@@ -92,11 +85,6 @@ def drop_flow(talk: Talk) -> None:
     talk.say("utter_cancelled", {"flow": talk.flow_title(frame.flow)})
     if talk.memory.stack:
         talk.go_back(frame)
-
-
-def is_open(slot: Slot | None) -> bool:
-    """Whether any words answer the question (a description), rather than a value of some kind."""
-    return slot is not None and slot.type in ("text", "any") and not slot.entities
 
 
 def understood_value(talk: Talk, slot: Slot | None, request: Request) -> SlotValue:
@@ -187,68 +175,6 @@ def after_refusal(talk: Talk, frame: Frame) -> None:
     if frame.tries >= talk.assistant.tuning.tries and not talk.needs:
         frame.tries = 0
         offer_person(talk, "utter_offer_person_in_flow")
-
-
-# --- corrections ------------------------------------------------------------------------------------------------
-
-
-def correct(talk: Talk, frame: Frame, asked: Slot | None, request: Request) -> bool:
-    """Change values given before ("no, the order number is 10482"); False when nothing is corrected.
-
-    The flow goes back to the corrected question, so that everything that followed from it is decided anew.
-    """
-    is_marked = bool(_CORRECTION.search(request.words))
-    flow = talk.assistant.versions.get(frame.version)
-    if flow is None or (not is_marked and (len(request.words) > SHORT or looks_like_question(request.words))):
-        return False
-    changes = changed_values(talk, frame, request)
-    if not is_marked and asked is not None:
-        values = values_in(talk, request)
-        is_bare = any(len(plain(request.words)) <= len(value.text) + 1 for value in values)
-        changes = {} if is_bare or {value.name for value in values} & set(asked.entities) else changes
-    if not changes:
-        return False
-    for name, value in changes.items():
-        talk.set_slot(frame, name, value)
-    for entity in values_in(talk, request):  # what the slot was derived from is corrected with it
-        if entity.name in talk.assistant.slots and entity.name not in changes:
-            talk.set_slot(frame, entity.name, normal(entity.name, entity.value or entity.text, talk.today))
-    rewind(frame, flow, set(changes))
-    name, value = next(iter(changes.items()))
-    wording = {"slot": talk.assistant.word("slot", name, talk.language), "value": talk.shown(name, value)}
-    talk.say("utter_corrected", wording)
-    return True
-
-
-def values_in(talk: Talk, request: Request) -> tuple[Entity, ...]:
-    """Entities NLU found, and numbers it missed but whose shape tells what they are."""
-    found = list(request.entities)
-    for kind in ("order_number", "phone"):
-        shape = in_words(kind, request.words, talk.today)
-        if shape and all(entity.name != kind for entity in found):
-            found.append(Entity(kind, shape, shape, 0, 0))
-    return tuple(found)
-
-
-def changed_values(talk: Talk, frame: Frame, request: Request) -> dict[str, SlotValue]:
-    changes: dict[str, SlotValue] = {}
-    for entity in values_in(talk, request):
-        value = normal(entity.name, entity.value or entity.text, talk.today)
-        for name, old in talk.slots_of(frame).items():
-            slot = talk.assistant.slots.get(name)
-            is_own = name in frame.slots and frame.slots[name] is not None
-            if slot and is_own and entity.name in slot.entities and str(old).casefold() != value.casefold():
-                changes[name] = value
-    return changes
-
-
-def rewind(frame: Frame, flow: Flow, names: set[str]) -> None:
-    for step in flow.steps.values():
-        if step.id == frame.step:
-            return
-        if step.kind == "collect" and step.target in names:
-            frame.step = step.id
-            return
 
 
 # --- digressions ------------------------------------------------------------------------------------------------

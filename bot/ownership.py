@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from bot.at_rest import SOCIAL, UNSUBSCRIBE, answer
+from bot.actions.topics import withdrawals
+from bot.at_rest import SOCIAL, STOP_FLOW, UNSUBSCRIBE, answer
 from bot.hearing import Request
 from bot.service_types import SubscribeTopic
+from bot.stopping import heed_stop_word
 from bot.talk import Talk
 from bot.types import (
     Contact,
     Decision,
-    RecordConsent,
     ReleaseHandoff,
     Text,
     UpdateCustomer,
@@ -29,7 +30,7 @@ def while_operator_owns(talk: Talk) -> Decision:
     if isinstance(content, Text):
         wants_no_news = words.intent.name == UNSUBSCRIBE and words.intent.confidence >= talk.assistant.tuning.sure
         if is_stop_word(content.text) or wants_no_news:
-            talk.effects.append(RecordConsent("news", granted=False, source=f"chat:{UNSUBSCRIBE}"))
+            talk.effects += withdrawals(talk.turn.conversation.customer, f"chat:{UNSUBSCRIBE}")
             if talk.turn.conversation.customer.subscriptions:
                 talk.effects.append(SubscribeTopic("*", wanted=False, source=f"chat:{UNSUBSCRIBE}"))
         if number := phone(content.text):
@@ -51,6 +52,9 @@ def while_queued(talk: Talk, requests: Sequence[Request], handle: Handle) -> Dec
     is_answered = False
     for request in requests:
         talk.request, talk.entities = request, (*talk.entities, *request.entities)
+        if heed_stop_word(talk, request):
+            is_answered = True
+            continue
         if wants_to_leave(talk, request):
             leave_queue(talk)
             return talk.finish()
@@ -85,15 +89,13 @@ def answer_waiting(talk: Talk, request: Request, handle: Handle) -> bool:
     name, confidence = request.intent.name, request.intent.confidence
     if request.choice and request.choice.kind in ("intent", "flow"):
         name, confidence = request.choice.name, 1.0
-    if is_stop_word(request.words):
-        handle(talk, request)
-        return True
+    allowed = allowed | {UNSUBSCRIBE, STOP_FLOW}
     if case_number(request.words) or (talk.memory.top and talk.memory.top.flow in allowed):
         handle(talk, request)
         return True
     flow = talk.trigger_of(name, confidence) or talk.assistant.flows.get(name)
     if flow:
-        if flow.id in allowed or name == UNSUBSCRIBE:
+        if flow.id in allowed:
             handle(talk, request)
             return True
         return False

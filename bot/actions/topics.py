@@ -9,7 +9,7 @@ from bot.service.places import Position, position_in
 from bot.service.sites import origin_of
 from bot.service.topics import ALL, Topic
 from bot.service_types import Outage, ReportOutage, SubscribeTopic
-from bot.types import CreateTask, Effect, Need, RecordConsent, Reply, ReplyButton
+from bot.types import CreateTask, CustomerSnapshot, Effect, Need, RecordConsent, Reply, ReplyButton
 from bot.values import plain, say_money
 
 OUTAGES = Need("outages", "")
@@ -139,17 +139,17 @@ def unsubscribe(context: ActionContext) -> ActionResult:
         return ActionResult(slots={"topic_to_stop": None}, replies=(Reply("utter_topic_unknown"),))
     effects: tuple[Effect, ...] = (SubscribeTopic(topic, wanted=False, source="chat:unsubscribe_topic"),)
     if topic == ALL:
-        effects += stop_everything(context)
+        effects += withdrawals(context.customer, "chat:unsubscribe_topic")
         return ActionResult(replies=(Reply("utter_topic_stopped_all"),), effects=effects)
     args = {"topic": titled(context, topic, "")}
     return ActionResult(replies=(Reply("utter_topic_stopped", args),), effects=effects)
 
 
-def stop_everything(context: ActionContext) -> tuple[Effect, ...]:
-    """Whatever else they had agreed to be sent."""
-    granted = [name for name, given in context.customer.consents.items() if given and not name.startswith("topic:")]
+def withdrawals(customer: CustomerSnapshot, source: str) -> tuple[Effect, ...]:
+    """Whatever else they had agreed to be sent is agreed to no longer."""
+    granted = [name for name, given in customer.consents.items() if given and not name.startswith("topic:")]
     purposes = dict.fromkeys(("news", *granted))
-    return tuple(RecordConsent(name, granted=False, source="chat:unsubscribe_topic") for name in purposes)
+    return tuple(RecordConsent(name, granted=False, source=source) for name in purposes)
 
 
 def show_subscriptions(context: ActionContext) -> ActionResult:

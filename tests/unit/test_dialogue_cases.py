@@ -378,3 +378,52 @@ def test_a_promise_that_was_not_kept_is_admitted() -> None:
     assert late.number in said
     soon = a_case(status="received", next_update_at=NOON + timedelta(hours=3))
     assert "没有做到" not in a_chat(cases=[soon]).hear("我的投诉怎么样了", "complaint_status")
+
+
+CONTESTED = {
+    "zh": ("三天前修的，我不同意", "三天前"),
+    "en": ("fixed three days ago, I do not accept it", "three days ago"),
+}
+
+
+def contesting(language: Language) -> Chat:
+    """A solution contested with a day in the first words; the reason is asked."""
+    words, day = CONTESTED[language]
+    chat = a_chat(language, cases=[a_case("C-1024-7", status="solved")])
+    chat.hear(words, "complaint_disagree", entities={"date": day})
+    assert chat.templates[-1] == "utter_ask_disagree_reason"
+    return chat
+
+
+@pytest.mark.parametrize(
+    ("language", "words", "day"),
+    [
+        ("zh", "昨天又响了", "昨天"),
+        ("zh", "不对，昨天修完还是响", "昨天"),
+        ("zh", "问题不是昨天才有的", "昨天"),
+        ("en", "it broke again yesterday", "yesterday"),
+        ("en", "no, it squeaks since yesterday", "yesterday"),
+        ("en", "it was not repaired yesterday", "yesterday"),
+    ],
+)
+def test_a_sentence_with_a_day_in_it_is_the_reason_asked_for(language: Language, words: str, day: str) -> None:
+    chat = contesting(language)
+    chat.hear(words, "inform", entities={"date": day})
+    assert "utter_corrected" not in chat.templates
+    assert words in str(chat.effect(UpdateCase))
+
+
+@pytest.mark.parametrize(
+    ("language", "words", "day"),
+    [
+        ("zh", "不对，是昨天", "昨天"),
+        ("zh", "说错了，昨天", "昨天"),
+        ("en", "no, it was yesterday", "yesterday"),
+        ("en", "no, the date is yesterday", "yesterday"),
+    ],
+)
+def test_a_correction_said_as_one_is_taken_and_the_reason_asked_again(language: Language, words: str, day: str) -> None:
+    chat = contesting(language)
+    chat.hear(words, "inform", entities={"date": day})
+    assert chat.templates == ["utter_corrected", "utter_ask_disagree_reason"]
+    assert not [effect for effect in chat.effects if isinstance(effect, UpdateCase)]

@@ -112,6 +112,64 @@ def test_the_word_stops_everything_also_while_an_operator_is_there() -> None:
     assert chat.effect(SubscribeTopic).topic == "*"
 
 
+@pytest.mark.parametrize("word", ["退订", "TD", "stop", "unsubscribe"])
+@pytest.mark.parametrize("begun", ["subscribe_topic", "unsubscribe_topic", "outage_report"])
+def test_the_word_stops_everything_also_where_a_question_is_open(word: str, begun: str) -> None:
+    chat = talking(a_customer(subscriptions=(("price", "95"), ("outage", "")), consents={"news": True}))
+    chat.hear("请帮我办一下", begun)
+    assert chat.state["stack"]
+    chat.hear(word, language="zh")
+    assert chat.templates.count("utter_topic_stopped_all") == 1
+    assert chat.effect(SubscribeTopic).topic == "*"
+    assert chat.effect(RecordConsent).granted is False
+    assert [frame["flow"] for frame in chat.state["stack"]] == (["outage_report"] if begun == "outage_report" else [])
+
+
+@pytest.mark.parametrize("word", ["退订", "TD", "stop", "unsubscribe"])
+def test_the_word_is_no_topic_also_for_somebody_who_is_sent_nothing_yet(word: str) -> None:
+    chat = talking()
+    chat.hear("请帮我办一下", "subscribe_topic")
+    chat.hear(word, language="zh")
+    assert chat.templates == ["utter_topic_stopped_all"]
+    assert chat.effect(RecordConsent).granted is False
+
+
+@pytest.mark.parametrize("word", ["退订", "stop"])
+def test_the_word_stops_everything_also_while_a_person_is_awaited(word: str) -> None:
+    chat = talking(a_customer(subscriptions=(("price", "95"),)))
+    chat.owner = Owner.QUEUE
+    chat.hear(word, language="zh")
+    assert chat.templates == ["utter_topic_stopped_all"]
+    assert chat.effect(SubscribeTopic).topic == "*"
+
+
+def test_stop_drops_what_is_being_done_where_nothing_is_sent() -> None:
+    chat = talking()
+    chat.hear("我家停电了", "outage_report")
+    chat.hear("stop", language="zh")
+    assert chat.templates == ["utter_cancelled"]
+    chat.owner = Owner.QUEUE
+    chat.hear("stop", language="zh")
+    assert chat.templates == ["utter_queue_left"]
+
+
+def test_an_assistant_that_only_sends_news_ends_topics_from_elsewhere_with_the_news() -> None:
+    chat = Chat(customer=a_customer(subscriptions=(("price", ""),)))
+    chat.hear("我要投诉", "complaint")
+    chat.hear("退订")
+    assert chat.templates == ["utter_unsubscribe_news_done", "utter_ask_what_happened"]
+    assert chat.effect(SubscribeTopic).topic == "*"
+    assert chat.effect(RecordConsent) == RecordConsent("news", granted=False, source="chat:unsubscribe_news")
+
+
+def test_with_an_operator_the_word_ends_every_consent() -> None:
+    chat = talking(a_customer(consents={"promotion": True}))
+    chat.owner = Owner.OPERATOR
+    assert chat.hear("退订") == ""
+    stopped = {effect.purpose for effect in chat.effects if isinstance(effect, RecordConsent) and not effect.granted}
+    assert stopped == {"news", "promotion"}
+
+
 def test_one_of_several_is_stopped_by_choice_and_the_only_one_without() -> None:
     chat = talking(a_customer(subscriptions=(("price", "95"), ("outage", ""))))
     chat.hear("我不想再收到这些", "unsubscribe_topic")
