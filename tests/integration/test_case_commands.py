@@ -26,6 +26,8 @@ def command_line(sqlite_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     monkeypatch.setenv("FRONTDESK_DATABASE_URL", sqlite_url)
     monkeypatch.setenv("FRONTDESK_ASSISTANT", str(SAMPLE_ASSISTANT))
     monkeypatch.chdir(tmp_path)
+    # Of this process, where the runner's stderr is closed afterwards and loggers would go on writing to it.
+    monkeypatch.setattr("frontdesk.commands.records.configure_logging", lambda *_: None)
 
     async def fill() -> None:
         store = await SqlStore.open(sqlite_url)

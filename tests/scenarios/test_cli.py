@@ -56,6 +56,8 @@ def test_a_signed_in_customer_asks_complains_and_finds_it_all_in_the_record(
     imported = parsed(frontdesk("import", "orders", str(orders), "--json"))
     assert (imported["inserted"], imported["errors"]) == (40, [])
     again = parsed(frontdesk("import", "orders", str(orders), "--json"))
+    assert (again["inserted"], again["was_done"]) == (0, True)
+    again = parsed(frontdesk("import", "orders", str(orders), "--again", "--json"))
     assert (again["inserted"], again["unchanged"]) == (0, 40)
 
     def say(text: str, user: str = "demo-9") -> Any:
