@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 import uvloop
 from typer.testing import CliRunner
 
@@ -21,13 +24,13 @@ NUMBER = "C-1024-7"
 
 
 @pytest.fixture
-def command_line(sqlite_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> CliRunner:
+def command_line(sqlite_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[CliRunner]:
     """A store with one open case and two colleagues."""
     monkeypatch.setenv("FRONTDESK_DATABASE_URL", sqlite_url)
     monkeypatch.setenv("FRONTDESK_ASSISTANT", str(SAMPLE_ASSISTANT))
     monkeypatch.chdir(tmp_path)
     # Of this process, where the runner's stderr is closed afterwards and loggers would go on writing to it.
-    monkeypatch.setattr("frontdesk.commands.records.configure_logging", lambda *_: None)
+    monkeypatch.setattr("frontdesk.commands.records.configure_logging", _silence)
 
     async def fill() -> None:
         store = await SqlStore.open(sqlite_url)
@@ -39,7 +42,12 @@ def command_line(sqlite_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
         await store.close()
 
     uvloop.run(fill())
-    return CliRunner()
+    yield CliRunner()
+    structlog.reset_defaults()
+
+
+def _silence(_format: str, _level: str) -> None:
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 
 
 def _done(runner: CliRunner, *words: str) -> object:
