@@ -117,6 +117,14 @@ class FreeSlot:
 
 
 @dataclass(frozen=True, slots=True)
+class CaseNews:
+    """Words about a case that staff or the site gave its customer."""
+
+    at: datetime
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
 class Outage:
     """A known fault or planned work. `expected_end_at` None: not known yet; no `radius_m`: known by its area alone."""
 

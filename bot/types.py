@@ -361,7 +361,8 @@ class Need:
     `sites` (key: "" or kind) -> tuple[Site, ...], all active ones;
     `slots` (key: site|service|first ISO date|days) -> tuple[datetime, ...], starts already taken, one entry per place;
     `outages` (key: "") -> tuple[Outage, ...], the open and planned ones;
-    `case_events` (key: case number; only cases of this customer) -> tuple of what the customer may see of its history;
+    `case_events` (key: case number; only cases of this customer) -> tuple[CaseNews, ...], what the customer was told of
+    it, the newest first;
     `link` (key: token of a "continue here" link) -> LinkOffer | None when it no longer works.
     """
 

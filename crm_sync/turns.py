@@ -15,6 +15,7 @@ from bot.ports import Claimed, Clock, Committed, TurnsCommit
 from bot.types import Capabilities, CustomerId, InboxId, Need
 from crm_sync import claims
 from crm_sync.appointments import taken_slots
+from crm_sync.case_news import case_news
 from crm_sync.committing import HandledElsewhere, commit_turns
 from crm_sync.database import Database
 from crm_sync.links import find_offer
@@ -110,6 +111,8 @@ def _answer(conn: Connection, need: Need, customer_id: CustomerId, now: datetime
             return active_sites(conn, need.key)
         case "slots":
             return taken_slots(conn, need.key)
+        case "case_events":
+            return case_news(conn, need.key, customer_id)
         case "outages":
             return open_outages(conn)
     raise ValueError(f"the store cannot answer a need of kind {need.kind!r}")

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
+from types import MappingProxyType
+from typing import Any
 
 from bot.actions.base import ActionContext, ActionResult
 from bot.actions.case_plan import answer_by
 from bot.actions.complaint import handoff, recent_files
 from bot.actions.complaint_reading import is_description, severity
-from bot.service_types import CLOSED_STATUSES, may_become
+from bot.service_types import CLOSED_STATUSES, CaseNews, may_become
 from bot.types import Case, Effect, Need, Reply, ReplyButton, UpdateCase
 from bot.values import case_number, same_case
 
 SUMMARY = 60  # characters of a case repeated to the customer
+NEWS = 300  # characters of what they were told last
 MOST_SEVERE = 4
 _NEXT = {  # status -> the flows that go on from there
     "waiting_customer": ("complaint_more", "complaint_withdraw"),
@@ -34,14 +38,34 @@ def complaint_status(context: ActionContext) -> ActionResult:
             return ActionResult(
                 replies=(Reply("utter_case_not_found", {"number": number}),), slots={"case_number": None}
             )
-        return ActionResult(replies=(case_reply(context, found),), slots={"case_number": None})
+        return _how_it_stands(context, found, slots={"case_number": None})
     cases = [case for case in context.customer.cases if case.is_open] or list(context.customer.cases[:1])
     if not cases:
         return ActionResult(replies=(Reply("utter_no_cases"),))
     if len(cases) == 1:
-        return ActionResult(replies=(case_reply(context, cases[0]),))
+        return _how_it_stands(context, cases[0])
     buttons = tuple(ReplyButton(_label(case), _value(context, case)) for case in cases[:5])
     return ActionResult(replies=(Reply("utter_which_case", buttons=buttons),))
+
+
+def _how_it_stands(context: ActionContext, case: Case, slots: Mapping[str, Any] = MappingProxyType({})) -> ActionResult:
+    """Status and promise of the case, and the last thing its customer was told about it."""
+    reply = case_reply(context, case)
+    if "utter_case_news" not in context.assistant.responses:
+        return ActionResult(replies=(reply,), slots=slots)
+    need = Need("case_events", case.number)
+    if need not in context.turn.facts:
+        return ActionResult(needs=(need,))
+    news: CaseNews | None = next(iter(context.turn.facts[need] or ()), None)
+    if news is None:
+        return ActionResult(replies=(reply,), slots=slots)
+    args = {"at": context.time(news.at), "words": _short(news.words, NEWS)}
+    replies = (replace(reply, buttons=()), Reply("utter_case_news", args, reply.buttons))
+    return ActionResult(replies=replies, slots=slots)
+
+
+def _short(words: str, most: int) -> str:
+    return words if len(words) <= most else words[: most - 1] + "…"
 
 
 def _label(case: Case) -> str:
@@ -73,7 +97,7 @@ def case_reply(context: ActionContext, case: Case) -> Reply:
         "status": context.word("case_status", case.status),
         "opened": context.time(case.opened_at),
         "updated": context.time(case.updated_at),
-        "summary": case.summary if len(case.summary) <= SUMMARY else case.summary[: SUMMARY - 1] + "…",
+        "summary": _short(case.summary, SUMMARY),
     }
     buttons = _next_buttons(context, case)
     if not case.is_open:

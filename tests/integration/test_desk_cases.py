@@ -14,7 +14,7 @@ from sqlalchemy import Connection, select
 from bot.errors import InputError, NotFound, NotPermitted, RuleError, StaleState
 from bot.service.policy import ServicePolicy
 from bot.service_types import RecordScore
-from bot.types import OpenCase, RequestHandoff, UpdateCase
+from bot.types import CustomerId, Need, OpenCase, RequestHandoff, UpdateCase
 from crm_sync.case_lists import BoardFilter
 from crm_sync.handovers import RELEASE, release_waiting
 from crm_sync.service_tables import clocks, compensations, points, surveys
@@ -357,6 +357,21 @@ async def test_confirming_in_the_chat_asks_at_once_and_not_again(desk: Desk) -> 
     assert [row.reference for row in await desk.rows(surveys)] == [f"case:{NUMBER}:0"]
     await desk.fall_due(hours=24)
     assert "utter_satisfaction_intro" not in await desk.told()
+
+
+async def test_a_customer_reads_what_they_were_told_and_nothing_that_is_for_colleagues(desk: Desk) -> None:
+    await desk.cases.take(LI, NUMBER)
+    await desk.cases.progress(LI, NUMBER, "the pads are ordered")
+    await desk.cases.tell(LI, NUMBER, "they arrive on Friday")
+    await desk.cases.note(LI, NUMBER, "he shouts")
+    await desk.cases.classify(LI, NUMBER, severity=3, why="a loud one")
+    await desk.cases.assign(LI, NUMBER, owner="", team="workshop", why="too much for me")
+    await desk.says(UpdateCase(NUMBER, note="please hurry"))
+    need, customer = Need("case_events", NUMBER), (await desk.rows(cases))[0].customer_id
+    told = (await desk.store.fetch([need], customer))[need]
+    assert [news.words for news in told] == ["they arrive on Friday", "the pads are ordered"]
+    assert told[0].at == desk.clock.at
+    assert await desk.store.fetch([need], CustomerId(customer + 1)) == {need: ()}
 
 
 async def test_a_reopened_case_is_neither_asked_about_nor_closed_by_an_old_timer(desk: Desk) -> None:

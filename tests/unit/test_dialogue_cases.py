@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bot.service_types import Asset, Notice, OpenSurvey, RecordScore, Site, Visit
+from bot.service_types import Asset, CaseNews, Notice, OpenSurvey, RecordScore, Site, Visit
 from bot.types import CreateTask, Language, Location, Media, Need, OpenCase, Owner, RequestHandoff, UpdateCase
 from tests.builders import NOON, Chat, a_case, a_customer, an_order
 from tests.service_assistant import service_assistant
@@ -192,6 +192,26 @@ def test_how_it_stands_says_the_next_promise_and_offers_what_can_be_done() -> No
     assert "处理中" in said
     assert "15:00" in said
     assert [button.label for button in chat.buttons] == ["补充情况", "撤回"]
+
+
+def test_how_it_stands_quotes_what_the_customer_was_told_last() -> None:
+    case = a_case(status="in_progress", next_update_at=NOON + timedelta(hours=3))
+    told = (CaseNews(NOON - timedelta(hours=2), "配件已经订好"), CaseNews(FRIDAY, "已联系门店"))
+    chat = a_chat(cases=[case], elsewhere={Need("case_events", case.number): told})
+    said = chat.hear("我的投诉怎么样了", "complaint_status")
+    assert "处理中" in said
+    assert "10:00）：配件已经订好" in said
+    assert "已联系门店" not in said
+    assert [button.label for button in chat.buttons] == ["补充情况", "撤回"]
+
+
+def test_long_words_to_the_customer_are_quoted_in_part() -> None:
+    case = a_case(status="in_progress")
+    told = (CaseNews(NOON, "x" * 400),)
+    chat = a_chat("en", cases=[case], elsewhere={Need("case_events", case.number): told})
+    said = chat.hear("how is my complaint", "complaint_status")
+    assert "x" * 299 + "…" in said
+    assert "x" * 300 not in said
 
 
 def test_adding_answers_what_we_had_asked() -> None:
