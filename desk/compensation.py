@@ -15,7 +15,7 @@ from crm_sync.columns import is_state
 from crm_sync.database import Database
 from crm_sync.rows import insert_if_absent
 from crm_sync.service_tables import compensations, points
-from crm_sync.tables import cases
+from crm_sync.tables import cases, customers
 from desk.actors import Actor
 from desk.case_notices import tell_about
 
@@ -34,6 +34,7 @@ class CompensationDesk:
     ) -> Any:
         """The compensation is approved when the role may give as much for this case altogether, else proposed; its row.
 
+        The service rule of the customer's credit class makes the role's limit wider or narrower.
         `amount_minor`: of points, how many. Raises: NotPermitted, CaseNotFound, InputError, RuleError.
         """
         actor.require("work on cases")
@@ -41,13 +42,14 @@ class CompensationDesk:
             raise InputError(f"{kind!r} is no compensation; there are: {', '.join(KINDS)}")
         if not 0 < amount_minor <= MOST:
             raise InputError("the amount must be above nothing")
-        now, rules = self._clock.now(), self._policy().cases.compensation
+        now, policy = self._clock.now(), self._policy()
+        rules = policy.cases.compensation
         currency = currency or rules.currency
 
         def unit(conn: Connection) -> Any:
             case = locked_case(conn, number)
             given = _given(conn, case.id, currency)
-            may = rules.may_give(actor.role, given + amount_minor, currency)
+            may = rules.may_give(actor.role, given + amount_minor, currency, share=_share(conn, case, policy))
             values = {
                 "case_id": case.id,
                 "kind": kind,
@@ -72,7 +74,8 @@ class CompensationDesk:
         Raises: NotPermitted, NotFound; StaleState when it was decided before.
         """
         actor.require("decide on compensation")
-        now, rules = self._clock.now(), self._policy().cases.compensation
+        now, policy = self._clock.now(), self._policy()
+        rules = policy.cases.compensation
 
         def unit(conn: Connection) -> Any:
             found = conn.execute(select(compensations.c.case_id).where(compensations.c.id == compensation_id)).scalar()
@@ -86,7 +89,9 @@ class CompensationDesk:
             if row.proposed_by == actor.name:
                 raise NotPermitted("a compensation is decided by somebody else than who proposed it")
             given = _given(conn, case.id, row.currency)
-            if approve and not rules.may_give(actor.role, given + row.amount_minor, row.currency):
+            # A narrower limit calls for a second pair of eyes, which are these: whoever decides has their whole limit.
+            share = max(1.0, _share(conn, case, policy))
+            if approve and not rules.may_give(actor.role, given + row.amount_minor, row.currency, share=share):
                 raise NotPermitted(f"{actor.name} ({actor.role}) may not give that much; it takes a higher role")
             changed = {"state": "approved" if approve else "refused", "decided_by": actor.name, "decided_at": now}
             conn.execute(update(compensations).where(compensations.c.id == row.id).values(**changed))
@@ -155,6 +160,12 @@ class CompensationDesk:
         amount = str(row.amount_minor) if row.kind == "points" else f"@money:{row.amount_minor}:{row.currency}"
         args = {"number": case.number, "kind": f"@word:compensation_kind:{row.kind}", "amount": amount}
         tell_about(conn, case, "utter_notice_compensation", args, by.at, key=f"compensation:{row.id}")
+
+
+def _share(conn: Connection, case: Any, policy: ServicePolicy) -> float:
+    """Of its limit, how much a role may give this customer without asking."""
+    found = conn.execute(select(customers.c.credit_class).where(customers.c.id == case.customer_id)).scalar()
+    return policy.record.credit_rule(found or "").compensation
 
 
 def _given(conn: Connection, case_id: int, currency: str) -> int:

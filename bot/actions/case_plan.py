@@ -41,6 +41,7 @@ def plan_case(context: ActionContext, words: str, about: Candidate | None = None
         value_minor=about.value_minor if about else None,
         is_repeat=is_repeat(context, finding.category, subject),
         classes=(customer.value_class, customer.credit_class),
+        more=policy.record.credit_rule(customer.credit_class).severity,
     )
     route = policy.routing.route(
         Matter(

@@ -48,11 +48,14 @@ class CompensationRules:
     )
     currency: str = "CNY"
 
-    def may_give(self, role: str, amount_minor: int, currency: str) -> bool:
-        """Whether this role may give this much without asking. Another currency has no limit, so it needs an admin."""
+    def may_give(self, role: str, amount_minor: int, currency: str, *, share: float = 1.0) -> bool:
+        """Whether this role may give this much without asking. Another currency has no limit, so it needs an admin.
+
+        `share`: of its limit, as the customer's credit class has it.
+        """
         if currency != self.currency:
             return role == "admin"
-        return amount_minor <= self.limits.get(role, 0)
+        return amount_minor <= self.limits.get(role, 0) * share
 
 
 @dataclass(frozen=True)
@@ -166,11 +169,13 @@ class CaseRules:
         value_minor: int | None = None,
         is_repeat: bool = False,
         classes: Sequence[str] = (),
+        more: int = 0,
     ) -> int:
         """1 low to 4 critical.
 
         `urgency`: of the words (bot/actions/complaint_reading.py). `is_repeat`: the same thing was complained about
-        before. `classes`: value and credit class of the customer.
+        before. `classes`: value and credit class of the customer. `more`: what the service rule of the credit class
+        adds; a class that `raising_classes` names too does not count twice.
         """
         rules = self.severity_rules
         level = max(urgency, finding.severity)
@@ -178,9 +183,8 @@ class CaseRules:
             level = max([level, *(grade for grade, least in rules.value_from.items() if value_minor >= least)])
         if is_repeat:
             level = max(level, 2)
-        if level < DANGER - 1 and rules.raising_classes & set(classes):
-            level += 1
-        return level
+        more = max(more, 1 if rules.raising_classes & set(classes) else 0)
+        return max(level, min(level + more, DANGER - 1))
 
 
 # --- reading ------------------------------------------------------------------------------------------------------

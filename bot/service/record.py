@@ -37,7 +37,7 @@ class CreditRule:
     tone: str = "friendly"  # friendly | neutral | firm
     remind_days: int = 5
     severity: int = 0  # added to that of a complaint
-    compensation: float = 1.0  # share of what the role may grant
+    compensation: float = 1.0  # share of its limit that a role may grant without asking
 
 
 _CREDIT: Mapping[str, CreditRule] = MappingProxyType(

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, update
 
 from bot.errors import InputError, NotFound, NotPermitted, RuleError, StaleState
 from bot.service.policy import ServicePolicy
@@ -21,7 +21,7 @@ from crm_sync.service_tables import clocks, compensations, points, surveys
 from crm_sync.service_tables import timers as timer_rows
 from crm_sync.staff import add_user, disable_user
 from crm_sync.store import SqlStore
-from crm_sync.tables import cases, conversations, handoffs
+from crm_sync.tables import cases, conversations, customers, handoffs
 from crm_sync.timers import done, due
 from desk.actors import Actor, actor_named
 from desk.cases import CaseDesk
@@ -62,6 +62,11 @@ class Desk:
 
     async def rows(self, table: Any) -> list[Any]:
         return await self.store.database.run(lambda conn: list(conn.execute(select(table).order_by(table.c.id))))
+
+    async def has_credit(self, credit: str) -> None:
+        """Ann is of this credit class."""
+        put = update(customers).values(credit_class=credit)
+        await self.store.database.run(lambda conn: conn.execute(put) and None)
 
     async def case(self) -> dict[str, Any]:
         return await self.cases.show(LI, NUMBER)
@@ -290,6 +295,24 @@ async def test_above_the_limit_somebody_of_a_higher_role_decides(desk: Desk) -> 
     with pytest.raises(StaleState, match="by max"):
         await desk.money.decide(MANAGER, row.id, approve=False)
     assert await desk.told() == ["utter_notice_compensation"]
+
+
+@pytest.mark.parametrize(
+    ("credit", "amount", "state"),
+    [("A", 7_500, "approved"), ("A", 7_501, "proposed"), ("B", 5_000, "approved"), ("C", 2_501, "proposed")],
+)
+async def test_a_credit_class_widens_or_narrows_what_is_given_without_asking(
+    desk: Desk, credit: str, amount: int, state: str
+) -> None:
+    await desk.has_credit(credit)
+    assert (await desk.money.offer(LI, NUMBER, "voucher", amount)).state == state
+
+
+async def test_what_the_class_gives_nobody_alone_is_decided_by_a_second_person_within_their_limit(desk: Desk) -> None:
+    await desk.has_credit("D")
+    row = await desk.money.offer(MANAGER, NUMBER, "voucher", 1)
+    assert row.state == "proposed"
+    assert (await desk.money.decide(LEAD, row.id, approve=True)).state == "approved"
 
 
 async def test_nobody_approves_what_they_proposed(desk: Desk) -> None:

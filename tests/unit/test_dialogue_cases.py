@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from bot.service.record import CreditRule
 from bot.service_types import Asset, CaseNews, Notice, OpenSurvey, RecordScore, Site, Visit
 from bot.types import CreateTask, Language, Location, Media, Need, OpenCase, Owner, RequestHandoff, UpdateCase
 from tests.builders import NOON, Chat, a_case, a_customer, an_order
@@ -26,7 +28,7 @@ SITES = {
 def a_chat(language: Language = "zh", **more: Any) -> Chat:
     known = {
         name: more.pop(name)
-        for name in ("visits", "assets", "surveys", "attributes", "value_class", "phone")
+        for name in ("visits", "assets", "surveys", "attributes", "value_class", "credit_class", "phone")
         if name in more
     }
     return Chat(assistant=service_assistant(), language=language, customer=a_customer(**known), **more)
@@ -145,6 +147,18 @@ def test_promises_run_from_the_moment_it_is_opened() -> None:
     clocks = {clock.kind: clock for clock in chat.effect(OpenCase).clocks}
     assert set(clocks) == {"first_response", "update", "solution"}
     assert clocks["first_response"].due_at == NOON + timedelta(hours=4)
+
+
+@pytest.mark.parametrize(("credit", "severity"), [("C", 3), ("B", 2), ("", 2)])
+def test_a_complaint_weighs_as_much_more_as_the_rule_of_the_credit_class_says(credit: str, severity: int) -> None:
+    chat = a_chat(credit_class=credit)
+    service = chat.assistant.service
+    record = replace(service.record, credit={**service.record.credit, "C": CreditRule(severity=1)})
+    chat.assistant = replace(chat.assistant, service=replace(service, record=record))
+    chat.hear("我要投诉，加油站排队两小时没人管", "complaint")
+    chat.hear("加油站", "")
+    chat.press("其他")
+    assert chat.effect(OpenCase).severity == severity
 
 
 def test_danger_goes_to_a_person_at_once_and_says_what_to_do() -> None:

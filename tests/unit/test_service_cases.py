@@ -90,6 +90,28 @@ def test_severity_grows_with_value_repetition_and_class(
 
 
 @pytest.mark.parametrize(
+    ("urgency", "classes", "more", "expected"),
+    [
+        (1, (), 1, 2),
+        (1, ("A",), 1, 2),  # the same class is named in both places: it counts once
+        (1, ("A",), 2, 3),
+        (1, (), 3, 3),  # no class makes a danger
+        (4, (), 1, 4),
+    ],
+)
+def test_the_rule_of_a_credit_class_raises_severity(
+    rules: CaseRules, urgency: int, classes: tuple[str, ...], more: int, expected: int
+) -> None:
+    assert rules.severity(urgency, rules.find("门"), classes=classes, more=more) == expected
+
+
+@pytest.mark.parametrize(("share", "may"), [(1.0, False), (1.5, True), (0.0, False)])
+def test_the_rule_of_a_credit_class_widens_or_narrows_what_a_role_may_give(share: float, may: bool) -> None:
+    assert CompensationRules().may_give("operator", 7_000, "CNY", share=share) is may
+    assert CompensationRules().may_give("operator", 5_000, "CNY", share=share) is (share >= 1)
+
+
+@pytest.mark.parametrize(
     ("role", "amount", "currency", "may"),
     [
         ("operator", 5_000, "CNY", True),
