@@ -1,16 +1,20 @@
-"""Payments that fall due, and the reminder before: once per payment and step, never after it was paid."""
+"""Payments that fall due, and the reminder before: once per payment and step, never after it was paid.
+
+A step is used up by being told: who cannot be told anything now is reminded as soon as they can be, while it is time.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Connection, select
 
 from bot.service_types import Notice
-from crm_sync.notices import plan_notice
+from crm_sync import timers
+from crm_sync.notices import plan_notice, reachable
 from crm_sync.service_tables import assets, dues
 from crm_sync.tables import customers
 
@@ -59,22 +63,23 @@ def remind(
         # A payment that is being entered right now goes first: nobody is reminded of what they have just paid.
         .with_for_update(of=dues)
     ).all()
-    planned = 0
-    for row in rows:
-        due = OpenDue(
-            row.id,
-            row.customer_id,
-            row.kind,
-            row.amount_minor,
-            row.currency,
-            row.due_on,
-            row.credit_class,
-            row.asset or "",
-        )
-        decided = decide(due)
-        if decided is not None:
-            planned += _plan(conn, due, decided, now)
+    wanted = [(due, decided) for due in map(_due, rows) if (decided := decide(due)) is not None]
+    can_be_told = reachable(conn, {due.customer_id for due, _ in wanted})
+    planned = sum(_plan(conn, due, decided, now) for due, decided in wanted if due.customer_id in can_be_told)
     return planned, rows[-1].id if len(rows) == CHUNK else None
+
+
+def _due(row: Any) -> OpenDue:
+    return OpenDue(
+        row.id,
+        row.customer_id,
+        row.kind,
+        row.amount_minor,
+        row.currency,
+        row.due_on,
+        row.credit_class,
+        row.asset or "",
+    )
 
 
 def _plan(conn: Connection, due: OpenDue, decided: tuple[int, str], now: datetime) -> bool:
@@ -85,4 +90,6 @@ def _plan(conn: Connection, due: OpenDue, decided: tuple[int, str], now: datetim
         "day": f"@day:{due.due_on}",
         "asset": due.asset,
     }
-    return plan_notice(conn, due.customer_id, Notice(template, args), at=now, now=now, key=f"due:{due.id}:{step}")
+    key = f"due:{due.id}:{step}"
+    timers.free(conn, key)  # nobody could be told then; somebody can be now
+    return plan_notice(conn, due.customer_id, Notice(template, args), at=now, now=now, key=key)

@@ -6,7 +6,7 @@ becomes an inbound row of our own in one of the customer's conversations; the wo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -22,11 +22,15 @@ from crm_sync.service_tables import timers as timers_table
 from crm_sync.tables import conversations, identities, inbox, reply_windows
 from crm_sync.timers import Timer
 
-__all__ = ["as_is", "hand_out", "plan_notice", "tell"]
+__all__ = ["as_is", "hand_out", "plan_notice", "reachable", "tell"]
 
 log = structlog.get_logger(__name__)
 
 KIND: Final = "notice"
+_CAN_BE_TOLD: Final = (
+    identities.c.unreachable_at.is_(None),
+    or_(conversations.c.chat_id != "", conversations.c.topic != ""),
+)
 LIVE: Final = timedelta(minutes=30)  # who wrote this recently is still there, whatever the channel
 
 
@@ -94,6 +98,15 @@ def hand_out(conn: Connection, due: Sequence[Timer], now: datetime) -> list[Time
     return lost
 
 
+def reachable(conn: Connection, customer_ids: Collection[int]) -> set[int]:
+    """Those of the customers who have a conversation in which they can be told something."""
+    found = select(conversations.c.customer_id).join_from(
+        conversations, identities, identities.c.id == conversations.c.identity_id
+    )
+    mine = conversations.c.customer_id.in_(sorted(customer_ids))
+    return set(conn.execute(found.where(mine, *_CAN_BE_TOLD).distinct()).scalars())
+
+
 def _places(conn: Connection, customer_ids: set[int], now: datetime) -> dict[int, list[Any]]:
     """Customer -> their reachable conversations, locked, the best first.
 
@@ -122,8 +135,7 @@ def _places(conn: Connection, customer_ids: set[int], now: datetime) -> dict[int
         .join_from(conversations, identities, identities.c.id == conversations.c.identity_id)
         .where(
             conversations.c.customer_id.in_(sorted(customer_ids)),
-            identities.c.unreachable_at.is_(None),
-            or_(conversations.c.chat_id != "", conversations.c.topic != ""),
+            *_CAN_BE_TOLD,
         )
         .order_by(conversations.c.id)
         .with_for_update(of=conversations)

@@ -71,6 +71,12 @@ def cancel(conn: Connection, key: str, now: datetime) -> bool:
     return conn.execute(update(timers).where(open_one).values(**gone)).rowcount > 0
 
 
+def free(conn: Connection, key: str) -> bool:
+    """What was set aside undone under this key keeps its reason and no longer stands in the way of another try."""
+    set_aside = and_(timers.c.key == key, timers.c.at.is_(None), timers.c.done_at.is_(None))
+    return conn.execute(update(timers).where(set_aside).values(key=None)).rowcount > 0
+
+
 def cancel_for_case(conn: Connection, case_id: int, kinds: Sequence[str], now: datetime) -> int:
     """Nothing of these kinds is still to be done for the case; how many there were."""
     mine = and_(timers.c.case_id == case_id, timers.c.kind.in_(kinds), timers.c.at.is_not(None))

@@ -44,6 +44,6 @@ def decide_reminder(due: OpenDue, *, rules: TopicRules, today: date) -> tuple[in
         return None
     reminding = rules.reminding(due.credit_class)
     step = reminding.step(left)
-    if step is None:
+    if step is None or left < 0 <= step:  # what was to be said before the due day is over with it
         return None
     return step, f"utter_due_{reminding.tone}" if left >= 0 else f"utter_overdue_{reminding.tone}"

@@ -20,7 +20,8 @@ from config.settings import FeedSettings
 from crm_sync import subscriptions as hand
 from crm_sync.service_tables import dues, feed_items, outage_reports, subscriptions, timers
 from crm_sync.store import SqlStore
-from crm_sync.tables import consents, customers
+from crm_sync.tables import consents, customers, identities, inbox
+from crm_sync.timers import MAX_ATTEMPTS
 from frontdesk.due_reminders import remind_of_dues
 from frontdesk.feed_routes import FeedDesk, feed_routes
 from frontdesk.scheduler import Context, Scheduler
@@ -295,4 +296,44 @@ async def test_a_payment_is_reminded_of_once_per_step_in_the_tone_of_the_class_a
     await timed.database.run(lambda conn: conn.execute(update(dues).values(paid_on="2026-11-27")) and None)
     clock.advance(days=5)
     await remind()
+    assert len(await told(timed)) == 2
+
+
+async def test_who_could_not_be_told_is_reminded_as_soon_as_they_write_while_it_is_still_time(
+    timed: SqlStore, clock: SetClock
+) -> None:
+    customer = int((await converse(timed, "hello", "hi")).conversation.customer.customer_id)
+
+    async def change(*statements: Any) -> None:
+        await timed.database.run(lambda conn: [conn.execute(statement) for statement in statements] and None)
+
+    async def remind() -> None:
+        await remind_of_dues(timed, Context(clock.now(), POLICY, ASSISTANT))
+
+    async def waiting() -> int:
+        return sum(row.kind == "notice" for row in await rows_of(timed, inbox))
+
+    due = {"kind": "electricity", "amount_minor": 100, "currency": "CNY", "updated_at": START, "customer_id": customer}
+    on = (START.date() + timedelta(days=3)).isoformat()
+    blocked = update(identities).values(unreachable_at=START)
+    await change(insert(dues).values(**due, key="d1", due_on=on), update(customers).values(credit_class="D"), blocked)
+    clock.at = START.replace(hour=3)
+    await remind()
+    assert await told(timed) == []
+    await change(update(identities).values(unreachable_at=None))
+    await remind()
+    assert await told(timed) == [(customer, "utter_due_firm")]
+    # They block us before it is said: tried for a while, set aside, and due again when they are back.
+    await change(blocked)
+    desk = Scheduler(timed, LocalSignals(), clock, lambda: ASSISTANT, periodic=())
+    for _ in range(MAX_ATTEMPTS):
+        await desk.settle()
+        clock.advance(minutes=15)
+    assert await waiting() == 0
+    await remind()
+    await change(update(identities).values(unreachable_at=None))
+    await remind()
+    await desk.settle()
+    await remind()
+    assert await waiting() == 1
     assert len(await told(timed)) == 2

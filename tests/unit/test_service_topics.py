@@ -301,6 +301,7 @@ def a_due(due_on: str, credit_class: str = "") -> OpenDue:
         ("2026-03-07", "D", (7, "utter_due_firm")),  # the day was missed: the step is still the same one
         ("2026-03-05", "D", (3, "utter_due_firm")),
         ("2026-03-02", "D", (0, "utter_due_firm")),
+        ("2026-03-01", "D", None),  # what was for the due day is over with it
         ("2026-02-28", "D", (-2, "utter_overdue_firm")),
         ("2026-03-05", "", (3, "utter_due_plain")),
         ("2026-03-05", "B", (3, "utter_due_plain")),
