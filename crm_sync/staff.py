@@ -57,6 +57,11 @@ async def list_users(database: Database) -> list[dict[str, Any]]:
     return await database.run(unit, read=True)
 
 
+def staff_names(conn: Connection) -> frozenset[str]:
+    """The names of all accounts that may sign in."""
+    return frozenset(conn.execute(select(staff_users.c.name).where(staff_users.c.disabled_at.is_(None))).scalars())
+
+
 async def disable_user(database: Database, name: str) -> None:
     """The account can no longer sign in. Raises: NotFound; InputError for the last admin who can."""
 

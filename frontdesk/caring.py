@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -16,6 +17,7 @@ from bot.service.value import Purchase, value_class, worth
 from bot.types import CreateTask
 from crm_sync import care
 from crm_sync.database import Database
+from crm_sync.staff import staff_names
 from crm_sync.store import SqlStore
 from crm_sync.value import History, compute_values
 
@@ -48,15 +50,33 @@ def _figures(policy: ServicePolicy, now: datetime, history: History) -> dict[str
 
 
 async def look_after(database: Database, policy: ServicePolicy, now: datetime) -> int:
-    """Every signal there is has a task, once per occasion; how many tasks are new."""
+    """Every signal there is has a task, once per occasion; how many tasks are new.
+
+    A rule that names somebody there is not goes to their team or the manager, and a line of the log names the rule.
+    """
     count = 0
-    for rule in policy.care.rules:
+    staff = await database.run(staff_names, read=True)
+    for stated in policy.care.rules:
+        rule = replace(stated, assignee=assignee_of(stated, policy, staff))
+        if rule.assignee != stated.assignee:
+            log.warning("care_assignee_unknown", rule=rule.name)
         after: int | None = 0
         while after is not None:
             found, after = await database.run(partial(_page, rule, policy, now, after))
             count += found
     log.info("care_looked_for", tasks=count)
     return count
+
+
+def assignee_of(rule: CareRule, policy: ServicePolicy, staff: Collection[str]) -> str:
+    """Who is asked: whom the rule names, when there is such a colleague or team, else who stands in; "" for anybody."""
+
+    def exists(name: str) -> bool:
+        return name in policy.routing.teams or name in staff
+
+    if not rule.assignee or exists(rule.assignee):
+        return rule.assignee
+    return next((name for name in policy.routing.stands_in(rule.assignee) if exists(name)), "")
 
 
 def _page(rule: CareRule, policy: ServicePolicy, now: datetime, after: int, conn: Connection) -> tuple[int, int | None]:

@@ -6,24 +6,28 @@ import asyncio
 from datetime import timedelta
 from typing import Any
 
+import pytest
+import structlog
 from sqlalchemy import Connection, insert, select, update
 
 from bot.service.policy import read_policy
 from bot.types import OpenCase
 from crm_sync import care
 from crm_sync.service_tables import customer_values, surveys, visits
+from crm_sync.staff import add_user, disable_user
 from crm_sync.store import SqlStore
 from crm_sync.tables import cases, customers, tasks
 from crm_sync.tasks import end_task
-from frontdesk.caring import compute, look_after
+from frontdesk.caring import assignee_of, compute, look_after
 from tests.store_steps import START, converse
 
 DAY = timedelta(days=1)
+RULE = {"name": "missed", "signal": "no_visit", "level": 1.5, "assignee": "li"}
 POLICY = read_policy(
     {
         "care": {
             "rules": [
-                {"name": "missed", "signal": "no_visit", "level": 1.5, "assignee": "li"},
+                RULE,
                 {"name": "falling", "signal": "falling_amount", "level": 0.5},
                 {"name": "unanswered", "signal": "unanswered_complaint", "level": 24},
                 {"name": "low", "signal": "low_score", "level": 2},
@@ -76,6 +80,7 @@ async def test_each_signal_becomes_one_task_for_a_person_with_words_to_say(store
         conn.execute(insert(surveys), {**row, "answered_at": START})
 
     await store.database.run(fill)
+    await add_user(store.database, "li", "operator")
     complaint = OpenCase("C-1024-7", "complaint", "delivery", "1", 2, "late", {})
     await converse(store, "hi", "ok", effects=[complaint])
     await store.database.run(lambda conn: conn.execute(update(cases).values(opened_at=START - 2 * DAY)))
@@ -91,6 +96,38 @@ async def test_each_signal_becomes_one_task_for_a_person_with_words_to_say(store
     assert made["unanswered"].case_id is not None
     listed = await store.database.run(lambda conn: care.open_care(conn, assignee="li"), read=True)
     assert [row["rule"] for row in listed] == ["missed"]
+
+
+async def test_a_rule_for_somebody_there_is_not_goes_to_their_team_and_the_log_names_the_rule(store: SqlStore) -> None:
+    routing = {"teams": {"care": {"members": ["li"]}}}
+    policy = read_policy({"care": {"rules": [RULE]}, "routing": routing})
+    await store.database.run(lambda conn: _customer(conn, "王芳", 55, 45, 35, 16) and None)
+    await add_user(store.database, "li", "operator")
+    await disable_user(store.database, "li")
+    await compute(store.database, policy, START)
+    with structlog.testing.capture_logs() as logs:
+        assert await look_after(store.database, policy, START) == 1
+    assert [row.assignee for row in await _all(store, tasks)] == ["care"]
+    assert [entry for entry in logs if entry["log_level"] == "warning"] == [
+        {"event": "care_assignee_unknown", "log_level": "warning", "rule": "missed"}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("assignee", "staff", "expected"),
+    [
+        ("li", {"li"}, "li"),
+        ("care", set(), "care"),  # a team of the policy
+        ("li", set(), "care"),  # its member has no account
+        ("lena", set(), "care"),  # nor has its lead
+        ("ghost", {"max"}, "max"),  # in no team: the manager
+        ("ghost", set(), ""),  # who is not there either: anybody
+    ],
+)
+def test_who_is_asked_is_somebody_there_is(assignee: str, staff: set[str], expected: str) -> None:
+    routing = {"teams": {"care": {"members": ["li"], "lead": "lena"}}, "manager": "max"}
+    policy = read_policy({"care": {"rules": [{**RULE, "assignee": assignee}]}, "routing": routing})
+    assert assignee_of(policy.care.rules[0], policy, staff) == expected
 
 
 async def test_the_report_says_how_often_a_rule_helped(store: SqlStore) -> None:
