@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from itertools import islice
 
 from bot.actions.base import ActionContext, ActionResult
+from bot.actions.first_words import first_words, service_in, site_in, time_in
 from bot.actions.sites import in_both, link_to, ranked, say_slot, timezone_of, way, wish_of
 from bot.business_time import zone
 from bot.service.appointments import BookableService, free_slots, spread
@@ -25,13 +26,25 @@ _SITES = Need("sites", "")
 
 
 def begin(context: ActionContext) -> ActionResult:
-    """`appointment_step` is "none" where nothing can be booked; the only service there is needs no question."""
+    """`appointment_step` is "none" where nothing can be booked; the only service there is needs no question.
+
+    What the first words name (a service, a site, a day or an hour) is taken over.
+    """
     services = context.assistant.service.appointments.services
     if not services:
         return ActionResult(slots={"appointment_step": "none"}, replies=(Reply("utter_appointment_none"),))
     only = next(iter(services)) if len(services) == 1 else None
+    words = first_words(context)
+    if words and _SITES not in context.turn.facts:
+        return ActionResult(needs=(_SITES,))
+    named = site_in(context.turn.facts[_SITES] or (), words) if words else None
     return ActionResult(
-        slots={"appointment_step": None, "appointment_service": context.text("appointment_service") or only}
+        slots={
+            "appointment_step": None,
+            "appointment_service": context.text("appointment_service") or service_in(context, words) or only,
+            "appointment_site": context.text("appointment_site") or (named.key if named else None),
+            "appointment_slot": context.text("appointment_slot") or time_in(context, words),
+        }
     )
 
 

@@ -3,36 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from bot.actions.base import ActionContext, ActionResult
+from bot.actions.first_words import first_words, site_in, skills_in
 from bot.business_time import say_time, zone
-from bot.service.places import map_link, position
+from bot.service.places import map_link, position, position_in
 from bot.service.sites import RankedSite, SiteWish, known_sites, name_of, origin_of, rank_sites
 from bot.service_types import Site
 from bot.types import Language, Need, Reply
 from bot.values import plain
 
+_SITES = Need("sites", "")
 _WEEKDAYS = {"zh": "一二三四五六日", "en": ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")}
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
 def begin_find(context: ActionContext) -> ActionResult:
-    """`site_step` is "ask" where nobody knows yet where the customer is; else they are shown the nearest at once."""
-    knows = origin_of(context.customer, context.text("site_place")) or known_sites(context.customer)
-    return ActionResult(slots={"site_step": None if knows or context.text("site_place") else "ask"})
+    """`site_step` is "ask" where nobody knows yet where the customer is; else they are shown the nearest at once.
+
+    A site named in the first words is the place meant, and what it has to have is remembered (`site_skills`).
+    """
+    words, told = first_words(context), context.text("site_place")
+    if words and not told:
+        if _SITES not in context.turn.facts:
+            return ActionResult(needs=(_SITES,))
+        named = site_in(context.turn.facts[_SITES] or (), words)
+        told = name_of(named.names, context.language, named.key) if named else ""
+    knows = told or origin_of(context.customer) or known_sites(context.customer)
+    return ActionResult(
+        slots={
+            "site_step": None if knows else "ask",
+            "site_place": told or None,
+            "site_skills": context.text("site_skills") or skills_in(context, words),
+        }
+    )
 
 
 def find(context: ActionContext) -> ActionResult:
     """Names the nearest sites that fit, or those whose name or address holds what was said."""
-    need = Need("sites", "")
-    if need not in context.turn.facts:
-        return ActionResult(needs=(need,))
-    wish = wish_of(context)
-    found = ranked(context, context.turn.facts[need] or (), wish)
+    if _SITES not in context.turn.facts:
+        return ActionResult(needs=(_SITES,))
+    sites = context.turn.facts[_SITES] or ()
+    wish = replace(wish_of(context), skills=frozenset(filter(None, context.text("site_skills").split(","))))
+    found = ranked(context, sites, wish)
     said = plain(context.text("site_place"))
-    if said and wish.origin is None:
-        found = [item for item in found if _is_named(item.site, said)] or found
+    if said and position_in(said) is None:
+        # A site asked for by name is shown also where it is far away.
+        everywhere = [*found, *ranked(context, sites, replace(wish, origin=None))]
+        named = {item.site.key: item for item in reversed(everywhere) if _is_named(item.site, said)}
+        found = list(reversed(named.values())) or found
     if not found:
         return ActionResult(replies=(Reply("utter_site_none"),))
     chosen = found[: context.assistant.service.routing.offered]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from bot.service_types import Appointment, BookAppointment, CancelAppointment, Notice, Site, Visit
-from bot.types import Button, CustomerSnapshot, Location, Need
+from bot.types import Button, CustomerSnapshot, Language, Location, Need
 from tests.builders import Chat, a_customer
 from tests.serving_shop import serving
 
@@ -50,9 +51,11 @@ def talking(
     sites: tuple[Site, ...] = (NEAR, FAR, STATION),
     taken: dict[Need, tuple[datetime, ...]] | None = None,
     policy: dict[str, Any] = POLICY,
+    skills: dict[str, dict[Language, str]] | None = None,
     **more: Any,
 ) -> Chat:
     assistant = serving("find_site", "appointment", "appointment_change", policy=policy)
+    assistant = replace(assistant, words={**assistant.words, "site_skill_words": skills or {}})
     facts = {SITES: sites, **(taken or {})}
     return Chat(customer=customer, assistant=assistant, now=NOW, elsewhere=facts, **more)
 
@@ -113,6 +116,32 @@ def test_no_site_at_all_is_said_plainly() -> None:
     chat.hear("最近的网点在哪", "find_site")
     chat.send(HERE)
     assert chat.templates == ["utter_site_none"]
+
+
+def test_a_site_named_in_the_first_words_is_shown_without_asking_where() -> None:
+    for customer in (None, a_customer(attributes={"latitude": 38.874, "longitude": 115.464})):
+        said = talking(customer).hear("东湖站在哪里", "find_site")
+        assert "东湖站" in said
+        assert "保定路站" not in said
+    assert "East Lake" in talking(language="en").hear("where is East Lake?", "find_site")
+
+
+def test_a_site_named_though_it_is_far_away_is_shown() -> None:
+    remote = Site(8, "s8", {"zh": "海边站", "en": "Seaside"}, "station", 24.5, 118.1)
+    chat = talking(a_customer(attributes={"latitude": 38.874, "longitude": 115.464}), sites=(NEAR, remote))
+    said = chat.hear("海边站的电话是多少", "find_site")
+    assert "海边站" in said
+    assert "保定路站" not in said
+
+
+@pytest.mark.parametrize("words", ["哪个站有尿素", "哪里可以加车用尿素"])
+def test_what_a_site_has_to_have_is_taken_from_the_first_words(words: str) -> None:
+    selling = replace(FAR, skills=frozenset({"adblue"}))
+    chat = talking(sites=(NEAR, selling, STATION), skills={"adblue": {"zh": "尿素|车用尿素", "en": "adblue"}})
+    chat.hear(words, "find_site")
+    said = chat.send(HERE)
+    assert "东湖站" in said
+    assert "保定路站" not in said
 
 
 # --- booking ------------------------------------------------------------------------------------------------------
@@ -220,6 +249,44 @@ def test_an_unknown_service_is_asked_again() -> None:
     said = chat.hear("给汽车喷漆")
     assert "不能在这里预约" in said
     assert [button.label for button in chat.buttons] == ["车辆检查", "洗车"]
+
+
+@pytest.mark.parametrize(
+    ("language", "words", "first"),
+    [
+        ("zh", "约保定路站做车辆检查，周四上午", "3月5日周四 09:00"),
+        ("en", "book an inspection at Baoding Road on Thursday morning", "Thu 5 Mar, 09:00"),
+    ],
+)
+def test_what_where_and_the_day_said_at_first_are_not_asked(language: Language, words: str, first: str) -> None:
+    chat = talking(language=language)
+    chat.hear(words, "appointment")
+    assert chat.templates == ["utter_appointment_times", "utter_ask_appointment_slot"]
+    labels = [button.label for button in chat.buttons]
+    assert (labels[0], len(labels)) == (first, 3)  # 09:00, 10:00 and 11:00
+    chat.press(first)
+    assert chat.effect(BookAppointment).starts_at == datetime(2026, 3, 5, 1, 0, tzinfo=UTC)
+
+
+def test_everything_said_at_first_books_at_once() -> None:
+    chat = talking()
+    said = chat.hear("约保定路站周四上午十点做车辆检查", "appointment")
+    assert "已为您预约车辆检查：3月5日周四 10:00，保定路站" in said
+
+
+def test_only_what_is_missing_is_asked() -> None:
+    chat = talking()
+    chat.hear("明天去东湖站", "appointment")
+    assert chat.templates == ["utter_ask_appointment_service"]
+    chat.press("车辆检查")
+    assert "东湖站的车辆检查" in chat.said
+    assert all("3月3日周二" in button.label for button in chat.buttons)
+    chat = talking()
+    chat.hear("上午好，想早一点做车辆检查", "appointment")
+    assert chat.templates == ["utter_ask_site_place"]
+    chat.send(HERE)
+    chat.press("保定路站")
+    assert chat.templates == ["utter_ask_appointment_slot"]
 
 
 # --- moving and cancelling ----------------------------------------------------------------------------------------
