@@ -6,18 +6,20 @@ from collections.abc import Callable, Sequence
 
 from bot.actions.topics import withdrawals
 from bot.at_rest import SOCIAL, STOP_FLOW, UNSUBSCRIBE, answer
+from bot.content import keep_file
 from bot.hearing import Request
 from bot.service_types import SubscribeTopic
 from bot.stopping import heed_stop_word
-from bot.talk import Talk
+from bot.talk import SHOWING, Talk
 from bot.types import (
     Contact,
     Decision,
+    Media,
     ReleaseHandoff,
     Text,
     UpdateCustomer,
 )
-from bot.values import case_number, is_cancel_word, is_stop_word, order_number, phone
+from bot.values import case_number, has_words, is_cancel_word, is_stop_word, order_number, phone
 
 Handle = Callable[[Talk, Request], None]
 
@@ -49,7 +51,7 @@ def while_queued(talk: Talk, requests: Sequence[Request], handle: Handle) -> Dec
         talk.effects.append(UpdateCustomer(phone=number, phone_is_verified=True))
         talk.say("utter_contact_saved", {"phone": number})
         return talk.finish()
-    is_answered = False
+    is_answered = keep_for_person(talk)
     for request in requests:
         talk.request, talk.entities = request, (*talk.entities, *request.entities)
         if heed_stop_word(talk, request):
@@ -67,6 +69,20 @@ def while_queued(talk: Talk, requests: Sequence[Request], handle: Handle) -> Dec
         talk.memory.queued += 1
         talk.asks = False
     return talk.finish()
+
+
+def keep_for_person(talk: Talk) -> bool:
+    """A file that came meanwhile is kept, and the customer is told that the person will have it; False for none."""
+    content, memory = talk.turn.message.content, talk.memory
+    if not isinstance(content, Media) or content.kind in ("sticker", "animation"):
+        return False
+    has_only_words = content.kind not in SHOWING and has_words(talk.turn.understanding.text)
+    if has_only_words:  # a voice message that was understood is what it says
+        return False
+    keep_file(talk)
+    memory.queued += 1
+    talk.say("utter_file_in_queue")
+    return True
 
 
 def wants_to_leave(talk: Talk, request: Request) -> bool:

@@ -697,3 +697,28 @@ def test_an_order_talked_about_long_ago_is_not_assumed() -> None:
     chat.wait(hours=20)
     chat.hear("我的订单到哪了", "order_status")
     assert chat.templates == ["utter_ask_order_number"]
+
+
+@pytest.mark.parametrize("kind", ["image", "video", "document", "voice"])
+def test_a_file_sent_while_a_person_is_awaited_is_kept_and_said_to_be_passed_on(kind: str) -> None:
+    chat = Chat(language="en")
+    chat.hear("a person please", "human_handoff")
+    chat.owner = Owner.QUEUE
+    chat.hear("hello", "greet")
+    said = chat.send(Media(kind, "photo-1"))
+    assert "kept it" in said
+    assert "colleague who takes over will have it" in said
+    assert chat.templates == ["utter_file_in_queue"]
+    assert chat.state["media"][-1]["file_id"] == "photo-1"
+    assert chat.send(Media(kind, "photo-2")) == said
+
+
+def test_a_question_below_a_picture_is_answered_while_a_person_is_awaited_and_a_sticker_is_no_file() -> None:
+    chat = Chat()
+    chat.hear("转人工", "human_handoff")
+    chat.owner = Owner.QUEUE
+    heard = a_turn("几点开门", "opening_hours").understanding
+    chat.send(Media("image", "photo-1", caption="几点开门"), understanding=heard)
+    assert chat.templates == ["utter_file_in_queue", "utter_opening_hours"]
+    chat.send(Media("sticker", "sticker-1"))
+    assert "utter_file_in_queue" not in chat.templates
