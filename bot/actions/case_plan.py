@@ -31,8 +31,18 @@ class CasePlan:
     needs: tuple[Need, ...] = ()
 
 
-def plan_case(context: ActionContext, words: str, about: Candidate | None = None, *, subject: str = "") -> CasePlan:
-    """How a complaint in these words is taken up. `about`: the thing in the record it is about."""
+def plan_case(
+    context: ActionContext,
+    words: str,
+    about: Candidate | None = None,
+    *,
+    subject: str = "",
+    kind: str = "complaint",
+) -> CasePlan:
+    """How a complaint in these words is taken up. `about`: the thing in the record it is about.
+
+    A case of another kind weighs no more by the service rule of the credit class, which is one for complaints.
+    """
     policy, customer, now = context.assistant.service, context.customer, context.turn.now
     finding = policy.cases.find(words, is_danger=is_dangerous(words))
     level = policy.cases.severity(
@@ -41,7 +51,7 @@ def plan_case(context: ActionContext, words: str, about: Candidate | None = None
         value_minor=about.value_minor if about else None,
         is_repeat=is_repeat(context, finding.category, subject),
         classes=(customer.value_class, customer.credit_class),
-        more=policy.record.credit_rule(customer.credit_class).severity,
+        more=policy.record.credit_rule(customer.credit_class).severity if kind == "complaint" else 0,
     )
     route = policy.routing.route(
         Matter(

@@ -50,7 +50,7 @@ def open_request(context: ActionContext) -> ActionResult:
             note = UpdateCase(case.number, note=summary, details=details)
             return ActionResult(replies=(Reply("utter_request_added", {"number": case.number}),), effects=(note,))
     words = " ".join((context.word("case_kind", kind), summary))
-    plan = plan_case(context, words, subjects.find(context, subject), subject=subject)
+    plan = plan_case(context, words, subjects.find(context, subject), subject=subject, kind=kind)
     need = Need("case_number", kind)
     if missing := (*plan.needs, *((need,) if need not in context.turn.facts else ())):
         return ActionResult(needs=missing)

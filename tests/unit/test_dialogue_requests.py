@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from bot.assistant import Assistant
+from bot.service.record import CreditRule
 from bot.service_types import Asset, Preference, Visit
 from bot.types import OpenCase, RequestHandoff, UpdateCase
 from frontdesk.assistant import load_assistant
@@ -97,12 +99,26 @@ def test_what_is_no_reading_is_refused_with_an_example() -> None:
     assert "8866" in chat.hear("看不清", "", 0.0)
 
 
-@pytest.mark.parametrize(("credit_class", "said"), [("A", "现在就生效"), ("C", "班长确认")])
-def test_more_time_to_pay_is_granted_by_credit_class(credit_class: str, said: str) -> None:
+@pytest.mark.parametrize(("credit_class", "said"), [("A", "不需要班长审批"), ("C", "班长确认")])
+def test_more_time_to_pay_is_asked_for_by_credit_class_and_nobody_says_that_the_bill_has_changed(
+    credit_class: str, said: str
+) -> None:
     chat = power(assets=(METER,), credit_class=credit_class)
     chat.hear("能晚几天交吗", "payment_extension")
-    assert said in chat.press("分 2 期")
+    answer = chat.press("分 2 期")
+    for part in (said, "账单现在还没有变", "前在这里答复您"):
+        assert part in answer
     assert opened(chat).details == {"payment_plan": "two_parts"}
+
+
+def test_a_request_that_is_no_complaint_weighs_no_more_by_the_rule_of_the_credit_class() -> None:
+    chat = power(assets=(METER,), credit_class="A")
+    service = chat.assistant.service
+    record = replace(service.record, credit={"A": CreditRule(severity=1)})
+    chat.assistant = replace(chat.assistant, service=replace(service, record=record))
+    chat.hear("能晚几天交吗", "payment_extension")
+    chat.press("分 2 期")
+    assert opened(chat).severity == 1
 
 
 def test_the_same_request_again_is_added_to_the_open_one() -> None:
