@@ -5,8 +5,6 @@ Cases, tasks and customers themselves are in `tables.py`; the same rules hold he
 
 from __future__ import annotations
 
-from typing import Any
-
 from sqlalchemy import (
     Boolean,
     CheckConstraint,
@@ -22,12 +20,7 @@ from sqlalchemy import (
 )
 
 from crm_sync.columns import Document, Id, UtcDateTime, Words
-from crm_sync.tables import metadata
-
-
-def _where(condition: str) -> dict[str, Any]:
-    return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
-
+from crm_sync.tables import metadata, only_where
 
 # --- rules of the business, with their history -----------------------------------------------------------------------
 
@@ -74,10 +67,10 @@ clocks = Table(  # a promise in working time; stands still while paused
     Column("started_at", UtcDateTime, nullable=False),
     Column("ended_at", UtcDateTime),
     CheckConstraint("state IN ('running', 'paused', 'met', 'stopped')", name="state"),
-    Index("ix_clocks_next", "next_at", **_where("next_at IS NOT NULL")),
+    Index("ix_clocks_next", "next_at", **only_where("next_at IS NOT NULL")),
     Index("ix_clocks_case_id", "case_id"),
-    Index("ix_clocks_task_id", "task_id", **_where("task_id IS NOT NULL")),
-    Index("uq_clocks_case", "case_id", "kind", unique=True, **_where("state IN ('running', 'paused')")),
+    Index("ix_clocks_task_id", "task_id", **only_where("task_id IS NOT NULL")),
+    Index("uq_clocks_case", "case_id", "kind", unique=True, **only_where("state IN ('running', 'paused')")),
 )
 
 timers = Table(  # one thing to be done once, at or after a moment
@@ -94,7 +87,7 @@ timers = Table(  # one thing to be done once, at or after a moment
     Column("reason", Words, nullable=False, server_default=""),  # why it was set aside, if it was
     Column("created_at", UtcDateTime, nullable=False),
     Column("done_at", UtcDateTime),
-    Index("ix_timers_due", "at", **_where("at IS NOT NULL")),
+    Index("ix_timers_due", "at", **only_where("at IS NOT NULL")),
 )
 
 compensations = Table(
@@ -173,8 +166,8 @@ site_tasks = Table(  # what a site is asked to do for a case; its link needs no 
     Column("accepted_at", UtcDateTime),
     Column("ended_at", UtcDateTime),
     CheckConstraint("state IN ('offered', 'accepted', 'declined', 'closed', 'withdrawn')", name="state"),
-    Index("ix_site_tasks_open", "site_id", "id", **_where("state IN ('offered', 'accepted')")),
-    Index("uq_site_tasks_open", "case_id", unique=True, **_where("state IN ('offered', 'accepted')")),
+    Index("ix_site_tasks_open", "site_id", "id", **only_where("state IN ('offered', 'accepted')")),
+    Index("uq_site_tasks_open", "case_id", unique=True, **only_where("state IN ('offered', 'accepted')")),
 )
 
 appointments = Table(
@@ -201,7 +194,7 @@ appointments = Table(
         "starts_at",
         "place",
         unique=True,
-        **_where("state = 'booked'"),
+        **only_where("state = 'booked'"),
     ),
 )
 
@@ -252,8 +245,8 @@ dues = Table(  # bills and other payments that fall due
     Column("paid_on", Text, nullable=False, server_default=""),
     Column("details", Document, nullable=False, server_default="{}"),
     Column("updated_at", UtcDateTime, nullable=False),
-    Index("ix_dues_open", "due_on", **_where("paid_on = ''")),
-    Index("ix_dues_customer_open", "customer_id", **_where("paid_on = ''")),
+    Index("ix_dues_open", "due_on", **only_where("paid_on = ''")),
+    Index("ix_dues_customer_open", "customer_id", **only_where("paid_on = ''")),
 )
 
 customer_attributes = Table(  # typed by the policy's `record`; the value is a JSON scalar
@@ -348,8 +341,8 @@ subscriptions = Table(
     Column("source", Words, nullable=False),
     Column("at", UtcDateTime, nullable=False),
     Column("ended_at", UtcDateTime),
-    Index("ix_subscriptions_topic", "topic", "match", "id", **_where("ended_at IS NULL")),
-    Index("uq_subscriptions_open", "conversation_id", "topic", "match", unique=True, **_where("ended_at IS NULL")),
+    Index("ix_subscriptions_topic", "topic", "match", "id", **only_where("ended_at IS NULL")),
+    Index("uq_subscriptions_open", "conversation_id", "topic", "match", unique=True, **only_where("ended_at IS NULL")),
 )
 
 feed_items = Table(  # what the feeder API was given to tell subscribers
@@ -366,7 +359,7 @@ feed_items = Table(  # what the feeder API was given to tell subscribers
     Column("told", Integer, nullable=False, server_default="0"),
     Column("created_at", UtcDateTime, nullable=False),
     UniqueConstraint("topic", "key", name="uq_feed_items_topic_key"),
-    Index("ix_feed_items_due", "at", **_where("next_subscription IS NOT NULL")),
+    Index("ix_feed_items_due", "at", **only_where("next_subscription IS NOT NULL")),
 )
 
 outages = Table(
@@ -383,7 +376,7 @@ outages = Table(
     Column("expected_end_at", UtcDateTime),
     Column("ended_at", UtcDateTime),
     Column("updated_at", UtcDateTime, nullable=False),
-    Index("ix_outages_open", "id", **_where("ended_at IS NULL")),
+    Index("ix_outages_open", "id", **only_where("ended_at IS NULL")),
 )
 
 outage_reports = Table(
@@ -431,7 +424,7 @@ merge_proposals = Table(
     Column("decided_by", Words, nullable=False, server_default=""),
     Column("decided_at", UtcDateTime),
     UniqueConstraint("customer_id", "other_customer_id", name="uq_merge_proposals_pair"),
-    Index("ix_merge_proposals_open", "id", **_where("state = 'open'")),
+    Index("ix_merge_proposals_open", "id", **only_where("state = 'open'")),
 )
 
 audit = Table(  # who changed what in a record: names of fields and ids, never what they hold

@@ -38,7 +38,8 @@ metadata = MetaData(
 )
 
 
-def _where(condition: str) -> dict[str, Any]:
+def only_where(condition: str) -> dict[str, Any]:
+    """Options of an index over just the rows for which this holds, on either database."""
     return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
 
 
@@ -57,7 +58,7 @@ customers = Table(
     Column("credit_class", Text, nullable=False, server_default=""),  # A to D of the policy; "": none given
     Column("created_at", UtcDateTime, nullable=False),
     Column("erased_at", UtcDateTime),
-    Index("ix_customers_phone", "phone", **_where("phone <> ''")),
+    Index("ix_customers_phone", "phone", **only_where("phone <> ''")),
 )
 
 identities = Table(
@@ -104,7 +105,7 @@ conversations = Table(
     Column("last_message_at", UtcDateTime),
     Column("created_at", UtcDateTime, nullable=False),
     CheckConstraint("owner IN ('bot', 'queue', 'operator')", name="owner"),
-    Index("ix_conversations_dirty", "dirty_since", **_where("dirty_since IS NOT NULL")),
+    Index("ix_conversations_dirty", "dirty_since", **only_where("dirty_since IS NOT NULL")),
 )
 
 # --- what was said --------------------------------------------------------------------------------------------------
@@ -129,8 +130,8 @@ inbox = Table(
     Column("received_at", UtcDateTime, nullable=False),
     Column("done_at", UtcDateTime),
     CheckConstraint("state IN ('pending', 'done', 'parked')", name="state"),
-    Index("ix_inbox_pending", "conversation_id", "id", **_where("state = 'pending'")),
-    Index("ix_inbox_parked", "id", **_where("state = 'parked'")),
+    Index("ix_inbox_pending", "conversation_id", "id", **only_where("state = 'pending'")),
+    Index("ix_inbox_parked", "id", **only_where("state = 'parked'")),
 )
 
 messages = Table(
@@ -153,8 +154,8 @@ messages = Table(
     Column("at", UtcDateTime, nullable=False),
     Column("edited_at", UtcDateTime),
     UniqueConstraint("conversation_id", "seq", name="uq_messages_conversation_id_seq"),
-    Index("ix_messages_vendor", "conversation_id", "vendor_message_id", **_where("vendor_message_id <> ''")),
-    Index("ix_messages_status", "conversation_id", "status_key", "id", **_where("status_key <> ''")),
+    Index("ix_messages_vendor", "conversation_id", "vendor_message_id", **only_where("vendor_message_id <> ''")),
+    Index("ix_messages_status", "conversation_id", "status_key", "id", **only_where("status_key <> ''")),
 )
 
 turns = Table(
@@ -206,10 +207,10 @@ outbox = Table(
         "state IN ('pending', 'sending', 'sent', 'failed', 'uncertain', 'parked', 'dropped')",
         name="state",
     ),
-    Index("ix_outbox_due", "lane", "id", **_where("state IN ('pending', 'sending')")),
-    Index("ix_outbox_unfinished", "conversation_id", "id", **_where("state IN ('pending', 'sending')")),
-    Index("ix_outbox_held", "conversation_id", **_where("is_held")),
-    Index("ix_outbox_unsent", "id", **_where("state IN ('parked', 'failed', 'uncertain')")),  # what staff look at
+    Index("ix_outbox_due", "lane", "id", **only_where("state IN ('pending', 'sending')")),
+    Index("ix_outbox_unfinished", "conversation_id", "id", **only_where("state IN ('pending', 'sending')")),
+    Index("ix_outbox_held", "conversation_id", **only_where("is_held")),
+    Index("ix_outbox_unsent", "id", **only_where("state IN ('parked', 'failed', 'uncertain')")),  # what staff look at
 )
 
 # --- what channels keep count of ------------------------------------------------------------------------------------
@@ -272,10 +273,10 @@ media = Table(
     Column("stored_at", UtcDateTime),
     Column("expires_at", UtcDateTime),
     CheckConstraint("state IN ('wanted', 'storing', 'stored', 'refused', 'gone')", name="state"),
-    Index("ix_media_wanted", "id", **_where("state = 'wanted'")),
-    Index("ix_media_storing", "created_at", **_where("state = 'storing'")),
-    Index("ix_media_expires", "expires_at", **_where("state = 'stored'")),
-    Index("ix_media_gone", "id", **_where("state = 'gone' AND is_kept")),
+    Index("ix_media_wanted", "id", **only_where("state = 'wanted'")),
+    Index("ix_media_storing", "created_at", **only_where("state = 'storing'")),
+    Index("ix_media_expires", "expires_at", **only_where("state = 'stored'")),
+    Index("ix_media_gone", "id", **only_where("state = 'gone' AND is_kept")),
 )
 
 web_uploads = Table(  # whose a file is, until and after it is part of a message; one row per client id
@@ -359,16 +360,16 @@ cases = Table(
     Column("solved_at", UtcDateTime),
     Column("closed_at", UtcDateTime),
     Index("ix_cases_customer", "customer_id", "updated_at"),
-    Index("ix_cases_board", "status", "id", **_where("is_open")),
-    Index("ix_cases_team", "team", "id", **_where("is_open")),
-    Index("ix_cases_owner", "owner", "id", **_where("is_open AND owner <> ''")),
-    Index("ix_cases_open", "id", **_where("is_open")),
-    Index("ix_cases_open_site", "site_id", "id", **_where("is_open AND site_id IS NOT NULL")),
-    Index("ix_cases_team_severity", "team", "severity", "id", **_where("is_open")),
-    Index("ix_cases_team_status", "team", "status", "id", **_where("is_open")),
-    Index("ix_cases_severity", "severity", "id", **_where("is_open")),
+    Index("ix_cases_board", "status", "id", **only_where("is_open")),
+    Index("ix_cases_team", "team", "id", **only_where("is_open")),
+    Index("ix_cases_owner", "owner", "id", **only_where("is_open AND owner <> ''")),
+    Index("ix_cases_open", "id", **only_where("is_open")),
+    Index("ix_cases_open_site", "site_id", "id", **only_where("is_open AND site_id IS NOT NULL")),
+    Index("ix_cases_team_severity", "team", "severity", "id", **only_where("is_open")),
+    Index("ix_cases_team_status", "team", "status", "id", **only_where("is_open")),
+    Index("ix_cases_severity", "severity", "id", **only_where("is_open")),
     Index("ix_cases_opened", "kind", "opened_at"),
-    Index("ix_cases_site", "site_id", "opened_at", **_where("site_id IS NOT NULL")),
+    Index("ix_cases_site", "site_id", "opened_at", **only_where("site_id IS NOT NULL")),
     Index(
         "uq_cases_open",
         "customer_id",
@@ -376,7 +377,7 @@ cases = Table(
         "category",
         "subject",
         unique=True,
-        **_where("is_open"),
+        **only_where("is_open"),
     ),
 )
 
@@ -411,7 +412,7 @@ orders = Table(
     Column("tracking_number", Words, nullable=False, server_default=""),
     Column("store", Words, nullable=False, server_default=""),
     Column("updated_at", UtcDateTime, nullable=False),
-    Index("ix_orders_phone", "phone", **_where("phone <> ''")),
+    Index("ix_orders_phone", "phone", **only_where("phone <> ''")),
 )
 
 consents = Table(
@@ -463,10 +464,10 @@ tasks = Table(
     Column("outcome_note", Words, nullable=False, server_default=""),
     Column("done_by", Words, nullable=False, server_default=""),
     Column("done_at", UtcDateTime),
-    Index("ix_tasks_due", "due_at", "id", **_where("is_open AND due_at IS NOT NULL")),
-    Index("ix_tasks_assignee", "assignee", "id", **_where("is_open AND assignee <> ''")),
-    Index("ix_tasks_rule", "rule", "id", **_where("rule <> ''")),
-    Index("uq_tasks_open", "customer_id", "kind", unique=True, **_where("is_open")),
+    Index("ix_tasks_due", "due_at", "id", **only_where("is_open AND due_at IS NOT NULL")),
+    Index("ix_tasks_assignee", "assignee", "id", **only_where("is_open AND assignee <> ''")),
+    Index("ix_tasks_rule", "rule", "id", **only_where("rule <> ''")),
+    Index("uq_tasks_open", "customer_id", "kind", unique=True, **only_where("is_open")),
     Index("ix_tasks_customer", "customer_id"),
 )
 
@@ -482,7 +483,7 @@ handoffs = Table(
     Column("passed_on_at", UtcDateTime),  # the vendor's own queue or colleague has it (微信客服)
     Column("ended_at", UtcDateTime),
     Column("ended_by", Words, nullable=False, server_default=""),
-    Index("ix_handoffs_waiting", "id", **_where("ended_at IS NULL")),
+    Index("ix_handoffs_waiting", "id", **only_where("ended_at IS NULL")),
 )
 
 # --- the deployment -------------------------------------------------------------------------------------------------
