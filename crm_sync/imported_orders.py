@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, select, update
 
 from bot.errors import InputError
+from bot.service_types import Notice
 from bot.types import WEB_SIGNED_IN
 from crm_sync.addressing import Address, find_or_create_people
 from crm_sync.columns import key_in
 from crm_sync.import_cells import minor_units, moment, phone
 from crm_sync.imported_customers import by_key, by_phone, unknown_customer
 from crm_sync.imports import How, Kind, Written
+from crm_sync.own_news import OrderNews, tell_of_orders
 from crm_sync.statements import Statement, insert_rows
 from crm_sync.tables import customers, orders
 
@@ -84,7 +87,14 @@ def _read(row: Mapping[str, str], how: How) -> OrderLine:
     return OrderLine(row["order_number"], channel, account, external_id, row["customer_key"], row["name"], values)
 
 
-def _write(conn: Connection, lines: Sequence[OrderLine], now: datetime) -> Written:
+def _write(
+    conn: Connection,
+    lines: Sequence[OrderLine],
+    now: datetime,
+    *,
+    topic: str = "",
+    wording: Callable[[OrderNews], Notice] | None = None,
+) -> Written:
     written = Written()
     owners = _owners(conn, lines, now)
     keys = by_key(conn, [line.customer_key for line in lines if line.customer_key])
@@ -92,6 +102,7 @@ def _write(conn: Connection, lines: Sequence[OrderLine], now: datetime) -> Writt
     existing = {row.number: row for row in _EXISTING.rows(conn, {"numbers": [line.number for line in lines]})}
     fresh: list[dict[str, Any]] = []
     changed: list[dict[str, Any]] = []
+    moved: list[OrderNews] = []
     for place, line in enumerate(lines):
         before = existing.get(line.number)
         owner = owners.get(line.number) or keys.get(line.customer_key) or told.get(line.values["phone"])
@@ -105,8 +116,13 @@ def _write(conn: Connection, lines: Sequence[OrderLine], now: datetime) -> Writt
             changed.append(
                 {**{f"b_{name}": value for name, value in values.items()}, "b_id": before.id, "b_updated_at": now}
             )
+            if before.status != values["status"] and values["customer_id"] is not None:
+                news = (before.id, line.number, values["status"], values["customer_id"], values["expected_at"])
+                moved.append(OrderNews(*news))
     insert_rows(conn, orders, fresh)
     _UPDATE.change_each(conn, changed)
+    if topic and wording is not None:
+        tell_of_orders(conn, topic, {news: wording(news) for news in moved}, now)
     written.inserted, written.updated = len(fresh), len(changed)
     return written
 
@@ -168,3 +184,8 @@ ORDERS: Final = Kind(
     lambda line: f"order {line.number}",
     _write,
 )
+
+
+def orders_told(topic: str, wording: Callable[[OrderNews], Notice]) -> Kind:
+    """As ORDERS; whoever subscribed to their orders under the topic is told of a new status in these words."""
+    return replace(ORDERS, write=partial(_write, topic=topic, wording=wording))

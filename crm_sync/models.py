@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -107,6 +107,23 @@ def put_article(conn: Connection, assistant: str, article: StoredArticle, now: d
     }
     upsert(conn, articles, row, key=["assistant", "id", "language"])
     raise_epoch(conn)
+
+
+def put_new_articles(
+    conn: Connection,
+    assistant: str,
+    versions: Sequence[StoredArticle],
+    tell: Callable[[Connection], object],
+    now: datetime,
+) -> None:
+    """The languages of one article say this now; those who are to hear of one that was not edited here before do."""
+    raise_epoch(conn)  # first: its row is the lock of all who write articles
+    mine = (articles.c.assistant == assistant) & (articles.c.id == versions[0].id)
+    is_new = conn.execute(select(articles.c.id).where(mine)).first() is None
+    for article in versions:
+        put_article(conn, assistant, article, now)
+    if is_new:
+        tell(conn)
 
 
 def edited_articles(conn: Connection, assistant: str) -> Sequence[StoredArticle]:

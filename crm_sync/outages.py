@@ -12,6 +12,7 @@ from sqlalchemy import Connection, and_, insert, select, update
 from bot.errors import NotFound
 from bot.service_types import Notice, Outage, ReportOutage, as_is
 from crm_sync.notices import tell
+from crm_sync.own_news import Audience, publish
 from crm_sync.service_tables import assets, outage_reports, outages
 from crm_sync.subjects import Subject, note
 
@@ -105,11 +106,15 @@ def _own_asset(conn: Connection, key: str, customer_id: int) -> int | None:
 
 
 def put_outage(
-    conn: Connection, line: OutageLine, belongs: Callable[[Outage, Report], bool], now: datetime
+    conn: Connection,
+    line: OutageLine,
+    belongs: Callable[[Outage, Report], bool],
+    now: datetime,
+    audience: Audience | None = None,
 ) -> tuple[Outage, bool]:
     """The outage is known with these facts; whether it is new. Those who reported it hear of an end that has changed.
 
-    `belongs`: whether a report without an outage is about this one.
+    `belongs`: whether a report without an outage is about this one. `audience`: hears of it and of a changed end.
     """
     before = conn.execute(select(outages).where(outages.c.key == line.key).with_for_update()).first()
     values = {
@@ -131,14 +136,29 @@ def put_outage(
         return outage, False  # over is over: a late message about it changes no report
     _adopt(conn, outage, belongs, now)
     end = outage.expected_end_at
-    if end is not None and (before is None or before.expected_end_at != end):
+    has_new_end = end is not None and (before is None or before.expected_end_at != end)
+    what = f"end:{int(end.timestamp())}" if end is not None else "new"
+    if end is not None and has_new_end:
         args = {"area": as_is(outage.area), "end": f"@time:{end.isoformat()}"}
-        _tell_reporters(conn, outage.id, Notice("utter_outage_expected", args), f"end:{int(end.timestamp())}", now)
+        _tell_reporters(conn, outage.id, Notice("utter_outage_expected", args), what, now)
+    if audience is not None and (before is None or has_new_end):
+        publish(conn, audience, _news(outage), f"outage:{outage.id}:{what}", now)
     return outage, before is None
 
 
-def end_outage(conn: Connection, key: str, ended_at: datetime, now: datetime) -> bool:
-    """It is over, and all who reported it hear so; False when it was over before. Raises: NotFound."""
+def _news(outage: Outage) -> Notice:
+    """What subscribers are told who may not know of it yet."""
+    args = {"area": as_is(outage.area)}
+    if outage.kind == "planned":
+        args["start"] = f"@time:{outage.starts_at.isoformat()}"
+    name = "utter_outage_planned" if outage.kind == "planned" else "utter_outage_known"
+    if outage.expected_end_at is None:
+        return Notice(f"{name}_open", args)
+    return Notice(name, {**args, "end": f"@time:{outage.expected_end_at.isoformat()}"})
+
+
+def end_outage(conn: Connection, key: str, ended_at: datetime, now: datetime, audience: Audience | None = None) -> bool:
+    """It is over, and all who reported it and the audience hear so; False when it was over before. Raises: NotFound."""
     row = conn.execute(select(outages).where(outages.c.key == key).with_for_update()).first()
     if row is None:
         raise NotFound(f"there is no outage {key!r}")
@@ -147,6 +167,9 @@ def end_outage(conn: Connection, key: str, ended_at: datetime, now: datetime) ->
     conn.execute(update(outages).where(outages.c.id == row.id).values(ended_at=ended_at, updated_at=now))
     args = {"area": as_is(row.area), "end": f"@time:{ended_at.isoformat()}"}
     _tell_reporters(conn, row.id, Notice("utter_outage_over", args), "over", now)
+    if audience is not None:
+        over = "utter_outage_planned_over" if row.kind == "planned" else "utter_outage_over"
+        publish(conn, audience, Notice(over, args), f"outage:{row.id}:over", now)
     return True
 
 
@@ -171,5 +194,5 @@ def _tell_reporters(conn: Connection, outage_id: int, notice: Notice, what: str,
         .order_by(outage_reports.c.id)
     )
     for row in rows:
-        key = f"outage:{outage_id}:{what}:{row.customer_id}"
+        key = f"outage:{outage_id}:{what}:{row.customer_id}"  # the key of subscribers too: nobody is told twice
         tell(conn, row.customer_id, notice, now=now, key=key, conversation_id=row.conversation_id)

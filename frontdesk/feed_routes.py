@@ -28,6 +28,7 @@ from channels.webhook import read_body
 from config.settings import FeedSettings
 from crm_sync.database import Database
 from crm_sync.outages import OutageLine, Report, end_outage, put_outage
+from crm_sync.own_news import Audience
 from crm_sync.subscriptions import FeedItem, accept_item
 
 MAX_BODY: Final = 64_000  # bytes
@@ -109,9 +110,12 @@ def write_outage(
         place = position(report.latitude, report.longitude)
         return rules.outage_at((outage,), place, (report.address,)) is not None
 
-    outage, is_new = put_outage(conn, line, belongs, now)
+    topic = rules.own.outages
+    # Without a name there is nothing to say of where it is, and to whom it matters.
+    audience = Audience(topic, rules.matches(topic, line.area)) if topic and line.area.strip() else None
+    outage, is_new = put_outage(conn, line, belongs, now, audience if ended_at is None else None)
     if ended_at is not None:
-        end_outage(conn, line.key, ended_at, now)
+        end_outage(conn, line.key, ended_at, now, audience)
     return outage, is_new
 
 

@@ -25,7 +25,7 @@ from bot.service.promises import Clock as Promise
 from bot.service.promises import due
 from bot.types import CustomerId
 from bot.wakeup import Wakeup
-from crm_sync import erasure, handovers, merge_evidence, notices, record, subscriptions, timers
+from crm_sync import erasure, handovers, merge_evidence, notices, own_news, record, subscriptions, timers
 from crm_sync.appointments import END_KIND
 from crm_sync.due_clocks import DueClock, Step, Task, recount, step_due
 from crm_sync.store import SqlStore
@@ -97,6 +97,11 @@ def hand_out_feeds(conn: Connection, due: list[Timer], context: Context) -> list
     return subscriptions.hand_out(conn, due, context.now)
 
 
+def hand_out_own_news(conn: Connection, due: list[Timer], context: Context) -> list[Timer]:
+    own_news.hand_out(conn, due, context.now)
+    return []
+
+
 async def look_for_spikes(store: SqlStore, context: Context) -> None:
     await find_spikes(store.database, context.policy.cases.spikes, context.now, context.assistant.hours.timezone)
 
@@ -115,6 +120,7 @@ TIMER_HANDLERS: Mapping[str, TimerHandler] = {
     notices.KIND: hand_out_notices,
     END_KIND: by_desk(appointments.end_passed),
     subscriptions.KIND: hand_out_feeds,
+    own_news.KIND: hand_out_own_news,
     record.ERASURE: erase_people,
     surveys.ASK_CASE: by_desk(surveys.ask_about_cases),
     surveys.CLOSE_CASE: by_desk(surveys.close_cases),

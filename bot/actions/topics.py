@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import UTC
 
 from bot.actions.base import ActionContext, ActionResult
+from bot.actions.orders import order_buttons
 from bot.service.places import Position, position_in
 from bot.service.sites import origin_of
 from bot.service.topics import ALL, Topic
 from bot.service_types import Outage, ReportOutage, SubscribeTopic
 from bot.types import CreateTask, CustomerSnapshot, Effect, Need, RecordConsent, Reply, ReplyButton
-from bot.values import plain, say_money
+from bot.values import order_number, plain, say_money
 
 OUTAGES = Need("outages", "")
 MAX_BUTTONS = 8
@@ -55,6 +56,8 @@ def ask_match(context: ActionContext) -> ActionResult:
         ReplyButton(topic.choice(match, context.language)[:30], f"slot:topic_match={match}"[:60])
         for match in list(topic.choices)[:MAX_BUTTONS]
     ]
+    if topic.name == context.assistant.service.topics.own.orders:
+        buttons += order_buttons(context, "topic_match")
     if not topic.is_matched:
         buttons.append(ReplyButton(context.word("topic_button", "all"), f"slot:topic_match={ALL}"))
     args = {"topic": topic.title(context.language)}
@@ -78,6 +81,8 @@ def _match(context: ActionContext, topic: Topic) -> str:
         return ""
     if words in topic.choices:
         return words
+    if topic.name == context.assistant.service.topics.own.orders:
+        return order_number(words) or words[:60]
     said = plain(words)
     fitting = [key for key, titles in topic.choices.items() if said in map(plain, (key, *titles.values()))]
     return fitting[0] if len(fitting) == 1 else words[:60]

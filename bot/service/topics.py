@@ -14,6 +14,7 @@ from bot.service_types import Outage
 Tone = Literal["gentle", "plain", "firm"]
 _TONES: tuple[Tone, ...] = ("gentle", "plain", "firm")
 ALL = "*"
+_OWN = {"orders": "order", "outages": "outage", "articles": "articles"}  # which topic is which unless the policy says
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +50,21 @@ class Reminding:
         return min(come) if come else None
 
 
+@dataclass(frozen=True, slots=True)
+class OwnTopics:
+    """The topics of news that arises here: orders that move on, outages, new articles. "": nobody is told."""
+
+    orders: str = ""
+    outages: str = ""
+    articles: str = ""
+
+
 @dataclass(frozen=True)
 class TopicRules:
     """The section `topics` of service.yml."""
 
     topics: Mapping[str, Topic] = field(default_factory=dict)
+    own: OwnTopics = field(default_factory=OwnTopics)
     reminders: Mapping[str, Reminding] = field(
         default_factory=lambda: {
             "A": Reminding((1,), "gentle"),
@@ -76,6 +87,15 @@ class TopicRules:
     @property
     def latest_days(self) -> int:
         return min((min(each.days, default=0) for each in (*self.reminders.values(), self.usual)), default=0)
+
+    def matches(self, topic: str, *about: str) -> tuple[str, ...]:
+        """What a subscription is narrowed to that is about one of these: the name itself, and choices so called."""
+        named = {name.strip().casefold() for name in about if name.strip()}
+        choices = self.topics[topic].choices if topic in self.topics else {}
+        called = [
+            key for key, titles in choices.items() if named & {name.casefold() for name in (key, *titles.values())}
+        ]
+        return tuple(dict.fromkeys([*(name for name in about if name.strip()), *called]))
 
     def outage_at(self, outages: Iterable[Outage], place: Position | None, areas: Iterable[str]) -> Outage | None:
         """The known outage this place or area lies in; the nearest one of several."""
@@ -117,9 +137,10 @@ def read_topics(section: dict[str, Any]) -> TopicRules:
         usual: {days: [3], tone: plain}
       remind_at: "10:00"
       outage_radius_m: 1000
+      own: {orders: order, outages: outage, articles: articles}   # so by default; null: nobody is told
     ```
     """
-    only_keys(section, ("subscribe", "reminders", "remind_at", "outage_radius_m"), "topics")
+    only_keys(section, ("subscribe", "reminders", "remind_at", "outage_radius_m", "own"), "topics")
     defaults = TopicRules()
     topics = table(section.get("subscribe", {}), "subscribe", section, "subscribe")
     reminders = table(section.get("reminders", {}), "reminders", section, "reminders")
@@ -134,7 +155,18 @@ def read_topics(section: dict[str, Any]) -> TopicRules:
         usual=usual,
         remind_at=_hour(section),
         outage_radius_m=radius,
+        own=_own(section, topics),
     )
+
+
+def _own(section: dict[str, Any], topics: Mapping[str, Any]) -> OwnTopics:
+    named = table(section.get("own", {}), "own", section, "own")
+    only_keys(named, _OWN, "own")
+    for news, topic in named.items():
+        if topic is not None and text(topic, news, named, news) not in topics:
+            raise invalid(f"own: there is no topic {topic!r} to subscribe to", named, news)
+    usual = {news: topic for news, topic in _OWN.items() if topic in topics}
+    return OwnTopics(**{news: topic or "" for news, topic in {**usual, **named}.items()})
 
 
 def _topic(name: str, body: dict[str, Any]) -> Topic:

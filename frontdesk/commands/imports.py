@@ -13,11 +13,13 @@ from config.settings import Settings
 from crm_sync import import_jobs
 from crm_sync.exports import EXPORTS, export_to
 from crm_sync.import_kinds import KINDS
+from crm_sync.imported_orders import ORDERS
 from crm_sync.imports import How, ImportReport, Preview, import_file, preview
 from crm_sync.store import SqlStore
 from frontdesk.assistant_service import read_policy_of
 from frontdesk.commands.output import print_json, print_table, say
 from frontdesk.commands.records import JsonFlag, with_store
+from frontdesk.own_news import orders_kind
 
 SHOWN = 20  # wrong rows printed; all of them are kept with the job
 
@@ -44,8 +46,11 @@ def _command(name: str) -> Callable[..., None]:
         json_: JsonFlag = False,
     ) -> None:
         kind, settings, mapping = KINDS[name], Settings(), _mapping(map_ or [])
-        types = read_policy_of(settings.assistant).record.types() if settings.assistant.is_dir() else {}
-        how = How(ZoneInfo(settings.timezone), types)
+        zone = ZoneInfo(settings.timezone)
+        policy = read_policy_of(settings.assistant) if settings.assistant.is_dir() else None
+        how = How(zone, policy.record.types() if policy else {})
+        if policy and kind is ORDERS:
+            kind = orders_kind(policy.topics, zone)
         if preview_:
             _show_preview(preview(kind, file, mapping=mapping, how=how), json_=json_)
             return

@@ -7,10 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
+from bot.service.topics import TopicRules
 from bot.types import Language
 from config.settings import Settings
-from crm_sync.models import StoredArticle
 from crm_sync.store import SqlStore
+from frontdesk.assistant_service import read_policy_of
+from frontdesk.clock import SystemClock
 from frontdesk.commands.output import print_json, print_table, say
 from frontdesk.commands.records import with_store
 
@@ -23,17 +25,22 @@ app = typer.Typer(help="Articles.", no_args_is_help=True)
 def import_(
     path: Annotated[Path, typer.Argument(help="Folder or .md, .csv or .jsonl file.")], json_: JsonFlag = False
 ) -> None:
-    """Put articles into the store; the same id and language is replaced. A running desk follows within a second."""
+    """Put articles into the store; the same id and language is replaced. A running desk follows within a second.
+
+    Subscribers of the policy's topic for articles are told of new ones.
+    """
+    from frontdesk.own_news import store_articles
     from frontdesk.runtimes import model_name
     from nlu.knowledge import load_articles
 
-    articles = load_articles(path)
-    name = model_name(Settings().assistant)
+    articles, folder = load_articles(path), Settings().assistant
+    rules = read_policy_of(folder).topics if folder.is_dir() else TopicRules()
+    shelf = folder / "knowledge"
+    known = frozenset(article.id for article in load_articles(shelf)) if shelf.is_dir() else frozenset()
 
-    async def work(store: SqlStore) -> None:
-        for article in articles:
-            row = StoredArticle(article.id, article.language, article.title, article.answer, article.questions)
-            await store.put_article(name, row)
+    async def work(store: SqlStore) -> int:
+        now = SystemClock().now()
+        return await store_articles(store, model_name(folder), articles, known=known, rules=rules, now=now)
 
     with_store(work)
     if json_:

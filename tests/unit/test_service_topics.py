@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -14,13 +15,15 @@ from hypothesis import strategies as st
 from bot.errors import AssistantInvalid
 from bot.service.places import Position
 from bot.service.policy import read_policy
-from bot.service.topics import Reminding, TopicRules, days_left
+from bot.service.topics import OwnTopics, Reminding, TopicRules, days_left
 from bot.service_types import Asset, Due, Outage, ReportOutage, SubscribeTopic
-from bot.types import CreateTask, CustomerSnapshot, Location, Need, Owner, RecordConsent
+from bot.types import CreateTask, CustomerSnapshot, Language, Location, Need, Owner, RecordConsent
 from crm_sync.dues import OpenDue
+from crm_sync.own_news import OrderNews
 from frontdesk.assistant import load_assistant
 from frontdesk.due_reminders import decide_reminder
-from tests.builders import Chat, a_customer
+from frontdesk.own_news import order_notice
+from tests.builders import Chat, a_customer, an_order
 from tests.serving_shop import serving
 
 NOW = datetime(2026, 3, 2, 2, 0, tzinfo=UTC)  # a Monday, 10:00 in Shanghai
@@ -344,11 +347,56 @@ def test_the_days_looked_through_are_those_anybody_is_reminded_on() -> None:
         ({"reminders": {"A": {"tone": "rude"}}}, "tone must be one of gentle, plain, firm"),
         ({"remind_at": "late"}, "remind_at must be a time"),
         ({"outage_radius_m": 0}, "outage_radius_m"),
+        ({"own": {"orders": "order"}}, "there is no topic 'order' to subscribe to"),
+        ({"own": {"weather": "order"}}, "unknown key 'weather' in own"),
     ],
 )
 def test_a_wrong_section_is_refused_with_the_reason(section: dict[str, Any], reason: str) -> None:
     with pytest.raises(AssistantInvalid, match=reason):
         read_policy({"topics": section})
+
+
+@pytest.mark.parametrize(
+    ("own", "topics"),
+    [
+        ({}, OwnTopics("order", "outage", "")),
+        ({"orders": "price", "outages": None}, OwnTopics("price", "", "")),
+    ],
+)
+def test_news_that_arise_here_go_to_the_topics_named_so_unless_the_policy_says_otherwise(
+    own: dict[str, Any], topics: OwnTopics
+) -> None:
+    assert read_policy({"topics": {**POLICY["topics"], "own": own}}).topics.own == topics
+    assert TopicRules().own == OwnTopics()
+
+
+def test_what_news_are_about_is_found_by_the_name_of_a_choice_too() -> None:
+    assert RULES.matches("price", "95 号", "") == ("95 号", "95")
+    assert RULES.matches("outage", "东区") == ("东区",)
+
+
+def test_own_orders_are_offered_and_found_in_the_words_said() -> None:
+    chat = talking(orders=(an_order("SO-2391", items="台灯"),))
+    chat.hear("订单进度告诉我", "subscribe_topic")
+    assert [button.label for button in chat.buttons] == ["SO-2391 台灯"]
+    chat.hear("就是 so2391 这个订单")
+    assert chat.effect(SubscribeTopic).match == "SO-2391"
+
+
+@pytest.mark.parametrize(
+    ("language", "status", "words"),
+    [
+        ("zh", "Shipped", "您的订单 SO-2391：已发货，正在运输途中，预计明天送达。"),
+        ("en", "shipped", "Your order SO-2391: shipped and on its way, expected tomorrow."),
+        ("en", "delivered", "Your order SO-2391: delivered."),
+    ],
+)
+def test_a_new_status_is_told_in_words_with_the_expected_day_while_it_is_to_come(
+    language: Language, status: str, words: str
+) -> None:
+    news = OrderNews(1, "SO-2391", status, 1, NOW + timedelta(days=1))
+    chat = talking(a_customer(language=language))
+    assert chat.send(order_notice(news, zone=ZoneInfo("Asia/Shanghai"))) == words
 
 
 def test_a_notice_names_its_topic_in_the_customers_words() -> None:
