@@ -65,7 +65,8 @@ def _subscribers(conn: Connection, audience: Audience, first: int) -> Sequence[A
         subscriptions.c.match.in_(["", *audience.matches]),
     ]
     if audience.languages:
-        shown = func.coalesce(conversations.c.language, customers.c.language, "")
+        named = func.coalesce(func.nullif(conversations.c.language, ""), func.lower(customers.c.language), "")
+        shown = func.substr(named, 1, 2)  # a device says zh-cn
         fits.append(or_(shown == "", shown.in_(list(audience.languages))))
     return conn.execute(
         select(subscriptions.c.id, subscriptions.c.customer_id, subscriptions.c.conversation_id)

@@ -22,7 +22,7 @@ from crm_sync.imports import ImportReport, import_file
 from crm_sync.outages import OutageLine
 from crm_sync.service_tables import timers
 from crm_sync.store import SqlStore
-from crm_sync.tables import conversations
+from crm_sync.tables import conversations, customers
 from frontdesk.feed_routes import write_outage
 from frontdesk.own_news import orders_kind, store_articles
 from frontdesk.scheduler import Scheduler
@@ -220,9 +220,10 @@ async def test_a_new_article_is_told_once_to_who_asked_for_its_tag_and_an_edit_t
 async def test_an_article_in_one_language_is_not_told_to_who_reads_another(timed: SqlStore, clock: SetClock) -> None:
     ann = await _subscribed(timed, "ann", ("articles", ""))
     bob = await _subscribed(timed, "bob", ("articles", ""))
-    for customer, language in ((ann, "zh"), (bob, "en")):
-        mine = conversations.c.customer_id == customer
-        await _set(timed, update(conversations).where(mine).values(language=language))
+    await _set(timed, update(conversations).values(language=None))
+    await _set(timed, update(customers).where(customers.c.id == ann).values(language="zh-CN"))
+    await _set(timed, update(customers).where(customers.c.id == bob).values(language="zh-CN"))
+    await _set(timed, update(conversations).where(conversations.c.customer_id == bob).values(language="en"))
     await _articles(timed, EN)
     assert await _told(timed, clock) == [(bob, "utter_article_news")]
     await _articles(timed, replace(ZH, id="no-topic"), rules=TopicRules())
