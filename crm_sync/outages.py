@@ -137,7 +137,8 @@ def put_outage(
     _adopt(conn, outage, belongs, now)
     end = outage.expected_end_at
     has_new_end = end is not None and (before is None or before.expected_end_at != end)
-    what = f"end:{int(end.timestamp())}" if end is not None else "new"
+    # With the moment of the change: an end that is put back to what it was is told again.
+    what = f"end:{int(end.timestamp())}:{int(now.timestamp())}" if end is not None else "new"
     if end is not None and has_new_end:
         args = {"area": as_is(outage.area), "end": f"@time:{end.isoformat()}"}
         _tell_reporters(conn, outage.id, Notice("utter_outage_expected", args), what, now)

@@ -19,7 +19,7 @@ from crm_sync.store import SqlStore
 from frontdesk.assistant_service import read_policy_of
 from frontdesk.commands.output import print_json, print_table, say
 from frontdesk.commands.records import JsonFlag, with_store
-from frontdesk.own_news import orders_kind
+from frontdesk.own_news import orders_kind, topic_rules
 
 SHOWN = 20  # wrong rows printed; all of them are kept with the job
 
@@ -47,17 +47,16 @@ def _command(name: str) -> Callable[..., None]:
     ) -> None:
         kind, settings, mapping = KINDS[name], Settings(), _mapping(map_ or [])
         zone = ZoneInfo(settings.timezone)
-        policy = read_policy_of(settings.assistant) if settings.assistant.is_dir() else None
-        how = How(zone, policy.record.types() if policy else {})
-        if policy and kind is ORDERS:
-            kind = orders_kind(policy.topics, zone)
+        types = read_policy_of(settings.assistant).record.types() if settings.assistant.is_dir() else {}
+        how = How(zone, types)
         if preview_:
             _show_preview(preview(kind, file, mapping=mapping, how=how), json_=json_)
             return
 
         async def work(store: SqlStore) -> ImportReport:
+            told = orders_kind(await topic_rules(store, settings.assistant), zone) if kind is ORDERS else kind
             return await import_file(
-                store.database, kind, file, mapping=mapping, how=how, dry_run=dry_run, again=again, author="cli"
+                store.database, told, file, mapping=mapping, how=how, dry_run=dry_run, again=again, author="cli"
             )
 
         show_import(with_store(work), json_=json_, dry_run=dry_run)

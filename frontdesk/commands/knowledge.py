@@ -7,11 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from bot.service.topics import TopicRules
 from bot.types import Language
 from config.settings import Settings
 from crm_sync.store import SqlStore
-from frontdesk.assistant_service import read_policy_of
 from frontdesk.clock import SystemClock
 from frontdesk.commands.output import print_json, print_table, say
 from frontdesk.commands.records import with_store
@@ -29,17 +27,16 @@ def import_(
 
     Subscribers of the policy's topic for articles are told of new ones.
     """
-    from frontdesk.own_news import store_articles
+    from frontdesk.own_news import store_articles, topic_rules
     from frontdesk.runtimes import model_name
     from nlu.knowledge import load_articles
 
     articles, folder = load_articles(path), Settings().assistant
-    rules = read_policy_of(folder).topics if folder.is_dir() else TopicRules()
     shelf = folder / "knowledge"
     known = frozenset(article.id for article in load_articles(shelf)) if shelf.is_dir() else frozenset()
 
     async def work(store: SqlStore) -> int:
-        now = SystemClock().now()
+        rules, now = await topic_rules(store, folder), SystemClock().now()
         return await store_articles(store, model_name(folder), articles, known=known, rules=rules, now=now)
 
     with_store(work)

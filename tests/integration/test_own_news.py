@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ import pytest
 from sqlalchemy import select, update
 
 from bot.service.policy import read_policy
-from bot.service.topics import TopicRules
+from bot.service.topics import OwnTopics, TopicRules
 from bot.service_types import ReportOutage, SubscribeTopic
 from crm_sync import own_news
 from crm_sync.imports import ImportReport, import_file
@@ -23,14 +25,16 @@ from crm_sync.outages import OutageLine
 from crm_sync.service_tables import timers
 from crm_sync.store import SqlStore
 from crm_sync.tables import conversations, customers
+from desk.policies import put_policy
 from frontdesk.feed_routes import write_outage
-from frontdesk.own_news import orders_kind, store_articles
+from frontdesk.own_news import orders_kind, store_articles, topic_rules
 from frontdesk.scheduler import Scheduler
 from frontdesk.signals import LocalSignals
 from nlu.knowledge import Article
 from tests.builders import shop
 from tests.store_steps import START, SetClock, converse
 
+ASSISTANTS = Path(__file__).parents[2] / "config" / "assistants"
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 POLICY = read_policy(
     {
@@ -143,12 +147,24 @@ async def test_without_a_topic_for_orders_or_after_stopping_nobody_is_told(
     assert await _notices(timed, clock) == []
 
 
+async def test_rules_put_into_the_store_name_the_topics(timed: SqlStore, tmp_path: Path) -> None:
+    folder = tmp_path / "stations"
+    assert await topic_rules(timed, folder) == TopicRules()
+    shutil.copytree(ASSISTANTS / "power", folder)
+    assert (await topic_rules(timed, folder)).own == OwnTopics(outages="outage")
+    document = {"topics": {"subscribe": {"parcels": {}}, "own": {"orders": "parcels"}}}
+    await put_policy(timed.database, "stations", document, note="", author="li", now=START)
+    assert (await topic_rules(timed, folder)).own == OwnTopics(orders="parcels")
+
+
 # --- outages ------------------------------------------------------------------------------------------------------
 
 
-async def _outage(store: SqlStore, line: OutageLine, *, over: bool = False, rules: TopicRules = RULES) -> None:
+async def _outage(
+    store: SqlStore, line: OutageLine, *, over: bool = False, rules: TopicRules = RULES, now: datetime = START
+) -> None:
     ended_at = START + timedelta(hours=4) if over else None
-    await store.database.run(partial(write_outage, line, ended_at, rules, START))
+    await store.database.run(partial(write_outage, line, ended_at, rules, now))
 
 
 async def test_subscribers_of_the_area_hear_of_an_outage_its_new_end_and_its_end_and_reporters_not_twice(
@@ -172,6 +188,23 @@ async def test_subscribers_of_the_area_hear_of_an_outage_its_new_end_and_its_end
         (bob, "utter_outage_over", {"area": "东区", "end": f"@time:{(START + timedelta(hours=4)).isoformat()}"}),
         (ann, "utter_outage_over", {"area": "东区", "end": f"@time:{(START + timedelta(hours=4)).isoformat()}"}),
     ]
+
+
+async def test_an_end_that_is_put_back_to_what_it_was_is_a_change_and_told_again(
+    timed: SqlStore, clock: SetClock
+) -> None:
+    await _subscribed(timed, "ann", ("outage", ""))
+    report = ReportOutage(None, address="东区")
+    await converse(timed, "no power", "ok", user="bob", channel="telegram", effects=[report])
+    for minute, hours in enumerate((3, 5, 3)):
+        line = replace(FAULT, expected_end_at=START + timedelta(hours=hours))
+        for _ in range(2):
+            await _outage(timed, line, now=START + timedelta(minutes=minute))
+    clock.advance(minutes=3)
+    assert Counter(template for _, template in await _told(timed, clock)) == {
+        "utter_outage_known": 3,
+        "utter_outage_expected": 3,
+    }
 
 
 async def test_planned_work_is_told_as_such_and_an_outage_without_a_name_or_a_topic_to_nobody(
