@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import signal
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -70,6 +69,6 @@ async def telegram_stand_in(folder: Path) -> AsyncIterator[StandInProcess]:
         yield StandInProcess(url, settings, ledger_file)
     finally:
         if process.returncode is None:
-            process.send_signal(signal.SIGINT)
+            process.terminate()  # SIGINT is ignored by what a suite in the background starts
             async with asyncio.timeout(STOP_WITHIN_S):
                 await process.wait()

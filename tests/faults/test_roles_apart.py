@@ -59,8 +59,9 @@ async def test_a_worker_dies_and_redis_goes_away_and_nothing_is_lost(
         await talking
         doomed = {**scene.desk.settings, "FRONTDESK_FAULT": "turn.thinking"}
         processes["doomed"] = await DeskProcess.start(doomed, tmp_path, roles="worker", name="doomed")
-        while processes["doomed"].is_running:
+        while processes["doomed"].is_running:  # in rounds: a chat gets one reply a second, a heap would take minutes
             await scene.everybody_talks(1)
+            await scene.until_everybody_is_answered()
         assert await processes.pop("doomed").until_dead(10) == -signal.SIGKILL
         await scene.until_everybody_is_answered()
 
