@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, insert, or_, select, update
 
 from crm_sync.service_tables import clocks
+from crm_sync.statements import Statement
 from crm_sync.tables import case_events, cases, tasks
 
 _UPDATE = (
@@ -85,6 +86,16 @@ class Step:
 
 
 Decide = Callable[[DueClock], Step]
+
+
+_ANY_DUE = Statement(
+    select(clocks.c.id).where(clocks.c.next_at <= bindparam("now", type_=clocks.c.next_at.type)).limit(1)
+)
+
+
+def is_clock_due(conn: Connection, now: datetime) -> bool:
+    """Whether any is; nothing is locked."""
+    return bool(_ANY_DUE.rows(conn, {"now": now}))
 
 
 def step_due(conn: Connection, now: datetime, limit: int, decide: Decide) -> int:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, insert, select, text, update
+from sqlalchemy import Connection, and_, bindparam, insert, select, text, update
 
 from crm_sync.columns import is_postgres
 from crm_sync.service_tables import timers
+from crm_sync.statements import Statement
 
 MAX_ATTEMPTS: Final = 6
 _ONE_AT_A_TIME: Final = 7_310_642_114  # advisory lock: handing out in order needs a single hand
@@ -82,6 +83,14 @@ def cancel_for_case(conn: Connection, case_id: int, kinds: Sequence[str], now: d
     mine = and_(timers.c.case_id == case_id, timers.c.kind.in_(kinds), timers.c.at.is_not(None))
     gone = {"at": None, "key": None, "done_at": now, "reason": "cancelled"}
     return conn.execute(update(timers).where(mine).values(**gone)).rowcount
+
+
+_ANY_DUE: Final = Statement(select(timers.c.id).where(timers.c.at <= bindparam("now", type_=timers.c.at.type)).limit(1))
+
+
+def is_due(conn: Connection, now: datetime) -> bool:
+    """Whether anything is; nothing is locked."""
+    return bool(_ANY_DUE.rows(conn, {"now": now}))
 
 
 def due(conn: Connection, now: datetime, limit: int) -> list[Timer]:

@@ -27,7 +27,7 @@ from bot.types import CustomerId
 from bot.wakeup import Wakeup
 from crm_sync import erasure, handovers, merge_evidence, notices, own_news, record, subscriptions, timers
 from crm_sync.appointments import END_KIND
-from crm_sync.due_clocks import DueClock, Step, Task, recount, step_due
+from crm_sync.due_clocks import DueClock, Step, Task, is_clock_due, recount, step_due
 from crm_sync.store import SqlStore
 from crm_sync.timers import Timer
 from desk import appointments, surveys
@@ -134,6 +134,10 @@ PERIODIC: tuple[Periodic, ...] = (
 )
 
 
+def is_anything_due(conn: Connection, *, now: datetime) -> bool:
+    return timers.is_due(conn, now) or is_clock_due(conn, now)
+
+
 class Scheduler:
     """One of possibly several; holds nothing that matters."""
 
@@ -171,6 +175,8 @@ class Scheduler:
         if self._counted_for is not None and self._counted_for != context.policy:
             await self._recount(context)
         self._counted_for = context.policy
+        if not await self._store.database.run(partial(is_anything_due, now=context.now), read=True):
+            return 0  # nearly always: a look that writes nothing holds up nobody's turn
         return await self._do_timers(context) + await self._do_clocks(context)
 
     async def do_periodic_jobs(self) -> None:
