@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
@@ -130,8 +129,3 @@ def case_view(conn: Connection, number: str) -> dict[str, Any]:
 
 def _dicts(conn: Connection, statement: Select[Any]) -> list[dict[str, Any]]:
     return [dict(row._mapping) for row in conn.execute(statement)]
-
-
-def as_rows(lines: Sequence[CaseLine]) -> list[dict[str, Any]]:
-    """The lines as plain data."""
-    return [asdict(line) for line in lines]

@@ -11,20 +11,16 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-import structlog
-from sqlalchemy import Connection, and_, func, insert, or_, select, update
+from sqlalchemy import Connection, func, insert, or_, select, update
 
 from bot.service_types import Notice, as_is
 from crm_sync import timers
 from crm_sync.codec import dump_content
 from crm_sync.columns import digest_key
-from crm_sync.service_tables import timers as timers_table
 from crm_sync.tables import conversations, identities, inbox, reply_windows
 from crm_sync.timers import Timer
 
 __all__ = ["as_is", "hand_out", "plan_notice", "reachable", "tell"]
-
-log = structlog.get_logger(__name__)
 
 KIND: Final = "notice"
 _CAN_BE_TOLD: Final = (
@@ -173,9 +169,3 @@ def _inbox_row(place: Any, timer: Timer, now: datetime) -> dict[str, Any]:
         "sent_at": now,
         "received_at": now,
     }
-
-
-def waiting(conn: Connection, customer_id: int) -> int:
-    """How many notices the customer is still to be told."""
-    mine = and_(timers_table.c.customer_id == customer_id, timers_table.c.kind == KIND, timers_table.c.at.is_not(None))
-    return conn.execute(select(func.count()).select_from(timers_table).where(mine)).scalar_one()

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import Connection, and_, bindparam, insert, select, text, update
+from sqlalchemy.sql.elements import ColumnElement
 
 from crm_sync.columns import is_postgres
 from crm_sync.service_tables import timers
@@ -67,9 +68,7 @@ def replan(conn: Connection, key: str, at: datetime) -> bool:
 
 def cancel(conn: Connection, key: str, now: datetime) -> bool:
     """It will not be done, and the key is free again; False when nothing with it was still to be done."""
-    open_one = and_(timers.c.key == key, timers.c.at.is_not(None))
-    gone = {"at": None, "key": None, "done_at": now, "reason": "cancelled"}
-    return conn.execute(update(timers).where(open_one).values(**gone)).rowcount > 0
+    return _cancel(conn, timers.c.key == key, now) > 0
 
 
 def free(conn: Connection, key: str) -> bool:
@@ -80,9 +79,12 @@ def free(conn: Connection, key: str) -> bool:
 
 def cancel_for_case(conn: Connection, case_id: int, kinds: Sequence[str], now: datetime) -> int:
     """Nothing of these kinds is still to be done for the case; how many there were."""
-    mine = and_(timers.c.case_id == case_id, timers.c.kind.in_(kinds), timers.c.at.is_not(None))
+    return _cancel(conn, and_(timers.c.case_id == case_id, timers.c.kind.in_(kinds)), now)
+
+
+def _cancel(conn: Connection, which: ColumnElement[bool], now: datetime) -> int:
     gone = {"at": None, "key": None, "done_at": now, "reason": "cancelled"}
-    return conn.execute(update(timers).where(mine).values(**gone)).rowcount
+    return conn.execute(update(timers).where(which, timers.c.at.is_not(None)).values(**gone)).rowcount
 
 
 _ANY_DUE: Final = Statement(select(timers.c.id).where(timers.c.at <= bindparam("now", type_=timers.c.at.type)).limit(1))
@@ -128,10 +130,3 @@ def failed(conn: Connection, timer: Timer, reason: str, now: datetime) -> None:
     attempts = timer.attempts + 1
     again = None if attempts >= MAX_ATTEMPTS else now + timedelta(seconds=15 * 2**attempts)
     conn.execute(update(timers).where(timers.c.id == timer.id).values(attempts=attempts, at=again, reason=reason[:500]))
-
-
-def next_at(conn: Connection) -> datetime | None:
-    """When the next timer is due; None when nothing is planned."""
-    return conn.execute(
-        select(timers.c.at).where(timers.c.at.is_not(None)).order_by(timers.c.at).limit(1)
-    ).scalar_one_or_none()

@@ -16,8 +16,7 @@ from sqlalchemy import Connection, and_, select
 from bot.errors import InputError, NotFound, NotPermitted, RuleError
 from bot.ports import Clock
 from bot.service.policy import ServicePolicy
-from bot.service.promises import Clock as Promise
-from bot.service.promises import due, used
+from bot.service.promises import clock_of, due, used
 from crm_sync import timers
 from crm_sync.case_lists import PAGE, BoardFilter, CaseLine, case_view, list_cases
 from crm_sync.cases import By, CaseChange, Clockwork, case_event, change_case, link, locked_case, watch
@@ -36,15 +35,12 @@ DONE = frozenset({"solved", "confirmed", "withdrawn"})
 def clockwork(policy: ServicePolicy) -> Clockwork:
     """Working time as the policy's calendars count it."""
 
-    def promise(row: Any, since: datetime | None) -> Promise:
-        return Promise(row.budget_s, row.used_s, since, row.warn_share, row.warned_at, row.breached_at, row.escalated)
-
     def again(row: Any, now: datetime) -> tuple[datetime | None, datetime | None]:
-        times = due(promise(row, now), policy.calendars.get(row.calendar), policy.promises.ladder)
+        times = due(clock_of(row, now), policy.calendars.get(row.calendar), policy.promises.ladder)
         return times.due_at, times.next_at
 
     return Clockwork(
-        spent=lambda row, now: used(promise(row, row.running_since), policy.calendars.get(row.calendar), now),
+        spent=lambda row, now: used(clock_of(row, row.running_since), policy.calendars.get(row.calendar), now),
         again=again,
     )
 

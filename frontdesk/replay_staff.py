@@ -88,7 +88,7 @@ class ReplayStaff:
         if task is None:
             raise NotFound("no site has a task for this customer")
         form = SiteForm(task.id, task.link_serial, task.version, verb, words)  # type: ignore[arg-type]  # one of SITE_VERBS
-        await act(self._store.database, form, self._policy(), self._now())
+        await act(self._store.database, form, self._policy(), self._clock.now())
 
     async def _approve(self, why: str) -> None:
         proposed = (
@@ -108,9 +108,6 @@ class ReplayStaff:
             return str(number)
 
         return await self._store.database.run(unit, read=True)
-
-    def _now(self) -> datetime:
-        return self._clock.now()
 
 
 def _care(conn: Connection, customer_id: int, rule: str, now: datetime) -> None:

@@ -21,8 +21,7 @@ from bot.errors import ServiceError
 from bot.ports import TOPIC_INBOX, TOPIC_TIMERS, Clock, Signals
 from bot.service.escalation import move_on
 from bot.service.policy import ServicePolicy
-from bot.service.promises import Clock as Promise
-from bot.service.promises import due
+from bot.service.promises import clock_of, due
 from bot.types import CustomerId
 from bot.wakeup import Wakeup
 from crm_sync import erasure, handovers, merge_evidence, notices, own_news, record, subscriptions, timers
@@ -243,8 +242,8 @@ class Scheduler:
                 raise
             except Exception as error:  # noqa: BLE001 - kept with its reason, tried again, shown to staff
                 log.error("timer_failed", timer_id=timer.id, kind=timer.kind, error=type(error).__name__)
-                reason = type(error).__name__
-                await self._store.database.run(partial(self._set_aside, timer, reason, context.now))
+                aside = partial(timers.failed, timer=timer, reason=type(error).__name__, now=context.now)
+                await self._store.database.run(aside)
                 kinds.append(timer.kind)
         return kinds
 
@@ -253,9 +252,6 @@ class Scheduler:
             return []  # done by somebody else meanwhile
         self._do(conn, timer.kind, [timer], context)
         return [timer.kind]
-
-    def _set_aside(self, timer: Timer, reason: str, now: datetime, conn: Connection) -> None:
-        timers.failed(conn, timer, reason, now)
 
     # --- jobs ---------------------------------------------------------------------------------------------------
 
@@ -296,22 +292,11 @@ class Scheduler:
         log.info("clocks_recounted", policy=context.policy.version)
 
 
-def promise_of(clock: DueClock) -> Promise:
-    return Promise(
-        budget_s=clock.budget_s,
-        used_s=clock.used_s,
-        running_since=clock.running_since,
-        warn_share=clock.warn_share,
-        warned_at=clock.warned_at,
-        breached_at=clock.breached_at,
-        escalated=clock.escalated,
-    )
-
-
 def decide_step(clock: DueClock, *, context: Context) -> Step:
     """What the moment means for this clock, and who is asked to act on it."""
     policy = context.policy
-    moved = move_on(promise_of(clock), policy.calendars.get(clock.calendar), policy.promises.ladder, context.now)
+    promise, calendar = clock_of(clock, clock.running_since), policy.calendars.get(clock.calendar)
+    moved = move_on(promise, calendar, policy.promises.ladder, context.now)
     people = [
         policy.person(step.removeprefix("escalated:"), owner=clock.owner, team=clock.team)
         for step in moved.steps
@@ -337,5 +322,5 @@ def decide_step(clock: DueClock, *, context: Context) -> Step:
 def recounted(clock: DueClock, *, context: Context) -> Step:
     """The clock with its times as the present rules give them; nothing has happened to it by that."""
     policy = context.policy
-    times = due(promise_of(clock), policy.calendars.get(clock.calendar), policy.promises.ladder)
+    times = due(clock_of(clock, clock.running_since), policy.calendars.get(clock.calendar), policy.promises.ladder)
     return Step(times.due_at, times.next_at, clock.warned_at, clock.breached_at, clock.escalated)

@@ -87,6 +87,19 @@ class Clock:
     escalated: int = 0  # rungs climbed
 
 
+def clock_of(kept: Any, running_since: datetime | None) -> Clock:
+    """The clock in `kept`, a row or value with the fields of one, running since then."""
+    return Clock(
+        budget_s=kept.budget_s,
+        used_s=kept.used_s,
+        running_since=running_since,
+        warn_share=kept.warn_share,
+        warned_at=kept.warned_at,
+        breached_at=kept.breached_at,
+        escalated=kept.escalated,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Due:
     """When the promise runs out, and when somebody has to look next. Both None while it is paused."""

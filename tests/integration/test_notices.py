@@ -15,6 +15,7 @@ from bot.types import RequestHandoff
 from crm_sync import notices
 from crm_sync.erasure import erase_customer
 from crm_sync.invariants import check
+from crm_sync.service_tables import timers as timer_rows
 from crm_sync.store import SqlStore
 from crm_sync.tables import conversations, identities, inbox, outbox, reply_windows
 from frontdesk.clock import SystemClock
@@ -156,7 +157,7 @@ async def test_who_blocked_us_is_not_told_and_the_notice_is_kept_with_the_reason
     assert await waiting(timed) == []
 
     def kept(conn: Connection) -> list[tuple[Any, ...]]:
-        table = notices.timers_table
+        table = timer_rows
         return [tuple(row) for row in conn.execute(select(table.c.at, table.c.done_at, table.c.reason))]
 
     assert await timed.database.run(kept) == [(None, None, "nobody can be told now")]
