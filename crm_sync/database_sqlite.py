@@ -7,6 +7,7 @@ import queue
 import sqlite3
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -142,11 +143,35 @@ class SqliteDatabase(Database):
                     break
             else:
                 is_open = False
-            if batch:
-                _run_batch(connection, batch)
-                _deliver(batch)
+            if batch and not _serve_batch(connection, batch):
+                connection = self._opened_anew(connection)
         connection.close()
         connection.engine.dispose()
+
+    def _opened_anew(self, connection: Connection) -> Connection:
+        """A connection in place of one that nobody knows the state of; the old one while there is none to be had."""
+        try:
+            fresh = connect(self._url)
+        except Exception as exc:  # noqa: BLE001 - whoever asks next fails by the old one, and we come here again
+            log.error("store_not_reopened", error=type(exc).__name__)
+            return connection
+        with suppress(Exception):  # it may be broken in any way; what matters is that it holds no lock
+            connection.invalidate()
+        return fresh
+
+
+def _serve_batch(connection: Connection, batch: Sequence[_Job]) -> bool:
+    """Everybody of the batch is answered, whatever happens; False when the connection can no longer be relied on."""
+    try:
+        _run_batch(connection, batch)
+    except BaseException as exc:  # noqa: BLE001 - this thread must go on, or every caller would wait for ever
+        log.error("store_batch_failed", error=type(exc).__name__)
+        for job in batch:
+            job.error = StoreUnavailable("store", type(exc).__name__)
+        return False
+    finally:
+        _deliver(batch)
+    return True
 
 
 def _run_batch(connection: Connection, batch: Sequence[_Job]) -> None:
@@ -203,9 +228,13 @@ def _deliver(batch: Sequence[_Job]) -> None:
 
 def _resolve(jobs: Sequence[_Job]) -> None:
     for job in jobs:
-        if job.future.cancelled():
+        if job.future.done():  # given up by its caller
             continue
-        if job.error is not None:
-            job.future.set_exception(job.error)
-        else:
-            job.future.set_result(job.value)
+        try:
+            if job.error is not None:
+                job.future.set_exception(job.error)
+            else:
+                job.future.set_result(job.value)
+        except Exception as exc:  # noqa: BLE001 - an error that a future does not take; those behind it wait as well
+            log.error("store_answer_failed", error=type(exc).__name__)
+            job.future.set_exception(StoreUnavailable("store", type(exc).__name__))

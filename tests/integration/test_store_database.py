@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection, func, insert, select, text
+from structlog.testing import capture_logs
 
 from bot.errors import Misconfigured, StoreUnavailable
-from crm_sync.database import Database
+from crm_sync import database_sqlite
+from crm_sync.database import Database, Unit
 from crm_sync.invariants import check
 from crm_sync.store import SqlStore
 from crm_sync.tables import cursors, inbox, rate_buckets
 from tests.store_steps import START, said, take_turn
+
+HANGS_AFTER_S = 20.0  # never reached when everybody is answered
 
 
 @pytest.fixture
@@ -153,6 +159,59 @@ async def test_a_read_only_store_refuses(desk: SqlStore) -> None:
     await desk.database.run(_pragma("query_only=ON"), read=True)  # type: ignore[arg-type]
     with pytest.raises(StoreUnavailable, match="read-only"):
         await desk.accept([said("x")])
+
+
+def _lose(conn: Connection) -> None:
+    conn.connection.dbapi_connection.close()  # type: ignore[union-attr]  # nothing can be done on it any more
+
+
+async def _in_one_batch(database: Database, *units: Unit[Any]) -> list[Any]:
+    """The answers to units that have queued while the store was at work on something else."""
+    gate = threading.Event()
+    asked: list[asyncio.Future[Any]] = []
+    for unit in (lambda conn: gate.wait(HANGS_AFTER_S), *units):
+        asked.append(asyncio.ensure_future(database.run(unit)))
+        await asyncio.sleep(0)
+    gate.set()
+    async with asyncio.timeout(HANGS_AFTER_S):
+        return (await asyncio.gather(*asked, return_exceptions=True))[1:]
+
+
+async def test_a_connection_that_is_lost_is_told_to_all_who_wait_and_opened_anew(desk: SqlStore) -> None:
+    with capture_logs() as logs:
+        answers = await _in_one_batch(desk.database, _names, _lose, _names)
+    assert [type(answer) for answer in answers] == [StoreUnavailable] * 3
+    assert logs[-1] == {"event": "store_batch_failed", "error": "ProgrammingError", "log_level": "error"}
+    async with asyncio.timeout(HANGS_AFTER_S):
+        await desk.accept([said("after")])
+        assert await desk.database.run(_pragma("foreign_keys"), read=True) == 1  # type: ignore[arg-type]
+    assert await check(desk.database) == []
+
+
+async def test_while_a_lost_connection_cannot_be_opened_again_everybody_is_told(
+    desk: SqlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(url: object) -> None:
+        raise StoreUnavailable("store", "the store file cannot be opened")
+
+    async with asyncio.timeout(HANGS_AFTER_S):
+        with monkeypatch.context() as patched:
+            patched.setattr(database_sqlite, "connect", refuse)
+            for unit in (_lose, _names, _names):
+                with pytest.raises(StoreUnavailable):
+                    await desk.database.run(unit)  # type: ignore[arg-type]
+        await asyncio.gather(desk.accept([said("the file is there again")]), return_exceptions=True)
+        await desk.accept([said("and so is the store")])
+
+
+async def test_an_answer_that_cannot_be_given_keeps_nobody_behind_it_waiting(sqlite_url: str) -> None:
+    def ends(conn: Connection) -> None:
+        raise StopIteration  # which no future takes
+
+    database = await Database.open(sqlite_url)
+    answers = await _in_one_batch(database, ends, _put("beside"))  # type: ignore[arg-type]
+    assert [type(answer) for answer in answers] == [StoreUnavailable, str]
+    await database.close()
 
 
 async def test_a_file_that_is_no_store_is_refused(tmp_path: Path) -> None:
