@@ -104,8 +104,23 @@ conversations = Table(
     Column("last_inbound_at", UtcDateTime),
     Column("last_message_at", UtcDateTime),
     Column("created_at", UtcDateTime, nullable=False),
+    Column("operator", Text, nullable=False, server_default=""),  # name of the staff user who holds it
+    Column("owner_until", UtcDateTime),  # when the operator's lease ends unless it is renewed
+    Column("team", Text, nullable=False, server_default=""),  # whose queue it waits in
+    Column("priority", Integer, nullable=False, server_default="0"),  # the higher the sooner
+    Column("waiting_since", UtcDateTime),  # in the queue
+    Column("unanswered_since", UtcDateTime),  # the customer's oldest words no person has answered, once one is wanted
+    Column("last_operator", Text, nullable=False, server_default=""),
+    Column("snoozed_until", UtcDateTime),
+    Column("closed_at", UtcDateTime),
     CheckConstraint("owner IN ('bot', 'queue', 'operator')", name="owner"),
     Index("ix_conversations_dirty", "dirty_since", **only_where("dirty_since IS NOT NULL")),
+    Index("ix_conversations_recent", "last_message_at", "id", **only_where("status = 'open'")),
+    Index("ix_conversations_queue", "priority", "waiting_since", "id", **only_where("owner = 'queue'")),
+    Index("ix_conversations_operator", "operator", "last_message_at", **only_where("operator <> ''")),
+    Index("ix_conversations_unanswered", "unanswered_since", "id", **only_where("unanswered_since IS NOT NULL")),
+    Index("ix_conversations_snoozed", "snoozed_until", "id", **only_where("status = 'snoozed'")),
+    Index("ix_conversations_leases", "owner_until", **only_where("owner_until IS NOT NULL")),
 )
 
 # --- what was said --------------------------------------------------------------------------------------------------
@@ -153,7 +168,10 @@ messages = Table(
     Column("replaces", Id, ForeignKey("messages.id")),  # an edit: its `content.was` keeps the words before
     Column("at", UtcDateTime, nullable=False),
     Column("edited_at", UtcDateTime),
+    Column("by", Words, nullable=False, server_default=""),  # the staff user who wrote it
+    Column("deleted_at", UtcDateTime),  # taken back where the channel allows it; the words stay for the record
     UniqueConstraint("conversation_id", "seq", name="uq_messages_conversation_id_seq"),
+    Index("ix_messages_conversation", "conversation_id", "id"),
     Index("ix_messages_vendor", "conversation_id", "vendor_message_id", **only_where("vendor_message_id <> ''")),
     Index("ix_messages_status", "conversation_id", "status_key", "id", **only_where("status_key <> ''")),
 )
@@ -483,7 +501,15 @@ handoffs = Table(
     Column("passed_on_at", UtcDateTime),  # the vendor's own queue or colleague has it (微信客服)
     Column("ended_at", UtcDateTime),
     Column("ended_by", Words, nullable=False, server_default=""),
+    Column("team", Text, nullable=False, server_default=""),
+    Column("priority", Integer, nullable=False, server_default="0"),
+    Column("topic", Text, nullable=False, server_default=""),  # the flow or intent it was about
+    Column("operator", Text, nullable=False, server_default=""),  # who took it first
+    Column("taken_at", UtcDateTime),
+    Column("first_reply_at", UtcDateTime),
+    Column("summary", Words, nullable=False, server_default=""),  # what the operator says came of it
     Index("ix_handoffs_waiting", "id", **only_where("ended_at IS NULL")),
+    Index("ix_handoffs_requested", "requested_at"),
 )
 
 # --- the deployment -------------------------------------------------------------------------------------------------
@@ -498,6 +524,25 @@ staff_users = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("password_changed_at", UtcDateTime, nullable=False),
     Column("disabled_at", UtcDateTime),
+    Column("display_name", Words, nullable=False, server_default=""),  # as customers see it; "": the account's name
+    Column("email", Words, nullable=False, server_default=""),
+    Column("languages", Document, nullable=False, server_default="[]"),  # []: all
+    Column("topics", Document, nullable=False, server_default="[]"),  # what they are good at; []: everything
+    Column("channels", Document, nullable=False, server_default="[]"),  # []: all
+    Column("capacity", Integer, nullable=False, server_default="5"),  # conversations at once
+    Column("presence", Text, nullable=False, server_default="off"),  # online | busy | away | off
+    Column("presence_at", UtcDateTime),
+    Column("last_seen_at", UtcDateTime),  # a sign of life of the console
+    Column("assigned_at", UtcDateTime),  # when the rules last gave them a conversation
+    Column("must_change_password", Boolean, nullable=False, server_default=text("false")),
+    Column("totp_secret", Text, nullable=False, server_default=""),  # sealed with the secret key
+    Column("totp_since", UtcDateTime),  # null: no second factor, or not confirmed yet
+    Column("totp_step", Id, nullable=False, server_default="0"),  # the last time step used: a code serves once
+    Column("recovery_hashes", Document, nullable=False, server_default="[]"),
+    Column("oidc_key", Text, nullable=False, server_default=""),  # digest of issuer and subject
+    Column("settings", Document, nullable=False, server_default="{}"),  # language, theme, density, sounds …
+    Column("version", Integer, nullable=False, server_default="0"),
+    Index("uq_staff_users_oidc_key", "oidc_key", unique=True, **only_where("oidc_key <> ''")),
 )
 
 models = Table(
