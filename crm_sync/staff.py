@@ -17,7 +17,7 @@ from bot.errors import InputError, NotFound
 from crm_sync.database import Database
 from crm_sync.tables import staff_users
 
-ROLES: Final = ("admin", "manager", "lead", "supervisor", "operator", "marketer", "viewer")
+ROLES: Final = ("admin", "manager", "lead", "supervisor", "operator", "marketer", "analyst", "auditor", "viewer")
 _NAME = re.compile(r"[^\s/\x00-\x1f\x7f\ud800-\udfff]{1,60}")
 _HASHER = PasswordHasher()  # argon2-cffi's defaults are RFC 9106's low-memory profile
 

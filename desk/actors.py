@@ -2,56 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, select
 
 from bot.errors import NotFound, NotPermitted
+from crm_sync.console_tables import staff_roles
 from crm_sync.database import Database
 from crm_sync.tables import staff_users
-
-RANKS: Final[Mapping[str, int]] = {
-    "viewer": 0,
-    "marketer": 0,
-    "operator": 1,
-    "lead": 2,
-    "supervisor": 2,
-    "manager": 3,
-    "admin": 4,
-}
-# What is done -> the least rank that may.
-ACTS: Final[Mapping[str, int]] = {
-    "look at cases": 0,
-    "work on cases": 1,
-    "give cases to others": 2,
-    "decide on compensation": 2,
-    "correct customers": 1,
-    "give credit classes": 2,
-    "merge customers": 2,
-}
+from desk.permissions import RANKS, ROLES
 
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """A member of staff who acts, with their role."""
+    """A member of staff (or an API token) who acts. `granted`: the permissions of a role of the business's own."""
 
     name: str
     role: str
+    teams: frozenset[str] = field(default=frozenset(), compare=False)
+    granted: frozenset[str] | None = field(default=None, compare=False)
+
+    @property
+    def permissions(self) -> frozenset[str]:
+        return ROLES.get(self.role, frozenset()) if self.granted is None else self.granted
 
     @property
     def rank(self) -> int:
         return RANKS.get(self.role, 0)
 
-    def may(self, act: str) -> bool:
-        """Whether the role is enough for this (a key of ACTS)."""
-        return self.role in RANKS and self.rank >= ACTS[act]
+    def may(self, permission: str) -> bool:
+        """Whether the role is enough for this (a name in `desk.permissions.PERMISSIONS`)."""
+        return permission in self.permissions
 
-    def require(self, act: str) -> None:
+    def require(self, permission: str) -> None:
         """Raises: NotPermitted when the role is not enough."""
-        if not self.may(act):
-            raise NotPermitted(f"{self.name} ({self.role}) may not {act}")
+        if not self.may(permission):
+            raise NotPermitted(f"{self.name} ({self.role}) may not do this: {permission} is needed")
 
 
 async def actor_named(database: Database, name: str) -> Actor:
@@ -63,6 +49,14 @@ async def actor_named(database: Database, name: str) -> Actor:
             raise NotFound(f"there is no staff account {name!r}")
         if row.disabled_at is not None:
             raise NotPermitted(f"the account {name!r} is disabled")
-        return Actor(row.name, row.role)
+        return Actor(row.name, row.role, granted=granted(conn, row.role))
 
     return await database.run(unit, read=True)
+
+
+def granted(conn: Connection, role: str) -> frozenset[str] | None:
+    """What a role of the business's own permits; None for the built-in ones."""
+    if role in ROLES:
+        return None
+    row = conn.execute(select(staff_roles.c.permissions).where(staff_roles.c.name == role)).first()
+    return frozenset() if row is None else frozenset(row.permissions)

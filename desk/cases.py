@@ -80,12 +80,12 @@ class CaseDesk:
         self, actor: Actor, which: BoardFilter, *, before: int | None = None, limit: int = PAGE
     ) -> list[CaseLine]:
         """A page of cases, the newest first. Raises: NotPermitted, NotFound."""
-        actor.require("look at cases")
+        actor.require("cases.read")
         return await self._database.run(lambda conn: list_cases(conn, which, before=before, limit=limit), read=True)
 
     async def show(self, actor: Actor, number: str) -> dict[str, Any]:
         """The case with all that belongs to it. Raises: NotPermitted, CaseNotFound."""
-        actor.require("look at cases")
+        actor.require("cases.read")
         return await self._database.run(lambda conn: case_view(conn, number), read=True)
 
     # --- going on -----------------------------------------------------------------------------------------------
@@ -108,7 +108,7 @@ class CaseDesk:
             raise NotFound(f"there is no team {team!r}")
 
         def check(conn: Connection, case: Any) -> None:
-            if case.owner not in ("", actor.name) and not actor.may("give cases to others"):
+            if case.owner not in ("", actor.name) and not actor.may("cases.assign"):
                 raise NotPermitted(f"case {case.number} is {case.owner}'s; ask them or a team lead to pass it on")
             known = and_(staff_users.c.name == owner, staff_users.c.disabled_at.is_(None))
             if owner and conn.execute(select(staff_users.c.id).where(known)).first() is None:
@@ -185,7 +185,7 @@ class CaseDesk:
 
     async def watch(self, actor: Actor, number: str, *, wanted: bool = True) -> None:
         """The actor hears of what happens to it, or no longer. Raises: NotPermitted, CaseNotFound."""
-        actor.require("look at cases")
+        actor.require("cases.read")
         now = self._clock.now()
         await self._database.run(
             lambda conn: watch(conn, locked_case(conn, number), actor.name, wanted=wanted, now=now)
@@ -196,7 +196,7 @@ class CaseDesk:
 
         Raises: NotPermitted, CaseNotFound, NotFound; RuleError for a conversation of somebody else.
         """
-        actor.require("work on cases")
+        actor.require("cases.work")
         now = self._clock.now()
 
         def unit(conn: Connection) -> None:
@@ -223,7 +223,7 @@ class CaseDesk:
         *,
         check: Callable[[Connection, Any], None] = lambda conn, case: None,
     ) -> Any:
-        actor.require("work on cases")
+        actor.require("cases.work")
         now, policy = self._clock.now(), self._policy()
 
         def unit(conn: Connection) -> Any:

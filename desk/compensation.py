@@ -37,7 +37,7 @@ class CompensationDesk:
         The service rule of the customer's credit class makes the role's limit wider or narrower.
         `amount_minor`: of points, how many. Raises: NotPermitted, CaseNotFound, InputError, RuleError.
         """
-        actor.require("work on cases")
+        actor.require("cases.work")
         if kind not in KINDS:
             raise InputError(f"{kind!r} is no compensation; there are: {', '.join(KINDS)}")
         if not 0 < amount_minor <= MOST:
@@ -73,7 +73,7 @@ class CompensationDesk:
 
         Raises: NotPermitted, NotFound; StaleState when it was decided before.
         """
-        actor.require("decide on compensation")
+        actor.require("cases.compensate")
         now, policy = self._clock.now(), self._policy()
         rules = policy.cases.compensation
 
@@ -103,7 +103,7 @@ class CompensationDesk:
 
     async def proposed(self, actor: Actor) -> list[dict[str, Any]]:
         """What waits for a decision, the oldest first. Raises: NotPermitted."""
-        actor.require("look at cases")
+        actor.require("cases.read")
         waiting = (
             select(compensations, cases.c.number)
             .join_from(compensations, cases, cases.c.id == compensations.c.case_id)
@@ -118,7 +118,7 @@ class CompensationDesk:
 
         Raises: NotPermitted, CaseNotFound, InputError, RuleError for a case that is no suggestion.
         """
-        actor.require("work on cases")
+        actor.require("cases.work")
         now = self._clock.now()
         many = self._policy().cases.suggestion_points if amount is None else amount
         if not 0 < many <= 1_000_000:

@@ -37,7 +37,7 @@ class CustomerDesk:
 
         Raises: NotPermitted, CustomerNotFound, InputError for a field there is none of or a value that is none.
         """
-        actor.require("correct customers")
+        actor.require("customers.write")
         values = {name: self._value(name, said) for name, said in changes.items()}
         now = self._clock.now()
         return await self._database.run(lambda conn: _edit(conn, actor, customer_id, values, now))
@@ -47,7 +47,7 @@ class CustomerDesk:
 
         Raises: NotPermitted, CustomerNotFound, InputError.
         """
-        actor.require("give credit classes")
+        actor.require("customers.class")
         wanted = credit_class.upper()
         if wanted and wanted not in CREDIT_CLASSES:
             raise InputError(f"credit classes are {', '.join(CREDIT_CLASSES)}")
@@ -67,7 +67,7 @@ class CustomerDesk:
 
         Raises: NotPermitted, CustomerNotFound.
         """
-        actor.require("merge customers")
+        actor.require("customers.merge")
         now = self._clock.now()
         return await self._database.run(
             lambda conn: merging.merge(conn, one, other, evidence="staff", author=actor.name, now=now)
@@ -75,13 +75,13 @@ class CustomerDesk:
 
     async def unmerge(self, actor: Actor, merge_id: int) -> merging.Merge:
         """The two are apart again. Raises: NotPermitted, NotFound, RuleError (a later merge must be undone first)."""
-        actor.require("merge customers")
+        actor.require("customers.merge")
         now = self._clock.now()
         return await self._database.run(lambda conn: merging.unmerge(conn, merge_id, author=actor.name, now=now))
 
     async def decide(self, actor: Actor, proposal_id: int, *, is_same: bool) -> int | None:
         """A proposed pair is merged, or never proposed again. Raises: NotPermitted, NotFound."""
-        actor.require("merge customers")
+        actor.require("customers.merge")
         now = self._clock.now()
         return await self._database.run(
             lambda conn: merge_evidence.decide(conn, proposal_id, is_same=is_same, author=actor.name, now=now)
@@ -107,7 +107,7 @@ class CustomerDesk:
         return value
 
     async def _tag(self, actor: Actor, customer_id: int, tag: str, *, wanted: bool) -> None:
-        actor.require("correct customers")
+        actor.require("customers.write")
         name = tag.strip().lower()
         if not 0 < len(name) <= LONGEST_TAG:
             raise InputError(f"a tag has 1 to {LONGEST_TAG} characters")

@@ -52,7 +52,7 @@ async def repeated_causes(
     database: Database, actor: Actor, since: datetime, until: datetime, *, by: str = "kind", least: int = 2
 ) -> list[CauseCount]:
     """Causes found again and again in this time, by kind, site or product. Raises: NotPermitted, InputError."""
-    actor.require("look at cases")
+    actor.require("cases.read")
     if by not in LEVELS:
         raise InputError(f"causes are counted by {', '.join(LEVELS)}, not by {by!r}")
     if since >= until:
@@ -62,7 +62,7 @@ async def repeated_causes(
 
 async def see_alert(database: Database, actor: Actor, alert_id: int, now: datetime) -> bool:
     """Somebody looks into the alert; False when somebody did before. Raises: NotPermitted."""
-    actor.require("work on cases")
+    actor.require("cases.work")
     unseen = (case_alerts.c.id == alert_id) & case_alerts.c.seen_at.is_(None)
     seen = update(case_alerts).where(unseen).values(seen_by=actor.name, seen_at=now)
     return await database.run(lambda conn: conn.execute(seen).rowcount > 0)
@@ -70,6 +70,6 @@ async def see_alert(database: Database, actor: Actor, alert_id: int, now: dateti
 
 async def open_alerts(database: Database, actor: Actor) -> list[dict[str, object]]:
     """Alerts nobody has looked into, the newest first. Raises: NotPermitted."""
-    actor.require("look at cases")
+    actor.require("cases.read")
     waiting = select(case_alerts).where(case_alerts.c.seen_at.is_(None)).order_by(case_alerts.c.id.desc()).limit(200)
     return await database.run(lambda conn: [dict(row._mapping) for row in conn.execute(waiting)], read=True)
