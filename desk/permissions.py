@@ -1,4 +1,4 @@
-"""What staff may do, as names, and which role may do what. Services check them; screens only hide what would be refused."""
+"""What staff may do, as names, and which role may do what: services check them, screens only hide what would fail."""
 
 from __future__ import annotations
 
