@@ -121,13 +121,14 @@ def _update_customer(conn: Connection, effect: UpdateCustomer, subject: Subject)
         if effect.phone_is_verified or not current.phone_is_verified or keeps_proof:
             changes["phone"] = effect.phone
             changes["phone_is_verified"] = effect.phone_is_verified or keeps_proof
+    changes = {name: value for name, value in changes.items() if getattr(current, name) != value}
     if not changes:
-        return
+        return  # told again: nothing is written, and nobody looks again for others who say the same
     conn.execute(update(customers).where(customers.c.id == subject.customer_id).values(**changes))
-    told = [name for name in changes if name != "phone_is_verified"]
-    corrected = any(getattr(current, name) not in ("", changes[name]) for name in told)
+    told = sorted({name.removesuffix("_is_verified") for name in changes})
+    corrected = any(getattr(current, name) for name in changes if name != "phone_is_verified")
     record.add_audit(conn, subject.customer_id, "customer", "correct" if corrected else "tell", told, now=subject.now)
-    note(conn, subject, "customer_updated", ", ".join(sorted(told)))
+    note(conn, subject, "customer_updated", ", ".join(told))
     if "phone" in told:
         merge_evidence.ask_for_check(conn, subject.customer_id, subject.now)
 

@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, exists, insert, or_, select, update
+from sqlalchemy import Connection, and_, exists, or_, select, true, update
+from sqlalchemy.sql.elements import ColumnElement
 
 from bot.errors import NotFound
 from crm_sync import merging, timers
 from crm_sync.addressing import CRM
 from crm_sync.columns import is_filled
 from crm_sync.service_tables import customer_attributes, merge_proposals
+from crm_sync.statements import insert_rows
 from crm_sync.tables import customers, identities
 
 CHECK: Final = "merge_check"  # kind of timer
-PROPOSE: Final = 0.6  # from this score on
+PROPOSE: Final = 0.6  # from this score on: either of the two that find people is enough
 _WEIGHTS: Final = {"phone": 0.6, "email": 0.6, "name": 0.2, "birthday": 0.2}
+_FINDS: Final = ("phone", "email")
 MOST: Final = 20  # candidates looked at
+TELLERS: Final = 5  # a number that more people than these have told, and not proven, says nothing of who they are
+_IS_LISTED: Final = exists().where(identities.c.customer_id == customers.c.id, identities.c.channel == CRM[0])
+_BIRTHDAY: Final = and_(customer_attributes.c.customer_id == customers.c.id, customer_attributes.c.name == "birthday")
+_PEOPLE: Final = (
+    select(customers, _IS_LISTED.label("is_listed"), customer_attributes.c.value.label("birthday"))
+    .join_from(customers, customer_attributes, _BIRTHDAY, isouter=True)
+    .where(customers.c.erased_at.is_(None))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,67 +60,58 @@ def ask_for_check(conn: Connection, customer_id: int, now: datetime) -> None:
 def check(conn: Connection, customer_id: int, now: datetime) -> None:
     """Whoever has proven the same number is the same person; others who share it, or the address, are proposed.
 
-    A number that one has proven and the business's own list names for the other counts as proven for both.
+    A number that one has proven and the business's own list names for the other counts as proven for both. One that
+    many have only told (a hot line, a number made up to get on) proposes nobody. A handful of statements, however many
+    share it: on SQLite all turns wait meanwhile.
     """
-    me = _known(conn, customer_id)
+    me = conn.execute(_PEOPLE.where(customers.c.id == customer_id)).first()
     if me is None:
         return
-    likely = [and_(customers.c.phone == me["phone"], is_filled(customers.c.phone))] if me["phone"] else []
-    likely += [and_(customers.c.email == me["email"])] if me["email"] else []
-    if not likely:
-        return
-    others = select(customers.c.id).where(or_(*likely), customers.c.id != customer_id, customers.c.erased_at.is_(None))
-    for other_id in conn.execute(others.order_by(customers.c.id).limit(MOST)).scalars().all():
-        other = _known(conn, other_id)
-        if other is None or merging.root_of(conn, customer_id) == merging.root_of(conn, other_id):
-            continue
-        before = _proposal(conn, customer_id, other_id)
-        if before is not None and before.state == "refused":
-            continue
-        if _is_proven(me, other):
-            merging.merge(conn, customer_id, other_id, evidence="verified_phone", author="system", now=now)
-        elif before is None:
-            _propose(conn, me, other, now)
+    decided = merge_proposals.c.state != "open"
+    for other in _others(conn, me, _has_proven(me), asked=decided):
+        merging.merge(conn, customer_id, other.id, evidence="verified_phone", author="system", now=now)
+    says = [name for name in _WEIGHTS if getattr(me, name)]
+    if "phone" in says and _is_common(conn, me.phone):
+        says.remove("phone")
+    alike = [_has(name, getattr(me, name)) for name in _FINDS if name in says]
+    proposed = []
+    for other in _others(conn, me, alike, asked=true()):
+        low, high = sorted((me.id, other.id))
+        evidence = [name for name in says if getattr(other, name) == getattr(me, name)]
+        score = min(0.95, sum(_WEIGHTS[name] for name in evidence))
+        row = {"customer_id": low, "other_customer_id": high, "evidence": evidence, "score": score}
+        proposed.append({**row, "state": "open", "at": now})
+    insert_rows(conn, merge_proposals, proposed)
 
 
-def _known(conn: Connection, customer_id: int) -> dict[str, Any] | None:
-    listed = exists().where(and_(identities.c.customer_id == customers.c.id, identities.c.channel == CRM[0]))
-    row = conn.execute(
-        select(customers, listed.label("listed"), customer_attributes.c.value.label("birthday"))
-        .outerjoin_from(
-            customers,
-            customer_attributes,
-            and_(customer_attributes.c.customer_id == customers.c.id, customer_attributes.c.name == "birthday"),
-        )
-        .where(customers.c.id == customer_id, customers.c.erased_at.is_(None))
-    ).first()
-    return None if row is None else dict(row._mapping)
+def _has(name: str, value: str) -> ColumnElement[bool]:
+    return and_(customers.c[name] == value, is_filled(customers.c[name]))
 
 
-def _is_proven(me: dict[str, Any], other: dict[str, Any]) -> bool:
-    if not me["phone"] or me["phone"] != other["phone"]:
-        return False
-    if me["phone_is_verified"] and other["phone_is_verified"]:
-        return True
-    proven, told = (me, other) if me["phone_is_verified"] else (other, me)
-    return bool(proven["phone_is_verified"] and told["listed"])
+def _has_proven(me: Any) -> list[ColumnElement[bool]]:
+    """Who has this person's number beyond doubt; nobody when neither proof nor a list says it is this person's."""
+    if not me.phone or not (me.phone_is_verified or me.is_listed):
+        return []
+    proof = or_(customers.c.phone_is_verified, _IS_LISTED) if me.phone_is_verified else customers.c.phone_is_verified
+    return [and_(_has("phone", me.phone), proof)]
 
 
-def _propose(conn: Connection, me: dict[str, Any], other: dict[str, Any], now: datetime) -> None:
-    evidence = [name for name in _WEIGHTS if me[name] and me[name] == other[name]]
-    score = min(0.95, sum(_WEIGHTS[name] for name in evidence))
-    if score < PROPOSE:
-        return
-    low, high = sorted((me["id"], other["id"]))
-    row = {"customer_id": low, "other_customer_id": high, "evidence": evidence, "score": score, "state": "open"}
-    conn.execute(insert(merge_proposals), {**row, "at": now})
+def _is_common(conn: Connection, phone: str) -> bool:
+    told = (_has("phone", phone), ~customers.c.phone_is_verified, customers.c.erased_at.is_(None))
+    tellers = select(customers.c.id).where(*told, ~merging.is_merged(customers.c.id)).limit(TELLERS + 1)
+    return len(conn.execute(tellers).all()) > TELLERS
 
 
-def _proposal(conn: Connection, one: int, other: int) -> Any:
-    pair = and_(
-        merge_proposals.c.customer_id == min(one, other), merge_proposals.c.other_customer_id == max(one, other)
-    )
-    return conn.execute(select(merge_proposals).where(pair)).first()
+def _others(
+    conn: Connection, me: Any, alike: Sequence[ColumnElement[bool]], *, asked: ColumnElement[bool]
+) -> Sequence[Any]:
+    """People of whom one of these is true and who are another record still, but for those proposed and `asked`."""
+    if not alike:
+        return ()
+    one, other = merge_proposals.c.customer_id, merge_proposals.c.other_customer_id
+    pair = or_(and_(one == me.id, other == customers.c.id), and_(one == customers.c.id, other == me.id))
+    wanted = (or_(*alike), customers.c.id.not_in(merging.family_of(me.id)), ~exists().where(pair, asked))
+    return conn.execute(_PEOPLE.where(*wanted).order_by(customers.c.id).limit(MOST)).all()
 
 
 def proposals(conn: Connection, limit: int = 200) -> list[Proposal]:

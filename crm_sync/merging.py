@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Table, and_, delete, insert, or_, select, update
+from sqlalchemy import Connection, Select, Table, and_, delete, exists, insert, literal, or_, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from bot.errors import CustomerNotFound, NotFound, RuleError
@@ -145,6 +145,23 @@ def root_of(conn: Connection, customer_id: int) -> int:
         select(customer_merges.c.kept_customer_id).where(_active(customer_id, merged=True)).limit(1)
     ).scalar()
     return customer_id if into is None else root_of(conn, into)
+
+
+def is_merged(customer_id: ColumnElement[int]) -> ColumnElement[bool]:
+    """True of a record that is part of another now."""
+    return exists().where(customer_merges.c.merged_customer_id == customer_id, customer_merges.c.undone_at.is_(None))
+
+
+def family_of(customer_id: int) -> Select[tuple[int]]:
+    """The ids of all records that are one with this one now, its own among them, as a subquery."""
+    family = select(literal(customer_id, customers.c.id.type).label("id")).cte("family", recursive=True)
+    kept, merged = customer_merges.c.kept_customer_id, customer_merges.c.merged_customer_id
+    further = select(kept + merged - family.c.id).join_from(  # the other side of a merge, whichever one is here
+        family,
+        customer_merges,
+        and_(or_(kept == family.c.id, merged == family.c.id), customer_merges.c.undone_at.is_(None)),
+    )
+    return select(family.union(further).c.id)
 
 
 def merges_of(conn: Connection, customer_id: int) -> list[Merge]:

@@ -59,6 +59,7 @@ customers = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("erased_at", UtcDateTime),
     Index("ix_customers_phone", "phone", **only_where("phone <> ''")),
+    Index("ix_customers_email", "email", **only_where("email <> ''")),
 )
 
 identities = Table(

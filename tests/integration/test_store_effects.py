@@ -22,8 +22,10 @@ from bot.types import (
     UpdateCustomer,
 )
 from crm_sync.customers import customer_record
+from crm_sync.merge_evidence import CHECK
+from crm_sync.service_tables import audit, timers
 from crm_sync.store import SqlStore
-from crm_sync.tables import case_events, cases, consents, conversations, handoffs, orders
+from crm_sync.tables import case_events, cases, consents, conversations, handoffs, orders, timeline
 from tests.store_steps import START, converse, said, take_turn
 
 
@@ -218,6 +220,30 @@ async def test_effects_of_many_conversations_in_one_commit_stay_apart(store: Sql
         lambda conn: conn.execute(select(func.count(cases.c.customer_id.distinct()))).scalar_one()
     )
     assert owners == 6
+
+
+async def test_what_is_told_again_changes_nothing_and_is_written_nowhere(store: SqlStore) -> None:
+    told = UpdateCustomer(name="Ann", phone="+8613800000001")
+
+    async def written() -> tuple[int, int, int]:
+        checks = [timer for timer in await _all(store, timers) if timer.kind == CHECK]
+        notes = [line for line in await _all(store, timeline) if line.kind == "customer_updated"]
+        return len(checks), len(notes), len(await _all(store, audit))
+
+    await _with(store, told, user="bob")
+    await _with(store, told)
+    assert await written() == (1, 2, 2)
+    await _with(store, told)
+    assert await written() == (1, 2, 2)
+    await _with(store, UpdateCustomer(phone="+8613800000001", phone_is_verified=True))
+    assert await written() == (2, 3, 3), "newly proven"
+    assert (await _all(store, audit))[-1].fields == ["phone"]
+    await _with(store, UpdateCustomer(phone="+8613800000001", phone_is_verified=True))
+    await _with(store, told)
+    assert await written() == (2, 3, 3)
+    await _with(store, UpdateCustomer(name="Anna"))
+    assert await written() == (2, 4, 4), "a name finds nobody"
+    assert (await _all(store, audit))[-1].action == "correct"
 
 
 async def test_every_effect_leaves_a_line_in_the_timeline(store: SqlStore) -> None:

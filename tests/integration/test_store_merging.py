@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, event, insert, select
 
 from bot.errors import CustomerNotFound, NotFound, RuleError
 from bot.service_types import SetAttribute
@@ -142,6 +142,75 @@ async def test_a_number_only_told_is_proposed_and_staff_decide(store: SqlStore) 
     )
     assert (await _seen(store, "bob")).customer_id == ann
     assert await store.database.run(merge_evidence.proposals, read=True) == []
+
+
+async def _tellers(store: SqlStore, names: Sequence[str], *effects: UpdateCustomer) -> list[int]:
+    """The customers of these names, each of whom has told the number (and whatever else)."""
+    told = effects or (UpdateCustomer(phone=PHONE),)
+    return [
+        (await converse(store, "hi", "ok", user=name, effects=told)).conversation.customer.customer_id for name in names
+    ]
+
+
+async def test_a_number_that_many_tell_proposes_nobody(store: SqlStore) -> None:
+    people = await _tellers(store, [f"u{number}" for number in range(merge_evidence.TELLERS + 1)])
+    assert await _checked(store, people[-1]) == []
+    by_mail = UpdateCustomer(phone=PHONE, email="a@b.example")
+    one, other = await _tellers(store, ["ann", "bob"], by_mail)
+    (proposal,) = await _checked(store, other)
+    assert (proposal.customer_id, proposal.other_customer_id, proposal.evidence) == (one, other, ("email",))
+
+
+async def test_records_of_one_person_count_once_among_those_who_tell_a_number(store: SqlStore) -> None:
+    people = await _tellers(store, [f"u{number}" for number in range(merge_evidence.TELLERS + 1)])
+    for person in people[1:-1]:
+        await _merge(store, people[0], person)
+    assert people[0] in {proposal.customer_id for proposal in await _checked(store, people[-1])}
+
+
+async def test_a_check_takes_as_many_statements_for_many_as_for_few(store: SqlStore) -> None:
+    async def counted(customer_id: int) -> int:
+        def unit(conn: Connection) -> int:
+            made: list[str] = []
+
+            def note(conn: Any, cursor: Any, statement: str, *rest: Any) -> None:
+                made.append(statement)
+
+            event.listen(conn.engine, "before_cursor_execute", note)
+            merge_evidence.check(conn, customer_id, START)
+            event.remove(conn.engine, "before_cursor_execute", note)
+            return len(made)
+
+        return await store.database.run(unit)
+
+    same = UpdateCustomer(email="a@b.example", phone=PHONE)
+    few = await _tellers(store, ["a", "b"], same)
+    for_few = await counted(few[-1])
+    await _tellers(store, [f"u{number}" for number in range(merge_evidence.MOST + 5)], same)
+    assert await counted(few[0]) == for_few <= 5
+    assert len(await store.database.run(merge_evidence.proposals, read=True)) == 1 + merge_evidence.MOST
+    assert await counted(few[0]) <= for_few
+    assert len(await store.database.run(merge_evidence.proposals, read=True)) == 1 + merge_evidence.MOST + 5, "the rest"
+
+
+async def test_what_staff_refused_is_left_alone_also_once_both_have_proven_it(store: SqlStore) -> None:
+    ann, bob = await _tellers(store, ["ann", "bob"])
+    (proposal,) = await _checked(store, bob)
+    await store.database.run(
+        lambda conn: merge_evidence.decide(conn, proposal.id, is_same=False, author="li", now=START)
+    )
+    await _tellers(store, ["ann", "bob"], UpdateCustomer(phone=PHONE, phone_is_verified=True))
+    assert await _checked(store, bob) == []
+    assert await store.database.run(lambda conn: merging.merges_of(conn, ann), read=True) == []
+
+
+async def test_what_is_proposed_is_merged_once_both_have_proven_it(store: SqlStore) -> None:
+    ann, bob = await _tellers(store, ["ann", "bob"])
+    assert len(await _checked(store, bob)) == 1
+    await _tellers(store, ["ann", "bob"], UpdateCustomer(phone=PHONE, phone_is_verified=True))
+    assert await _checked(store, bob) == []
+    (merge,) = await store.database.run(lambda conn: merging.merges_of(conn, bob), read=True)
+    assert merge.kept_customer_id == ann
 
 
 async def test_a_clock_of_a_doubled_case_stands_still_until_they_are_apart_again(store: SqlStore) -> None:

@@ -551,6 +551,7 @@ def upgrade() -> None:
     op.add_column("cases", sa.Column("first_response_at", TIME))
     op.add_column("cases", sa.Column("solved_at", TIME))
     op.add_column("cases", sa.Column("closed_at", TIME))
+    op.create_index("ix_customers_email", "customers", ["email"], **_where("email <> ''"))
     op.create_index("ix_cases_board", "cases", ["status", "id"], **_where("is_open"))
     op.create_index("ix_cases_open", "cases", ["id"], **_where("is_open"))
     op.create_index("ix_cases_open_site", "cases", ["site_id", "id"], **_where("is_open AND site_id IS NOT NULL"))
