@@ -47,6 +47,7 @@ staff_sessions = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("last_seen_at", UtcDateTime, nullable=False),
     Column("expires_at", UtcDateTime, nullable=False),
+    Column("locked_at", UtcDateTime),  # until whoever it is proves who they are
     Column("ended_at", UtcDateTime),
     Column("ended_by", Words, nullable=False, server_default=""),
 )
@@ -74,6 +75,15 @@ audit_log = Table(  # append-only; each line holds the hash of the one before, s
     Column("hash", Text, nullable=False),
     Index("ix_audit_log_object", "object", "id"),
     Index("ix_audit_log_actor", "actor", "id"),
+)
+
+audit_head = Table(  # one row: where the audit log ends, so that a cut is seen; locked while a line is added
+    "audit_head",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=False),
+    Column("lines", Id, nullable=False),
+    Column("hash", Text, nullable=False),
+    Column("seal", Text, nullable=False),
 )
 
 # --- conversations as staff see them --------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -38,8 +38,8 @@ class Database(ABC):
         """Every unit handed in has ended and the connections are closed. Safe to call twice."""
 
     @staticmethod
-    async def open(url: str) -> Database:
-        """The store at `url` is reachable.
+    async def open(url: str, *, audit_keys: Sequence[bytes] = ()) -> Database:
+        """The store at `url` is reachable. The first of `audit_keys` marks lines of the audit log.
 
         Raises: Misconfigured for an address we do not take, StoreUnavailable when nothing answers there.
         """
@@ -47,10 +47,10 @@ class Database(ABC):
         if parsed.get_backend_name() == "sqlite":
             from crm_sync.database_sqlite import SqliteDatabase
 
-            return await SqliteDatabase.connect(parsed)
+            return await SqliteDatabase.connect(parsed, {"audit_keys": tuple(audit_keys)})
         from crm_sync.database_postgres import PostgresDatabase
 
-        return await PostgresDatabase.connect(parsed)
+        return await PostgresDatabase.connect(parsed, {"audit_keys": tuple(audit_keys)})
 
 
 def parse_url(url: str) -> URL:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any, Final
 
 import structlog
@@ -36,10 +37,17 @@ _SERVER_SETTINGS: Final = {
 }
 
 
-def create_engine(url: URL, *, pool_size: int = POOL_SIZE, overflow: int = POOL_OVERFLOW) -> AsyncEngine:
-    """An engine that has not connected yet."""
+def create_engine(
+    url: URL,
+    *,
+    pool_size: int = POOL_SIZE,
+    overflow: int = POOL_OVERFLOW,
+    options: Mapping[str, Any] | None = None,
+) -> AsyncEngine:
+    """An engine that has not connected yet. `options` are SQLAlchemy's execution options."""
     return create_async_engine(
         url,
+        execution_options=dict(options or {}),
         hide_parameters=True,  # an error's text must not quote what a customer wrote
         pool_size=pool_size,
         max_overflow=overflow,
@@ -79,12 +87,12 @@ class PostgresDatabase(Database):
         self._engine = engine
 
     @classmethod
-    async def connect(cls, url: URL) -> PostgresDatabase:
+    async def connect(cls, url: URL, options: Mapping[str, Any] | None = None) -> PostgresDatabase:
         """The server answers.
 
         Raises: StoreUnavailable.
         """
-        engine = create_engine(url)
+        engine = create_engine(url, options=options)
         try:
             async with engine.connect():
                 return cls(engine)

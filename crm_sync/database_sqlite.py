@@ -6,7 +6,7 @@ import asyncio
 import queue
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -56,14 +56,19 @@ def explain(error: BaseException) -> StoreUnavailable | None:
     return StoreUnavailable("store", reason) if reason else None
 
 
-def connect(url: URL, *, check_thread: bool = True) -> Connection:
-    """A connection that begins no transaction by itself, durable on every commit.
+def connect(url: URL, *, check_thread: bool = True, options: Mapping[str, Any] | None = None) -> Connection:
+    """A connection that begins no transaction by itself, durable on every commit. `options` are SQLAlchemy's own.
 
     Raises: StoreUnavailable.
     """
     arguments = {"timeout": BUSY_TIMEOUT_S, "check_same_thread": check_thread}
     engine = create_engine(
-        url, poolclass=NullPool, isolation_level="AUTOCOMMIT", connect_args=arguments, hide_parameters=True
+        url,
+        poolclass=NullPool,
+        isolation_level="AUTOCOMMIT",
+        connect_args=arguments,
+        hide_parameters=True,
+        execution_options=dict(options or {}),
     )
     try:
         connection = engine.connect()
@@ -83,20 +88,20 @@ class SqliteDatabase(Database):
 
     dialect = "sqlite"
 
-    def __init__(self, url: URL) -> None:
-        self._url = url
+    def __init__(self, url: URL, options: Mapping[str, Any] | None = None) -> None:
+        self._url, self._options = url, options
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._serve, name="frontdesk-store", daemon=True)
         self._opened: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
         self._is_closed = False
 
     @classmethod
-    async def connect(cls, url: URL) -> SqliteDatabase:
+    async def connect(cls, url: URL, options: Mapping[str, Any] | None = None) -> SqliteDatabase:
         """The file is open and the thread serves it.
 
         Raises: StoreUnavailable.
         """
-        database = cls(url)
+        database = cls(url, options)
         database._thread.start()
         error = await asyncio.to_thread(database._opened.get)
         if error is not None:
@@ -123,7 +128,7 @@ class SqliteDatabase(Database):
 
     def _serve(self) -> None:
         try:
-            connection = connect(self._url)
+            connection = connect(self._url, options=self._options)
         except BaseException as exc:  # noqa: BLE001 - handed to whoever waits in connect()
             self._opened.put(exc)
             return
@@ -151,7 +156,7 @@ class SqliteDatabase(Database):
     def _opened_anew(self, connection: Connection) -> Connection:
         """A connection in place of one that nobody knows the state of; the old one while there is none to be had."""
         try:
-            fresh = connect(self._url)
+            fresh = connect(self._url, options=self._options)
         except Exception as exc:  # noqa: BLE001 - whoever asks next fails by the old one, and we come here again
             log.error("store_not_reopened", error=type(exc).__name__)
             return connection

@@ -69,6 +69,7 @@ class SqlStore:
         release_leases: bool = False,
         clock: Clock | None = None,
         fault: Callable[[str], None] = _no_fault,
+        audit_keys: Sequence[bytes] = (),
     ) -> SqlStore:
         """The store at `url`, created and brought up to date when `migrate` says so.
 
@@ -78,7 +79,7 @@ class SqlStore:
         parsed = parse_url(url)
         if not migrate and parsed.get_backend_name() == "sqlite" and not sqlite_path(parsed).exists():
             raise StoreUnavailable("store", "there is no store yet; frontdesk db upgrade creates it")
-        database = await Database.open(url)
+        database = await Database.open(url, audit_keys=audit_keys)
         try:
             state = await schema.check(database)
             if migrate and state is not SchemaState.CURRENT:

@@ -27,6 +27,7 @@ from crm_sync.media.library import SqlMediaLibrary
 from crm_sync.media.stores import open_media_store
 from crm_sync.media.wanted import WantedFiles
 from crm_sync.store import SqlStore
+from desk.sealing import AUDIT, purpose_keys
 from frontdesk.channel_health import ChannelWatch
 from frontdesk.clock import SystemClock
 from frontdesk.faults import no_fault
@@ -154,6 +155,7 @@ class App:
             fault=fault,
             migrate=path is not None,
             release_leases=path is not None and exclusive,
+            audit_keys=purpose_keys(keys, AUDIT),
         )
         signals: LocalSignals
         tokens: RateTokens

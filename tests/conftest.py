@@ -15,6 +15,7 @@ from hypothesis import settings
 from crm_sync.schema import upgrade
 from crm_sync.store import SqlStore
 from tests import services
+from tests.store_steps import AUDIT_KEYS
 
 # The same examples on every run, and no time limit: how fast a shared machine is says nothing about the code.
 # `HYPOTHESIS_PROFILE=explore` searches anew.
@@ -80,7 +81,7 @@ def store_url(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 async def store(store_url: str) -> AsyncIterator[SqlStore]:
     """An open store, on SQLite and on PostgreSQL."""
-    opened = await SqlStore.open(store_url)
+    opened = await SqlStore.open(store_url, audit_keys=AUDIT_KEYS)
     yield opened
     await opened.close()
 

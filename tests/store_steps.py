@@ -21,7 +21,10 @@ from bot.types import (
     Understanding,
 )
 from crm_sync.store import SqlStore
+from desk.sealing import AUDIT, purpose_keys
 
+SECRET_KEYS = (b"a secret key for tests", b"the one that was used before it")
+AUDIT_KEYS = purpose_keys(SECRET_KEYS, AUDIT)
 START = datetime(2026, 11, 22, 9, 0, 0, tzinfo=UTC)
 _numbers = count(1)
 

@@ -21,6 +21,7 @@ from crm_sync.media.library import SqlMediaLibrary
 from crm_sync.store import SqlStore
 from desk.actors import Actor, actor_named
 from desk.customers import CustomerDesk
+from desk.sealing import AUDIT, purpose_keys
 from frontdesk.assistant_service import read_policy_of
 from frontdesk.clock import SystemClock
 from frontdesk.commands.output import print_json, print_table, say
@@ -47,6 +48,7 @@ def with_store(work: Callable[[SqlStore], Awaitable[T]], *, migrate: bool | None
             settings.database_url.get_secret_value(),
             migrate=sqlite_path(settings) is not None if migrate is None else migrate,
             release_leases=False,
+            audit_keys=purpose_keys(load_secret_keys(settings), AUDIT),
         )
         try:
             return await work(store)

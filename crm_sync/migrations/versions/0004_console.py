@@ -71,6 +71,13 @@ def upgrade() -> None:
     sa.UniqueConstraint('assistant', 'article_id', 'language', 'version', name='uq_article_versions_version')
     )
     op.create_index('ix_article_versions_state', 'article_versions', ['assistant', 'state', 'id'])
+    op.create_table('audit_head',
+    sa.Column('id', ID, autoincrement=False, nullable=False),
+    sa.Column('lines', ID, nullable=False),
+    sa.Column('hash', sa.Text(), nullable=False),
+    sa.Column('seal', sa.Text(), nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_audit_head'))
+    )
     op.create_table('audit_log',
     sa.Column('id', ID, autoincrement=False, nullable=False),
     sa.Column('actor', WORDS, nullable=False),
@@ -181,6 +188,7 @@ def upgrade() -> None:
     sa.Column('created_at', TIME, nullable=False),
     sa.Column('last_seen_at', TIME, nullable=False),
     sa.Column('expires_at', TIME, nullable=False),
+    sa.Column('locked_at', TIME),
     sa.Column('ended_at', TIME),
     sa.Column('ended_by', WORDS, server_default='', nullable=False),
     sa.ForeignKeyConstraint(['user_id'], ['staff_users.id'], name=op.f('fk_staff_sessions_user_id')),
