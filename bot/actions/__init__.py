@@ -6,6 +6,7 @@ from types import MappingProxyType
 
 from bot.actions import (
     account,
+    appointment_changes,
     appointments,
     cases,
     complaint,
@@ -82,10 +83,10 @@ ACTIONS: Actions = MappingProxyType(
         "action_ask_appointment_slot": appointments.ask_slot,
         "action_appointment_slot": appointments.settle_slot,
         "action_appointment_book": appointments.book,
-        "action_appointment_change_begin": appointments.begin_change,
-        "action_ask_appointment_id": appointments.ask_which,
-        "action_ask_appointment_wish": appointments.ask_change,
-        "action_appointment_change": appointments.settle_change,
+        "action_appointment_change_begin": appointment_changes.begin,
+        "action_ask_appointment_id": appointment_changes.ask_which,
+        "action_ask_appointment_wish": appointment_changes.ask_wish,
+        "action_appointment_change": appointment_changes.settle,
         "action_request_begin": requests.begin,
         "action_ask_request_asset": requests.ask_asset,
         "action_request_open": requests.open_request,

@@ -1,4 +1,4 @@
-"""Booking a time at a site: what, where, when; moved or cancelled by the customer at any time before it."""
+"""Booking a time at a site: what, where, when."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bot.business_time import zone
 from bot.service.appointments import BookableService, free_slots, spread
 from bot.service.day_words import day_ahead, part_of_day, time_of_day
 from bot.service.sites import RankedSite, calendar_of, known_sites, name_of, origin_of
-from bot.service_types import Appointment, BookAppointment, CancelAppointment, FreeSlot, Notice, Site, as_is
+from bot.service_types import BookAppointment, FreeSlot, Notice, Site, as_is
 from bot.types import Need, Reply, ReplyButton
 from bot.values import plain
 
@@ -262,7 +262,7 @@ def book(context: ActionContext) -> ActionResult:
         starts_at=slot.starts_at,
         ends_at=slot.ends_at,
         places=service.places,
-        moves=_id(context.text("appointment_moves")),
+        moves=appointment_id(context.text("appointment_moves")),
         case_number=context.text("appointment_case"),
         remind_at=service.remind_at(slot.starts_at, context.turn.now),
         reminder=reminder(context, service, site, slot),
@@ -327,72 +327,6 @@ def _moment(words: str) -> datetime | None:
         return None
 
 
-def _id(words: str) -> int | None:
+def appointment_id(words: str) -> int | None:
+    """The id in a slot; None when it holds none."""
     return int(words) if words.isascii() and words.isdecimal() and len(words) < 19 else None
-
-
-# --- moving and cancelling ------------------------------------------------------------------------------------------
-
-
-def begin_change(context: ActionContext) -> ActionResult:
-    """`appointment_id` is the only appointment there is; `appointment_step` is "none" where there is none."""
-    booked = context.customer.appointments
-    if not booked:
-        return ActionResult(slots={"appointment_step": "none"}, replies=(Reply("utter_appointment_no_booked"),))
-    only = str(booked[0].id) if len(booked) == 1 else None
-    told = context.text("appointment_id") if _chosen(context) else None
-    return ActionResult(slots={"appointment_step": None, "appointment_id": told or only})
-
-
-def ask_which(context: ActionContext) -> ActionResult:
-    """Asks which appointment is meant."""
-    buttons = tuple(
-        ReplyButton(_title(context, item)[:40], f"slot:appointment_id={item.id}")
-        for item in context.customer.appointments
-    )
-    return ActionResult(replies=(Reply("utter_ask_appointment_id", buttons=buttons),))
-
-
-def ask_change(context: ActionContext) -> ActionResult:
-    """Asks what is to be done with it, naming it."""
-    chosen = _chosen(context)
-    buttons = tuple(
-        ReplyButton(context.word("appointment_wish", wish), f"slot:appointment_wish={wish}")
-        for wish in ("move", "cancel", "keep")
-    )
-    args = {"appointment": _title(context, chosen) if chosen else ""}
-    return ActionResult(replies=(Reply("utter_ask_appointment_wish", args, buttons=buttons),))
-
-
-def settle_change(context: ActionContext) -> ActionResult:
-    """Cancelled where that was the wish; where it is to be moved, the booking knows what and where."""
-    chosen = _chosen(context)
-    if chosen is None:
-        return ActionResult(slots={"appointment_wish": "keep"}, replies=(Reply("utter_appointment_no_booked"),))
-    args = {"appointment": _title(context, chosen)}
-    match context.text("appointment_wish"):
-        case "cancel":
-            effect = CancelAppointment(chosen.id, reason="customer")
-            return ActionResult(replies=(Reply("utter_appointment_cancelled", args),), effects=(effect,))
-        case "move":
-            return ActionResult(
-                slots={
-                    "appointment_moves": str(chosen.id),
-                    "appointment_service": chosen.service,
-                    "appointment_site": chosen.site,
-                    "appointment_case": chosen.case_number or None,
-                }
-            )
-    return ActionResult(replies=(Reply("utter_appointment_kept", args),))
-
-
-def _chosen(context: ActionContext) -> Appointment | None:
-    wanted = _id(context.text("appointment_id"))
-    return next((item for item in context.customer.appointments if item.id == wanted), None)
-
-
-def _title(context: ActionContext, item: Appointment) -> str:
-    service = context.assistant.service.appointments.services.get(item.service)
-    title = service.title(context.language) if service else item.service
-    when = say_slot(item.starts_at, context.assistant.hours.timezone, context.language)
-    return f"{when} · {title} · {name_of(item.site_names, context.language, item.site)}"

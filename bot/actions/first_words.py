@@ -14,6 +14,11 @@ MAX_WORDS = 200
 _FAR_DAYS = 60  # a day further away was hardly meant as one to come
 _GREETING = re.compile(r"[早晚]上好|[上中下]午好|\bgood (?:morning|afternoon|evening)\b", re.IGNORECASE)
 _A_BIT = re.compile(r"[^上下中]?一点")  # 早一点: a bit earlier, no hour
+_MOVED_TO = re.compile(
+    r"(?:改|换|挪|移|调|延|推迟|推|提前|延后|顺延)(?:到|成|至|为|(?=(?:今|明|后|周|星期|礼拜)(?!.{0,8}的)))"
+    r"|\b(?:move|change|reschedule|rebook|shift|postpone|push|put|bring|delay|switch|swap)\b[^.;!?]*?\b(?:to|until|till)\b",
+    re.IGNORECASE,
+)
 _SITE_SUFFIXES = ("服务站", "加油站", "营业厅", "站", "店")
 
 
@@ -54,6 +59,14 @@ def time_in(context: ActionContext, words: str) -> str | None:
         return None
     names_hour = part_of_day(said) is not None or time_of_day(_A_BIT.sub(" ", said)) is not None
     return said if day is not None or names_hour else None
+
+
+def new_time_in(context: ActionContext, words: str) -> tuple[str | None, str]:
+    """The words after "moved to" that name a time, and those before; None and all of them where none are."""
+    for match in reversed(list(_MOVED_TO.finditer(words))):
+        if after := time_in(context, words[match.end() :]):
+            return after, words[: match.end()]
+    return None, words
 
 
 def named_in(names: Mapping[str, Iterable[str]], words: str) -> str | None:

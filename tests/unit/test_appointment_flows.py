@@ -304,6 +304,70 @@ def test_the_only_appointment_is_moved_at_the_same_site_without_asking_which() -
     assert (effect.moves, effect.site, effect.service) == (41, "s1", "inspection")
 
 
+@pytest.mark.parametrize(
+    ("language", "words", "starts_at"),
+    [
+        ("zh", "改到周五下午三点半", datetime(2026, 3, 6, 7, 30, tzinfo=UTC)),
+        ("zh", "明天的预约改到周五下午三点半", datetime(2026, 3, 6, 7, 30, tzinfo=UTC)),
+        ("zh", "预约改到下午三点半", datetime(2026, 3, 3, 7, 30, tzinfo=UTC)),  # an hour alone: on the same day
+        ("zh", "我想改一下预约，周五下午三点半", datetime(2026, 3, 6, 7, 30, tzinfo=UTC)),
+        ("en", "move it to Friday 3:30 pm", datetime(2026, 3, 6, 7, 30, tzinfo=UTC)),
+        ("en", "I want to move tomorrow's appointment to Friday at 3:30 pm", datetime(2026, 3, 6, 7, 30, tzinfo=UTC)),
+    ],
+)
+def test_the_new_time_said_at_first_is_taken_at_once(language: Language, words: str, starts_at: datetime) -> None:
+    chat = talking(a_customer(appointments=(BOOKED,)), language=language)
+    chat.hear(words, "appointment_change", language=language)
+    assert chat.templates == ["utter_appointment_moved"]
+    effect = chat.effect(BookAppointment)
+    assert (effect.moves, effect.site, effect.starts_at) == (41, "s1", starts_at)
+
+
+def test_a_new_day_said_at_first_offers_its_times() -> None:
+    chat = talking(a_customer(appointments=(BOOKED,)))
+    chat.hear("预约换到周五下午", "appointment_change")
+    assert chat.templates == ["utter_appointment_times", "utter_ask_appointment_slot"]
+    assert chat.buttons[0].label == "3月6日周五 13:30"
+
+
+def test_a_new_time_that_is_not_free_is_said_and_others_are_offered() -> None:
+    chat = talking(a_customer(appointments=(BOOKED,)))
+    chat.hear("改到周日下午三点", "appointment_change")
+    assert chat.templates == ["utter_appointment_no_such_time", "utter_ask_appointment_slot"]
+    assert not [effect for effect in chat.effects if isinstance(effect, BookAppointment)]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "明天的预约改一下",
+        "明天十一点的预约要改",
+        "取消明天的预约",
+        "周五的预约不去了",
+        "cancel my appointment for Friday",
+        "I can't make it to my appointment on Tuesday",
+        "I need to change Tuesday's appointment",
+    ],
+)
+def test_the_time_of_the_appointment_itself_is_no_new_time(words: str) -> None:
+    chat = talking(a_customer(appointments=(BOOKED,)))
+    chat.hear(words, "appointment_change")
+    assert chat.templates == ["utter_ask_appointment_wish"]
+
+
+def test_of_several_appointments_the_day_or_the_service_said_at_first_tells_which() -> None:
+    other = Appointment(42, "s2", FAR.names, "wash", NOW + timedelta(days=2), NOW + timedelta(days=2, minutes=30))
+    for words in ("明天的预约改到周五上午十点", "车辆检查改到周五上午十点"):
+        chat = talking(a_customer(appointments=(BOOKED, other)))
+        chat.hear(words, "appointment_change")
+        assert chat.effect(BookAppointment).moves == 41
+    chat = talking(a_customer(appointments=(BOOKED, other)))
+    chat.hear("预约改到周五上午十点", "appointment_change")
+    assert chat.templates == ["utter_ask_appointment_id"]
+    chat.press("车辆检查")
+    assert chat.effect(BookAppointment).moves == 41
+
+
 def test_the_buttons_of_the_reminder_go_straight_to_the_wish() -> None:
     chat = talking(a_customer(appointments=(BOOKED,)))
     said = chat.send(Button("flow:appointment_change?appointment_wish=cancel"))
