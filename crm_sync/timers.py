@@ -60,12 +60,6 @@ def plan(
     return True
 
 
-def replan(conn: Connection, key: str, at: datetime) -> bool:
-    """A planned thing that is not done yet is done at another time; False when there is none."""
-    open_one = and_(timers.c.key == key, timers.c.at.is_not(None))
-    return conn.execute(update(timers).where(open_one).values(at=at, attempts=0)).rowcount > 0
-
-
 def cancel(conn: Connection, key: str, now: datetime) -> bool:
     """It will not be done, and the key is free again; False when nothing with it was still to be done."""
     return _cancel(conn, timers.c.key == key, now) > 0
@@ -118,6 +112,12 @@ def hold(conn: Connection, timer_id: int, now: datetime) -> bool:
 def lease(conn: Connection, timer_id: int, until: datetime) -> None:
     """It is being worked on, and due again at `until` unless somebody says otherwise."""
     conn.execute(update(timers).where(timers.c.id == timer_id).values(at=until))
+
+
+def extend(conn: Connection, timer_id: int, held: datetime, until: datetime) -> bool:
+    """What was leased until `held` is due at `until` instead; False when somebody else has it by now."""
+    still = and_(timers.c.id == timer_id, timers.c.at == held)
+    return conn.execute(update(timers).where(still).values(at=until, attempts=0)).rowcount > 0
 
 
 def done(conn: Connection, ids: Sequence[int], now: datetime) -> None:

@@ -1,12 +1,12 @@
 """The scheduler role: what is due is done, each thing once, with any number of schedulers.
 
 Timers and clocks are rows; a scheduler claims those that are due inside the transaction that does them. Work that takes
-longer than a transaction should (a night's figures) is a periodic job: leased, done in steps of its own, planned again.
+longer than a transaction should (a night's figures) is a periodic job, which holds up nothing that is due meanwhile.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -33,12 +33,12 @@ from desk import appointments, surveys
 from desk.learning import find_spikes
 from frontdesk.caring import nightly
 from frontdesk.due_reminders import remind_of_dues
+from frontdesk.periodic import RENEW_S, Periodic, PeriodicJobs
 
 log = structlog.get_logger()
 
 BATCH = 200  # timers or clocks in one transaction: a few tens of milliseconds
 SWEEP_S = 1.0
-PERIODIC_LEASE = timedelta(minutes=10)  # a job whose process died is begun again after this
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +54,6 @@ class TimerHandler(Protocol):
     def __call__(self, conn: Connection, due: list[Timer], context: Context) -> list[Timer]:
         """Does all of them (one kind, in order) in this transaction; returns those that nobody can do now."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Periodic:
-    """A job done again and again. `work` makes its own transactions and may be done twice after a crash."""
-
-    name: str
-    every: timedelta
-    work: Callable[[SqlStore, Context], Awaitable[None]]
 
 
 def hand_out_notices(conn: Connection, due: list[Timer], context: Context) -> list[Timer]:
@@ -149,27 +140,32 @@ class Scheduler:
         *,
         handlers: Mapping[str, TimerHandler] = TIMER_HANDLERS,
         periodic: tuple[Periodic, ...] = PERIODIC,
+        renew_s: float = RENEW_S,
         fault: Callable[[str], None] = lambda point: None,
     ) -> None:
         self._store, self._signals, self._clock, self._assistant = store, signals, clock, assistant
-        self._handlers, self._periodic, self._fault = handlers, {job.name: job for job in periodic}, fault
+        self._handlers, self._fault = handlers, fault
+        self._jobs = PeriodicJobs(store, clock, periodic, renew_s=renew_s)
         self._counted_for: ServicePolicy | None = None
 
     async def run(self) -> None:
         """Do what is due, for ever; survives a store that is away."""
         await self.plan_periodic()
-        with Wakeup(self._signals, TOPIC_TIMERS) as wakeup:
-            while True:
-                try:
-                    busy = await self.run_once()
-                except ServiceError as error:
-                    log.warning("scheduler_store_failed", error=type(error).__name__)
-                    busy = 0
-                if not busy:
-                    await wakeup.wait(SWEEP_S)
+        try:
+            with Wakeup(self._signals, TOPIC_TIMERS) as wakeup:
+                while True:
+                    try:
+                        busy = await self.run_once()
+                    except ServiceError as error:
+                        log.warning("scheduler_store_failed", error=type(error).__name__)
+                        busy = 0
+                    if not busy:
+                        await wakeup.wait(SWEEP_S)
+        finally:
+            await self._jobs.stop()
 
     async def run_once(self) -> int:
-        """One batch of what is due now; how much there was."""
+        """One batch of what is due now; how much there was. Periodic jobs among it are begun."""
         context = self._context()
         if self._counted_for is not None and self._counted_for != context.policy:
             await self._recount(context)
@@ -178,16 +174,18 @@ class Scheduler:
             return 0  # nearly always: a look that writes nothing holds up nobody's turn
         return await self._do_timers(context) + await self._do_clocks(context)
 
+    async def plan_periodic(self) -> None:
+        """Every periodic job is planned; one that was planned before keeps its time."""
+        await self._jobs.plan()
+
     async def do_periodic_jobs(self) -> None:
         """Every periodic job is done now, whenever it is planned: where time jumps, as in transcripts."""
-        context = self._context()
-        for job in self._periodic.values():
-            await job.work(self._store, context)
+        await self._jobs.do_all(self._context())
 
     async def settle(self) -> None:
         """Everything due now is done, what follows from it at once too."""
         while await self.run_once():
-            pass
+            await self._jobs.until_idle()
 
     def _context(self) -> Context:
         assistant = self._assistant()
@@ -197,31 +195,30 @@ class Scheduler:
 
     async def _do_timers(self, context: Context) -> int:
         try:
-            kinds = await self._store.database.run(partial(self._batch, context))
+            found = await self._store.database.run(partial(self._batch, context))
         except ServiceError:
             raise
         except Exception as error:  # noqa: BLE001 - one broken timer must not stop the others: found one by one
             log.warning("timers_failed_together", error=type(error).__name__)
-            kinds = await self._one_by_one(context)
+            found = await self._one_by_one(context)
         self._fault("scheduler.after_commit")
-        if notices.KIND in kinds:
+        if any(timer.kind == notices.KIND for timer in found):
             self._signals.publish(TOPIC_INBOX)
-        for name in kinds:
-            if name in self._periodic:
-                await self._do_periodic(self._periodic[name], context)
-        return len(kinds)
+        for timer in found:
+            if timer.kind in self._jobs:
+                self._jobs.begin(timer, context)
+        return len(found)
 
-    def _batch(self, context: Context, conn: Connection) -> list[str]:
-        """Kinds of the timers done, one entry each."""
+    def _batch(self, context: Context, conn: Connection) -> list[Timer]:
+        """The timers that were due and are done."""
         found = timers.due(conn, context.now, BATCH)
         for kind, group in groupby(found, key=lambda timer: timer.kind):
             self._do(conn, kind, list(group), context)
-        return [timer.kind for timer in found]
+        return found
 
     def _do(self, conn: Connection, kind: str, group: list[Timer], context: Context) -> None:
-        if kind in self._periodic:
-            for timer in group:
-                timers.lease(conn, timer.id, context.now + PERIODIC_LEASE)
+        if kind in self._jobs:
+            self._jobs.lease(conn, group, context.now)
             return
         handler = self._handlers.get(kind)
         undone = group if handler is None else handler(conn, group, context)
@@ -231,48 +228,27 @@ class Scheduler:
         left = {timer.id for timer in undone}
         timers.done(conn, [timer.id for timer in group if timer.id not in left], context.now)
 
-    async def _one_by_one(self, context: Context) -> list[str]:
+    async def _one_by_one(self, context: Context) -> list[Timer]:
         """As a batch, each timer in a transaction of its own; those that fail come back later."""
-        kinds: list[str] = []
+        seen: list[Timer] = []
         found = await self._store.database.run(lambda conn: timers.due(conn, context.now, BATCH))
         for timer in found:
             try:
-                kinds += await self._store.database.run(partial(self._only, timer, context))
+                seen += await self._store.database.run(partial(self._only, timer, context))
             except ServiceError:
                 raise
             except Exception as error:  # noqa: BLE001 - kept with its reason, tried again, shown to staff
                 log.error("timer_failed", timer_id=timer.id, kind=timer.kind, error=type(error).__name__)
                 aside = partial(timers.failed, timer=timer, reason=type(error).__name__, now=context.now)
                 await self._store.database.run(aside)
-                kinds.append(timer.kind)
-        return kinds
+                seen.append(timer)
+        return seen
 
-    def _only(self, timer: Timer, context: Context, conn: Connection) -> list[str]:
+    def _only(self, timer: Timer, context: Context, conn: Connection) -> list[Timer]:
         if not timers.hold(conn, timer.id, context.now):
             return []  # done by somebody else meanwhile
         self._do(conn, timer.kind, [timer], context)
-        return [timer.kind]
-
-    # --- jobs ---------------------------------------------------------------------------------------------------
-
-    async def plan_periodic(self) -> None:
-        """Every job is planned; one that was planned before keeps its time."""
-        now = self._clock.now()
-
-        def unit(conn: Connection) -> None:
-            for job in self._periodic.values():
-                timers.plan(conn, job.name, now, now, key=f"periodic:{job.name}")
-
-        await self._store.database.run(unit)
-
-    async def _do_periodic(self, job: Periodic, context: Context) -> None:
-        try:
-            await job.work(self._store, context)
-            again = self._clock.now() + job.every
-        except ServiceError as error:
-            log.warning("job_failed", job=job.name, error=type(error).__name__)
-            again = self._clock.now() + min(job.every, timedelta(minutes=1))
-        await self._store.database.run(lambda conn: timers.replan(conn, f"periodic:{job.name}", again))
+        return [timer]
 
     # --- clocks -------------------------------------------------------------------------------------------------
 

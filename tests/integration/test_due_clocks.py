@@ -20,7 +20,7 @@ from crm_sync.columns import is_postgres
 from crm_sync.service_tables import clocks
 from crm_sync.store import SqlStore
 from crm_sync.tables import case_events, cases, tasks
-from frontdesk.scheduler import Periodic, Scheduler, TimerHandler
+from frontdesk.scheduler import Scheduler, TimerHandler
 from frontdesk.signals import LocalSignals
 from tests.builders import shop
 from tests.store_steps import SetClock, converse
@@ -223,36 +223,6 @@ async def test_a_timer_that_breaks_does_not_stop_the_others_and_is_set_aside_wit
         ]
 
     assert await timed.database.run(kept) == [(timers.MAX_ATTEMPTS, "LookupError")]
-
-
-async def test_a_job_is_done_once_per_period_and_again_after_a_scheduler_died_in_it(
-    timed: SqlStore, clock: SetClock
-) -> None:
-    runs: list[datetime] = []
-
-    async def work(store: SqlStore, context: Any) -> None:
-        runs.append(context.now)
-        if len(runs) == 3:
-            raise KeyboardInterrupt  # as good as a death: nothing after it happens
-
-    job = Periodic("nightly", timedelta(hours=24), work)
-    desk = scheduler(timed, clock, periodic=(job,))
-    for other in (desk, scheduler(timed, clock, periodic=(job,))):
-        await other.plan_periodic()
-        await other.settle()
-    assert len(runs) == 1
-    clock.advance(hours=24)
-    await desk.settle()
-    assert len(runs) == 2
-    clock.advance(hours=24)
-    with pytest.raises(KeyboardInterrupt):
-        await desk.settle()
-    clock.advance(minutes=5)
-    await desk.settle()
-    assert len(runs) == 3
-    clock.advance(minutes=6)
-    await desk.settle()
-    assert len(runs) == 4
 
 
 async def test_a_case_that_is_gone_takes_its_clock_with_it(timed: SqlStore, clock: SetClock) -> None:
