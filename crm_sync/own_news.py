@@ -8,16 +8,17 @@ from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection, and_, func, or_, select
+from sqlalchemy.sql.elements import ColumnElement
 
 from bot.service_types import Notice
 from crm_sync import timers
 from crm_sync.notices import plan_notice
 from crm_sync.service_tables import subscriptions
+from crm_sync.subscriptions import tell_next
 from crm_sync.tables import conversations, customers
 from crm_sync.timers import Timer
 
 KIND: Final = "own_news"
-CHUNK: Final = 200  # subscribers told in one transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,38 +45,23 @@ def hand_out(conn: Connection, due: Sequence[Timer], now: datetime) -> None:
     """The next subscribers of each due piece are told; the rest in a transaction of their own. For the scheduler."""
     for timer in due:
         news = timer.details
-        found = _subscribers(conn, Audience(**news["audience"]), news["next"])
-        for row in found:
-            key = f"{news['key']}:{row.customer_id}"
-            notice = Notice(**news["notice"])
-            plan_notice(conn, row.customer_id, notice, at=now, now=now, key=key, conversation_id=row.conversation_id)
-        if len(found) == CHUNK:
-            _plan_step(conn, news, found[-1].id + 1, now)
+        fits, notice = _fits(Audience(**news["audience"])), Notice(**news["notice"])
+        _, following = tell_next(conn, fits, notice, prefix=f"{news['key']}:", first=news["next"], now=now)
+        if following is not None:
+            _plan_step(conn, news, following, now)
 
 
 def _plan_step(conn: Connection, news: Mapping[str, Any], first: int, now: datetime) -> bool:
     return timers.plan(conn, KIND, now, now, key=f"news:{news['key']}:{first}", details={**news, "next": first})
 
 
-def _subscribers(conn: Connection, audience: Audience, first: int) -> Sequence[Any]:
-    fits = [
-        subscriptions.c.topic == audience.topic,
-        subscriptions.c.ended_at.is_(None),
-        subscriptions.c.id >= first,
-        subscriptions.c.match.in_(["", *audience.matches]),
-    ]
+def _fits(audience: Audience) -> list[ColumnElement[bool]]:
+    fits = [subscriptions.c.topic == audience.topic, subscriptions.c.match.in_(["", *audience.matches])]
     if audience.languages:
         named = func.coalesce(func.nullif(conversations.c.language, ""), func.lower(customers.c.language), "")
         shown = func.substr(named, 1, 2)  # a device says zh-cn
         fits.append(or_(shown == "", shown.in_(list(audience.languages))))
-    return conn.execute(
-        select(subscriptions.c.id, subscriptions.c.customer_id, subscriptions.c.conversation_id)
-        .join(conversations, conversations.c.id == subscriptions.c.conversation_id)
-        .join(customers, customers.c.id == subscriptions.c.customer_id)
-        .where(*fits)
-        .order_by(subscriptions.c.id)
-        .limit(CHUNK)
-    ).all()
+    return fits
 
 
 @dataclass(frozen=True, slots=True)

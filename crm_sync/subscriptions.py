@@ -6,9 +6,10 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import Connection, and_, insert, or_, select, update
+from sqlalchemy import Connection, and_, insert, select, update
+from sqlalchemy.sql.elements import ColumnElement
 
 from bot.errors import DedupeMismatch
 from bot.service_types import Notice, SubscribeTopic, as_is
@@ -17,7 +18,7 @@ from crm_sync.notices import plan_notice
 from crm_sync.rows import insert_if_absent
 from crm_sync.service_tables import feed_items, subscriptions
 from crm_sync.subjects import Subject, note
-from crm_sync.tables import consents
+from crm_sync.tables import consents, conversations, customers
 from crm_sync.timers import Timer
 
 KIND: Final = "feed"
@@ -138,7 +139,7 @@ def _plain(words: Mapping[str, str]) -> str:
     return json.dumps(dict(words), sort_keys=True)
 
 
-def hand_out(conn: Connection, due: Sequence[Timer], now: datetime) -> list[Timer]:
+def hand_out(conn: Connection, due: Sequence[Timer], now: datetime) -> None:
     """The next subscribers of each due item are told; the rest in a transaction of their own. For the scheduler."""
     for timer in due:
         item = conn.execute(
@@ -146,49 +147,41 @@ def hand_out(conn: Connection, due: Sequence[Timer], now: datetime) -> list[Time
         ).first()
         if item is None or item.next_subscription is None:
             continue
-        found: Sequence[Any] = ()
+        count, following = 0, None
         if item.until is None or item.until > now:
-            found = _subscribers(conn, item)
-            for row in found:
-                _tell(conn, item, row, now)
-        is_last = len(found) < CHUNK
-        following = None if is_last else found[-1].id + 1
-        told = item.told + len(found)
-        conn.execute(
-            update(feed_items).where(feed_items.c.id == item.id).values(next_subscription=following, told=told)
-        )
-        if not is_last:
+            notice = Notice(
+                "utter_topic_news", {"topic": f"@word:topic:{item.topic}", "text": in_languages(item.words)}
+            )
+            fits = [subscriptions.c.topic == item.topic]
+            fits += [subscriptions.c.match.in_(["", item.match])] if item.match else []
+            prefix, first = f"feed:{item.id}:c", item.next_subscription
+            count, following = tell_next(conn, fits, notice, prefix=prefix, first=first, now=now)
+        handed_out = {"next_subscription": following, "told": item.told + count}
+        conn.execute(update(feed_items).where(feed_items.c.id == item.id).values(handed_out))
+        if following is not None:
             timers.plan(conn, KIND, now, now, key=f"feed:{item.id}:{following}", details={"item_id": item.id})
-    return []
 
 
-def _subscribers(conn: Connection, item: Any) -> Sequence[Any]:
-    """The next ones who asked for it before it was there to be told, by id."""
-    fits = [
-        subscriptions.c.topic == item.topic,
-        subscriptions.c.ended_at.is_(None),
-        subscriptions.c.id >= item.next_subscription,
-    ]
-    if item.match:
-        fits.append(or_(subscriptions.c.match == "", subscriptions.c.match == item.match))
-    return conn.execute(select(subscriptions).where(*fits).order_by(subscriptions.c.id).limit(CHUNK)).all()
+def tell_next(
+    conn: Connection, fits: Sequence[ColumnElement[bool]], notice: Notice, *, prefix: str, first: int, now: datetime
+) -> tuple[int, int | None]:
+    """The next subscribers, from the subscription `first` on, are told; how many, and the first of the rest if any.
 
-
-def told_key(item_id: int, customer_id: int) -> str:
-    """Under this key a customer is told an item once, however many of their subscriptions it fits."""
-    return f"feed:{item_id}:c{customer_id}"
-
-
-def _tell(conn: Connection, item: Any, row: Any, now: datetime) -> None:
-    plan_notice(
-        conn,
-        row.customer_id,
-        Notice("utter_topic_news", {"topic": f"@word:topic:{item.topic}", "text": in_languages(item.words)}),
-        at=now,
-        now=now,
-        key=told_key(item.id, row.customer_id),
-        conversation_id=row.conversation_id,
-    )
+    `fits` says which, by subscription, conversation and customer. `prefix` and the customer's id are the key by which
+    somebody is told once, however many of their subscriptions fit.
+    """
+    found = conn.execute(
+        select(subscriptions.c.id, subscriptions.c.customer_id, subscriptions.c.conversation_id)
+        .join(conversations, conversations.c.id == subscriptions.c.conversation_id)
+        .join(customers, customers.c.id == subscriptions.c.customer_id)
+        .where(subscriptions.c.ended_at.is_(None), subscriptions.c.id >= first, *fits)
+        .order_by(subscriptions.c.id)
+        .limit(CHUNK)
+    ).all()
+    for row in found:
+        key = f"{prefix}{row.customer_id}"
+        plan_notice(conn, row.customer_id, notice, at=now, now=now, key=key, conversation_id=row.conversation_id)
+    return len(found), found[-1].id + 1 if len(found) == CHUNK else None
 
 
 def in_languages(words: Mapping[str, str]) -> str:

@@ -73,6 +73,16 @@ def erase_people(conn: Connection, due: list[Timer], context: Context) -> list[T
     return []
 
 
+def by_time(work: Callable[[Connection, Sequence[Timer], datetime], None]) -> TimerHandler:
+    """A handler that needs only the time, and does everything that is due."""
+
+    def handle(conn: Connection, due: list[Timer], context: Context) -> list[Timer]:
+        work(conn, due, context.now)
+        return []
+
+    return handle
+
+
 def by_desk(work: Callable[[Connection, Sequence[Timer], ServicePolicy, datetime], None]) -> TimerHandler:
     """A handler of the desk: it needs the rules and the time, and does everything that is due."""
 
@@ -81,15 +91,6 @@ def by_desk(work: Callable[[Connection, Sequence[Timer], ServicePolicy, datetime
         return []
 
     return handle
-
-
-def hand_out_feeds(conn: Connection, due: list[Timer], context: Context) -> list[Timer]:
-    return subscriptions.hand_out(conn, due, context.now)
-
-
-def hand_out_own_news(conn: Connection, due: list[Timer], context: Context) -> list[Timer]:
-    own_news.hand_out(conn, due, context.now)
-    return []
 
 
 async def look_for_spikes(store: SqlStore, context: Context) -> None:
@@ -109,8 +110,8 @@ TIMER_HANDLERS: Mapping[str, TimerHandler] = {
     handovers.RELEASE: release_waiting,
     notices.KIND: hand_out_notices,
     END_KIND: by_desk(appointments.end_passed),
-    subscriptions.KIND: hand_out_feeds,
-    own_news.KIND: hand_out_own_news,
+    subscriptions.KIND: by_time(subscriptions.hand_out),
+    own_news.KIND: by_time(own_news.hand_out),
     record.ERASURE: erase_people,
     surveys.ASK_CASE: by_desk(surveys.ask_about_cases),
     surveys.CLOSE_CASE: by_desk(surveys.close_cases),

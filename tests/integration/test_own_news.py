@@ -19,7 +19,7 @@ from sqlalchemy import select, update
 from bot.service.policy import read_policy
 from bot.service.topics import OwnTopics, TopicRules
 from bot.service_types import ReportOutage, SubscribeTopic
-from crm_sync import own_news
+from crm_sync import subscriptions
 from crm_sync.imports import ImportReport, import_file
 from crm_sync.outages import OutageLine
 from crm_sync.service_tables import timers
@@ -223,7 +223,7 @@ async def test_planned_work_is_told_as_such_and_an_outage_without_a_name_or_a_to
 async def test_many_subscribers_are_told_in_steps_and_none_is_left_out(
     timed: SqlStore, clock: SetClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(own_news, "CHUNK", 2)
+    monkeypatch.setattr(subscriptions, "CHUNK", 2)
     people = [await _subscribed(timed, f"user{number}", ("outage", "")) for number in range(5)]
     await _outage(timed, FAULT)
     assert await _told(timed, clock) == [(customer, "utter_outage_known") for customer in sorted(people)]
