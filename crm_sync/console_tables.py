@@ -10,6 +10,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -253,6 +254,36 @@ conversation_tests = Table(  # transcripts made into tests of the assistant, wit
     Column("by", Words, nullable=False),
     Column("at", UtcDateTime, nullable=False),
     UniqueConstraint("assistant", "name", name="uq_conversation_tests_assistant_name"),
+)
+
+# --- what reports count -----------------------------------------------------------------------------------------------
+
+report_days = Table(  # one conversation on one day of the business's zone; worked out from messages, never by hand
+    "report_days",
+    metadata,
+    Column("day", Text, primary_key=True),  # ISO date
+    Column("conversation_id", Id, ForeignKey("conversations.id"), primary_key=True, autoincrement=False),
+    Column("channel", Text, nullable=False),
+    Column("account", Text, nullable=False),
+    Column("messages_in", Integer, nullable=False),
+    Column("bot_out", Integer, nullable=False),
+    Column("staff_out", Integer, nullable=False),
+    Column("bot_s", Float),  # from the day's first words of the customer to the bot's first answer
+    Column("unclear", Integer, nullable=False),  # answers of the bot that only say it did not understand
+    Column("handoffs", Integer, nullable=False),
+    Index("ix_report_days_conversation_id", "conversation_id"),
+)
+
+report_marks = Table(  # what else is counted of it: each intent understood, each operator who wrote
+    "report_marks",
+    metadata,
+    Column("day", Text, primary_key=True),
+    Column("conversation_id", Id, ForeignKey("conversations.id"), primary_key=True, autoincrement=False),
+    Column("kind", Text, primary_key=True),  # intent | operator
+    Column("name", Words, primary_key=True),
+    Column("count", Integer, nullable=False),
+    Index("ix_report_marks_named", "kind", "day", "name", "conversation_id", "count"),
+    Index("ix_report_marks_conversation_id", "conversation_id"),
 )
 
 # --- the API ----------------------------------------------------------------------------------------------------------

@@ -36,6 +36,7 @@ class StoredArticle:
     title: str
     answer: str
     questions: tuple[str, ...] = ()
+    is_withdrawn: bool = False  # answers nobody, also where the folder has it
 
 
 def put(conn: Connection, model: StoredModel, now: datetime) -> None:
@@ -104,6 +105,7 @@ def put_article(conn: Connection, assistant: str, article: StoredArticle, now: d
         "answer": article.answer,
         "questions": list(article.questions),
         "updated_at": now,
+        "is_withdrawn": article.is_withdrawn,
     }
     upsert(conn, articles, row, key=["assistant", "id", "language"])
     raise_epoch(conn)
@@ -131,4 +133,7 @@ def edited_articles(conn: Connection, assistant: str) -> Sequence[StoredArticle]
     rows = conn.execute(
         select(articles).where(articles.c.assistant == assistant).order_by(articles.c.id, articles.c.language)
     )
-    return [StoredArticle(row.id, row.language, row.title, row.answer, tuple(row.questions)) for row in rows]
+    return [
+        StoredArticle(row.id, row.language, row.title, row.answer, tuple(row.questions), row.is_withdrawn)
+        for row in rows
+    ]

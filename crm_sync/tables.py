@@ -7,7 +7,7 @@ Text that comes from outside is `Words`; natural keys from outside are looked up
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import (
     Boolean,
@@ -124,6 +124,16 @@ conversations = Table(
     Index("ix_conversations_leases", "owner_until", **only_where("owner_until IS NOT NULL")),
 )
 
+# What the bot says when it did not understand (bot/at_rest.py); looked for by whoever teaches it.
+UNCLEAR_TEMPLATES: Final = (
+    "utter_caption_unclear",
+    "utter_clarify",
+    "utter_offer_person",
+    "utter_out_of_scope",
+    "utter_rephrase",
+)
+_UNCLEAR: Final = ", ".join(f"'{name}'" for name in UNCLEAR_TEMPLATES)
+
 # --- what was said --------------------------------------------------------------------------------------------------
 
 inbox = Table(
@@ -175,6 +185,7 @@ messages = Table(
     Index("ix_messages_conversation", "conversation_id", "id"),
     Index("ix_messages_vendor", "conversation_id", "vendor_message_id", **only_where("vendor_message_id <> ''")),
     Index("ix_messages_status", "conversation_id", "status_key", "id", **only_where("status_key <> ''")),
+    Index("ix_messages_unclear", "id", **only_where(f"template IN ({_UNCLEAR})")),
 )
 
 turns = Table(
@@ -577,6 +588,7 @@ articles = Table(  # edited ones only: files seed, edits in the store win
     Column("answer", Words, nullable=False),
     Column("questions", Document, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
+    Column("is_withdrawn", Boolean, nullable=False, server_default=text("false")),  # answers nobody, also as a file
 )
 
 cursors = Table(

@@ -33,6 +33,7 @@ from frontdesk.clock import SystemClock
 from frontdesk.faults import no_fault
 from frontdesk.housekeeping import tidy
 from frontdesk.kits import Kit, build_kits
+from frontdesk.library import LoadedLibrary
 from frontdesk.media import build_media
 from frontdesk.media_fetching import MediaFetcher
 from frontdesk.observing import ACCEPTED, LoggingObserver
@@ -122,6 +123,7 @@ class App:
     admin_password: str | None
     rate_tokens: RateTokens
     watch: ChannelWatch
+    library: LoadedLibrary
     fault: Callable[[str], None] = no_fault
     _lock: IOBase | None = None
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
@@ -214,6 +216,7 @@ class App:
             secret_keys=keys,
             admin_password=await store.ensure_admin() if "web" in roles else None,
             rate_tokens=tokens,
+            library=LoadedLibrary(runtimes.loaded, encoders),
             fault=fault,
             _lock=lock,
         )

@@ -15,7 +15,7 @@ from bot.actions.orders import OVER
 from bot.service.policy import read_policy
 from bot.service.topics import TopicRules
 from bot.service_types import Notice, as_is
-from crm_sync import policies
+from crm_sync import article_versions, policies
 from crm_sync.imported_orders import ORDERS, orders_told
 from crm_sync.imports import Kind
 from crm_sync.models import StoredArticle, put_article, put_new_articles
@@ -82,6 +82,7 @@ def _store_one(
     now: datetime,
 ) -> None:
     rows = [StoredArticle(each.id, each.language, each.title, each.answer, each.questions) for each in versions]
+    article_versions.record_published(conn, assistant, rows, by="import", note="", at=now)
     if is_known or not rules.own.articles:
         for row in rows:
             put_article(conn, assistant, row, now)

@@ -90,17 +90,24 @@ class Runtimes:
         while True:
             await asyncio.sleep(WATCH_S)
             try:
-                epoch = await self._store.model_epoch()
-                if epoch == self._epoch:
-                    continue
-                for folder in list(self._loaded):
-                    await self._load_one(folder, train=False)
+                await self.follow()
             except (ServiceError, AssistantInvalid) as error:
                 log.warning("model_not_followed", error=type(error).__name__)
-                continue
-            self._epoch = epoch
-            self._bind()
-            spare_what_stays()
+
+    async def follow(self) -> bool:
+        """What was changed in the store since the last look answers from now on; False when nothing was.
+
+        Raises: ServiceError, AssistantInvalid; what was loaded before goes on answering then.
+        """
+        epoch = await self._store.model_epoch()
+        if epoch == self._epoch:
+            return False
+        for folder in list(self._loaded):
+            await self._load_one(folder, train=False)
+        self._epoch = epoch
+        self._bind()
+        spare_what_stays()
+        return True
 
     async def _load_one(self, folder: Path, *, train: bool = True) -> None:
         before = self._loaded.get(folder)
@@ -198,14 +205,22 @@ def spare_what_stays() -> None:
 
 
 async def merged_articles(store: SqlStore, folder: Path) -> list[Article]:
-    """The folder's articles; those edited in the store win."""
+    """The folder's articles; those edited in the store win, and those withdrawn there are gone."""
+    found = {(article.id, article.language): article for article in await asyncio.to_thread(seeded_articles, folder)}
+    for row in await store.articles(model_name(folder)):
+        if row.is_withdrawn:
+            found.pop((row.id, row.language), None)
+        else:
+            found[row.id, row.language] = Article(
+                id=row.id, language=row.language, title=row.title, answer=row.answer, questions=row.questions
+            )
+    return list(found.values())
+
+
+def seeded_articles(folder: Path) -> list[Article]:
+    """The articles of the folder's own files. Raises: AssistantInvalid."""
     shelf = folder / "knowledge"
-    seeded = await asyncio.to_thread(load_articles, shelf) if shelf.is_dir() else []
-    edited = [
-        Article(id=row.id, language=row.language, title=row.title, answer=row.answer, questions=row.questions)
-        for row in await store.articles(model_name(folder))
-    ]
-    return list({(article.id, article.language): article for article in (*seeded, *edited)}.values())
+    return load_articles(shelf) if shelf.is_dir() else []
 
 
 def model_name(folder: Path) -> str:

@@ -16,8 +16,10 @@ from bot.service.appointments import AppointmentRules, read_appointments
 from bot.service.calendars import ALWAYS, Calendar, Calendars, read_calendars
 from bot.service.care import CareRules, read_care
 from bot.service.cases import CaseRules, read_cases
+from bot.service.editing import EditingRules, read_editing
 from bot.service.promises import PromiseRules, read_promises, start
 from bot.service.record import RecordRules, read_record
+from bot.service.report_rules import ReportRules, read_reports
 from bot.service.routing import RoutingRules, read_routing
 from bot.service.topics import TopicRules, read_topics
 from bot.service_types import ClockStart
@@ -38,6 +40,8 @@ class ServicePolicy:
     record: RecordRules = field(default_factory=RecordRules)  # record: attributes, assets, credit classes, value
     care: CareRules = field(default_factory=CareRules)  # care: signals and their follow-up
     topics: TopicRules = field(default_factory=TopicRules)  # topics: subscriptions, reminders, outages
+    knowledge: EditingRules = field(default_factory=EditingRules)  # knowledge: who publishes what
+    reports: ReportRules = field(default_factory=ReportRules)  # reports: scheduled summaries
 
     def calendar_for(self, severity: int, site_calendar: str = "") -> Calendar:
         """The calendar a case of this severity counts in: every hour where the rules say so, else its site's."""
@@ -75,6 +79,8 @@ def read_policy(document: Any, *, version: int = 0) -> ServicePolicy:
         "record": read_record,
         "care": read_care,
         "topics": read_topics,
+        "knowledge": read_editing,
+        "reports": read_reports,
     }
     only_keys(root, readers, "service.yml")
     sections = {name: reader(table(root[name], name, root, name)) for name, reader in readers.items() if name in root}

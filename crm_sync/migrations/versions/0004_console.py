@@ -295,6 +295,33 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('key', name=op.f('pk_operator_sends'))
     )
     op.create_index('ix_operator_sends_at', 'operator_sends', ['at'])
+    op.create_table('report_days',
+    sa.Column('day', sa.Text(), nullable=False),
+    sa.Column('conversation_id', ID, autoincrement=False, nullable=False),
+    sa.Column('channel', sa.Text(), nullable=False),
+    sa.Column('account', sa.Text(), nullable=False),
+    sa.Column('messages_in', sa.Integer(), nullable=False),
+    sa.Column('bot_out', sa.Integer(), nullable=False),
+    sa.Column('staff_out', sa.Integer(), nullable=False),
+    sa.Column('bot_s', sa.Float()),
+    sa.Column('unclear', sa.Integer(), nullable=False),
+    sa.Column('handoffs', sa.Integer(), nullable=False),
+    sa.ForeignKeyConstraint(['conversation_id'], ['conversations.id'], name=op.f('fk_report_days_conversation_id')),
+    sa.PrimaryKeyConstraint('day', 'conversation_id', name=op.f('pk_report_days'))
+    )
+    op.create_index('ix_report_days_conversation_id', 'report_days', ['conversation_id'])
+    op.create_table('report_marks',
+    sa.Column('day', sa.Text(), nullable=False),
+    sa.Column('conversation_id', ID, autoincrement=False, nullable=False),
+    sa.Column('kind', sa.Text(), nullable=False),
+    sa.Column('name', WORDS, nullable=False),
+    sa.Column('count', sa.Integer(), nullable=False),
+    sa.ForeignKeyConstraint(['conversation_id'], ['conversations.id'], name=op.f('fk_report_marks_conversation_id')),
+    sa.PrimaryKeyConstraint('day', 'conversation_id', 'kind', 'name', name=op.f('pk_report_marks'))
+    )
+    op.create_index('ix_report_marks_conversation_id', 'report_marks', ['conversation_id'])
+    op.create_index('ix_report_marks_named', 'report_marks', ['kind', 'day', 'name', 'conversation_id', 'count'])
+    op.add_column('articles', sa.Column('is_withdrawn', sa.Boolean(), server_default=sa.text('(false)'), nullable=False))
     op.add_column('conversations', sa.Column('operator', sa.Text(), server_default='', nullable=False))
     op.add_column('conversations', sa.Column('owner_until', TIME))
     op.add_column('conversations', sa.Column('team', sa.Text(), server_default='', nullable=False))
@@ -321,6 +348,9 @@ def upgrade() -> None:
     op.add_column('messages', sa.Column('by', WORDS, server_default='', nullable=False))
     op.add_column('messages', sa.Column('deleted_at', TIME))
     op.create_index('ix_messages_conversation', 'messages', ['conversation_id', 'id'])
+    op.create_index('ix_messages_unclear', 'messages', ['id'], **_where(
+        "template IN ('utter_caption_unclear', 'utter_clarify', 'utter_offer_person', 'utter_out_of_scope', 'utter_rephrase')"
+    ))
     op.add_column('staff_users', sa.Column('display_name', WORDS, server_default='', nullable=False))
     op.add_column('staff_users', sa.Column('email', WORDS, server_default='', nullable=False))
     op.add_column('staff_users', sa.Column('languages', DOCUMENT, server_default='[]', nullable=False))

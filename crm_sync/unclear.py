@@ -1,0 +1,201 @@
+"""Customers' words the bot did not understand, or was not sure of, with what it made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final, Literal
+
+from sqlalchemy import Connection, Select, and_, func, or_, select
+
+from crm_sync.columns import id_in, is_state
+from crm_sync.console_tables import message_labels
+from crm_sync.rows import upsert
+from crm_sync.tables import UNCLEAR_TEMPLATES, conversations, handoffs, inbox, messages, turns
+
+Why = Literal["unclear", "unsure", "handed_over"]
+_ASKED: Final = messages.alias("asked")
+
+
+@dataclass(frozen=True, slots=True)
+class UnclearMessage:
+    """A customer's message. `ranking`: intents with scores, best first; `answered_with`: the response's name."""
+
+    inbox_id: int
+    conversation_id: int
+    message_id: int | None
+    text: str
+    language: str
+    at: datetime
+    why: Why
+    intent: str = ""
+    confidence: float | None = None
+    ranking: tuple[tuple[str, float], ...] = ()
+    entities: tuple[tuple[str, str], ...] = ()
+    engine: str = ""
+    answered_with: str = ""
+    answer: str = ""
+    label: str | None = None  # said by staff; "": not worth learning; None: nobody has said
+    labelled_by: str = ""
+    channel: str = field(default="")
+
+
+def unclear(
+    conn: Connection, *, since: datetime, before: int | None = None, limit: int = 50, labelled: bool | None = False
+) -> list[UnclearMessage]:
+    """What was answered with "I did not understand", the newest first. `before`: the last inbox id of the page before.
+
+    `labelled`: True or False for only those that are, None for all.
+    """
+    said = (
+        select(messages.c.inbox_id, func.max(messages.c.id).label("answer_id"))
+        .where(is_state(messages.c.template, *UNCLEAR_TEMPLATES), messages.c.inbox_id.is_not(None))
+        .where(messages.c.at >= since)
+        .group_by(messages.c.inbox_id)
+        .subquery()
+    )
+    statement = _statement(select(*_COLUMNS, said.c.answer_id).join(said, said.c.inbox_id == turns.c.inbox_id))
+    return _page(conn, statement, "unclear", before=before, limit=limit, labelled=labelled)
+
+
+def unsure(
+    conn: Connection, *, since: datetime, sure: float, before: int | None = None, limit: int = 50,
+    labelled: bool | None = False,
+) -> list[UnclearMessage]:  # fmt: skip
+    """What was acted upon though the best meaning scored below `sure`, the newest first."""
+    statement = _statement(select(*_COLUMNS)).where(
+        turns.c.at >= since, turns.c.confidence < sure, turns.c.intent != ""
+    )
+    return _page(conn, statement, "unsure", before=before, limit=limit, labelled=labelled)
+
+
+def handed_over(
+    conn: Connection, *, since: datetime, reasons: Sequence[str], before: int | None = None, limit: int = 50,
+    labelled: bool | None = False,
+) -> list[UnclearMessage]:  # fmt: skip
+    """The customer's last words before a person was called for one of these reasons, the newest first."""
+    last = (
+        select(func.max(turns.c.inbox_id).label("inbox_id"))
+        .join_from(handoffs, turns, turns.c.conversation_id == handoffs.c.conversation_id)
+        .where(handoffs.c.requested_at >= since, handoffs.c.reason.in_(list(reasons)))
+        .where(turns.c.at <= handoffs.c.requested_at)
+        .group_by(handoffs.c.id)
+        .subquery()
+    )
+    chosen = select(last.c.inbox_id)
+    statement = _statement(select(*_COLUMNS)).where(turns.c.inbox_id.in_(chosen))
+    return _page(conn, statement, "handed_over", before=before, limit=limit, labelled=labelled)
+
+
+_COLUMNS: Final = (
+    turns.c.inbox_id,
+    turns.c.conversation_id,
+    turns.c.intent,
+    turns.c.confidence,
+    turns.c.engine,
+    turns.c.understanding,
+    turns.c.at,
+    _ASKED.c.id.label("message_id"),
+    _ASKED.c.text,
+    _ASKED.c.kind,
+    conversations.c.channel,
+    message_labels.c.intent.label("label"),
+    message_labels.c.by.label("labelled_by"),
+)
+
+
+def _statement(statement: Select[Any]) -> Select[Any]:
+    """The turn with the customer's words; buttons, files without words and erased words are nothing to learn from."""
+    said_here = and_(_ASKED.c.id == inbox.c.message_id, _ASKED.c.direction == "in")
+    return (
+        statement.join(inbox, inbox.c.id == turns.c.inbox_id)
+        .join(_ASKED, said_here)
+        .join(conversations, conversations.c.id == turns.c.conversation_id)
+        .outerjoin(message_labels, message_labels.c.inbox_id == turns.c.inbox_id)
+        .where(_ASKED.c.text != "", or_(inbox.c.kind == "text", inbox.c.kind == "media"))
+    )
+
+
+def _page(
+    conn: Connection, statement: Select[Any], why: Why, *, before: int | None, limit: int, labelled: bool | None
+) -> list[UnclearMessage]:
+    if before is not None:
+        statement = statement.where(turns.c.inbox_id < before)
+    if labelled is not None:
+        is_labelled = message_labels.c.inbox_id
+        statement = statement.where(is_labelled.is_not(None) if labelled else is_labelled.is_(None))
+    rows = conn.execute(statement.order_by(turns.c.inbox_id.desc()).limit(limit)).all()
+    answers = _answers(conn, [row.inbox_id for row in rows])
+    return [_message(row, why, answers.get(row.inbox_id)) for row in rows]
+
+
+def _answers(conn: Connection, ids: Sequence[int]) -> Mapping[int, Any]:
+    """What the bot said to each, the last part of it."""
+    if not ids:
+        return {}
+    talks = select(turns.c.conversation_id).where(id_in(turns.c.inbox_id, "ids"))
+    said = (
+        select(messages.c.inbox_id, messages.c.template, messages.c.text)
+        .where(messages.c.conversation_id.in_(talks), messages.c.direction == "out", id_in(messages.c.inbox_id, "ids"))
+        .order_by(messages.c.id)
+    )
+    return {row.inbox_id: row for row in conn.execute(said, {"ids": list(ids)})}
+
+
+def _message(row: Any, why: Why, answer: Any) -> UnclearMessage:
+    understood = row.understanding or {}
+    return UnclearMessage(
+        inbox_id=row.inbox_id,
+        conversation_id=row.conversation_id,
+        message_id=row.message_id,
+        text=row.text,
+        language=str(understood.get("language", "")),
+        at=row.at,
+        why=why,
+        intent=row.intent,
+        confidence=row.confidence,
+        ranking=tuple((str(each["name"]), float(each["confidence"])) for each in understood.get("intents", ())),
+        entities=tuple((str(each["name"]), str(each.get("text", ""))) for each in understood.get("entities", ())),
+        engine=row.engine,
+        answered_with=answer.template if answer else "",
+        answer=answer.text if answer else "",
+        label=row.label,
+        labelled_by=row.labelled_by or "",
+        channel=row.channel,
+    )
+
+
+# --- labels -----------------------------------------------------------------------------------------------------------
+
+
+def put_label(conn: Connection, inbox_id: int, intent: str, by: str, now: datetime) -> bool:
+    """The message means this; a label given before is replaced. False when there is no such turn."""
+    if conn.execute(select(turns.c.inbox_id).where(turns.c.inbox_id == inbox_id)).first() is None:
+        return False
+    upsert(conn, message_labels, {"inbox_id": inbox_id, "intent": intent, "by": by, "at": now}, key=["inbox_id"])
+    return True
+
+
+def take_label(conn: Connection, inbox_id: int) -> bool:
+    """Nobody has said what it means any more; False when nobody had."""
+    return conn.execute(message_labels.delete().where(message_labels.c.inbox_id == inbox_id)).rowcount > 0
+
+
+def label_counts(conn: Connection) -> dict[str, int]:
+    """How many messages were given each meaning; "": not worth learning."""
+    rows = conn.execute(select(message_labels.c.intent, func.count()).group_by(message_labels.c.intent))
+    return {intent: int(count) for intent, count in rows}
+
+
+def labelled_examples(conn: Connection, after: int, limit: int) -> list[tuple[int, str, str]]:
+    """(inbox id, words, intent) of labelled messages worth learning from, behind an id."""
+    statement = (
+        select(message_labels.c.inbox_id, messages.c.text, message_labels.c.intent)
+        .join(inbox, inbox.c.id == message_labels.c.inbox_id)
+        .join(messages, messages.c.id == inbox.c.message_id)
+        .where(message_labels.c.intent != "", messages.c.text != "", message_labels.c.inbox_id > after)
+        .order_by(message_labels.c.inbox_id)
+        .limit(limit)
+    )
+    return [(row.inbox_id, row.text, row.intent) for row in conn.execute(statement)]

@@ -1,0 +1,60 @@
+"""The assistants as the desk works on them: their files, how their answers are found and how channels show them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bot.assistant import Assistant
+from bot.errors import NotFound
+from bot.ports import BatchIndex, Encoder
+from bot.types import OutPart, RenderedReply
+from crm_sync.models import StoredArticle
+from frontdesk.assistant import load_assistant
+from frontdesk.runtimes import LoadedAssistant, model_name, seeded_articles
+from nlu.knowledge import ArticleIndex
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedLibrary:
+    """Implements `desk.library.AssistantLibrary` over the assistants this process has loaded."""
+
+    loaded: Callable[[], Iterable[LoadedAssistant]]
+    encoder: Encoder
+
+    def names(self) -> Sequence[str]:
+        return sorted(self._by_name())
+
+    def assistant(self, name: str) -> Assistant:
+        return self._loaded(name).assistant
+
+    async def seeded_articles(self, name: str) -> Sequence[StoredArticle]:
+        articles = await asyncio.to_thread(seeded_articles, self._loaded(name).folder)
+        return [StoredArticle(each.id, each.language, each.title, each.answer, each.questions) for each in articles]
+
+    def seeded_assistant(self, name: str) -> Assistant:
+        return load_assistant(self._loaded(name).folder)
+
+    def index(self, articles: Iterable[StoredArticle]) -> BatchIndex:
+        return ArticleIndex(articles)
+
+    def encode(self, channel: str, reply: RenderedReply) -> tuple[OutPart, ...]:
+        try:
+            return self.encoder.encode(channel, reply)
+        except KeyError as exc:
+            raise NotFound(f"no account of channel {channel!r} is served here") from exc
+
+    def folder(self, name: str) -> Path:
+        """Raises: NotFound."""
+        return self._loaded(name).folder
+
+    def _by_name(self) -> Mapping[str, LoadedAssistant]:
+        return {model_name(each.folder): each for each in self.loaded()}
+
+    def _loaded(self, name: str) -> LoadedAssistant:
+        found = self._by_name().get(name)
+        if found is None:
+            raise NotFound(f"there is no assistant {name!r}")
+        return found

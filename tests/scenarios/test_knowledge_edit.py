@@ -1,0 +1,49 @@
+"""What staff publish answers the next customer: the whole application, without a restart."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from config.settings import NluSettings, Settings
+from desk.actors import Actor
+from desk.article_trials import ArticleTrials
+from desk.knowledge import KnowledgeDesk
+from desk.wording import ArticleText
+from frontdesk.app import App
+from frontdesk.clock import SystemClock
+from frontdesk.saying import say_with
+
+ROOT = Path(__file__).parents[2]
+LENA = Actor("lena", "supervisor")
+QUESTION = "do you engrave a dedication into the teapot lid"
+ANSWER = "Yes, up to 12 letters, within 3 working days."
+
+
+@pytest.fixture
+async def app(sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[App]:
+    monkeypatch.chdir(tmp_path)
+    settings = Settings(database_url=sqlite_url, nlu=NluSettings(model_dir=ROOT / ".frontdesk" / "model"))
+    opened = await App.open(settings)
+    yield opened
+    await opened.close()
+
+
+async def test_an_unanswered_question_made_into_an_article_answers_the_next_customer(app: App) -> None:
+    knowledge = KnowledgeDesk(app.store.database, app.library, SystemClock())
+    trials = ArticleTrials(app.store.database, app.library, SystemClock())
+    first = await say_with(app, "ann", QUESTION)
+    assert ANSWER not in str(first)
+    (group,) = await trials.unanswered(LENA, "shop")
+    draft = await trials.draft_from(LENA, "shop", group.questions, "en")
+    words = ArticleText("Engraving", ANSWER, draft.questions)
+    await knowledge.save(LENA, "shop", draft.article_id, "en", words, seen=1)
+    await knowledge.publish(LENA, "shop", draft.article_id, {"en": 2})
+    assert await app.runtimes.follow()
+    assert ANSWER in str(await say_with(app, "bob", QUESTION))
+    await knowledge.withdraw(LENA, "shop", draft.article_id, "en", seen=2)
+    assert await app.runtimes.follow()
+    assert ANSWER not in str(await say_with(app, "eve", QUESTION))
+    assert not await app.runtimes.follow()
