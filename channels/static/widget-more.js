@@ -513,6 +513,7 @@ export default (chat) => {
   const closePanel = () => { cameBack?.remove(); cameBack = null; };
   const doing = (act) => async () => {
     closeMenu();
+    notify("");
     try { await act(); } catch { notify(W.failed); }
   };
   let opened = null, opener = null;

@@ -75,7 +75,8 @@
   const session = async () => {
     const s = stored();
     const ends = s && Date.parse(s.expires_at);
-    if (s && Date.now() < (s.at + ends) / 2) return s; // renewed in the second half of its life
+    // Renewed in the second half of its life.
+    if (s && Date.now() < (s.at + ends) / 2) return s;
     starting ||= startSession(s).catch((error) => { if (s) return s; throw error; })
       .finally(() => { starting = null; });
     return starting;
@@ -114,7 +115,7 @@
         settle(item, response.ok && (await response.json()).seq, why);
         keep(item, true);
         flushTries = 0;
-        notify("");
+        notify("", 0);
       }
     } catch (error) {
       trouble(error);
@@ -132,6 +133,8 @@
   const say = (text, fields) => {
     const item = { id: newId(), text, at: new Date().toISOString(), who, welcome: load("welcome") || undefined, ...fields };
     keep(item);
+    // Of several files one may have been refused.
+    if (!item.file) notify("");
     if (item.welcome) save("welcome", "");
     showPending(item);
     dropSuggestions();
@@ -164,14 +167,15 @@
   const readEvents = async (reader) => {
     const decoder = new TextDecoder();
     let text = "", watchdog = 0;
-    const alive = () => { clearTimeout(watchdog); watchdog = setTimeout(() => control.abort(), 4e4); }; // heartbeats come every 15 s
+    // Heartbeats come every 15 s.
+    const alive = () => { clearTimeout(watchdog); watchdog = setTimeout(() => control.abort(), 4e4); };
     try {
       for (;;) {
         alive();
         const { done, value } = await reader.read();
         if (done) return;
         tries = 0;
-        notify("");
+        notify("", 0);
         if (queue().length) flush();
         const blocks = (text + decoder.decode(value, { stream: true })).split("\n\n");
         text = blocks.pop();
@@ -193,8 +197,8 @@
     if (document.hidden) hideTimer = setTimeout(pause, isOpen ? 6e5 : 2e4);
     else { paused = false; resume(); stream(); markRead(); }
   });
-  addEventListener("online", () => { tries = flushTries = 0; notify(""); resume(); flush(); stream(); });
-  addEventListener("offline", () => { notify(T.offline); control?.abort(); });
+  addEventListener("online", () => { tries = flushTries = 0; notify("", 0); resume(); flush(); stream(); });
+  addEventListener("offline", () => { notify(T.offline, 0); control?.abort(); });
   addEventListener("storage", (event) => { // the visitor's other tabs
     if (event.key === key("session")) stream();
     if (event.key === key(readKey)) showUnread();
@@ -349,10 +353,18 @@
     for (const chips of list.querySelectorAll(".chips")) chips.hidden = chips.parentNode !== list.lastElementChild;
   };
   const scrollDown = () => { scroller.scrollTop = scroller.scrollHeight; };
-  const notify = (text) => { notice.textContent = text; notice.hidden = !text; };
+  // 0: of the connection, goes with its trouble; 1: to the visitor, stays until they do something else.
+  const notices = ["", ""];
+  const notify = (text, of = 1) => {
+    notices[of] = text;
+    const told = notices[0] || notices[1];
+    // The same again is not read out again.
+    if (notice.textContent !== told) notice.textContent = told;
+    notice.hidden = !told;
+  };
   const trouble = (error) => {
-    if (error.status === 403) notify(T.expired);
-    else if (!navigator.onLine || queue().length || tries > 1) notify(T.offline);
+    if (error.status === 403) notify(T.expired, 0);
+    else if (!navigator.onLine || queue().length || tries > 1) notify(T.offline, 0);
   };
   const showUnread = () => {
     const seen = load(readKey) || 0;
@@ -513,7 +525,7 @@
   input.oninput = () => {
     grow();
     save("draft", input.value);
-    if (!stored() || !notice.hidden || Date.now() - typedAt < 3000) return;
+    if (!stored() || notices[0] || Date.now() - typedAt < 3000) return;
     typedAt = Date.now();
     post("typing").catch(() => {}); // a courtesy
   };

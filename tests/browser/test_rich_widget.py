@@ -544,6 +544,29 @@ async def test_a_browser_that_opens_no_page_for_printing_is_not_met_with_silence
     await _chat(page).locator(".notice", has_text="try again").wait_for()
 
 
+async def test_what_a_visitor_is_told_stays_whatever_arrives_until_they_do_something_else(
+    desk: Desk, new_page: NewPage
+) -> None:
+    page = await new_page()
+    await page.add_init_script("window.open = () => null")
+    await _arrive(page, desk)
+    await _write(page, "hello")
+    await _see(page, "echo: hello")
+    again = await page.context.new_page()
+    await _arrive(again, desk)
+    notice = _chat(page).locator(".notice")
+    await _chat(page).get_by_role("button", name="More").click()
+    await _chat(page).get_by_role("menuitem", name="Print the conversation").click()
+    await notice.wait_for()
+
+    await _write(again, "from the other tab")
+    await _see(page, "echo: from the other tab")
+
+    assert "try again" in await notice.inner_text()
+    await _write(page, "never mind")
+    await notice.wait_for(state="hidden")
+
+
 async def test_the_menu_is_used_by_keyboard(asking_desk: Desk, new_page: NewPage) -> None:
     page = await new_page()
     await _arrive(page, asking_desk)
