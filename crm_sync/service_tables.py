@@ -139,6 +139,8 @@ sites = Table(
     Column("longitude", Float),
     Column("address", Words, nullable=False, server_default=""),
     Column("phone", Words, nullable=False, server_default=""),
+    Column("email", Words, nullable=False, server_default=""),  # where links to its tasks go
+    Column("contact", Words, nullable=False, server_default=""),  # channel:account:chat, where they go too
     Column("timezone", Text, nullable=False, server_default=""),
     Column("calendar", Text, nullable=False, server_default=""),  # name in the policy; "": the default one
     Column("skills", Document, nullable=False, server_default="[]"),

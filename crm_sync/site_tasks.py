@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 from sqlalchemy import Connection, and_, insert, select, update
 
 from bot.errors import NotFound, RuleError, StaleState
+from crm_sync import site_messages
 from crm_sync.columns import is_filled
 from crm_sync.service_tables import assets, customer_attributes, site_tasks, sites, visits
 from crm_sync.sites import OPEN_STATES, find_site
@@ -105,6 +106,7 @@ def offer_task(
             created_at=now,
         )
     ).inserted_primary_key[0]  # type: ignore[index]  # an insert of one row always has a key
+    site_messages.plan(conn, task_id, 0, now)
     return Offered(task_id, 0, expires_at)
 
 
@@ -116,6 +118,7 @@ def renew_link(conn: Connection, case_id: int, now: datetime, *, lasts: timedelt
     expires_at = (now + lasts).replace(microsecond=0)
     serial = row.link_serial + 1
     conn.execute(update(site_tasks).where(site_tasks.c.id == row.id).values(link_serial=serial, expires_at=expires_at))
+    site_messages.plan(conn, row.id, serial, now)
     return Offered(row.id, serial, expires_at)
 
 

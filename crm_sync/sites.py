@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,6 +27,8 @@ COLUMNS: Final = (
     "longitude",
     "address",
     "phone",
+    "email",
+    "contact",
     "timezone",
     "calendar",
     "skills",
@@ -37,6 +40,7 @@ REQUIRED: Final = ("key",)
 MOST_TASKS: Final = 100_000
 _NO: Final = frozenset({"0", "no", "false", "否"})
 _YES: Final = frozenset({"", "1", "yes", "true", "是"})
+_EMAIL: Final = re.compile(r"[^@\s<>,;:\"]+@[^@\s<>,;:\"]+\.[^@\s<>,;:\"]+")
 OPEN_STATES: Final = ("offered", "accepted")
 
 
@@ -121,6 +125,8 @@ def _site(row: Mapping[str, str], how: How) -> SiteLine:
             "longitude": longitude,
             "address": row["address"],
             "phone": _phone(row["phone"]),
+            "email": _email(row["email"]),
+            "contact": _contact(row["contact"]),
             "timezone": _zone(row["timezone"]),
             "calendar": row["calendar"],
             "skills": listed(row["skills"]),
@@ -158,6 +164,18 @@ def _phone(text: str) -> str:
     if phone is None:
         raise InputError("phone is not a phone number")
     return phone
+
+
+def _email(text: str) -> str:
+    if text and not _EMAIL.fullmatch(text):
+        raise InputError("email is not an e-mail address")
+    return text
+
+
+def _contact(text: str) -> str:
+    if text and not all(part.strip() for part in [*text.split(":", 2), "", ""][:3]):
+        raise InputError("contact must be channel:account:chat, such as telegram:main:123456789")
+    return text
 
 
 def _zone(name: str) -> str:

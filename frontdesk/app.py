@@ -22,6 +22,7 @@ from channels.encoding import merge_parts
 from channels.pacing import LocalRateTokens
 from channels.web import WebHub
 from config.settings import Settings
+from crm_sync import site_messages
 from crm_sync.media.arriving import FileSources
 from crm_sync.media.library import SqlMediaLibrary
 from crm_sync.media.stores import open_media_store
@@ -44,6 +45,7 @@ from frontdesk.secret_key import load_secret_keys, sqlite_path
 from frontdesk.serving import HttpServer, end, supervise
 from frontdesk.signals import LocalSignals, RedisSignals
 from frontdesk.single_process import hold_store
+from frontdesk.site_messenger import SiteMessenger
 from frontdesk.speech import VoiceTranscriber, load_speech_to_text
 from frontdesk.typing_relay import relay_typing
 
@@ -211,7 +213,14 @@ class App:
             adapters=adapters,
             worker=worker,
             sender=sender,
-            scheduler=Scheduler(store, signals, clock, runtimes.default_assistant, fault=fault),
+            scheduler=Scheduler(
+                store,
+                signals,
+                clock,
+                runtimes.default_assistant,
+                outside={site_messages.KIND: SiteMessenger(keys, settings).deliver},
+                fault=fault,
+            ),
             hub=WebHub(store, signals, link=media.link),
             secret_keys=keys,
             admin_password=await store.ensure_admin() if "web" in roles else None,

@@ -1,4 +1,4 @@
-"""E-mail to visitors who ask for their conversation, over SMTP, in a thread so that nothing else waits for it."""
+"""E-mail over SMTP, in a thread so that nothing else waits for it: conversations to visitors, tasks to sites."""
 
 from __future__ import annotations
 
@@ -29,13 +29,22 @@ class SmtpMailer:
         Raises: RecipientUnreachable when it does not take the address, Misconfigured for our credentials,
         ServiceUnavailable.
         """
-        message = EmailMessage()
-        message["From"], message["To"], message["Subject"] = self._settings.sender, to, subject
-        message["Date"], message["Message-ID"] = formatdate(), make_msgid(domain="frontdesk.invalid")
-        message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office answers, please
-        message.set_content(COVER)
+        message = self._message(to, subject, COVER)
         message.add_attachment(page, maintype="text", subtype="html", filename="conversation.html")
         await asyncio.to_thread(self._with_server, lambda server: server.send_message(message))
+
+    async def send(self, to: str, subject: str, words: str) -> None:
+        """The mail server has taken the message. Raises: as `send_transcript`."""
+        message = self._message(to, subject, words)
+        await asyncio.to_thread(self._with_server, lambda server: server.send_message(message))
+
+    def _message(self, to: str, subject: str, words: str) -> EmailMessage:
+        message = EmailMessage()
+        message["From"], message["To"], message["Subject"] = self._settings.sender, to, " ".join(subject.split())
+        message["Date"], message["Message-ID"] = formatdate(), make_msgid(domain="frontdesk.invalid")
+        message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office answers, please
+        message.set_content(words)
+        return message
 
     async def check(self) -> None:
         """The server answers and takes our credentials. Raises: ServiceError."""

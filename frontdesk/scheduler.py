@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import groupby
+from types import MappingProxyType
 from typing import Protocol
 
 import structlog
@@ -33,6 +34,7 @@ from desk import appointments, surveys
 from desk.learning import find_spikes
 from frontdesk.caring import nightly
 from frontdesk.due_reminders import remind_of_dues
+from frontdesk.outside_work import OutsideJobs, OutsideWork
 from frontdesk.periodic import RENEW_S, Periodic, PeriodicJobs
 
 log = structlog.get_logger()
@@ -141,12 +143,14 @@ class Scheduler:
         *,
         handlers: Mapping[str, TimerHandler] = TIMER_HANDLERS,
         periodic: tuple[Periodic, ...] = PERIODIC,
+        outside: Mapping[str, OutsideWork] = MappingProxyType({}),
         renew_s: float = RENEW_S,
         fault: Callable[[str], None] = lambda point: None,
     ) -> None:
         self._store, self._signals, self._clock, self._assistant = store, signals, clock, assistant
         self._handlers, self._fault = handlers, fault
         self._jobs = PeriodicJobs(store, clock, periodic, renew_s=renew_s)
+        self._outside = OutsideJobs(store, clock, outside)
         self._counted_for: ServicePolicy | None = None
 
     async def run(self) -> None:
@@ -164,6 +168,7 @@ class Scheduler:
                         await wakeup.wait(SWEEP_S)
         finally:
             await self._jobs.stop()
+            await self._outside.stop()
 
     async def run_once(self) -> int:
         """One batch of what is due now; how much there was. Periodic jobs among it are begun."""
@@ -187,6 +192,7 @@ class Scheduler:
         """Everything due now is done, what follows from it at once too."""
         while await self.run_once():
             await self._jobs.until_idle()
+            await self._outside.until_idle()
 
     def _context(self) -> Context:
         assistant = self._assistant()
@@ -208,6 +214,7 @@ class Scheduler:
         for timer in found:
             if timer.kind in self._jobs:
                 self._jobs.begin(timer, context)
+        self._outside.begin([timer for timer in found if timer.kind in self._outside], context)
         return len(found)
 
     def _batch(self, context: Context, conn: Connection) -> list[Timer]:
@@ -220,6 +227,9 @@ class Scheduler:
     def _do(self, conn: Connection, kind: str, group: list[Timer], context: Context) -> None:
         if kind in self._jobs:
             self._jobs.lease(conn, group, context.now)
+            return
+        if kind in self._outside:
+            self._outside.lease(conn, group, context.now)
             return
         handler = self._handlers.get(kind)
         undone = group if handler is None else handler(conn, group, context)

@@ -83,6 +83,7 @@ class RoutingRules:
     manager: str = ""  # the staff user who answers for all teams
     offered: int = 3  # sites named to a customer who asks
     link_hours: float = 72.0  # how long a site's link works
+    remind_hours: tuple[float, ...] = (24.0, 2.0)  # before its deadline a site is reminded of an open task
     map_link: str = MAP_LINK
     weights: SiteWeights = field(default_factory=SiteWeights)
 
@@ -151,7 +152,7 @@ def read_routing(section: dict[str, Any]) -> RoutingRules:
       skills:                     # what it takes, by category or category/quality type
         brakes: [brakes]
         brakes/noise: [diagnosis]
-      sites: {farthest_km: 300, offered: 3, link_hours: 72}
+      sites: {farthest_km: 300, offered: 3, link_hours: 72, remind_hours: [24, 2]}
       weights: {closed_per_h_m: 2000, closed_most_m: 50000, language_m: 20000, load_m: 10000, known_m: -3000}
       map_link: "https://www.openstreetmap.org/?mlat={latitude}&mlon={longitude}#map=16/{latitude}/{longitude}"
     ```
@@ -160,7 +161,7 @@ def read_routing(section: dict[str, Any]) -> RoutingRules:
     teams = {name: _team(name, body) for name, body in _tables(section, "teams")}
     skills = table(section.get("skills", {}), "skills", section, "skills")
     sites = table(section.get("sites", {}), "sites", section, "sites")
-    only_keys(sites, ("farthest_km", "offered", "link_hours"), "routing sites")
+    only_keys(sites, ("farthest_km", "offered", "link_hours", "remind_hours"), "routing sites")
     weights = table(section.get("weights", {}), "weights", section, "weights")
     only_keys(weights, SiteWeights.__dataclass_fields__, "routing weights")
     return RoutingRules(
@@ -171,6 +172,7 @@ def read_routing(section: dict[str, Any]) -> RoutingRules:
         manager=text(section["manager"], "manager", section, "manager") if "manager" in section else "",
         offered=round(_number(sites, "offered", 3)),
         link_hours=_number(sites, "link_hours", 72),
+        remind_hours=_hours(sites, "remind_hours", RoutingRules.remind_hours),
         map_link=_map_link(section),
         weights=SiteWeights(**{name: round(_number(weights, name, 0, is_signed=True)) for name in weights}),
     )
@@ -222,6 +224,15 @@ def _number(place: dict[str, Any], key: str, default: float, *, is_signed: bool 
     if isinstance(value, bool) or not isinstance(value, int | float) or not (is_signed or value > 0):
         raise invalid(f"{key} must be a number{'' if is_signed else ' above 0'}", place, key)
     return float(value)
+
+
+def _hours(place: dict[str, Any], key: str, default: tuple[float, ...]) -> tuple[float, ...]:
+    if key not in place:
+        return default
+    found = rows(place[key], key, place, key)
+    if not all(isinstance(hours, int | float) and not isinstance(hours, bool) and hours > 0 for hours in found):
+        raise invalid(f"{key} must be a list of hours above 0", place, key)
+    return tuple(float(hours) for hours in found)
 
 
 def _map_link(section: dict[str, Any]) -> str:

@@ -97,6 +97,29 @@ async def test_a_wrong_row_is_named_and_the_good_ones_are_in(
     assert [site.key for site in await _sites(store)] == ["s1", "s9"]
 
 
+@pytest.mark.parametrize(
+    ("cells", "reason"),
+    [
+        ("desk@example.org,telegram:main:77", ""),
+        (",kf:main:wm:8", ""),
+        ("desk at example.org,", "email is not an e-mail address"),
+        ("desk@example.org\\nBcc: all@example.org,", "email is not an e-mail address"),
+        (",telegram:77", "contact must be channel:account:chat"),
+        (",::77", "contact must be channel:account:chat"),
+    ],
+)
+async def test_where_a_site_is_told_of_its_tasks_is_imported_or_refused(
+    store: SqlStore, tmp_path: Path, cells: str, reason: str
+) -> None:
+    path = tmp_path / "sites.csv"
+    path.write_text(f"key,name_zh,email,contact\ns1,保定路站,{cells}\n")
+    report = await import_file(store.database, SITES, path, now=lambda: START, again=True)
+    assert [error.reason.startswith(reason) for error in report.errors] == ([True] if reason else [])
+    wanted = select(sites.c.email, sites.c.contact)
+    found = await store.database.run(lambda conn: conn.execute(wanted).all(), read=True)
+    assert [f"{row.email},{row.contact}" for row in found] == ([] if reason else [cells])
+
+
 async def test_a_file_without_keys_is_refused_whole(store: SqlStore, tmp_path: Path) -> None:
     path = tmp_path / "sites.csv"
     path.write_text("name\n保定路站\n")
