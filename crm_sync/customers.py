@@ -42,7 +42,7 @@ _NOT_SHOWN: Final = frozenset({"key", "customer_id", "lease_owner", "lease_until
 
 async def find_customers(database: Database, key: str) -> list[CustomerId]:
     """Customers that `key` fits: an id, a phone number, or channel/account/external id. Erased ones fit nothing."""
-    return await database.run(lambda conn: _find(conn, key.strip()), read=True)
+    return await database.run(lambda conn: ids_found_by(conn, key.strip()), read=True)
 
 
 async def customer_record(database: Database, customer_id: CustomerId) -> dict[str, Any]:
@@ -75,7 +75,8 @@ def conversations_of(customer_id: CustomerId) -> Any:
     return select(conversations.c.id).where(conversations.c.customer_id == customer_id)
 
 
-def _find(conn: Connection, key: str) -> list[CustomerId]:
+def ids_found_by(conn: Connection, key: str) -> list[CustomerId]:
+    """As `find_customers`, inside a transaction."""
     found: set[int] = set()
     if key.isascii() and key.isdecimal() and len(key) <= 18:
         found.update(conn.execute(select(customers.c.id).where(customers.c.id == int(key))).scalars())

@@ -15,6 +15,7 @@ from bot.errors import CustomerNotFound
 from bot.types import CustomerId
 from crm_sync.codec import plain
 from crm_sync.columns import is_postgres
+from crm_sync.console_tables import api_answers, hook_deliveries
 from crm_sync.customers import conversations_of, orders_of, rows_as_dicts
 from crm_sync.database import Database
 from crm_sync.service_tables import (
@@ -130,6 +131,7 @@ PERSONAL: Final[dict[Table, _Condition]] = {
         (merge_proposals.c.customer_id == customer) | (merge_proposals.c.other_customer_id == customer)
     ),
     audit: lambda customer: audit.c.customer_id == customer,
+    hook_deliveries: lambda customer: hook_deliveries.c.customer_id == customer,
 }
 # The others belong to the deployment and name nobody but its staff.
 IMPERSONAL: Final = frozenset(set(metadata.tables.values()) - set(PERSONAL))
@@ -186,6 +188,7 @@ _DELETED: Final = (
     subscriptions,
     customer_merges,
     merge_proposals,
+    hook_deliveries,
 )
 
 
@@ -252,6 +255,8 @@ def erase(conn: Connection, customer_id: CustomerId, now: datetime) -> dict[str,
         counts[table.name] = conn.execute(update(table).where(PERSONAL[table](customer_id)).values(**values)).rowcount
     for table in _DELETED:
         counts[table.name] = conn.execute(delete(table).where(PERSONAL[table](customer_id))).rowcount
+    # Answers of the API are found by their client's key only, and kept for a day: that something was done stays.
+    conn.execute(update(api_answers).where(api_answers.c.status.is_not(None)).values(body=b"{}", headers={}))
     counts[conversations.name] = _conversations(conn, customer_id)
     counts[identities.name] = _identities(conn, customer_id)
     # Last, because orders are found by the proven phone number.

@@ -8,7 +8,7 @@ it does not matter in which order records were merged.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Select, Table, and_, delete, exists, insert, 
 from sqlalchemy.sql.elements import ColumnElement
 
 from bot.errors import CustomerNotFound, NotFound, RuleError
+from crm_sync.console_tables import hook_deliveries
 from crm_sync.merged_facts import offered, settle, write_facts
 from crm_sync.service_tables import (
     appointments,
@@ -59,6 +60,7 @@ MOVED: Final[tuple[Table, ...]] = (
     subscriptions,
     outage_reports,
     audit,
+    hook_deliveries,
 )
 _DOUBLES: Final[Mapping[Table, tuple[str, ...]]] = {cases: ("kind", "category", "subject"), tasks: ("kind",)}
 _KEPT_HERE: Final = ("identity_linked", "customers_merged")  # lines of the timeline that tell of the merge itself
@@ -133,7 +135,7 @@ def unmerge(conn: Connection, merge_id: int, *, author: str, now: datetime) -> M
         conn.execute(insert(merge_proposals), {**known, **decided})
     line = {"kind": "customers_unmerged", "summary": row.evidence, "reference": str(merge_id), "author": "system"}
     conn.execute(insert(timeline), {**line, "customer_id": kept, "at": now})
-    return _merge_of(row)
+    return replace(_merge_of(row), undone_at=now)
 
 
 def root_of(conn: Connection, customer_id: int) -> int:

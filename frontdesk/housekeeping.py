@@ -7,18 +7,22 @@ import structlog
 from bot.errors import ServiceError
 from crm_sync.media.library import SqlMediaLibrary
 from crm_sync.store import SqlStore
+from desk.api_answers import ApiAnswers
+from frontdesk.clock import SystemClock
 
 log = structlog.get_logger()
 
 
 async def tidy(store: SqlStore, media: SqlMediaLibrary, *, raw_retention_days: float) -> None:
-    """Old raw payloads, stored answers nobody can ask for, files past their retention, and what was known of uploads
-    whose file is gone, are no longer there. Files that the media store cannot delete now are tried again next time.
+    """Old raw payloads, stored answers nobody can ask for (the API's too), files past their retention, and what was
+    known of uploads whose file is gone, are no longer there. Files that the media store cannot delete now are tried
+    again next time.
 
     Raises: StoreUnavailable.
     """
     log.info("raw_payloads_pruned", count=await store.prune_raw(days=raw_retention_days))
     await store.passive.prune()
+    log.info("api_answers_pruned", count=await ApiAnswers(store.database, SystemClock()).prune())
     try:
         log.info("files_purged", count=await media.purge())
     except ServiceError as error:

@@ -15,6 +15,7 @@ from starlette.routing import BaseRoute, Route
 
 from bot.errors import InputError, NotFound, RateLimited, ServiceError, SignatureInvalid
 from crm_sync.site_links import SiteLinks
+from frontdesk.api_mount import api_routes
 from frontdesk.app import App
 from frontdesk.clock import SystemClock
 from frontdesk.feed_routes import FeedDesk, feed_routes
@@ -53,6 +54,7 @@ def build_http(app: App) -> Starlette:
         *media_routes(app.media),
         *site_routes(_site_desk(app)),
         *feed_routes(_feed_desk(app)),
+        *api_routes(app),
     ]
     return Starlette(
         routes=routes,

@@ -20,6 +20,7 @@ from bot.types import (
     RequestHandoff,
     UpdateCustomer,
 )
+from crm_sync.console_tables import hook_deliveries, hooks
 from crm_sync.customers import customer_record, find_customers
 from crm_sync.erasure import IMPERSONAL, PERSONAL, erase_customer, export_customer
 from crm_sync.invariants import check
@@ -65,7 +66,16 @@ async def _full_life(store: SqlStore, user: str = "SecretUser") -> CustomerId:
     )
     await store.database.run(lambda conn: _channel_rows(conn, claimed))
     await store.database.run(lambda conn: service_rows(conn, customer))
+    await store.database.run(lambda conn: _told_subscriber(conn, customer))
     return customer
+
+
+def _told_subscriber(conn: Connection, customer: CustomerId) -> None:
+    """What a subscriber of the business's own was told of them."""
+    hook = {"url": "https://erp.example", "secret": "x", "events": ["message.received"], "created_by": "admin"}
+    hook_id = conn.execute(insert(hooks).values(**hook, created_at=START)).inserted_primary_key[0]  # type: ignore[index]
+    told = {"hook_id": hook_id, "event": "message.received", "payload": {"text": "SecretWords"}, "created_at": START}
+    conn.execute(insert(hook_deliveries).values(**told, customer_id=customer))
 
 
 def _channel_rows(conn: Connection, claimed: Claimed) -> None:

@@ -1,0 +1,339 @@
+"""`/cases`: the board, one case with its history, what staff do on it, compensation, what cases teach."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Path, Query
+from pydantic import Field
+from starlette.responses import Response
+
+from api.desk import ApiDesk, By
+from api.fields import Given, Id, MaybeName, MaybeWords, Moment, Shown, Words
+from api.paging import Listed, Paged
+from api.versions import IfMatch, tag
+from crm_sync.case_lists import BoardFilter
+from desk import learning
+from desk.cases import CaseDesk
+from desk.compensation import CompensationDesk
+from desk.paging import Page, page_of, read_cursor
+
+Number = Annotated[str, Path(max_length=40, description="Number of the case", examples=["C-1024-7"])]
+Status = Literal[
+    "received", "assigned", "in_progress", "waiting_customer", "solved", "reopened", "confirmed", "withdrawn", ""
+]
+
+
+class CaseLine(Shown):
+    """A case as the board shows it."""
+
+    id: int
+    number: str
+    kind: str
+    category: str
+    quality_type: str
+    subject: str
+    severity: int = Field(description="1 low to 4 critical")
+    status: str
+    summary: str
+    team: str
+    owner: str
+    customer_id: int
+    opened_at: datetime
+    updated_at: datetime
+    version: int
+    due_at: datetime | None = Field(description="When the promise that runs out first does")
+    is_late: bool
+
+
+class CaseEvent(Shown):
+    id: int
+    kind: str
+    author: str
+    by: str
+    note: str
+    is_internal: bool
+    changes: dict[str, Any]
+    at: datetime
+
+
+class CaseClock(Shown):
+    """A promise in working time."""
+
+    kind: str
+    state: str
+    due_at: datetime | None
+    warned_at: datetime | None
+    breached_at: datetime | None
+    ended_at: datetime | None
+
+
+class Compensation(Shown):
+    id: int
+    case_id: int
+    kind: str
+    amount_minor: int = Field(description="In minor units; of points, how many")
+    currency: str
+    state: str
+    reason: str
+    proposed_by: str
+    proposed_at: datetime
+    decided_by: str
+    decided_at: datetime | None
+
+
+class CaseConversation(Shown):
+    id: int
+    channel: str
+    account: str
+
+
+class Case(Shown):
+    """A case with all that belongs to it."""
+
+    id: int
+    number: str
+    version: int
+    customer_id: int
+    customer_name: str | None
+    kind: str
+    category: str
+    quality_type: str
+    subject: str
+    severity: int
+    status: str
+    is_open: bool
+    summary: str
+    details: dict[str, Any]
+    wish: str
+    team: str
+    owner: str
+    watchers: list[str]
+    site: str = Field(description="Key of the site; empty: none")
+    cause: str
+    remedy: str
+    score: int | None = Field(description="How satisfied, 1 to 5")
+    reopened: int
+    opened_at: datetime
+    updated_at: datetime
+    first_response_at: datetime | None
+    solved_at: datetime | None
+    closed_at: datetime | None
+    conversations: list[CaseConversation]
+    events: list[CaseEvent]
+    clocks: list[CaseClock]
+    compensations: list[Compensation]
+
+
+class CaseState(Shown):
+    """A case after it was changed."""
+
+    number: str
+    status: str
+    owner: str
+    team: str
+    severity: int
+    version: int
+    updated_at: datetime
+
+
+class Assignment(Given):
+    """To a person or a team; nobody named: to who asks."""
+
+    owner: MaybeName = ""
+    team: MaybeName = ""
+    why: MaybeWords = ""
+
+
+class StatusChange(Given):
+    """`words` are what is done and why: the customer is told. A solution needs codes for cause and remedy."""
+
+    status: Literal["in_progress", "waiting_customer", "solved", "reopened", "withdrawn"]
+    words: Words
+    cause: MaybeName = ""
+    remedy: MaybeName = ""
+
+
+class NoteGiven(Given):
+    words: Words
+    is_internal: bool = Field(True, description="false: the customer is told")
+
+
+class CaseChanges(Given):
+    severity: Literal[1, 2, 3, 4]
+    why: Words
+
+
+class OfferGiven(Given):
+    kind: Literal["refund", "voucher", "points", "goods"]
+    amount_minor: int = Field(gt=0, le=10**12, description="In minor units; of points, how many")
+    currency: str = Field("", max_length=3, pattern="^([A-Z]{3})?$", examples=["CNY"])
+    reason: MaybeWords = ""
+
+
+class OfferDecision(Given):
+    approve: bool
+    why: MaybeWords = ""
+
+
+class ProposedCompensation(Compensation):
+    number: str
+
+
+class LinkGiven(Given):
+    conversation_id: Id
+
+
+class Watching(Given):
+    wanted: bool
+
+
+class RepeatedCause(Shown):
+    cause: str
+    category: str
+    quality_type: str
+    site: str
+    product: str
+    count: int
+    reopened: int
+    score: float | None
+
+
+class Alert(Shown):
+    """More of one kind of case than usual."""
+
+    id: int
+    category: str
+    quality_type: str
+    product: str
+    site_id: int | None
+    period_from: datetime
+    period_to: datetime
+    count: int
+    expected: float
+    sigma: float | None
+    at: datetime
+
+
+def case_routes(desk: ApiDesk) -> APIRouter:
+    cases = CaseDesk(desk.database, desk.policy, desk.clock)
+    money = CompensationDesk(desk.database, desk.policy, desk.clock)
+    routes = APIRouter(tags=["cases"])
+
+    def changed(row: Any, response: Response) -> Any:
+        tag(response, row.version)
+        return row
+
+    @routes.get("/cases", response_model=Listed[CaseLine])
+    async def list_cases(
+        by: By,
+        paging: Paged,
+        status: Annotated[Status, Query(description="Left out: all that are open")] = "",
+        team: Annotated[str, Query(max_length=200)] = "",
+        owner: Annotated[str, Query(max_length=200)] = "",
+        site: Annotated[str, Query(max_length=200, description="Key of a site")] = "",
+        severity: Annotated[int | None, Query(ge=1, le=4)] = None,
+        kind: Annotated[str, Query(max_length=40)] = "",
+    ) -> Any:
+        """Cases, the newest first."""
+        which = BoardFilter(status, team, owner, site, severity, kind)
+        after = read_cursor(paging.cursor, int)
+        limit = min(paging.limit, 199)  # the board itself gives 200, and one tells whether more follow
+        rows = await cases.board(by, which, before=after[0] if after else None, limit=limit + 1)
+        page: Page[Any] = page_of(rows, limit, lambda line: (line.id,))
+        return paging.shown(page)
+
+    @routes.get("/cases/{number}", response_model=Case)
+    async def get_case(by: By, number: Number, response: Response) -> Any:
+        """A case with its history, promises, conversations and compensations."""
+        found = await cases.show(by, number)
+        tag(response, found["version"])
+        return found
+
+    @routes.patch("/cases/{number}", response_model=CaseState)
+    async def change_case(by: By, number: Number, wanted: CaseChanges, version: IfMatch, response: Response) -> Any:
+        """The case weighs this much from now on; promises that are sooner begin."""
+        row = await cases.classify(by, number, severity=wanted.severity, why=wanted.why, version=version)
+        return changed(row, response)
+
+    @routes.post("/cases/{number}/assignment", response_model=CaseState)
+    async def assign_case(by: By, number: Number, to: Assignment, version: IfMatch, response: Response) -> Any:
+        """Somebody has it: a person, a team's queue, or who asks when neither is named."""
+        if not to.owner and not to.team:
+            return changed(await cases.take(by, number, version=version), response)
+        row = await cases.assign(by, number, owner=to.owner, team=to.team, why=to.why, version=version)
+        return changed(row, response)
+
+    @routes.post("/cases/{number}/status", response_model=CaseState)
+    async def set_case_status(
+        by: By, number: Number, wanted: StatusChange, version: IfMatch, response: Response
+    ) -> Any:
+        """The case goes on, and the customer hears of it."""
+        match wanted.status:
+            case "in_progress":
+                row = await cases.progress(by, number, wanted.words, version=version)
+            case "waiting_customer":
+                row = await cases.ask(by, number, wanted.words, version=version)
+            case "solved":
+                row = await cases.solve(
+                    by, number, wanted.words, cause=wanted.cause, remedy=wanted.remedy, version=version
+                )
+            case "reopened":
+                row = await cases.reopen(by, number, wanted.words, version=version)
+            case "withdrawn":
+                row = await cases.withdraw(by, number, wanted.words, version=version)
+        return changed(row, response)
+
+    @routes.post("/cases/{number}/notes", response_model=CaseState, status_code=201)
+    async def add_case_note(by: By, number: Number, note: NoteGiven, response: Response) -> Any:
+        """A note for colleagues, or news for the customer."""
+        row = await (cases.note if note.is_internal else cases.tell)(by, number, note.words)
+        return changed(row, response)
+
+    @routes.put("/cases/{number}/watching", status_code=204)
+    async def watch_case(by: By, number: Number, wanted: Watching) -> None:
+        """Who asks hears of what happens to the case, or no longer."""
+        await cases.watch(by, number, wanted=wanted.wanted)
+
+    @routes.post("/cases/{number}/conversations", status_code=204)
+    async def link_case(by: By, number: Number, link: LinkGiven) -> None:
+        """A conversation of the case's customer belongs to it."""
+        await cases.link(by, number, link.conversation_id)
+
+    @routes.post("/cases/{number}/compensations", response_model=Compensation, status_code=201)
+    async def offer_compensation(by: By, number: Number, offer: OfferGiven) -> Any:
+        """Approved when the role may give as much, else proposed."""
+        return await money.offer(by, number, offer.kind, offer.amount_minor, offer.currency, reason=offer.reason)
+
+    @routes.get("/compensations", response_model=Listed[ProposedCompensation])
+    async def list_proposed_compensations(by: By) -> Any:
+        """What waits for a decision, the oldest first."""
+        return {"items": await money.proposed(by)}
+
+    @routes.post("/compensations/{compensation_id}/decision", response_model=Compensation)
+    async def decide_compensation(by: By, compensation_id: Id, decision: OfferDecision) -> Any:
+        """Approved or refused, by somebody else than who proposed it."""
+        return await money.decide(by, compensation_id, approve=decision.approve, why=decision.why)
+
+    @routes.get("/case-causes", response_model=Listed[RepeatedCause])
+    async def list_repeated_causes(
+        by: By,
+        since: Annotated[Moment, Query()],
+        until: Annotated[Moment, Query()],
+        group: Annotated[Literal["kind", "site", "product"], Query()] = "kind",
+    ) -> Any:
+        """Causes found again and again in this time."""
+        return {"items": await learning.repeated_causes(desk.database, by, since, until, by=group)}
+
+    @routes.get("/case-alerts", response_model=Listed[Alert])
+    async def list_case_alerts(by: By) -> Any:
+        """Alerts nobody has looked into, the newest first."""
+        return {"items": await learning.open_alerts(desk.database, by)}
+
+    @routes.post("/case-alerts/{alert_id}/seen", status_code=204)
+    async def see_case_alert(by: By, alert_id: Id) -> None:
+        """Somebody looks into the alert."""
+        await learning.see_alert(desk.database, by, alert_id, desk.clock.now())
+
+    return routes

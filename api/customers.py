@@ -1,0 +1,256 @@
+"""`/customers`: found, seen whole, put right, merged and taken apart, handed out, erased."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Path, Query
+from pydantic import ConfigDict, Field
+
+from api.desk import ApiDesk, By
+from api.fields import Given, Id, MaybeName, Name, Shown
+from api.paging import Listed, Paged
+from api.problems import Problem
+from desk.customer_records import CustomerFilter, CustomerRecords
+from desk.customers import PROFILE, CustomerDesk
+
+CustomerId = Annotated[Id, Path(description="Id of the customer")]
+
+
+class Customer(Shown):
+    """A customer as a list shows them."""
+
+    id: int
+    name: str
+    phone: str
+    phone_is_verified: bool
+    email: str
+    language: str
+    timezone: str
+    credit_class: str = Field(description="A to D, as staff gave it; empty: none")
+    value_class: str = Field(description="A to C by share of turnover; empty: not computed yet")
+    lifecycle: str
+    next_action: str = Field(description="What would be best to do next")
+    tags: list[str]
+    created_at: datetime
+
+
+class CustomerRecord(Shown):
+    """Everything known about a customer; each section in order of time."""
+
+    model_config = ConfigDict(extra="allow")
+
+    customer: dict[str, Any]
+    identities: list[dict[str, Any]]
+    conversations: list[dict[str, Any]]
+    messages: list[dict[str, Any]]
+    cases: list[dict[str, Any]]
+    orders: list[dict[str, Any]]
+    consents: list[dict[str, Any]]
+    tasks: list[dict[str, Any]]
+    timeline: list[dict[str, Any]]
+
+
+class Happened(Shown):
+    """Something that happened with a customer."""
+
+    id: int
+    kind: str
+    summary: str
+    reference: str
+    author: str
+    conversation_id: int | None
+    at: datetime
+
+
+class Consent(Shown):
+    """What a customer agreed to, or took back."""
+
+    id: int
+    purpose: str
+    channel: str
+    source: str
+    granted: bool
+    at: datetime
+    until: datetime | None = Field(description="When something else was said; null: in force")
+
+
+class ConsentGiven(Given):
+    purpose: Name = Field(examples=["news"])
+    channel: Name = Field(examples=["telegram"])
+    granted: bool
+
+
+class CustomerChanges(Given):
+    """What the record says from now on; what is left out stays, and "" empties a field."""
+
+    name: MaybeName | None = None
+    phone: MaybeName | None = None
+    email: MaybeName | None = None
+    language: Literal["zh", "en", ""] | None = None
+    timezone: MaybeName | None = Field(None, examples=["Asia/Shanghai"])
+    credit_class: Literal["A", "B", "C", "D", ""] | None = None
+    attributes: dict[Name, MaybeName] = Field({}, max_length=100, description="Fields the business's rules name")
+    add_tags: list[Name] = Field([], max_length=50)
+    remove_tags: list[Name] = Field([], max_length=50)
+
+
+class Changed(Shown):
+    """Names of what is different now."""
+
+    changed: list[str]
+
+
+class Merge(Shown):
+    """Two records that are, or were, one."""
+
+    id: int
+    kept_customer_id: int
+    merged_customer_id: int
+    evidence: str
+    author: str
+    at: datetime
+    undone_at: datetime | None
+
+
+class MergeWanted(Given):
+    other_customer_id: Id
+
+
+class Merged(Shown):
+    merge_id: int | None = Field(description="Null when the two were one record already")
+
+
+class Proposal(Shown):
+    """Two records that may be one person."""
+
+    id: int
+    customer_id: int
+    other_customer_id: int
+    evidence: list[str] = Field(description="Names of the fields that agree")
+    score: float
+    at: datetime
+
+
+class Decision(Given):
+    is_same: bool = Field(description="true: merge the two; false: never propose them again")
+
+
+class ErasureWanted(Given):
+    """Said twice, because it cannot be undone."""
+
+    customer_id: Id = Field(description="The customer's id once more")
+    confirm: Literal["erase"]
+
+
+def customer_routes(desk: ApiDesk) -> APIRouter:
+    records = CustomerRecords(desk.database, desk.clock)
+    changes = CustomerDesk(desk.database, desk.policy, desk.clock)
+    routes = APIRouter(tags=["customers"])
+
+    @routes.get("/customers", response_model=Listed[Customer])
+    async def list_customers(
+        by: By,
+        paging: Paged,
+        q: Annotated[
+            str, Query(max_length=200, description="Id, phone number, channel/account/id, or part of name or e-mail")
+        ] = "",
+        tag: Annotated[str, Query(max_length=60)] = "",
+        credit_class: Annotated[Literal["A", "B", "C", "D", ""], Query()] = "",
+        value_class: Annotated[Literal["A", "B", "C", ""], Query()] = "",
+        lifecycle: Annotated[str, Query(max_length=40)] = "",
+    ) -> Any:
+        """Customers, the newest first."""
+        which = CustomerFilter(q, tag, credit_class, value_class, lifecycle)
+        return paging.shown(await records.find(by, which, cursor=paging.cursor, limit=paging.limit))
+
+    @routes.get("/customers/{customer_id}", response_model=Customer)
+    async def get_customer(by: By, customer_id: CustomerId) -> Any:
+        """One customer; a record that was merged into another answers as that one."""
+        return await records.line(by, customer_id)
+
+    @routes.patch("/customers/{customer_id}", response_model=Changed)
+    async def change_customer(by: By, customer_id: CustomerId, wanted: CustomerChanges) -> Any:
+        """The record is put right; who changed which fields is kept. Needs customers.write, classes customers.class."""
+        given = {name: getattr(wanted, name) for name in PROFILE}
+        fields = {**{name: said for name, said in given.items() if said is not None}, **wanted.attributes}
+        changed = await changes.edit(by, customer_id, fields) if fields else []
+        if wanted.credit_class is not None:
+            await changes.set_credit_class(by, customer_id, wanted.credit_class)
+            changed.append("credit_class")
+        for tag in wanted.add_tags:
+            await changes.tag(by, customer_id, tag)
+        for tag in wanted.remove_tags:
+            await changes.untag(by, customer_id, tag)
+        return {"changed": [*changed, *(["tags"] if wanted.add_tags or wanted.remove_tags else [])]}
+
+    @routes.get("/customers/{customer_id}/record", response_model=CustomerRecord)
+    async def get_customer_record(by: By, customer_id: CustomerId) -> Any:
+        """Everything known about the customer: identities, conversations, messages, cases, orders, consents …"""
+        return await records.record(by, customer_id)
+
+    @routes.get("/customers/{customer_id}/timeline", response_model=Listed[Happened])
+    async def list_customer_timeline(
+        by: By,
+        customer_id: CustomerId,
+        paging: Paged,
+        kind: Annotated[list[Name], Query(max_length=20)] = [],  # noqa: B006
+    ) -> Any:
+        """What happened, the newest first; messages are in their conversations."""
+        found = await records.timeline(by, customer_id, kinds=frozenset(kind), cursor=paging.cursor, limit=paging.limit)
+        return paging.shown(found)
+
+    @routes.get("/customers/{customer_id}/consents", response_model=Listed[Consent])
+    async def list_customer_consents(by: By, customer_id: CustomerId) -> Any:
+        """What was agreed to and taken back, the newest first."""
+        return {"items": await records.consents(by, customer_id)}
+
+    @routes.post("/customers/{customer_id}/consents", response_model=Listed[Consent], status_code=201)
+    async def set_customer_consent(by: By, customer_id: CustomerId, wanted: ConsentGiven) -> Any:
+        """It is kept what the customer said, e.g. on the telephone; all of their consents."""
+        found = await records.set_consent(
+            by, customer_id, purpose=wanted.purpose, channel=wanted.channel, granted=wanted.granted
+        )
+        return {"items": found}
+
+    @routes.get("/customers/{customer_id}/merges", response_model=Listed[Merge])
+    async def list_customer_merges(by: By, customer_id: CustomerId) -> Any:
+        """Records that were put together with this one."""
+        return {"items": await records.merges(by, customer_id)}
+
+    @routes.post("/customers/{customer_id}/merges", response_model=Merged, status_code=201)
+    async def merge_customers(by: By, customer_id: CustomerId, wanted: MergeWanted) -> Any:
+        """One record is made of two; the older one is kept, and it can be undone."""
+        return {"merge_id": await changes.merge(by, customer_id, wanted.other_customer_id)}
+
+    @routes.delete("/customer-merges/{merge_id}", response_model=Merge)
+    async def undo_customer_merge(by: By, merge_id: Id) -> Any:
+        """The two are apart again: what was moved goes back."""
+        return await changes.unmerge(by, merge_id)
+
+    @routes.get("/merge-proposals", response_model=Listed[Proposal])
+    async def list_merge_proposals(by: By) -> Any:
+        """Records that may be one person, the most likely first."""
+        return {"items": await records.proposals(by)}
+
+    @routes.post("/merge-proposals/{proposal_id}/decision", response_model=Merged)
+    async def decide_merge_proposal(by: By, proposal_id: Id, decision: Decision) -> Any:
+        """The pair is merged, or never proposed again."""
+        return {"merge_id": await changes.decide(by, proposal_id, is_same=decision.is_same)}
+
+    @routes.post("/customers/{customer_id}/export", response_model=dict[str, Any])
+    async def export_customer(by: By, customer_id: CustomerId) -> Any:
+        """Every row of every table that names the person, with links to their files; that it was asked for is kept."""
+        await records.may_export(by, customer_id)
+        return await desk.export(customer_id)
+
+    @routes.post("/customers/{customer_id}/erase", response_model=dict[str, Any])
+    async def erase_customer(by: By, customer_id: CustomerId, wanted: ErasureWanted) -> Any:
+        """The person is erased for good; a receipt names every table touched."""
+        if wanted.customer_id != customer_id:
+            raise Problem("invalid", "customer_id is not the id in the address")
+        await records.may_erase(by, customer_id)
+        return await desk.erase(customer_id)
+
+    return routes

@@ -1,0 +1,57 @@
+"""What the API works with: the parts of the desk that its routes call, built by whoever composes the process."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Protocol
+
+from fastapi import Depends
+from starlette.requests import Request
+
+from bot.ports import Clock, RateTokens, Signals
+from bot.service.policy import ServicePolicy
+from crm_sync.database import Database
+from desk.actors import Actor
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who presented a token. `per_minute`: requests it may make in any minute."""
+
+    actor: Actor
+    per_minute: int = 600
+
+
+class FindingLike(Protocol):
+    """What a check of the deployment found (`channels.base.Finding`)."""
+
+    def as_dict(self) -> dict[str, object]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ApiDesk:
+    """`policy` gives the rules as they are now, `resolve` who a token belongs to (None: nobody's).
+
+    `export` and `erase` also look after a person's files, which lie outside the store.
+    """
+
+    database: Database
+    policy: Callable[[], ServicePolicy]
+    assistant: str  # name under which the rules and texts of the default assistant are kept
+    clock: Clock
+    signals: Signals
+    rate_tokens: RateTokens
+    resolve: Callable[[str], Awaitable[Caller | None]]
+    export: Callable[[int], Awaitable[Mapping[str, Any]]]
+    erase: Callable[[int], Awaitable[Mapping[str, Any]]]
+    examine: Callable[[], Awaitable[Sequence[FindingLike]]]  # the doctor's look at the deployment
+    max_body_bytes: int = 1_000_000
+
+
+async def _actor(request: Request) -> Actor:
+    actor: Actor = request.state.actor
+    return actor
+
+
+By = Annotated[Actor, Depends(_actor)]

@@ -1,0 +1,83 @@
+"""`/api/v1` in this process: put together when somebody first asks for it, so that no start pays for it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from starlette.routing import BaseRoute, Mount
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from bot.types import CustomerId
+from channels.base import Finding
+from crm_sync.erasure import export_customer
+from frontdesk.app import App
+from frontdesk.clock import SystemClock
+from frontdesk.customer_files import erase_with_files, with_links
+from frontdesk.doctor import examine
+from frontdesk.runtimes import model_name
+
+if TYPE_CHECKING:
+    from api.desk import Caller
+
+PREFIX = "/api/v1"
+
+
+class LazyApi:
+    """An ASGI application that is built in a thread at its first request; the loop goes on meanwhile."""
+
+    def __init__(self, build: Callable[[], ASGIApp]) -> None:
+        self._build = build
+        self._built: asyncio.Future[ASGIApp] | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._built is None or (self._built.done() and self._built.exception() is not None):
+            self._built = asyncio.ensure_future(asyncio.to_thread(self._build))
+        api = await asyncio.shield(self._built)  # who hangs up meanwhile ends only their own request
+        await api(scope, receive, send)
+
+
+def api_routes(app: App) -> list[BaseRoute]:
+    """The route of the API; feeds and outages have routes of their own, which come first."""
+    return [Mount(PREFIX, LazyApi(lambda: _build(app)))]
+
+
+def _build(app: App) -> ASGIApp:
+    from api.app import build_api
+    from api.desk import ApiDesk
+
+    return build_api(
+        ApiDesk(
+            database=app.store.database,
+            policy=lambda: app.runtimes.default_assistant().service,
+            assistant=model_name(app.settings.assistant),
+            clock=SystemClock(),
+            signals=app.signals,
+            rate_tokens=app.rate_tokens,
+            resolve=_resolve(app),
+            export=_export(app),
+            erase=lambda customer_id: erase_with_files(app.store, app.media, CustomerId(customer_id)),
+            examine=lambda: _examine(app),
+            max_body_bytes=app.settings.max_body_bytes,
+        )
+    )
+
+
+def _resolve(app: App) -> Callable[[str], Awaitable[Caller | None]]:
+    async def resolve(token: str) -> Caller | None:
+        return None
+
+    return resolve
+
+
+def _export(app: App) -> Callable[[int], Awaitable[Mapping[str, Any]]]:
+    async def export(customer_id: int) -> Mapping[str, Any]:
+        document = await export_customer(app.store.database, CustomerId(customer_id))
+        return {**document, "media": with_links(document["media"], app.media, key="key")}
+
+    return export
+
+
+async def _examine(app: App) -> list[Finding]:
+    return await examine(app.settings)
