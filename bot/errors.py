@@ -70,6 +70,14 @@ class StaleState(RuleError):
     """The row changed since it was read (version or fence differs): read again and decide again."""
 
 
+class NotHolding(StaleState):
+    """Somebody else writes in this conversation now: `owner` is bot, queue or operator, then with the `operator`."""
+
+    def __init__(self, owner: str, operator: str = "") -> None:
+        super().__init__(f"{operator} has this conversation" if operator else f"the {owner} has this conversation")
+        self.owner, self.operator = owner, operator
+
+
 # --- not there ------------------------------------------------------------------------------------------------
 
 

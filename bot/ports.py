@@ -455,6 +455,8 @@ TOPIC_WEB = "web"  # a web conversation has something new to show: payload {"con
 
 
 TOPIC_TIMERS = "timers"  # something is due now
+# Something that staff look at has changed: payload {"conversation_id", "kind"}, {"case": number} or {"user": name}.
+TOPIC_DESK = "desk"
 TOPIC_TYPING = "typing"  # an answer is being thought of: payload {"channel", "account", "chat_id", "topic"}
 
 

@@ -55,6 +55,7 @@ class Place:
     display_name: str
     language_hint: str
     is_unreachable: bool = False
+    is_open: bool = True  # neither set aside for a while nor closed
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,7 @@ _PLACES = Statement(
         conversations.c.customer_id,
         conversations.c.web_seq,
         conversations.c.dirty_since,
+        conversations.c.status,
         identities.c.display_name,
         identities.c.language_hint,
         identities.c.unreachable_at,
@@ -113,6 +115,7 @@ def find_or_create(conn: Connection, addresses: Iterable[Address], now: datetime
             row.display_name,
             row.language_hint,
             row.unreachable_at is not None,
+            row.status == "open",
         )
         for row in _PLACES.rows(conn, {"keys": list(keys)})
     }

@@ -222,7 +222,7 @@ def wire_event(
     }
     if kind != "text":
         event["kind"] = kind
-    for name in ("image_url", "media", "cards", "ask", "text_format"):
+    for name in ("image_url", "media", "cards", "ask", "text_format", "name", "deleted"):
         if content.get(name):
             event[name] = content[name]
     if kind == "media":

@@ -67,7 +67,6 @@ _SETTLE = Statement(
         web_seq=bindparam("b_web_seq"),
         dirty_since=bindparam("b_dirty_since"),
         last_message_at=bindparam("b_now"),
-        status="open",
         lease_owner=None,
         lease_until=None,
         retry_at=None,

@@ -51,6 +51,11 @@ _TOUCH = Statement(
         last_message_at=bindparam("b_at"),
     )
 )
+_REOPEN = Statement(  # whoever writes wants an answer, however staff had filed it
+    update(conversations)
+    .where(conversations.c.id == bindparam("b_id"))
+    .values(status="open", snoozed_until=None, closed_at=None)
+)
 _RENAME = Statement(
     update(identities)
     .where(identities.c.id == bindparam("b_id"))
@@ -271,12 +276,18 @@ def _insert(conn: Connection, plan: _Plan, places: dict[Address, Place], now: da
     for arrival, row in edits:
         _insert_edit(conn, arrival, row)
     _TOUCH.change_each(conn, [_touch(place, now) for _, place in sorted(touched.items())])
+    written_in = [places[arrival.address] for arrival in plan.fresh if arrival.address and _is_said(arrival)]
+    _REOPEN.change_each(conn, [{"b_id": place.conversation_id} for place in written_in if not place.is_open])
     _note_identities(conn, plan.fresh, places, now)
     _open_windows(conn, plan.fresh, places, now)
     for arrival in plan.fresh:
         if arrival.address is not None:
             note_arrival(conn, arrival, places[arrival.address], now)
     return files
+
+
+def _is_said(arrival: Arrival) -> bool:
+    return arrival.author == "customer" and not isinstance(arrival.content, Event)
 
 
 def _inbox_row(

@@ -72,7 +72,7 @@ class OutboxDesk:
         not given); nothing is changed then.
         """
         now = self._clock.now()
-        return await self._database.run(lambda conn: _retry(conn, ids, now, may_repeat=may_repeat))
+        return await self._database.run(lambda conn: retry_rows(conn, ids, now, may_repeat=may_repeat))
 
     async def retry_parked(self) -> int:
         """Every parked row that is not held is due now; how many."""
@@ -80,14 +80,14 @@ class OutboxDesk:
 
         def unit(conn: Connection) -> int:
             parked = select(outbox.c.id).where(is_state(outbox.c.state, "parked"), ~outbox.c.is_held)
-            return _retry(conn, conn.execute(parked.order_by(outbox.c.id)).scalars().all(), now, may_repeat=False)
+            return retry_rows(conn, conn.execute(parked.order_by(outbox.c.id)).scalars().all(), now, may_repeat=False)
 
         return await self._database.run(unit)
 
     async def drop(self, ids: Sequence[int]) -> int:
         """These rows will not be sent; how many. Raises: NotFound, NotPermitted (sent, or being sent)."""
         now = self._clock.now()
-        return await self._database.run(lambda conn: _drop(conn, ids, now))
+        return await self._database.run(lambda conn: drop_rows(conn, ids, now))
 
 
 def _find(conn: Connection, states: Collection[str], limit: int) -> list[Unsent]:
@@ -152,7 +152,8 @@ def _locked(conn: Connection, ids: Sequence[int]) -> list[Any]:
     return list(rows)
 
 
-def _retry(conn: Connection, ids: Sequence[int], now: datetime, *, may_repeat: bool) -> int:
+def retry_rows(conn: Connection, ids: Sequence[int], now: datetime, *, may_repeat: bool = False) -> int:
+    """As `OutboxDesk.retry`, inside a transaction."""
     rows = _locked(conn, ids)
     for row in rows:
         if row.state not in NEEDS_STAFF:
@@ -180,12 +181,13 @@ def _retry(conn: Connection, ids: Sequence[int], now: datetime, *, may_repeat: b
     return len(rows)
 
 
-def _drop(conn: Connection, ids: Sequence[int], now: datetime) -> int:
+def drop_rows(conn: Connection, ids: Sequence[int], now: datetime, *, reason: str = "dropped by staff") -> int:
+    """As `OutboxDesk.drop`, inside a transaction."""
     rows = _locked(conn, ids)
     for row in rows:
         if row.state not in (*NEEDS_STAFF, "pending"):
             raise NotPermitted(f"outbox row {row.id} is {row.state} and cannot be dropped")
-    values = {"state": "dropped", "is_held": False, "reason": "dropped by staff", "set_aside_at": now}
+    values = {"state": "dropped", "is_held": False, "reason": reason, "set_aside_at": now}
     conn.execute(update(outbox).where(outbox.c.id.in_([row.id for row in rows])).values(**values))
     log.info("outbox_rows_dropped", ids=[row.id for row in rows])
     return len(rows)

@@ -118,7 +118,24 @@ conversations = Table(
     Index("ix_conversations_dirty", "dirty_since", **only_where("dirty_since IS NOT NULL")),
     Index("ix_conversations_recent", "last_message_at", "id", **only_where("status = 'open'")),
     Index("ix_conversations_queue", "priority", "waiting_since", "id", **only_where("owner = 'queue'")),
-    Index("ix_conversations_operator", "operator", "last_message_at", **only_where("operator <> ''")),
+    Index("ix_conversations_operator", "operator", "last_message_at", "id", **only_where("operator <> ''")),
+    Index("ix_conversations_before", "last_operator", "last_message_at", "id", **only_where("last_operator <> ''")),
+    Index("ix_conversations_team", "team", "last_message_at", "id", **only_where("status = 'open' AND team <> ''")),
+    Index("ix_conversations_closed", "closed_at", "id", **only_where("status = 'closed' AND closed_at IS NOT NULL")),
+    Index(
+        "ix_conversations_closed_team",
+        "team",
+        "closed_at",
+        "id",
+        **only_where("status = 'closed' AND closed_at IS NOT NULL"),
+    ),
+    Index(
+        "ix_conversations_closed_before",
+        "last_operator",
+        "closed_at",
+        "id",
+        **only_where("status = 'closed' AND closed_at IS NOT NULL AND last_operator <> ''"),
+    ),
     Index("ix_conversations_unanswered", "unanswered_since", "id", **only_where("unanswered_since IS NOT NULL")),
     Index("ix_conversations_snoozed", "snoozed_until", "id", **only_where("status = 'snoozed'")),
     Index("ix_conversations_leases", "owner_until", **only_where("owner_until IS NOT NULL")),
@@ -184,6 +201,7 @@ messages = Table(
     UniqueConstraint("conversation_id", "seq", name="uq_messages_conversation_id_seq"),
     Index("ix_messages_conversation", "conversation_id", "id"),
     Index("ix_messages_vendor", "conversation_id", "vendor_message_id", **only_where("vendor_message_id <> ''")),
+    Index("ix_messages_replaces", "replaces", **only_where("replaces IS NOT NULL")),
     Index("ix_messages_status", "conversation_id", "status_key", "id", **only_where("status_key <> ''")),
     Index("ix_messages_unclear", "id", **only_where(f"template IN ({_UNCLEAR})")),
 )
@@ -240,6 +258,7 @@ outbox = Table(
     Index("ix_outbox_due", "lane", "id", **only_where("state IN ('pending', 'sending')")),
     Index("ix_outbox_unfinished", "conversation_id", "id", **only_where("state IN ('pending', 'sending')")),
     Index("ix_outbox_held", "conversation_id", **only_where("is_held")),
+    Index("ix_outbox_trouble", "conversation_id", **only_where("state IN ('parked', 'failed', 'uncertain')")),
     Index("ix_outbox_unsent", "id", **only_where("state IN ('parked', 'failed', 'uncertain')")),  # what staff look at
 )
 

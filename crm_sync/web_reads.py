@@ -25,6 +25,7 @@ _EVENTS = Statement(
         messages.c.text,
         messages.c.content,
         messages.c.at,
+        messages.c.deleted_at,
         _replaced.c.seq.label("replaces_seq"),
     )
     .select_from(messages.outerjoin(_replaced, _replaced.c.id == messages.c.replaces))
@@ -61,8 +62,8 @@ def events_after(conn: Connection, conversation_id: ConversationId, after: int, 
             direction=row.direction,
             author=row.author,
             kind=row.kind,
-            text=row.text,
-            content=row.content,
+            text=row.text if row.deleted_at is None else "",
+            content=row.content if row.deleted_at is None else {"deleted": True},
             at=row.at,
             replaces_seq=row.replaces_seq,
         )

@@ -332,7 +332,12 @@ def upgrade() -> None:
     op.add_column('conversations', sa.Column('snoozed_until', TIME))
     op.add_column('conversations', sa.Column('closed_at', TIME))
     op.create_index('ix_conversations_leases', 'conversations', ['owner_until'], **_where('owner_until IS NOT NULL'))
-    op.create_index('ix_conversations_operator', 'conversations', ['operator', 'last_message_at'], **_where("operator <> ''"))
+    op.create_index('ix_conversations_operator', 'conversations', ['operator', 'last_message_at', 'id'], **_where("operator <> ''"))
+    op.create_index('ix_conversations_before', 'conversations', ['last_operator', 'last_message_at', 'id'], **_where("last_operator <> ''"))
+    op.create_index('ix_conversations_team', 'conversations', ['team', 'last_message_at', 'id'], **_where("status = 'open' AND team <> ''"))
+    op.create_index('ix_conversations_closed', 'conversations', ['closed_at', 'id'], **_where("status = 'closed' AND closed_at IS NOT NULL"))
+    op.create_index('ix_conversations_closed_before', 'conversations', ['last_operator', 'closed_at', 'id'], **_where("status = 'closed' AND closed_at IS NOT NULL AND last_operator <> ''"))
+    op.create_index('ix_conversations_closed_team', 'conversations', ['team', 'closed_at', 'id'], **_where("status = 'closed' AND closed_at IS NOT NULL"))
     op.create_index('ix_conversations_queue', 'conversations', ['priority', 'waiting_since', 'id'], **_where("owner = 'queue'"))
     op.create_index('ix_conversations_recent', 'conversations', ['last_message_at', 'id'], **_where("status = 'open'"))
     op.create_index('ix_conversations_snoozed', 'conversations', ['snoozed_until', 'id'], **_where("status = 'snoozed'"))
@@ -347,6 +352,8 @@ def upgrade() -> None:
     op.create_index('ix_handoffs_requested', 'handoffs', ['requested_at'])
     op.add_column('messages', sa.Column('by', WORDS, server_default='', nullable=False))
     op.add_column('messages', sa.Column('deleted_at', TIME))
+    op.create_index('ix_outbox_trouble', 'outbox', ['conversation_id'], **_where("state IN ('parked', 'failed', 'uncertain')"))
+    op.create_index('ix_messages_replaces', 'messages', ['replaces'], **_where('replaces IS NOT NULL'))
     op.create_index('ix_messages_conversation', 'messages', ['conversation_id', 'id'])
     op.create_index('ix_messages_unclear', 'messages', ['id'], **_where(
         "template IN ('utter_caption_unclear', 'utter_clarify', 'utter_offer_person', 'utter_out_of_scope', 'utter_rephrase')"

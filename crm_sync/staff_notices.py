@@ -1,0 +1,71 @@
+"""What somebody of the staff should look at: a mention, an assignment, words that could not be sent."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, func, select, update
+
+from crm_sync.console_tables import staff_notices
+from crm_sync.statements import insert_rows
+from crm_sync.tables import staff_users
+
+MOST_COUNTED = 100
+
+
+@dataclass(frozen=True, slots=True)
+class StaffNotice:
+    """One line of the bell: mention, assigned, transferred, scheduled_refused … `reference`: a note, a reason."""
+
+    id: int
+    kind: str
+    conversation_id: int | None
+    reference: str
+    by: str
+    at: datetime
+    read_at: datetime | None
+
+
+def notify(
+    conn: Connection,
+    names: Collection[str],
+    kind: str,
+    now: datetime,
+    *,
+    conversation_id: int | None = None,
+    reference: str = "",
+    by: str = "",
+) -> None:
+    """Those of them who have an account find it among their notices."""
+    found = select(staff_users.c.id).where(staff_users.c.name.in_(sorted(names)), staff_users.c.disabled_at.is_(None))
+    line = {"kind": kind, "conversation_id": conversation_id, "reference": reference, "by": by, "at": now}
+    insert_rows(conn, staff_notices, [{"user_id": who, **line} for who in conn.execute(found).scalars()])
+
+
+def notices_of(conn: Connection, user_id: int, *, before: int | None, limit: int, unread: bool) -> list[StaffNotice]:
+    """Notices of one account, the newest first."""
+    found = select(staff_notices).where(staff_notices.c.user_id == user_id)
+    if before is not None:
+        found = found.where(staff_notices.c.id < before)
+    if unread:
+        found = found.where(staff_notices.c.read_at.is_(None))
+    rows = conn.execute(found.order_by(staff_notices.c.id.desc()).limit(limit))
+    return [
+        StaffNotice(row.id, row.kind, row.conversation_id, row.reference, row.by, row.at, row.read_at) for row in rows
+    ]
+
+
+def unread_of(conn: Connection, user_id: int) -> int:
+    """How many are unread; MOST_COUNTED stands for that many or more."""
+    unread = select(staff_notices.c.id).where(staff_notices.c.user_id == user_id, staff_notices.c.read_at.is_(None))
+    return int(conn.execute(select(func.count()).select_from(unread.limit(MOST_COUNTED).subquery())).scalar_one())
+
+
+def read(conn: Connection, user_id: int, ids: Sequence[int] | None, now: datetime) -> int:
+    """These (None: all) are read; how many were not before."""
+    mine = [staff_notices.c.user_id == user_id, staff_notices.c.read_at.is_(None)]
+    if ids is not None:
+        mine.append(staff_notices.c.id.in_(ids))
+    return conn.execute(update(staff_notices).where(*mine).values(read_at=now)).rowcount
