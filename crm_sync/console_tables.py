@@ -268,6 +268,7 @@ report_days = Table(  # one conversation on one day of the business's zone; work
     Column("messages_in", Integer, nullable=False),
     Column("bot_out", Integer, nullable=False),
     Column("staff_out", Integer, nullable=False),
+    Column("first_in_at", UtcDateTime),
     Column("bot_s", Float),  # from the day's first words of the customer to the bot's first answer
     Column("unclear", Integer, nullable=False),  # answers of the bot that only say it did not understand
     Column("handoffs", Integer, nullable=False),

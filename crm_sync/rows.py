@@ -45,6 +45,22 @@ def upsert(conn: Connection, table: Table, row: Mapping[str, Any], *, key: Seque
     conn.execute(statement.on_conflict_do_update(index_elements=list(key), set_=changed), dict(row))
 
 
+def upsert_many(
+    conn: Connection, table: Table, rows: Sequence[Mapping[str, Any]], *, key: Sequence[str], added: Sequence[str] = ()
+) -> None:
+    """All rows are there; of one with the same `key` columns the `added` columns are summed, the others overwritten."""
+    if not rows:
+        return
+    build = postgresql.insert if is_postgres(conn) else sqlite.insert
+    statement = build(table).values({name: bindparam(name, type_=table.c[name].type) for name in rows[0]})
+    changed = {
+        name: table.c[name] + statement.excluded[name] if name in added else statement.excluded[name]
+        for name in rows[0]
+        if name not in key
+    }
+    conn.execute(statement.on_conflict_do_update(index_elements=list(key), set_=changed), [dict(row) for row in rows])
+
+
 def insert_if_absent(conn: Connection, table: Table, row: Mapping[str, Any], *, key: Sequence[str]) -> None:
     """A row with these `key` columns is there; one that was is left alone."""
     build = postgresql.insert if is_postgres(conn) else sqlite.insert

@@ -303,6 +303,7 @@ def upgrade() -> None:
     sa.Column('messages_in', sa.Integer(), nullable=False),
     sa.Column('bot_out', sa.Integer(), nullable=False),
     sa.Column('staff_out', sa.Integer(), nullable=False),
+    sa.Column('first_in_at', TIME),
     sa.Column('bot_s', sa.Float()),
     sa.Column('unclear', sa.Integer(), nullable=False),
     sa.Column('handoffs', sa.Integer(), nullable=False),

@@ -1,0 +1,286 @@
+"""The figures of reports, read from the sums of `report_facts` and from handoffs, cases, clocks and surveys.
+
+A span is [since, until) in days of the business's zone; `moments` are the same as instants. Every number has a list of
+what it counts: the same conditions give its ids, page by page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection, Integer, Select, and_, case, cast, func, or_, select
+from sqlalchemy.sql.elements import ColumnElement
+
+from crm_sync.console_tables import report_days, report_marks
+from crm_sync.service_tables import clocks, sites, surveys
+from crm_sync.tables import cases, conversations, handoffs
+
+COMPLAINT: Final = "complaint"
+_DAYS: Final = report_days.c
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Days from `since` to before `until`, also as the instants they begin and end at; "" stands for every channel."""
+
+    since: date
+    until: date
+    starts_at: datetime
+    ends_at: datetime
+    channel: str = ""
+
+    def has_day(self, column: ColumnElement[Any]) -> ColumnElement[bool]:
+        return and_(column >= self.since.isoformat(), column < self.until.isoformat())
+
+    def has(self, column: ColumnElement[Any]) -> ColumnElement[bool]:
+        return and_(column >= self.starts_at, column < self.ends_at)
+
+
+# --- conversations ------------------------------------------------------------------------------------------------
+
+_IS_ASKED: Final = _DAYS.messages_in > 0
+_IS_CONTAINED: Final = and_(_DAYS.messages_in > 0, _DAYS.bot_out > 0, _DAYS.staff_out == 0, _DAYS.handoffs == 0)
+
+
+def _in(span: Span) -> ColumnElement[bool]:
+    here = span.has_day(_DAYS.day)
+    return and_(here, _DAYS.channel == span.channel) if span.channel else here
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """Of a day, a channel or the whole span. `asked`: conversations in which the customer wrote, per day."""
+
+    asked: int = 0
+    contained: int = 0
+    messages_in: int = 0
+    bot_out: int = 0
+    staff_out: int = 0
+    unclear: int = 0
+
+
+_VOLUME: Final = (
+    func.sum(case((_IS_ASKED, 1), else_=0)).label("asked"),
+    func.sum(case((_IS_CONTAINED, 1), else_=0)).label("contained"),
+    func.sum(_DAYS.messages_in).label("messages_in"),
+    func.sum(_DAYS.bot_out).label("bot_out"),
+    func.sum(_DAYS.staff_out).label("staff_out"),
+    func.sum(_DAYS.unclear).label("unclear"),
+)
+
+
+def volume_by_day(conn: Connection, span: Span) -> dict[str, Volume]:
+    """Only days on which something was said."""
+    return _volumes(conn, select(_DAYS.day.label("key"), *_VOLUME).where(_in(span)).group_by(_DAYS.day))
+
+
+def volume_by_channel(conn: Connection, span: Span) -> dict[str, Volume]:
+    return _volumes(conn, select(_DAYS.channel.label("key"), *_VOLUME).where(_in(span)).group_by(_DAYS.channel))
+
+
+def _volumes(conn: Connection, statement: Select[Any]) -> dict[str, Volume]:
+    names = Volume.__dataclass_fields__
+    return {
+        row.key: Volume(**{name: int(getattr(row, name) or 0) for name in names}) for row in conn.execute(statement)
+    }
+
+
+def conversation_count(conn: Connection, span: Span) -> int:
+    """Different conversations in which the customer wrote."""
+    counted = select(func.count(_DAYS.conversation_id.distinct())).where(_in(span), _IS_ASKED)
+    return int(conn.execute(counted).scalar() or 0)
+
+
+def bot_seconds(conn: Connection, span: Span) -> tuple[float | None, dict[str, float]]:
+    """The median of the whole span, and of each day: from the day's first words of a customer to the bot's answer."""
+    answered = select(_DAYS.day, _DAYS.bot_s).where(_in(span), _DAYS.bot_s.is_not(None)).subquery()
+
+    def middles(partition: ColumnElement[Any] | None) -> Sequence[Any]:
+        """The one or two values in the middle."""
+        ranked = select(
+            answered.c.day,
+            answered.c.bot_s,
+            func.row_number().over(partition_by=partition, order_by=answered.c.bot_s).label("place"),
+            func.count().over(partition_by=partition).label("many"),
+        ).subquery()
+        middle = [cast((ranked.c.many + more) // 2, Integer) for more in (1, 2)]
+        return conn.execute(select(ranked.c.day, ranked.c.bot_s).where(ranked.c.place.in_(middle))).all()
+
+    days: dict[str, list[float]] = {}
+    for row in middles(answered.c.day):
+        days.setdefault(row.day, []).append(row.bot_s)
+    whole = mean([row.bot_s for row in middles(None)])
+    return whole, {day: sum(values) / len(values) for day, values in days.items()}
+
+
+def mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None
+
+
+def marks(conn: Connection, span: Span, kind: str) -> dict[str, int]:
+    """How often each intent was understood, or how many messages each operator wrote."""
+    table = report_marks.c
+    statement = (
+        select(table.name, func.sum(table.count).label("many"))
+        .where(table.kind == kind, span.has_day(table.day))
+        .group_by(table.name)
+    )
+    if span.channel:
+        same = and_(_DAYS.day == table.day, _DAYS.conversation_id == table.conversation_id)
+        statement = statement.join_from(report_marks, report_days, same).where(_DAYS.channel == span.channel)
+    return {row.name: int(row.many) for row in conn.execute(statement)}
+
+
+# --- handoffs, cases, promises, satisfaction ----------------------------------------------------------------------
+
+
+def handoffs_in(conn: Connection, span: Span) -> Sequence[Any]:
+    """Requested in this span: id, conversation, reason, operator, requested_at, taken_at, first_reply_at, ended_at."""
+    columns = ("id", "conversation_id", "reason", "operator", "requested_at", "taken_at", "first_reply_at", "ended_at")
+    statement = select(*(handoffs.c[name] for name in columns)).where(span.has(handoffs.c.requested_at))
+    return conn.execute(_on_channel(statement, handoffs, span)).all()
+
+
+def complaints_in(conn: Connection, span: Span) -> Sequence[Any]:
+    """Opened or solved in this span: category, cause, site, reopened, opened_at, solved_at."""
+    statement = (
+        select(
+            cases.c.id, cases.c.category, cases.c.cause, cases.c.reopened, cases.c.opened_at, cases.c.solved_at,
+            func.coalesce(sites.c.key, "").label("site"),
+        )
+        .outerjoin_from(cases, sites, sites.c.id == cases.c.site_id)
+        .where(cases.c.kind == COMPLAINT, or_(span.has(cases.c.opened_at), span.has(cases.c.solved_at)))
+    )  # fmt: skip
+    return conn.execute(_on_channel(statement, cases, span)).all()
+
+
+def promises_in(conn: Connection, span: Span, now: datetime) -> dict[str, tuple[int, int, int]]:
+    """(kept, missed, still running) of the clocks that ran out or ended in this span, by kind."""
+    is_missed = or_(clocks.c.breached_at.is_not(None), and_(clocks.c.state == "running", clocks.c.due_at < now))
+    statement = (
+        select(
+            clocks.c.kind,
+            func.sum(case((and_(clocks.c.state == "met", ~is_missed), 1), else_=0)).label("kept"),
+            func.sum(case((is_missed, 1), else_=0)).label("missed"),
+            func.sum(case((and_(clocks.c.state.in_(("running", "paused")), ~is_missed), 1), else_=0)).label("running"),
+        )
+        .where(span.has(clocks.c.started_at))
+        .group_by(clocks.c.kind)
+    )
+    if span.channel:
+        statement = _on_channel(statement.join(cases, cases.c.id == clocks.c.case_id), cases, span)
+    return {row.kind: (int(row.kept), int(row.missed), int(row.running)) for row in conn.execute(statement)}
+
+
+def scores_in(conn: Connection, span: Span) -> Sequence[Any]:
+    """Answers given in this span: kind (csat | nps), score, answered_at, and the owner of the case it was about."""
+    statement = (
+        select(surveys.c.kind, surveys.c.score, surveys.c.answered_at, func.coalesce(cases.c.owner, "").label("owner"))
+        .outerjoin_from(surveys, cases, cases.c.id == surveys.c.case_id)
+        .where(span.has(surveys.c.answered_at), surveys.c.score.is_not(None))
+    )
+    if span.channel:
+        of = func.coalesce(surveys.c.conversation_id, cases.c.conversation_id)
+        statement = statement.join(conversations, conversations.c.id == of)
+        statement = statement.where(conversations.c.channel == span.channel)
+    return conn.execute(statement).all()
+
+
+def asked_in(conn: Connection, span: Span) -> int:
+    """How many were asked how satisfied they are."""
+    asked = select(func.count()).where(span.has(surveys.c.asked_at), surveys.c.kind == "csat")
+    return int(conn.execute(asked).scalar() or 0)
+
+
+def _on_channel(statement: Select[Any], table: Any, span: Span) -> Select[Any]:
+    if not span.channel:
+        return statement
+    return statement.join(conversations, conversations.c.id == table.c.conversation_id).where(
+        conversations.c.channel == span.channel
+    )
+
+
+# --- what is counted ----------------------------------------------------------------------------------------------
+
+CONVERSATIONS: Final[Mapping[str, ColumnElement[bool]]] = {
+    "asked": _IS_ASKED,
+    "contained": _IS_CONTAINED,
+    "not_contained": and_(_IS_ASKED, ~_IS_CONTAINED),
+    "unclear": _DAYS.unclear > 0,
+    "staff": _DAYS.staff_out > 0,
+    "answered": _DAYS.bot_s.is_not(None),
+}
+
+
+def conversation_ids(
+    conn: Connection, span: Span, what: str, name: str, *, before: int | None, limit: int
+) -> list[int]:
+    """Conversations behind a number, the newest first; `before`: the last id of the page before.
+
+    `what`: a key of CONVERSATIONS, or intent, operator, handoff (name: the reason), person_answered, survey.
+    """
+    if what in CONVERSATIONS:
+        column = _DAYS.conversation_id
+        source: Select[Any] = select(column).where(_in(span), CONVERSATIONS[what])
+    elif what in ("intent", "operator"):
+        column = report_marks.c.conversation_id
+        source = select(column).where(report_marks.c.kind == what, span.has_day(report_marks.c.day))
+        source = source.where(report_marks.c.name == name)
+        if span.channel:
+            same = and_(_DAYS.day == report_marks.c.day, _DAYS.conversation_id == column)
+            source = source.join_from(report_marks, report_days, same).where(_DAYS.channel == span.channel)
+    elif what in ("handoff", "taken", "person_answered"):
+        column = handoffs.c.conversation_id
+        source = _on_channel(select(column).where(span.has(handoffs.c.requested_at)), handoffs, span)
+        if what == "person_answered":
+            source = source.where(handoffs.c.first_reply_at.is_not(None))
+        elif what == "taken":
+            source = source.where(handoffs.c.operator == name)
+        elif name:
+            source = source.where(handoffs.c.reason == name)
+    else:
+        raise ValueError(f"conversations are not counted by {what!r}")
+    if before is not None:
+        source = source.where(column < before)
+    return [int(found) for found in conn.execute(source.distinct().order_by(column.desc()).limit(limit)).scalars()]
+
+
+_NUMBERED: Final[Select[Any]] = select(cases.c.id, cases.c.number)
+
+
+def case_ids(
+    conn: Connection, span: Span, what: str, name: str, *, before: int | None, limit: int
+) -> list[tuple[int, str]]:
+    """(id, number) of the cases behind a number, the newest first.
+
+    `what`: opened, solved, category, cause, site; kept and missed (name: kind of clock); score (name: 1 to 5).
+    """
+    statement = _NUMBERED.where(cases.c.kind == COMPLAINT)
+    if what == "solved":
+        statement = statement.where(span.has(cases.c.solved_at))
+    elif what in ("kept", "missed"):
+        is_missed = clocks.c.breached_at.is_not(None)
+        chosen = select(clocks.c.case_id).where(span.has(clocks.c.started_at), clocks.c.kind == name)
+        chosen = chosen.where(is_missed) if what == "missed" else chosen.where(clocks.c.state == "met", ~is_missed)
+        statement = _NUMBERED.where(cases.c.id.in_(chosen))
+    elif what == "score":
+        asked = select(surveys.c.case_id).where(span.has(surveys.c.answered_at), surveys.c.kind == "csat")
+        asked = asked.where(surveys.c.score == int(name)) if name else asked
+        statement = _NUMBERED.where(cases.c.id.in_(asked))
+    else:
+        statement = statement.where(span.has(cases.c.opened_at))
+        if what == "site":
+            chosen_site = select(sites.c.id).where(sites.c.key == name)
+            statement = statement.where(cases.c.site_id.in_(chosen_site) if name else cases.c.site_id.is_(None))
+        elif what in ("category", "cause"):
+            statement = statement.where(cases.c[what] == name)
+        elif what != "opened":
+            raise ValueError(f"cases are not counted by {what!r}")
+    statement = _on_channel(statement, cases, span)
+    if before is not None:
+        statement = statement.where(cases.c.id < before)
+    rows = conn.execute(statement.order_by(cases.c.id.desc()).limit(limit))
+    return [(row.id, row.number) for row in rows]
