@@ -442,6 +442,7 @@ class UpdateCase:
     severity: int | None = None  # None keeps it; a lower value than the stored one is ignored
     status: str = ""
     clocks: tuple[ClockStart, ...] = ()
+    back_to_site: bool = True  # when it is reopened, the site that had it is asked again
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,6 +76,7 @@ class CaseChange:
     score: int | None = None
     clocks: tuple[ClockStart, ...] = ()
     tighter: tuple[ClockStart, ...] = ()
+    back_to_site: bool = True  # when it is reopened, the site that had it is asked again
 
 
 # --- reading ------------------------------------------------------------------------------------------------------
@@ -203,6 +204,7 @@ def _by_customer(conn: Connection, case: Any, effect: UpdateCase, subject: Subje
         details={key: value for key, value in effect.details.items() if value},
         clocks=effect.clocks if status == "reopened" else (),
         tighter=effect.clocks if rises and status != "reopened" else (),
+        back_to_site=effect.back_to_site,
     )
     change_case(conn, case, change, By("customer", subject.now))
     link(conn, case.id, subject.conversation_id, subject.now)
@@ -229,7 +231,7 @@ def change_case(conn: Connection, case: Any, change: CaseChange, by: By, clockwo
         values.update(_of_status(case, change.status, by))
         changes.update(status=change.status, was=case.status)
         _move_clocks(conn, case, change.status, by, clockwork)
-        _move_site_task(conn, case, change.status, by)
+        _move_site_task(conn, case, change, by)
         if change.status in ("solved", *CLOSED_STATUSES):
             site_tasks.withdraw(conn, case.id, by.at)
     elif by.author in OURS and not change.is_internal and change.note and case.first_response_at is None:
@@ -297,13 +299,15 @@ def _move_clocks(conn: Connection, case: Any, status: str, by: By, clockwork: Cl
         clock_rows.resume_all(conn, case.id, by.at, clockwork.again if clockwork else None)
 
 
-def _move_site_task(conn: Connection, case: Any, status: str, by: By) -> None:
-    """A site has nothing to do for a case that is over; it has the task again when the case is reopened."""
-    if by.author != "site" and status in ("solved", *CLOSED_STATUSES):
+def _move_site_task(conn: Connection, case: Any, change: CaseChange, by: By) -> None:
+    """A site has nothing to do for a case that is over; it is asked again when the case is reopened."""
+    if by.author != "site" and change.status in ("solved", *CLOSED_STATUSES):
         site_tasks.withdraw(conn, case.id, by.at)
-    elif status == "reopened" and case.site_id is not None:
-        key = conn.execute(select(sites.c.key).where(sites.c.id == case.site_id)).scalar()
-        site_tasks.offer_task(conn, case.id, key or "", None, by.at)
+    elif change.status == "reopened" and case.site_id is not None and change.back_to_site:
+        key = site_tasks.offer_again(conn, case, by.at)
+        if key:
+            again = f"offered to site {key} again"
+            case_event(conn, case.id, "note", By("system", by.at), words=again, is_internal=True)
 
 
 # --- what belongs to a case ---------------------------------------------------------------------------------------

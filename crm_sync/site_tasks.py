@@ -7,16 +7,19 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
-from sqlalchemy import Connection, and_, insert, select, update
+from sqlalchemy import Connection, and_, func, insert, select, update
 
 from bot.errors import NotFound, RuleError, StaleState
+from bot.types import CreateTask
 from crm_sync import site_messages
 from crm_sync.columns import is_filled
 from crm_sync.service_tables import assets, customer_attributes, site_tasks, sites, visits
 from crm_sync.sites import OPEN_STATES, find_site
-from crm_sync.tables import cases, customers, media
+from crm_sync.tables import case_events, cases, customers, media
+from crm_sync.tasks import put_task
 
 LINK_LASTS: Final = timedelta(hours=72)
+NO_SITE: Final = "site_needed"  # kind of the task staff get when nobody is left to ask
 SHOWN: Final = 5  # earlier visits and cases
 SHOWN_FILES: Final = 8
 SiteAction = Literal["accept", "report", "decline", "close"]
@@ -68,6 +71,8 @@ class TaskView:
     earlier_visits: Sequence[Any] = ()
     earlier_cases: Sequence[Any] = ()
     files: Sequence[Any] = ()
+    earlier_tasks: Sequence[Any] = ()  # what sites did about this very case before, the first one first
+    reopened: Sequence[Any] = ()  # why it was opened again: lines of its history
 
 
 # --- offering -----------------------------------------------------------------------------------------------------
@@ -108,6 +113,37 @@ def offer_task(
     ).inserted_primary_key[0]  # type: ignore[index]  # an insert of one row always has a key
     site_messages.plan(conn, task_id, 0, now)
     return Offered(task_id, 0, expires_at)
+
+
+def offer_again(conn: Connection, case: Any, now: datetime) -> str | None:
+    """The site that had the reopened case is asked again; its key. None when it cannot, and staff have a task instead.
+
+    It cannot when it was closed for good, has passed this case on, or has no room for another task.
+    """
+    had = (
+        select(sites, site_tasks.c.distance_m, site_tasks.c.state)
+        .join_from(
+            sites, site_tasks, and_(site_tasks.c.site_id == sites.c.id, site_tasks.c.case_id == case.id), isouter=True
+        )
+        .where(sites.c.id == case.site_id)
+        .order_by(site_tasks.c.id.desc())
+        .limit(1)
+    )
+    site = conn.execute(had).one()
+    busy = select(func.count()).where(site_tasks.c.site_id == site.id, site_tasks.c.state.in_(OPEN_STATES))
+    has_room = not site.capacity or conn.execute(busy).scalar_one() < site.capacity
+    if site.is_active and site.state != "declined" and has_room:
+        offer_task(conn, case.id, site.key, site.distance_m, now)
+        return str(site.key)
+    ask_for_site(conn, case, now)
+    return None
+
+
+def ask_for_site(conn: Connection, case: Any, now: datetime) -> None:
+    """Staff are asked to find somebody who can solve the case."""
+    summary = f"no site is left for case {case.number}: find somebody who can solve it"
+    task = CreateTask(NO_SITE, summary, assignee=case.team, case_number=case.number)
+    put_task(conn, task, case.customer_id, now, conversation_id=case.conversation_id, case_id=case.id)
 
 
 def renew_link(conn: Connection, case_id: int, now: datetime, *, lasts: timedelta = LINK_LASTS) -> Offered:
@@ -223,7 +259,28 @@ def look(conn: Connection, task_id: int, serial: int) -> TaskView:
         seen.all(),
         before.all(),
         _files(conn, case),
+        *_before(conn, task, case),
     )
+
+
+def _before(conn: Connection, task: Any, case: Any) -> tuple[Sequence[Any], Sequence[Any]]:
+    """What sites did about this case before, and why it was opened again."""
+    done = conn.execute(
+        select(site_tasks, sites.c.names.label("site_names"), sites.c.key.label("site_key"))
+        .join_from(site_tasks, sites, sites.c.id == site_tasks.c.site_id)
+        .where(site_tasks.c.case_id == case.id, site_tasks.c.id < task.id, site_tasks.c.state == "closed")
+        .order_by(site_tasks.c.id.desc())
+        .limit(SHOWN)
+    ).all()
+    if not case.reopened:
+        return done[::-1], ()
+    changes = conn.execute(
+        select(case_events.c.note, case_events.c.changes, case_events.c.at)
+        .where(case_events.c.case_id == case.id, case_events.c.kind == "status", ~case_events.c.is_internal)
+        .order_by(case_events.c.id.desc())
+        .limit(50)
+    ).all()
+    return done[::-1], [row for row in reversed(changes) if row.changes.get("status") == "reopened"]
 
 
 def _files(conn: Connection, case: Any) -> Sequence[Any]:

@@ -145,7 +145,8 @@ class CaseDesk:
 
         def higher(case: Any, now: datetime) -> CaseChange:
             level = min(4, case.severity + 1)
-            return CaseChange(words, status="reopened", severity=level, clocks=policy.clocks_for(level, now))
+            clocks, back = policy.clocks_for(level, now), policy.routing.reopened_to_site
+            return CaseChange(words, status="reopened", severity=level, clocks=clocks, back_to_site=back)
 
         return await self._change(actor, number, higher, version)
 

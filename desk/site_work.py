@@ -18,16 +18,12 @@ from bot.service.policy import ServicePolicy
 from bot.service.routing import Matter
 from bot.service.sites import RankedSite, SiteWish, name_of, rank_sites
 from bot.service_types import CLOSED_STATUSES, Notice, as_is
-from bot.types import CreateTask
 from crm_sync import cases, notices, site_tasks
 from crm_sync.cases import By, CaseChange
 from crm_sync.database import Database
 from crm_sync.site_tasks import Offered, SiteForm, TaskView, one_line
 from crm_sync.sites import active_sites
-from crm_sync.tasks import put_task
 from desk.cases import change_and_tell
-
-NO_SITE = "site_needed"  # kind of the task staff get when nobody is left to ask
 
 
 async def look(database: Database, task_id: int, serial: int) -> TaskView:
@@ -108,13 +104,7 @@ def _pass_on(conn: Connection, case: Any, policy: ServicePolicy, now: datetime) 
         site_tasks.offer_task(conn, case.id, site.key, site.distance_m, now, lasts=lasts)
         _note_offer(conn, case, site.key, By("system", now))
         return
-    task = CreateTask(
-        NO_SITE,
-        f"no site is left for case {case.number}: find somebody who can solve it",
-        assignee=case.team,
-        case_number=case.number,
-    )
-    put_task(conn, task, case.customer_id, now, conversation_id=case.conversation_id, case_id=case.id)
+    site_tasks.ask_for_site(conn, case, now)
 
 
 def _ranked(conn: Connection, case: Any, policy: ServicePolicy, now: datetime) -> tuple[RankedSite, ...]:

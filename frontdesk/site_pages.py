@@ -54,6 +54,7 @@ def task_page(view: TaskView, page: Page) -> str:
         notice,
         _state(view, page),
         _case(view, page),
+        _again(view, page),
         _customer(view, page),
         _earlier(view, page),
         _actions(view, page),
@@ -121,6 +122,26 @@ def _customer(view: TaskView, page: Page) -> str:
     spoken = view.case.language or customer.language
     facts.append(("language", _escape(LANGUAGES.get(spoken, spoken))))
     return f"<h2>{say('customer', page.language)}</h2>{_facts(facts, page.language, is_html=True)}"
+
+
+def _again(view: TaskView, page: Page) -> str:
+    """What was done about this case before, and why that was not enough."""
+    language = page.language
+    done = [
+        " · ".join(
+            part
+            for part in (
+                _time(row.ended_at, page) if row.ended_at is not None else "",
+                name_of(row.site_names, language, row.site_key),
+                row.worker,
+                *row.report.splitlines(),
+            )
+            if part
+        )
+        for row in view.earlier_tasks
+    ]
+    why = [f"{_time(row.at, page)} · {row.note}" for row in view.reopened if row.note]
+    return (_list("done_before", done, language) if done else "") + (_list("reopened", why, language) if why else "")
 
 
 def _earlier(view: TaskView, page: Page) -> str:

@@ -62,6 +62,8 @@ _WORDS: Final[dict[str, tuple[str, str]]] = {
     "language": ("语言", "Language"),
     "asset": ("相关物品", "What it is about"),
     "earlier": ("以前的服务", "Earlier visits and repairs"),
+    "done_before": ("这个事项此前的处理", "What was done about it before"),
+    "reopened": ("客户为什么不满意", "Why it was opened again"),
     "none": ("没有记录", "Nothing on record"),
     "cases": ("以前的事项", "Earlier cases"),
     "files": ("客户发来的文件", "Files from the customer"),

@@ -243,8 +243,9 @@ def contest(context: ActionContext) -> ActionResult:
 def reopening(context: ActionContext, case: Case, words: str) -> tuple[tuple[Effect, ...], datetime]:
     """What reopens a case one severity higher, and by when the customer hears from us then."""
     level = min(MOST_SEVERE, max(case.severity + 1, severity(words)))
-    clocks = context.assistant.service.clocks_for(level, context.turn.now)
-    effect = UpdateCase(case.number, note=words, severity=level, status="reopened", clocks=clocks)
+    policy = context.assistant.service
+    clocks, back = policy.clocks_for(level, context.turn.now), policy.routing.reopened_to_site
+    effect = UpdateCase(case.number, note=words, severity=level, status="reopened", clocks=clocks, back_to_site=back)
     return (effect, *handoff(level)), answer_by(context, clocks)
 
 

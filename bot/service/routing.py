@@ -84,6 +84,7 @@ class RoutingRules:
     offered: int = 3  # sites named to a customer who asks
     link_hours: float = 72.0  # how long a site's link works
     remind_hours: tuple[float, ...] = (24.0, 2.0)  # before its deadline a site is reminded of an open task
+    reopened_to_site: bool = True  # a reopened case is offered to the site that had it, where that can do it
     map_link: str = MAP_LINK
     weights: SiteWeights = field(default_factory=SiteWeights)
 
@@ -152,7 +153,7 @@ def read_routing(section: dict[str, Any]) -> RoutingRules:
       skills:                     # what it takes, by category or category/quality type
         brakes: [brakes]
         brakes/noise: [diagnosis]
-      sites: {farthest_km: 300, offered: 3, link_hours: 72, remind_hours: [24, 2]}
+      sites: {farthest_km: 300, offered: 3, link_hours: 72, remind_hours: [24, 2], reopened_to_site: true}
       weights: {closed_per_h_m: 2000, closed_most_m: 50000, language_m: 20000, load_m: 10000, known_m: -3000}
       map_link: "https://www.openstreetmap.org/?mlat={latitude}&mlon={longitude}#map=16/{latitude}/{longitude}"
     ```
@@ -161,7 +162,7 @@ def read_routing(section: dict[str, Any]) -> RoutingRules:
     teams = {name: _team(name, body) for name, body in _tables(section, "teams")}
     skills = table(section.get("skills", {}), "skills", section, "skills")
     sites = table(section.get("sites", {}), "sites", section, "sites")
-    only_keys(sites, ("farthest_km", "offered", "link_hours", "remind_hours"), "routing sites")
+    only_keys(sites, ("farthest_km", "offered", "link_hours", "remind_hours", "reopened_to_site"), "routing sites")
     weights = table(section.get("weights", {}), "weights", section, "weights")
     only_keys(weights, SiteWeights.__dataclass_fields__, "routing weights")
     return RoutingRules(
@@ -172,6 +173,7 @@ def read_routing(section: dict[str, Any]) -> RoutingRules:
         manager=text(section["manager"], "manager", section, "manager") if "manager" in section else "",
         offered=round(_number(sites, "offered", 3)),
         link_hours=_number(sites, "link_hours", 72),
+        reopened_to_site=_flag(sites, "reopened_to_site", default=True),
         remind_hours=_hours(sites, "remind_hours", RoutingRules.remind_hours),
         map_link=_map_link(section),
         weights=SiteWeights(**{name: round(_number(weights, name, 0, is_signed=True)) for name in weights}),
@@ -205,9 +207,7 @@ def _rule(item: Any, teams: Mapping[str, Team], section: dict[str, Any]) -> Rule
     severity = body.get("severity_from", 1)
     if isinstance(severity, bool) or severity not in (1, 2, 3, 4):
         raise invalid("severity_from must be 1, 2, 3 or 4", body, "severity_from")
-    at_site = body.get("site", False)
-    if not isinstance(at_site, bool):
-        raise invalid("site must be true or false", body, "site")
+    at_site = _flag(body, "site", default=False)
     conditions = {name: frozenset(_names(body, name)) for name in _CONDITIONS if name in body}
     return Rule(team, conditions, severity, at_site)
 
@@ -224,6 +224,13 @@ def _number(place: dict[str, Any], key: str, default: float, *, is_signed: bool 
     if isinstance(value, bool) or not isinstance(value, int | float) or not (is_signed or value > 0):
         raise invalid(f"{key} must be a number{'' if is_signed else ' above 0'}", place, key)
     return float(value)
+
+
+def _flag(place: dict[str, Any], key: str, *, default: bool) -> bool:
+    value = place.get(key, default)
+    if not isinstance(value, bool):
+        raise invalid(f"{key} must be true or false", place, key)
+    return value
 
 
 def _hours(place: dict[str, Any], key: str, default: tuple[float, ...]) -> tuple[float, ...]:

@@ -388,3 +388,67 @@ async def test_a_case_opened_for_a_site_is_offered_to_it_at_once(timed: SqlStore
     await converse(timed, "hi", "ok", effects=[opened], user="bob")
     (task,) = await rows_of(timed, site_tasks)
     assert (task.state, task.distance_m, task.expires_at) == ("offered", 420, START + timedelta(hours=72))
+
+
+# --- again --------------------------------------------------------------------------------------------------------
+
+
+async def solved_by_site(client: httpx.AsyncClient, store: SqlStore) -> None:
+    link = await a_link(store)
+    await send(client, link, "accept", "张师傅", 0)
+    await send(client, link, "close", "换了刹车片", 1)
+
+
+async def reopen(store: SqlStore, why: str = "又响了", **more: Any) -> None:
+    effect = UpdateCase(NUMBER, note=why, severity=4, status="reopened", **more)
+    await converse(store, why, "ok", effects=[effect], channel="telegram")
+
+
+async def test_a_reopened_case_is_the_sites_again_and_the_page_says_what_was_done_and_why_that_was_not_enough(
+    client: httpx.AsyncClient, timed: SqlStore
+) -> None:
+    await solved_by_site(client, timed)
+    await reopen(timed, NASTY)
+    first, again = await rows_of(timed, site_tasks)
+    assert (first.state, again.state, again.site_id) == ("closed", "offered", first.site_id)
+    assert again.distance_m == first.distance_m
+    notes = [row.note for row in await rows_of(timed, case_events) if row.is_internal]
+    assert "offered to site s1 again" in notes
+    page = await client.get(SiteLinks(KEYS, base_url=DESK).link(again.id, 0, again.expires_at))
+    assert "张师傅 · 换了刹车片" in page.text
+    assert "客户为什么不满意" in page.text
+    assert "<script" not in page.text
+    assert page.text.count("&lt;script&gt;") == 2  # the story, and why it was reopened
+
+
+async def test_where_the_rules_say_so_a_reopened_case_stays_with_staff(
+    client: httpx.AsyncClient, timed: SqlStore
+) -> None:
+    await solved_by_site(client, timed)
+    await reopen(timed, back_to_site=False)
+    assert [row.state for row in await rows_of(timed, site_tasks)] == ["closed"]
+
+
+@pytest.mark.parametrize("unable", [{"is_active": False}, {"capacity": 1}])
+async def test_a_site_that_cannot_do_it_any_more_is_not_asked_and_staff_find_another(
+    client: httpx.AsyncClient, timed: SqlStore, unable: dict[str, Any]
+) -> None:
+    await solved_by_site(client, timed)
+    other = OpenCase("C-1025-6", "complaint", "fuel", "", 1, "", {}, site="s1")
+    await converse(timed, "hi", "ok", effects=[other], channel="telegram", user="bob")
+    await timed.database.run(
+        lambda conn: conn.execute(update(sites).where(sites.c.key == "s1").values(unable)) and None
+    )
+    await reopen(timed)
+    assert [row.state for row in await rows_of(timed, site_tasks)] == ["closed", "offered"]  # the other case's
+    assert [row.kind for row in await rows_of(timed, tasks)] == ["site_needed"]
+
+
+async def test_a_site_that_had_passed_the_case_on_is_not_asked_again(
+    client: httpx.AsyncClient, timed: SqlStore
+) -> None:
+    await solved_by_site(client, timed)
+    await timed.database.run(lambda conn: conn.execute(update(site_tasks).values(state="declined")) and None)
+    await reopen(timed)
+    assert [row.state for row in await rows_of(timed, site_tasks)] == ["declined"]
+    assert [row.kind for row in await rows_of(timed, tasks)] == ["site_needed"]

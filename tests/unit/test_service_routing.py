@@ -193,7 +193,7 @@ SECTION = {
         {"team": "care"},
     ],
     "skills": {"brakes": ["brakes"], "brakes/noise": "diagnosis"},
-    "sites": {"farthest_km": 50, "link_hours": 24, "remind_hours": [12, 1]},
+    "sites": {"farthest_km": 50, "link_hours": 24, "remind_hours": [12, 1], "reopened_to_site": False},
     "weights": {"known_m": -1, "closed_per_h_m": 10},
 }
 
@@ -254,6 +254,7 @@ def test_numbers_of_the_section_are_read_in_the_units_they_are_named_in() -> Non
     rules = routing()
     assert (rules.farthest_m, rules.offered, rules.link_hours) == (50_000, 3, 24.0)
     assert (rules.remind_hours, RoutingRules().remind_hours) == ((12.0, 1.0), (24.0, 2.0))
+    assert (rules.reopened_to_site, RoutingRules().reopened_to_site) == (False, True)
     assert (rules.weights.known_m, rules.weights.closed_per_h_m, rules.weights.language_m) == (-1, 10, 20_000)
     assert rules.teams["english"].titles == {"zh": "英语组", "en": "English desk"}
 
@@ -267,6 +268,7 @@ def test_numbers_of_the_section_are_read_in_the_units_they_are_named_in() -> Non
         ({"teams": {"a": {}}, "rules": [{"team": "a", "colour": "red"}]}, "unknown key 'colour'"),
         ({"sites": {"farthest_km": -1}}, "farthest_km must be a number above 0"),
         ({"sites": {"remind_hours": [0]}}, "remind_hours must be a list of hours above 0"),
+        ({"sites": {"reopened_to_site": "no"}}, "reopened_to_site must be true or false"),
         ({"weights": {"load_m": "much"}}, "load_m must be a number"),
         ({"map_link": "http://maps.example/{latitude},{longitude}"}, "map_link must begin with https://"),
         ({"map_link": "https://maps.example/"}, "map_link must begin with https://"),
