@@ -66,6 +66,27 @@ class NotPermitted(RuleError):
     """Who asks may not do this."""
 
 
+class NotSignedIn(RuleError):
+    """There is no session to act with. `needs` says what would give one: sign_in, or of a session that is there
+    second_factor, unlock, new_password, enrolment (401)."""
+
+    def __init__(self, needs: str = "sign_in") -> None:
+        super().__init__(f"not signed in: {needs} is needed")
+        self.needs = needs
+
+
+class SignInRefused(RuleError):
+    """Name, password or code do not fit; never says which (401)."""
+
+
+class TooManyTries(RuleError):
+    """Tried too often; nothing was checked. `retry_after_s`: when the next try is (429)."""
+
+    def __init__(self, retry_after_s: float) -> None:
+        super().__init__(f"too many tries; the next one in {retry_after_s:.0f} s")
+        self.retry_after_s = retry_after_s
+
+
 class StaleState(RuleError):
     """The row changed since it was read (version or fence differs): read again and decide again."""
 

@@ -61,7 +61,7 @@ def upsert_many(
     conn.execute(statement.on_conflict_do_update(index_elements=list(key), set_=changed), [dict(row) for row in rows])
 
 
-def insert_if_absent(conn: Connection, table: Table, row: Mapping[str, Any], *, key: Sequence[str]) -> None:
-    """A row with these `key` columns is there; one that was is left alone."""
+def insert_if_absent(conn: Connection, table: Table, row: Mapping[str, Any], *, key: Sequence[str]) -> bool:
+    """A row with these `key` columns is there; one that was is left alone, and the answer is False."""
     build = postgresql.insert if is_postgres(conn) else sqlite.insert
-    conn.execute(build(table).on_conflict_do_nothing(index_elements=list(key)), dict(row))
+    return conn.execute(build(table).on_conflict_do_nothing(index_elements=list(key)), dict(row)).rowcount > 0

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from sqlalchemy import Connection, select
 
 from bot.errors import NotFound, NotPermitted
+from bot.service.policy import ServicePolicy
 from crm_sync.console_tables import staff_roles
 from crm_sync.database import Database
 from crm_sync.tables import staff_users
@@ -38,6 +40,12 @@ class Actor:
         """Raises: NotPermitted when the role is not enough."""
         if not self.may(permission):
             raise NotPermitted(f"{self.name} ({self.role}) may not do this: {permission} is needed")
+
+
+def actor_of(conn: Connection, row: Any, policy: ServicePolicy) -> Actor:
+    """Who acts with this account, with the teams that the policy puts them in."""
+    teams = frozenset(policy.routing.teams_of(row.name))
+    return Actor(row.name, row.role, teams=teams, granted=granted(conn, row.role))
 
 
 async def actor_named(database: Database, name: str) -> Actor:

@@ -94,10 +94,13 @@ class RoutingRules:
             return self.manager
         return self.teams[team].lead if to == "lead" and team in self.teams else ""
 
+    def teams_of(self, name: str) -> tuple[str, ...]:
+        """The teams a staff user is a member or the lead of."""
+        return tuple(key for key, team in self.teams.items() if name in (*team.members, team.lead))
+
     def stands_in(self, name: str) -> tuple[str, ...]:
         """Who takes what was meant for somebody without an account: their teams, else the one who answers for all."""
-        theirs = tuple(key for key, team in self.teams.items() if name in (*team.members, team.lead))
-        return (*theirs, *((self.manager,) if self.manager else ()))
+        return (*self.teams_of(name), *((self.manager,) if self.manager else ()))
 
     def skills_for(self, category: str, quality_type: str = "") -> frozenset[str]:
         """What has to be known to solve this: of the category, and of the quality type in it."""

@@ -21,6 +21,7 @@ from crm_sync.media.library import SqlMediaLibrary
 from crm_sync.store import SqlStore
 from desk.actors import Actor, actor_named
 from desk.customers import CustomerDesk
+from desk.permissions import ROLES
 from desk.sealing import AUDIT, purpose_keys
 from frontdesk.assistant_service import read_policy_of
 from frontdesk.clock import SystemClock
@@ -328,7 +329,7 @@ def customer_values(json_: JsonFlag = False) -> None:
 @user_app.command("add")
 def user_add(
     name: str,
-    role: Annotated[str, typer.Option(help=f"One of {', '.join(staff.ROLES)}.")] = "operator",
+    role: Annotated[str, typer.Option(help=f"One of {', '.join(ROLES)}.")] = "operator",
     json_: JsonFlag = False,
 ) -> None:
     """Add a staff account; prints its generated password once."""
