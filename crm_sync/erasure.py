@@ -15,7 +15,18 @@ from bot.errors import CustomerNotFound
 from bot.types import CustomerId
 from crm_sync.codec import plain
 from crm_sync.columns import is_postgres
-from crm_sync.console_tables import api_answers, hook_deliveries
+from crm_sync.console_tables import (
+    api_answers,
+    conversation_notes,
+    conversation_seen,
+    conversation_tests,
+    handoff_events,
+    hook_deliveries,
+    message_labels,
+    operator_sends,
+    scheduled_messages,
+    staff_notices,
+)
 from crm_sync.customers import conversations_of, orders_of, rows_as_dicts
 from crm_sync.database import Database
 from crm_sync.service_tables import (
@@ -132,6 +143,23 @@ PERSONAL: Final[dict[Table, _Condition]] = {
     ),
     audit: lambda customer: audit.c.customer_id == customer,
     hook_deliveries: lambda customer: hook_deliveries.c.customer_id == customer,
+    **{
+        table: lambda customer, table=table: table.c.conversation_id.in_(conversations_of(customer))  # type: ignore[misc]
+        for table in (
+            conversation_notes,
+            conversation_seen,
+            conversation_tests,
+            handoff_events,
+            scheduled_messages,
+            staff_notices,
+        )
+    },
+    operator_sends: lambda customer: operator_sends.c.message_id.in_(
+        select(messages.c.id).where(messages.c.conversation_id.in_(conversations_of(customer)))
+    ),
+    message_labels: lambda customer: message_labels.c.inbox_id.in_(
+        select(inbox.c.id).where(inbox.c.conversation_id.in_(conversations_of(customer)))
+    ),
 }
 # The others belong to the deployment and name nobody but its staff.
 IMPERSONAL: Final = frozenset(set(metadata.tables.values()) - set(PERSONAL))
@@ -169,7 +197,15 @@ _BLANK: Final[dict[Table, dict[str, Any]]] = {
     orders: {"customer_id": None, "phone": "", "tracking_number": ""},
     consents: {"source": ""},
     tasks: {"summary": "", "details": {}, "is_open": False, "suggestion": "", "outcome_note": ""},
-    handoffs: {"reason": "", "ended_by": ""},
+    handoffs: {"reason": "", "ended_by": "", "summary": ""},
+    handoff_events: {"note": ""},
+    conversation_notes: {"text": "", "mentions": []},
+    scheduled_messages: {
+        "text": "",
+        "content": None,
+        "reason": "",
+        "state": case((scheduled_messages.c.state == "waiting", "cancelled"), else_=scheduled_messages.c.state),
+    },
     # The key stays until the bytes are gone from the media store; housekeeping deletes what is `gone`.
     media: {"state": "gone", "reason": "erased", "file_id": "", "file_name": "", "sha256": "", "expires_at": None},
 }
@@ -189,6 +225,11 @@ _DELETED: Final = (
     customer_merges,
     merge_proposals,
     hook_deliveries,
+    conversation_seen,
+    conversation_tests,
+    staff_notices,
+    operator_sends,
+    message_labels,
 )
 
 
@@ -291,6 +332,13 @@ def _conversations(conn: Connection, customer_id: CustomerId) -> int:
             topic="",
             state={},
             status="closed",
+            owner="bot",  # nobody waits, and nobody of the staff has it
+            operator="",
+            owner_until=None,
+            waiting_since=None,
+            unanswered_since=None,
+            snoozed_until=None,
+            closed_at=None,
             dirty_since=None,
             lease_owner=None,  # a turn in progress finds its lease gone and writes nothing
             lease_until=None,

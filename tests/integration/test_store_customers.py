@@ -35,6 +35,7 @@ from crm_sync.tables import (
     reply_windows,
     web_uploads,
 )
+from tests.console_rows import console_rows
 from tests.service_rows import service_rows
 from tests.store_steps import START, converse, said, send_all
 
@@ -67,6 +68,7 @@ async def _full_life(store: SqlStore, user: str = "SecretUser") -> CustomerId:
     await store.database.run(lambda conn: _channel_rows(conn, claimed))
     await store.database.run(lambda conn: service_rows(conn, customer))
     await store.database.run(lambda conn: _told_subscriber(conn, customer))
+    await store.database.run(lambda conn: console_rows(conn, customer))
     return customer
 
 
@@ -134,6 +136,20 @@ async def test_every_table_is_known_as_personal_or_not() -> None:
         "outages",
         "import_jobs",
         "import_errors",
+        "staff_roles",
+        "staff_sessions",
+        "sign_in_failures",
+        "audit_log",
+        "canned_replies",
+        "saved_views",
+        "article_versions",
+        "response_versions",
+        "api_tokens",
+        "api_answers",
+        "hooks",
+        "report_marks",
+        "report_days",
+        "audit_head",
     }
     assert set(PERSONAL) | IMPERSONAL == set(metadata.tables.values())
 
