@@ -24,6 +24,7 @@ from frontdesk.commands import (
     outbox,
     records,
     rules,
+    tasks,
     telegram,
     wechat,
 )
@@ -54,6 +55,7 @@ app.add_typer(records.db_app, name="db")
 app.add_typer(imports.import_app, name="import")
 app.add_typer(imports.export_app, name="export")
 app.add_typer(care.care_app, name="care")
+app.add_typer(tasks.app, name="task")
 app.add_typer(records.customer_app, name="customer")
 app.add_typer(records.user_app, name="user")
 app.add_typer(rules.app, name="rules")

@@ -11,9 +11,9 @@ import typer
 from config.settings import Settings
 from crm_sync import care
 from crm_sync.store import SqlStore
-from crm_sync.tasks import end_task
 from frontdesk.assistant_service import read_policy_of
 from frontdesk.caring import look_after
+from frontdesk.commands import tasks
 from frontdesk.commands.output import print_json, print_table, say
 from frontdesk.commands.record_view import local_time
 from frontdesk.commands.records import JsonFlag, with_store
@@ -64,12 +64,7 @@ def care_done(
     json_: JsonFlag = False,
 ) -> None:
     """End a follow-up with its outcome."""
-
-    async def work(store: SqlStore) -> None:
-        now = datetime.now(UTC)
-        await store.database.run(lambda conn: end_task(conn, task, outcome=outcome, note=note, by=by, now=now))
-
-    with_store(work)
+    tasks.end(task, outcome=outcome, note=note, by=by)
     if json_:
         print_json({"task": task, "outcome": outcome})
     else:
