@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import combinations
 from typing import Any, Final
 
 from sqlalchemy import Connection, and_, exists, or_, select, true, update
@@ -19,7 +20,6 @@ from crm_sync.statements import insert_rows
 from crm_sync.tables import customers, identities
 
 CHECK: Final = "merge_check"  # kind of timer
-PROPOSE: Final = 0.6  # from this score on: either of the two that find people is enough
 _WEIGHTS: Final = {"phone": 0.6, "email": 0.6, "name": 0.2, "birthday": 0.2}
 _FINDS: Final = ("phone", "email")
 MOST: Final = 20  # candidates looked at
@@ -70,18 +70,46 @@ def check(conn: Connection, customer_id: int, now: datetime) -> None:
     decided = merge_proposals.c.state != "open"
     for other in _others(conn, me, _has_proven(me), asked=decided):
         merging.merge(conn, customer_id, other.id, evidence="verified_phone", author="system", now=now)
-    says = [name for name in _WEIGHTS if getattr(me, name)]
-    if "phone" in says and _is_common(conn, me.phone):
-        says.remove("phone")
+    common = {me.phone} if me.phone and _is_common(conn, me.phone) else set()
+    says = [name for name in _WEIGHTS if getattr(me, name) and not (name == "phone" and common)]
     alike = [_has(name, getattr(me, name)) for name in _FINDS if name in says]
-    proposed = []
-    for other in _others(conn, me, alike, asked=true()):
-        low, high = sorted((me.id, other.id))
-        evidence = [name for name in says if getattr(other, name) == getattr(me, name)]
-        score = min(0.95, sum(_WEIGHTS[name] for name in evidence))
-        row = {"customer_id": low, "other_customer_id": high, "evidence": evidence, "score": score}
-        proposed.append({**row, "state": "open", "at": now})
-    insert_rows(conn, merge_proposals, proposed)
+    others = _others(conn, me, alike, asked=true())
+    insert_rows(conn, merge_proposals, [_proposal(me, other, common, now) for other in others])
+
+
+def alike(conn: Connection, groups: Sequence[Sequence[int]], now: datetime) -> list[dict[str, Any]]:
+    """Rows of `merge_proposals` for every two of a group that were never proposed; nothing is written.
+
+    Groups are of people who have something in common that few share; what else agrees is evidence too.
+    """
+    ids = sorted({one for group in groups for one in group})
+    people = {row.id: row for row in conn.execute(_PEOPLE.where(customers.c.id.in_(ids)))}
+    low, high = merge_proposals.c.customer_id, merge_proposals.c.other_customer_id
+    asked = {(row[0], row[1]) for row in conn.execute(select(low, high).where(low.in_(ids), high.in_(ids)))}
+    pairs = {pair for group in groups for pair in combinations(sorted(group), 2)} - asked
+    found = [(people[one], people[other]) for one, other in sorted(pairs) if one in people and other in people]
+    phones = {one.phone for one, other in found if one.phone and one.phone == other.phone}
+    common = {phone for phone in phones if _is_common(conn, phone)}
+    return [_proposal(one, other, common, now) for one, other in found]
+
+
+def _proposal(one: Any, other: Any, common: Collection[str], now: datetime) -> dict[str, Any]:
+    """`common`: numbers that say nothing of who somebody is."""
+    low, high = sorted((one.id, other.id))
+    evidence = [
+        name
+        for name in _WEIGHTS
+        if (said := getattr(one, name)) and said == getattr(other, name) and not (name == "phone" and said in common)
+    ]
+    score = min(0.95, sum(_WEIGHTS[name] for name in evidence))
+    return {
+        "customer_id": low,
+        "other_customer_id": high,
+        "evidence": evidence,
+        "score": score,
+        "state": "open",
+        "at": now,
+    }
 
 
 def _has(name: str, value: str) -> ColumnElement[bool]:

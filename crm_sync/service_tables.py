@@ -259,6 +259,7 @@ customer_attributes = Table(  # typed by the policy's `record`; the value is a J
     Column("value", Document, nullable=False),
     Column("source", Words, nullable=False, server_default=""),
     Column("updated_at", UtcDateTime, nullable=False),
+    Index("ix_customer_attributes_birthday", "value", **only_where("name = 'birthday'")),
 )
 
 customer_tags = Table(

@@ -25,7 +25,7 @@ from bot.service.policy import ServicePolicy
 from bot.service.promises import clock_of, due
 from bot.types import CustomerId
 from bot.wakeup import Wakeup
-from crm_sync import erasure, handovers, merge_evidence, notices, own_news, record, subscriptions, timers
+from crm_sync import erasure, handovers, merge_evidence, merge_sweep, notices, own_news, record, subscriptions, timers
 from crm_sync.appointments import END_KIND
 from crm_sync.due_clocks import DueClock, Step, Task, is_clock_due, recount, step_due
 from crm_sync.store import SqlStore
@@ -99,6 +99,10 @@ async def look_for_spikes(store: SqlStore, context: Context) -> None:
     await find_spikes(store.database, context.policy.cases.spikes, context.now, context.assistant.hours.timezone)
 
 
+async def propose_same_people(store: SqlStore, context: Context) -> None:
+    log.info("same_people_proposed", pairs=await merge_sweep.propose_all(store.database, context.now))
+
+
 def find_same_people(conn: Connection, due: list[Timer], context: Context) -> list[Timer]:
     """People whose number somebody else has too are merged, or proposed to staff."""
     for timer in due:
@@ -124,6 +128,7 @@ PERIODIC: tuple[Periodic, ...] = (
     Periodic("due_reminders", timedelta(hours=1), remind_of_dues),
     Periodic("values_and_care", timedelta(days=1), nightly),
     Periodic("case_spikes", timedelta(hours=1), look_for_spikes),
+    Periodic("same_people", timedelta(days=1), propose_same_people),
 )
 
 

@@ -359,6 +359,7 @@ def upgrade() -> None:
     op.create_index('ix_messages_unclear', 'messages', ['id'], **_where(
         "template IN ('utter_caption_unclear', 'utter_clarify', 'utter_offer_person', 'utter_out_of_scope', 'utter_rephrase')"
     ))
+    op.create_index('ix_customer_attributes_birthday', 'customer_attributes', ['value'], **_where("name = 'birthday'"))
     op.add_column('sites', sa.Column('email', WORDS, server_default='', nullable=False))
     op.add_column('sites', sa.Column('contact', WORDS, server_default='', nullable=False))
     op.add_column('staff_users', sa.Column('display_name', WORDS, server_default='', nullable=False))
