@@ -254,6 +254,15 @@ def end_passed(conn: Connection, due: Sequence[Timer], now: datetime) -> list[Ke
     return found
 
 
+def what_and_where(conn: Connection, appointment_id: int) -> Any:
+    """Service, time, key and names of the site of an appointment; None when there is none."""
+    return conn.execute(
+        select(appointments.c.service, appointments.c.starts_at, sites.c.key.label("site"), sites.c.names)
+        .join_from(appointments, sites, sites.c.id == appointments.c.site_id)
+        .where(appointments.c.id == appointment_id)
+    ).first()
+
+
 def _end(conn: Connection, appointment_id: int, state: str, now: datetime) -> None:
     conn.execute(update(appointments).where(appointments.c.id == appointment_id).values(state=state, updated_at=now))
     for what in ("remind", "end"):

@@ -12,7 +12,7 @@ from bot.service.policy import ServicePolicy
 from crm_sync import appointments
 from crm_sync.appointments import Kept
 from crm_sync.timers import Timer
-from desk.surveys import plan_survey
+from desk.surveys import APPOINTMENT, plan_survey
 
 
 def finish(
@@ -41,4 +41,4 @@ def _ask_later(conn: Connection, kept: Kept, policy: ServicePolicy, now: datetim
     if hours:
         # Counted from the service, not from when staff got round to saying that it took place.
         at = max(kept.ends_at + timedelta(hours=hours), now)
-        plan_survey(conn, kept.customer_id, "csat", f"appointment:{kept.id}", at=at, now=now)
+        plan_survey(conn, kept.customer_id, "csat", f"{APPOINTMENT}{kept.id}", at=at, now=now)

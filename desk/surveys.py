@@ -11,9 +11,12 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, select
 
+from bot.service.appointments import BookableService
 from bot.service.policy import ServicePolicy
+from bot.service.sites import name_of
 from bot.service_types import Notice
 from crm_sync import timers
+from crm_sync.appointments import what_and_where
 from crm_sync.cases import By, CaseChange, change_case
 from crm_sync.notices import tell
 from crm_sync.surveys import ask, case_reference
@@ -25,6 +28,7 @@ ASK_CASE: Final = "case_satisfaction"
 CLOSE_CASE: Final = "case_close"
 SURVEY: Final = "survey"
 AFTER_SOLVED: Final = (ASK_CASE, CLOSE_CASE, SURVEY)
+APPOINTMENT: Final = "appointment:"  # what a reference to one begins with
 FLOWS: Final = {"csat": "satisfaction", "nps": "survey_nps"}
 
 
@@ -79,8 +83,25 @@ def send_surveys(conn: Connection, due: Sequence[Timer], policy: ServicePolicy, 
         if timer.customer_id is None or kind not in every or not _may_be_asked(conn, timer.customer_id):
             continue
         if ask(conn, timer.customer_id, kind, reference, now, every=every[kind]):
-            notice = Notice("utter_survey_intro", {}, FLOWS[kind], {"survey_reference": reference})
+            notice = _intro(conn, reference, policy, FLOWS[kind])
             tell(conn, timer.customer_id, notice, now=now, key=f"ask:{timer.id}")
+
+
+def _intro(conn: Connection, reference: str, policy: ServicePolicy, flow: str) -> Notice:
+    """The question with what it is about: which service, where and when, where it is about an appointment."""
+    slots = {"survey_reference": reference}
+    number = reference.removeprefix(APPOINTMENT)
+    row = what_and_where(conn, int(number)) if reference.startswith(APPOINTMENT) and number.isdecimal() else None
+    if row is None:
+        return Notice("utter_survey_intro", {}, flow, slots)
+    service = policy.appointments.services.get(row.service) or BookableService(row.service)
+    zh, en = (name_of(row.names, language, row.site) for language in ("zh", "en"))
+    args = {
+        "service": f"@zh:{service.title('zh')}|@en:{service.title('en')}",
+        "site": f"@zh:{zh}|@en:{en}",
+        "time": f"@time:{row.starts_at.isoformat()}",
+    }
+    return Notice("utter_survey_appointment", args, flow, slots)
 
 
 def _still_solved(conn: Connection, due: Sequence[Timer]) -> list[tuple[Any, Timer]]:

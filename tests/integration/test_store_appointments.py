@@ -222,6 +222,12 @@ async def test_who_came_is_asked_a_day_after_the_service_and_not_again_within_th
     told = [item.message.content for item in waiting.messages if isinstance(item.message.content, Notice)]
     begun = [notice for notice in told if notice.flow == "satisfaction"]
     assert [notice.slots for notice in begun] == [{"survey_reference": f"appointment:{ids[0]}"}]
+    assert begun[0].template == "utter_survey_appointment"
+    assert begun[0].args == {
+        "service": "@zh:check|@en:check",  # the shop has no such service: better its name than nothing
+        "site": "@zh:保定路站|@en:保定路站",
+        "time": f"@time:{NINE.isoformat()}",
+    }
 
 
 async def test_an_appointment_taken_as_kept_is_asked_about_and_a_missed_one_is_not(
