@@ -17,8 +17,10 @@ from typing import Any, Protocol
 from bot.dialogue import decide
 from bot.errors import BotError, ServiceError
 from bot.ports import (
+    TOPIC_DESK,
     TOPIC_INBOX,
     TOPIC_OUTBOX,
+    TOPIC_TIMERS,
     TOPIC_TYPING,
     TOPIC_WEB,
     Claimed,
@@ -342,6 +344,10 @@ class Worker:
                 )
             if outcome.out:
                 self._signals.publish(TOPIC_OUTBOX)
+            if outcome.desk:
+                self._signals.publish(TOPIC_DESK, {"conversation_id": outcome.conversation_id, "kind": outcome.desk})
+                if outcome.desk == "queued":
+                    self._signals.publish(TOPIC_TIMERS)  # somebody may have room
             for turn in commit.turns:
                 self._observer.turn_handled(commit.claimed.conversation, turn)
 

@@ -26,6 +26,9 @@ def announce(talk: Talk, notice: Notice) -> Decision:
     memory = talk.memory
     before, offered, asked_at = tuple(memory.stack), memory.offered, memory.at
     talk.say(notice.template, wording(notice.args, talk))
+    if notice.frozen and talk.turn.conversation.owner is Owner.BOT:
+        thaw(talk, notice, memory)
+        before = ()  # whatever goes on now is asked for again
     if notice.flow in talk.assistant.flows:
         begin(talk, notice, memory)
     if tuple(memory.stack) == before:
@@ -40,8 +43,22 @@ def announce(talk: Talk, notice: Notice) -> Decision:
     return replace(decision, state=memory.to_json(), lane=LANES[notice.lane], is_vital=notice.is_vital)
 
 
+def thaw(talk: Talk, notice: Notice, memory: Memory) -> None:
+    """What was under way before a colleague took over is over, or goes on where it was: its question is put again."""
+    under_way = [*memory.frozen, *memory.stack]
+    memory.frozen, memory.stack, memory.question, memory.queued = [], [], "", 0
+    if notice.frozen == "solved":
+        memory.later = []
+    elif not notice.flow or any(frame.flow == notice.flow for frame in under_way):
+        memory.stack = under_way
+    else:
+        memory.frozen = under_way  # below the flow that begins now
+
+
 def begin(talk: Talk, notice: Notice, memory: Memory) -> None:
     """The flow is begun, or remembered for when the one under way has ended."""
+    if notice.frozen and any(frame.flow == notice.flow for frame in memory.stack):
+        return  # it goes on
     if talk.turn.conversation.owner is Owner.BOT and not memory.stack and not memory.question:
         talk.start(notice.flow, dict(notice.slots), is_patient=True)
     elif len(memory.later) < MAX_LATER:

@@ -151,6 +151,7 @@ class Committed:
     out: int = 0  # outbox rows waiting for a sender
     visible: tuple[Mapping[str, Any], ...] = ()
     reason: str = ""
+    desk: str = ""  # what staff see of it: queued, left (the queue), said (to queue or operator); "": not theirs
 
 
 class TurnStore(Protocol):

@@ -175,6 +175,8 @@ class Notice:
     slots: Mapping[str, str] = field(default_factory=dict)
     lane: Literal["service", "reply"] = "service"
     is_vital: bool = False  # a complaint's status: may use the last reply of a window
+    # What becomes of the flows put aside while a person was awaited: solved (they are over), continue (they go on).
+    frozen: Literal["", "solved", "continue"] = ""  # "": as it was
 
 
 def as_is(text: str) -> str:

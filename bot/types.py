@@ -363,11 +363,20 @@ class Need:
     `outages` (key: "") -> tuple[Outage, ...], the open and planned ones;
     `case_events` (key: case number; only cases of this customer) -> tuple[CaseNews, ...], what the customer was told of
     it, the newest first;
-    `link` (key: token of a "continue here" link) -> LinkOffer | None when it no longer works.
+    `link` (key: token of a "continue here" link) -> LinkOffer | None when it no longer works;
+    `queue` (key: conversation|points|ageing in seconds|team) -> QueueView, as it is for this conversation.
     """
 
     kind: str
     key: str
+
+
+@dataclass(frozen=True, slots=True)
+class QueueView:
+    """The queue as somebody sees who waits in it, or is about to."""
+
+    ahead: int  # how many come before
+    wait: timedelta | None = None  # how long the last ones waited there; None: too few to say
 
 
 @dataclass(frozen=True, slots=True)
@@ -447,10 +456,16 @@ class UpdateCase:
 
 @dataclass(frozen=True, slots=True)
 class RequestHandoff:
-    """Ownership goes to the queue. The fence stays: nobody else writes yet, so earlier replies still leave."""
+    """Ownership goes to the queue. The fence stays: nobody else writes yet, so earlier replies still leave.
+
+    `team` and `priority` follow from the rules (bot/service/handoff.py), `topic` is the flow or intent it is about.
+    """
 
     reason: str
     urgency: int = 2  # 1 low … 4 critical
+    team: str = ""
+    priority: int = 0
+    topic: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from bot.types import Command, Event
 from crm_sync.addressing import Address, Place
 from crm_sync.arrivals import Arrival
 from crm_sync.chat_moves import move_chat
+from crm_sync.handoffs import answered
 from crm_sync.tables import conversations, identities, messages, timeline
 
 
@@ -30,7 +31,9 @@ def follow_moves(conn: Connection, arrivals: Sequence[Arrival]) -> None:
 
 
 def note_arrival(conn: Connection, arrival: Arrival, place: Place, now: datetime) -> None:
-    """The first campaign that led here and feedback on a message of ours are remembered."""
+    """The first campaign that led here and feedback on a message of ours are remembered; an operator's words answer."""
+    if arrival.author == "operator":  # said at the vendor's
+        answered(conn, place.conversation_id, now)
     match arrival.content:
         case Command(link_kind="campaign", link_id=campaign):
             unknown = and_(identities.c.id == place.identity_id, identities.c.source == "")

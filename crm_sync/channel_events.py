@@ -11,6 +11,7 @@ from sqlalchemy import Connection, and_, insert, select, update
 
 from bot.types import Event, Owner
 from crm_sync.addressing import Place
+from crm_sync.console_tables import handoff_events
 from crm_sync.reply_windows import HELD
 from crm_sync.tables import conversations, handoffs, identities, outbox, reply_windows, timeline
 
@@ -94,13 +95,26 @@ def _owner_changed(conn: Connection, detail: Mapping[str, Any], channel: str, pl
     wanted, by = str(detail.get("owner", "")), str(detail.get("by", ""))
     reason = str(detail.get("reason", "") or f"in {channel}")
     mine = conversations.c.id == place.conversation_id
-    before = conn.execute(select(conversations.c.owner, conversations.c.fence).where(mine)).one()
+    before = conn.execute(
+        select(
+            conversations.c.owner,
+            conversations.c.fence,
+        ).where(mine)
+    ).one()
     values: dict[str, Any] = {"status": "closed"} if wanted == "closed" else {}
     owner = Owner.BOT if wanted == "closed" else Owner(wanted)
+    if owner is Owner.OPERATOR:
+        values["operator"] = f"{channel}:{by}"  # no account of ours: without a lease it is the vendor's to end
     if before.owner != owner:
         values["owner"] = owner.value
         # Into the queue nobody else writes yet: what the bot said before still leaves (see RequestHandoff).
         values["fence"] = before.fence if (before.owner, owner) == (Owner.BOT, Owner.QUEUE) else before.fence + 1
+        values["waiting_since"] = now if owner is Owner.QUEUE else None
+        values["owner_until"] = None
+        if owner is not Owner.OPERATOR:
+            values["operator"] = ""
+        if owner is Owner.BOT:
+            values |= {"team": "", "priority": 0, "unanswered_since": None}
     if values:
         conn.execute(update(conversations).where(mine).values(**values))
     if before.owner == owner:
@@ -110,7 +124,18 @@ def _owner_changed(conn: Connection, detail: Mapping[str, Any], channel: str, pl
     known = conn.execute(update(handoffs).where(waiting).values(passed_on_at=now, **ending)).rowcount
     if not known and owner is not Owner.BOT:
         row = {"conversation_id": place.conversation_id, "reason": reason, "urgency": 2, "fence": before.fence}
-        conn.execute(insert(handoffs).values(**row, requested_at=now, passed_on_at=now, **ending))
+        conn.execute(insert(handoffs).values(**row, requested_at=now, queued_at=now, passed_on_at=now, **ending))
+    conn.execute(
+        insert(handoff_events).values(
+            conversation_id=place.conversation_id,
+            kind="requested" if owner is Owner.QUEUE else "returned" if owner is Owner.BOT else "taken",
+            by="" if owner is Owner.QUEUE else f"{channel}:{by}",
+            to=f"{channel}:{by}" if owner is Owner.OPERATOR else "",
+            note=reason,
+            fence=values["fence"],
+            at=now,
+        )
+    )
     conn.execute(
         insert(timeline).values(
             customer_id=place.customer_id,

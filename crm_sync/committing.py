@@ -13,7 +13,7 @@ from sqlalchemy import Connection, bindparam, func, select, update
 
 from bot.ports import Committed, OutMessage, TurnResult, TurnsCommit
 from bot.service_types import Notice
-from bot.types import ConversationId, Lane, Owner
+from bot.types import ConversationId, Event, Lane, Owner
 from crm_sync.codec import dump_part, wire_event
 from crm_sync.columns import id_in, is_state
 from crm_sync.effects import apply
@@ -38,6 +38,11 @@ _LOCK = Statement(
         conversations.c.version,
         conversations.c.web_seq,
         conversations.c.lease_owner,
+        conversations.c.team,
+        conversations.c.priority,
+        conversations.c.waiting_since,
+        conversations.c.unanswered_since,
+        conversations.c.answered_at,
     )
     .where(id_in(conversations.c.id, "ids"))
     .order_by(conversations.c.id)
@@ -64,6 +69,10 @@ _SETTLE = Statement(
         language=bindparam("b_language"),
         owner=bindparam("b_owner"),
         fence=bindparam("b_fence"),
+        team=bindparam("b_team"),
+        priority=bindparam("b_priority"),
+        waiting_since=bindparam("b_waiting_since"),
+        unanswered_since=bindparam("b_unanswered_since"),
         web_seq=bindparam("b_web_seq"),
         dirty_since=bindparam("b_dirty_since"),
         last_message_at=bindparam("b_now"),
@@ -168,7 +177,18 @@ def _why_not(commit: TurnsCommit, row: Any, *, twice: bool) -> str:
 
 
 def _subject(row: Any, now: datetime) -> Subject:
-    return Subject(row.id, row.customer_id, row.identity_id, row.channel, Owner(row.owner), row.fence, now)
+    return Subject(
+        row.id,
+        row.customer_id,
+        row.identity_id,
+        row.channel,
+        Owner(row.owner),
+        row.fence,
+        now,
+        row.team,
+        row.priority,
+        row.waiting_since,
+    )
 
 
 def _write(conn: Connection, work: Sequence[_Work], passive: Mapping[str, float], now: datetime) -> None:
@@ -313,14 +333,48 @@ def _settled(item: _Work, dirty_since: datetime | None, now: datetime) -> dict[s
         "b_language": turns_done[-1].language if turns_done else before.language,
         "b_owner": item.subject.owner.value,
         "b_fence": item.subject.fence,
+        "b_team": item.subject.team,
+        "b_priority": item.subject.priority,
+        "b_waiting_since": item.subject.waiting_since,
+        "b_unanswered_since": _unanswered_since(item),
         "b_web_seq": item.web_seq,
         "b_dirty_since": dirty_since,
         "b_now": now,
     }
 
 
-def _committed(item: _Work, rest: dict[int, datetime]) -> Committed:
-    conversation_id = ConversationId(item.row.id)
-    return Committed(
-        conversation_id, ok=True, has_more=conversation_id in rest, out=item.out, visible=tuple(item.visible)
+def _unanswered_since(item: _Work) -> datetime | None:
+    """The oldest words of the customer that a person is to answer and has not."""
+    if item.subject.owner is Owner.BOT:
+        return None
+    if item.row.unanswered_since is not None:
+        return item.row.unanswered_since  # type: ignore[no-any-return]  # a column of datetimes
+    handled, answered_at = {turn.inbox_id for turn in item.commit.turns}, item.row.answered_at
+    return next(
+        (
+            asked.accepted_at
+            for asked in item.commit.claimed.messages
+            if asked.inbox_id in handled
+            and not isinstance(asked.message.content, Notice | Event)
+            and (answered_at is None or asked.accepted_at >= answered_at)  # a colleague may have been faster
+        ),
+        None,
     )
+
+
+def _committed(item: _Work, rest: dict[int, datetime]) -> Committed:
+    conversation_id, after = ConversationId(item.row.id), item.subject.owner
+    return Committed(
+        conversation_id,
+        ok=True,
+        has_more=conversation_id in rest,
+        out=item.out,
+        visible=tuple(item.visible),
+        desk=_desk(Owner(item.row.owner), after),
+    )
+
+
+def _desk(before: Owner, after: Owner) -> str:
+    if before is Owner.BOT:
+        return "queued" if after is Owner.QUEUE else ""
+    return "left" if after is Owner.BOT else "said"

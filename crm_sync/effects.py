@@ -32,7 +32,9 @@ from bot.types import (
 )
 from crm_sync import appointments, merge_evidence, outages, record, subscriptions
 from crm_sync.cases import open_case
+from crm_sync.console_tables import handoff_events
 from crm_sync.links import link_identity
+from crm_sync.rows import new_ids
 from crm_sync.subjects import Subject, note
 from crm_sync.surveys import record_score, update_case_and_ask
 from crm_sync.tables import consents, customers, handoffs
@@ -52,32 +54,60 @@ def _request_handoff(conn: Connection, effect: RequestHandoff, subject: Subject)
         return  # somebody is already there
     waiting = and_(handoffs.c.conversation_id == subject.conversation_id, handoffs.c.ended_at.is_(None))
     if subject.owner is Owner.QUEUE:
-        urgency = conn.execute(select(handoffs.c.urgency).where(waiting)).scalar()
-        if urgency is not None and effect.urgency > urgency:
-            conn.execute(update(handoffs).where(waiting).values(urgency=effect.urgency))
+        known = conn.execute(select(handoffs.c.urgency, handoffs.c.priority).where(waiting)).first()
+        if known is not None and (effect.urgency > known.urgency or effect.priority > known.priority):
+            subject.priority = max(subject.priority, effect.priority)
+            weighs = {"urgency": max(effect.urgency, known.urgency), "priority": max(effect.priority, known.priority)}
+            conn.execute(update(handoffs).where(waiting).values(**weighs))
         note(conn, subject, "handoff_requested", effect.reason)
         return
-    subject.owner = Owner.QUEUE
+    subject.owner, subject.team, subject.priority = Owner.QUEUE, effect.team, effect.priority
+    subject.waiting_since = subject.now
+    (handoff_id,) = new_ids(conn, handoffs, 1)
     conn.execute(
         insert(handoffs),
         {
+            "id": handoff_id,
             "conversation_id": subject.conversation_id,
             "reason": effect.reason,
             "urgency": effect.urgency,
             "fence": subject.fence,
             "requested_at": subject.now,
+            "queued_at": subject.now,
+            "team": effect.team,
+            "priority": effect.priority,
+            "topic": effect.topic,
         },
     )
+    _handoff_event(conn, subject, "requested", handoff_id, to=effect.team, words=effect.reason)
     note(conn, subject, "handoff_requested", effect.reason)
 
 
 def _release_handoff(conn: Connection, effect: ReleaseHandoff, subject: Subject) -> None:
     if subject.owner is not Owner.QUEUE:
         return
-    subject.owner = Owner.BOT
+    subject.owner, subject.team, subject.priority, subject.waiting_since = Owner.BOT, "", 0, None
     waiting = and_(handoffs.c.conversation_id == subject.conversation_id, handoffs.c.ended_at.is_(None))
+    _handoff_event(conn, subject, "left", conn.execute(select(handoffs.c.id).where(waiting)).scalar())
     conn.execute(update(handoffs).where(waiting).values(ended_at=subject.now, ended_by=effect.reason))
     note(conn, subject, "handoff_released", effect.reason)
+
+
+def _handoff_event(
+    conn: Connection, subject: Subject, kind: str, handoff_id: int | None, *, to: str = "", words: str = ""
+) -> None:
+    conn.execute(
+        insert(handoff_events),
+        {
+            "conversation_id": subject.conversation_id,
+            "handoff_id": handoff_id,
+            "kind": kind,
+            "to": to,
+            "note": words,
+            "fence": subject.fence,
+            "at": subject.now,
+        },
+    )
 
 
 # --- the customer ---------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, and_, exists, select, update
 
 from bot.types import ConversationId, Owner
 from crm_sync.columns import is_state
+from crm_sync.handoffs import COLUMNS, Move, move
 from crm_sync.service_tables import case_links
 from crm_sync.tables import conversations, handoffs, outbox
 
@@ -87,7 +88,7 @@ def release_waiting(conn: Connection, case_ids: Sequence[int], now: datetime) ->
     Those an operator has taken over, or who asked for a person themselves, are left alone. How many were released.
     """
     waiting = (
-        select(handoffs.c.id, handoffs.c.conversation_id)
+        select(*COLUMNS)
         .join_from(handoffs, conversations, conversations.c.id == handoffs.c.conversation_id)
         .join(case_links, case_links.c.conversation_id == conversations.c.id)
         .where(
@@ -100,11 +101,6 @@ def release_waiting(conn: Connection, case_ids: Sequence[int], now: datetime) ->
         .order_by(conversations.c.id)
         .with_for_update(of=conversations)
     )
-    rows = {row.id: row.conversation_id for row in conn.execute(waiting)}
-    if rows:
-        places = sorted(set(rows.values()))
-        conn.execute(update(conversations).where(conversations.c.id.in_(places)).values(owner=Owner.BOT.value))
-        conn.execute(
-            update(handoffs).where(handoffs.c.id.in_(list(rows))).values(ended_at=now, ended_by="the case was solved")
-        )
+    rows = {row.id: row for row in conn.execute(waiting)}
+    move(conn, [Move(row, "solved", Owner.BOT) for row in rows.values()], now)
     return len(rows)

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, func, select
 from crm_sync.columns import digest_key, is_state
 from crm_sync.database import Database
 from crm_sync.ledgers import against_ledger
+from crm_sync.ownership_checks import fences_only_rise, held_as_said, one_handoff_each
 from crm_sync.tables import conversations, inbox, messages, outbox, turns
 
 PATIENCE: Final = timedelta(seconds=60)  # how long a message may wait for its turn before somebody should look
@@ -161,6 +162,9 @@ _RULES: Final[dict[str, Callable[[Connection], Iterator[str]]]] = {
     "web sequence without gaps": _sequence_is_whole,
     "first in, first out": _first_in_first_out,
     "nothing forgotten": _nothing_forgotten,
+    "one owner": held_as_said,
+    "one open handoff for whoever is a person's": one_handoff_each,
+    "fences only rise": fences_only_rise,
 }
 
 

@@ -22,6 +22,9 @@ class Subject:
     owner: Owner
     fence: int
     now: datetime
+    team: str = ""
+    priority: int = 0
+    waiting_since: datetime | None = None
 
 
 def note(conn: Connection, subject: Subject, kind: str, summary: str, reference: str = "") -> None:

@@ -105,13 +105,14 @@ conversations = Table(
     Column("last_inbound_at", UtcDateTime),
     Column("last_message_at", UtcDateTime),
     Column("created_at", UtcDateTime, nullable=False),
-    Column("operator", Text, nullable=False, server_default=""),  # name of the staff user who holds it
+    Column("operator", Text, nullable=False, server_default=""),  # staff user who holds it; at a vendor: channel:name
     Column("owner_until", UtcDateTime),  # when the operator's lease ends unless it is renewed
     Column("team", Text, nullable=False, server_default=""),  # whose queue it waits in
     Column("priority", Integer, nullable=False, server_default="0"),  # the higher the sooner
     Column("waiting_since", UtcDateTime),  # in the queue
     Column("unanswered_since", UtcDateTime),  # the customer's oldest words no person has answered, once one is wanted
     Column("last_operator", Text, nullable=False, server_default=""),
+    Column("answered_at", UtcDateTime),  # when an operator answered last
     Column("snoozed_until", UtcDateTime),
     Column("closed_at", UtcDateTime),
     CheckConstraint("owner IN ('bot', 'queue', 'operator')", name="owner"),
@@ -539,6 +540,7 @@ handoffs = Table(
     Column("taken_at", UtcDateTime),
     Column("first_reply_at", UtcDateTime),
     Column("summary", Words, nullable=False, server_default=""),  # what the operator says came of it
+    Column("queued_at", UtcDateTime),  # its place in the queue, kept while an operator has it
     Index("ix_handoffs_waiting", "id", **only_where("ended_at IS NULL")),
     Index("ix_handoffs_requested", "requested_at"),
 )

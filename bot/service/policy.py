@@ -11,12 +11,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from bot.located import only_keys, table
+from bot.located import invalid, only_keys, table
 from bot.service.appointments import AppointmentRules, read_appointments
 from bot.service.calendars import ALWAYS, Calendar, Calendars, read_calendars
 from bot.service.care import CareRules, read_care
 from bot.service.cases import CaseRules, read_cases
 from bot.service.editing import EditingRules, read_editing
+from bot.service.handoff import HandoffRules
+from bot.service.handoff_reading import read_handoff
 from bot.service.promises import PromiseRules, read_promises, start
 from bot.service.record import RecordRules, read_record
 from bot.service.report_rules import ReportRules, read_reports
@@ -42,6 +44,7 @@ class ServicePolicy:
     topics: TopicRules = field(default_factory=TopicRules)  # topics: subscriptions, reminders, outages
     knowledge: EditingRules = field(default_factory=EditingRules)  # knowledge: who publishes what
     reports: ReportRules = field(default_factory=ReportRules)  # reports: scheduled summaries
+    handoff: HandoffRules = field(default_factory=HandoffRules)  # handoff: why, how urgent, to whom, for how long
 
     def calendar_for(self, severity: int, site_calendar: str = "") -> Calendar:
         """The calendar a case of this severity counts in: every hour where the rules say so, else its site's."""
@@ -81,7 +84,12 @@ def read_policy(document: Any, *, version: int = 0) -> ServicePolicy:
         "topics": read_topics,
         "knowledge": read_editing,
         "reports": read_reports,
+        "handoff": read_handoff,
     }
     only_keys(root, readers, "service.yml")
     sections = {name: reader(table(root[name], name, root, name)) for name, reader in readers.items() if name in root}
-    return ServicePolicy(version=version, **sections)  # type: ignore[arg-type]  # each reader gives its section's type
+    policy = ServicePolicy(version=version, **sections)  # type: ignore[arg-type]  # each reader gives its section's type
+    for team in policy.handoff.teams_named:
+        if team not in policy.routing.teams:
+            raise invalid(f"handoff names a team {team!r} that routing does not know", root, "handoff")
+    return policy

@@ -330,6 +330,7 @@ def upgrade() -> None:
     op.add_column('conversations', sa.Column('waiting_since', TIME))
     op.add_column('conversations', sa.Column('unanswered_since', TIME))
     op.add_column('conversations', sa.Column('last_operator', sa.Text(), server_default='', nullable=False))
+    op.add_column('conversations', sa.Column('answered_at', TIME))
     op.add_column('conversations', sa.Column('snoozed_until', TIME))
     op.add_column('conversations', sa.Column('closed_at', TIME))
     op.create_index('ix_conversations_leases', 'conversations', ['owner_until'], **_where('owner_until IS NOT NULL'))
@@ -350,6 +351,7 @@ def upgrade() -> None:
     op.add_column('handoffs', sa.Column('taken_at', TIME))
     op.add_column('handoffs', sa.Column('first_reply_at', TIME))
     op.add_column('handoffs', sa.Column('summary', WORDS, server_default='', nullable=False))
+    op.add_column('handoffs', sa.Column('queued_at', TIME))
     op.create_index('ix_handoffs_requested', 'handoffs', ['requested_at'])
     op.add_column('messages', sa.Column('by', WORDS, server_default='', nullable=False))
     op.add_column('messages', sa.Column('deleted_at', TIME))
@@ -381,3 +383,13 @@ def upgrade() -> None:
     op.add_column('staff_users', sa.Column('settings', DOCUMENT, server_default='{}', nullable=False))
     op.add_column('staff_users', sa.Column('version', sa.Integer(), server_default='0', nullable=False))
     op.create_index('uq_staff_users_oidc_key', 'staff_users', ['oidc_key'], unique=True, **_where("oidc_key <> ''"))
+
+    # Who waits or is answered now keeps place and name; somebody at a vendor is known by the channel.
+    waiting = "SELECT min(requested_at) FROM handoffs WHERE conversation_id = conversations.id AND ended_at IS NULL"
+    op.execute(
+        f"UPDATE conversations SET waiting_since = coalesce(({waiting}), last_inbound_at, created_at) "  # noqa: S608 - ours
+        "WHERE owner = 'queue'"
+    )
+    op.execute("UPDATE conversations SET unanswered_since = waiting_since WHERE owner = 'queue'")
+    op.execute("UPDATE conversations SET operator = channel || ':' WHERE owner = 'operator'")
+    op.execute("UPDATE handoffs SET queued_at = requested_at WHERE ended_at IS NULL")

@@ -1,0 +1,100 @@
+"""What happens to conversations by the rules alone: given out, moved on, taken back from who is gone, returned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection
+
+from bot.service.assignment import ONLINE, Operator, Waiting, assign, overflowing
+from bot.service.policy import ServicePolicy
+from bot.types import Owner
+from crm_sync import handoffs, presence
+from crm_sync.handoffs import Move, Moved
+from crm_sync.presence import StaffLine
+
+BATCH: Final = 200  # leases and silences in one transaction
+MOST_WAITING: Final = 2000  # looked at in one go; those beyond have the fewest points
+
+
+@dataclass(frozen=True, slots=True)
+class Stepped:
+    """What one look changed."""
+
+    moved: tuple[Moved, ...] = ()
+    may_be_more: bool = False
+
+
+def step(conn: Connection, policy: ServicePolicy, now: datetime) -> Stepped:
+    """One look at all that the rules decide by themselves, in one transaction; nothing while somebody else looks."""
+    if not presence.is_alone(conn):
+        return Stepped()
+    rules = policy.handoff
+    over = handoffs.expired(conn, now, BATCH)
+    moved = handoffs.move(conn, [Move(row, "expired", Owner.QUEUE) for row in over], now)
+    presence.are_gone(conn, [row.operator for row in over], now - rules.lease, now) if over else None
+    quiet = handoffs.silent(conn, now - rules.silence, BATCH)
+    moved += handoffs.move(conn, [Move(row, "returned", Owner.BOT) for row in quiet], now)
+    moved += give_out(conn, policy, now)
+    return Stepped(tuple(moved), may_be_more=BATCH in (len(over), len(quiet)))
+
+
+def give_out(conn: Connection, policy: ServicePolicy, now: datetime) -> list[Moved]:
+    """Who has waited too long is in another team's queue, and whoever is there and has room was given their share."""
+    rules = policy.handoff
+    staff = presence.staff_lines(conn, presence=ONLINE)
+    if not staff and not rules.overflow:
+        return []
+    rows = presence.waiting_chats(conn, MOST_WAITING)
+    by_id = {row.id: row for row in rows}
+    waiting = [waiting_of(row, policy, now) for row in rows]
+    given = assign(waiting, [operator_of(line, policy) for line in staff], rules, now)
+    taken = {item.conversation_id for item in given}
+    late = overflowing([chat for chat in waiting if chat.id not in taken], rules, now)
+    moves = [
+        Move(by_id[item.conversation_id], "assigned", Owner.OPERATOR, operator=item.operator, until=now + rules.lease)
+        for item in given
+    ]
+    moves += [Move(by_id[chat], "overflowed", Owner.QUEUE, team=team) for chat, team in late.items()]
+    presence.were_given(conn, [item.operator for item in given], now)
+    return handoffs.move(conn, moves, now)
+
+
+def operator_of(line: StaffLine, policy: ServicePolicy) -> Operator:
+    return Operator(
+        name=line.name,
+        capacity=line.capacity or policy.handoff.capacity,
+        load=line.load,
+        presence=line.presence,
+        seen_at=line.seen_at,
+        assigned_at=line.assigned_at,
+        teams=frozenset(policy.routing.teams_of(line.name)),
+        languages=line.languages,
+        topics=line.topics,
+        channels=line.channels,
+    )
+
+
+def waiting_of(row: Any, policy: ServicePolicy, now: datetime) -> Waiting:
+    is_recent = row.last_message_at is not None and now - row.last_message_at < policy.handoff.sticky
+    return Waiting(
+        id=row.id,
+        priority=row.priority,
+        waiting_since=row.waiting_since or now,
+        team=row.team,
+        language=row.language or "",
+        topic=row.topic,
+        channel=row.channel,
+        sticky_operator=row.last_operator if is_recent else "",
+    )
+
+
+def in_turn(rows: Sequence[Any], operator: Operator, policy: ServicePolicy, now: datetime) -> Any | None:
+    """The row of the waiting conversation that this operator is to take next; None when none is for them."""
+    chats = [waiting_of(row, policy, now) for row in rows]
+    mine = [chat for chat in chats if operator.can_help(chat)]
+    first = min(mine, key=lambda chat: (policy.handoff.rank(chat.priority, chat.waiting_since), chat.id), default=None)
+    return next((row for row in rows if first is not None and row.id == first.id), None)
