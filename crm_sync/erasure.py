@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, String, Table, case, delete, select, update
+from sqlalchemy import Connection, String, Table, case, delete, func, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from bot.errors import CustomerNotFound
@@ -197,7 +197,12 @@ _BLANK: Final[dict[Table, dict[str, Any]]] = {
     orders: {"customer_id": None, "phone": "", "tracking_number": ""},
     consents: {"source": ""},
     tasks: {"summary": "", "details": {}, "is_open": False, "suggestion": "", "outcome_note": ""},
-    handoffs: {"reason": "", "ended_by": "", "summary": ""},
+    handoffs: {
+        "reason": "",
+        "ended_by": "",
+        "summary": "",
+        "ended_at": func.coalesce(handoffs.c.ended_at, handoffs.c.requested_at),  # nobody waits any more
+    },
     handoff_events: {"note": ""},
     conversation_notes: {"text": "", "mentions": []},
     scheduled_messages: {

@@ -15,7 +15,6 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, and_, bindparam, exists, select, update
 
-from bot.errors import NotFound, StaleState
 from bot.types import Lane, Owner
 from crm_sync.columns import id_in, is_state
 from crm_sync.committing import LANES
@@ -29,6 +28,7 @@ COLUMNS: Final = (
     conversations.c.customer_id,
     conversations.c.channel,
     conversations.c.language,
+    conversations.c.status,
     conversations.c.owner,
     conversations.c.operator,
     conversations.c.owner_until,
@@ -150,17 +150,6 @@ _RENEW = Statement(
 )
 
 
-def locked(conn: Connection, conversation_id: int, fence: int | None = None) -> Any:
-    """The conversation (COLUMNS), locked. Raises: NotFound; StaleState when its fence is not the one the caller saw."""
-    found = select(*COLUMNS).where(conversations.c.id == conversation_id).with_for_update()
-    row = conn.execute(found).first()
-    if row is None:
-        raise NotFound(f"there is no conversation {conversation_id}")
-    if fence is not None and row.fence != fence:
-        raise StaleState(f"conversation {conversation_id} has changed hands meanwhile")
-    return row
-
-
 def as_it_is(row: Any) -> Moved:
     """How a conversation (COLUMNS) stands that nobody moved."""
     return Moved(row.id, Owner(row.owner), row.operator, row.team, row.fence, row.waiting_since, row.owner_until)
@@ -175,7 +164,7 @@ def move(conn: Connection, moves: Sequence[Move], now: datetime) -> list[Moved]:
     moved = [_moved(item, waiting.get(item.row.id), now) for item in moves]
     both = list(zip(moves, moved, strict=True))
     _SET.change_each(conn, [_values(item, after) for item, after in both])
-    if reopened := [item.row.id for item in moves if item.owner is not Owner.BOT]:
+    if reopened := [item.row.id for item in moves if item.owner is not Owner.BOT and item.kind not in IN_ITS_PLACE]:
         _REOPEN.change(conn, {"b_ids": reopened})
     _STILL_LEAVES.change_each(
         conn,

@@ -168,6 +168,7 @@ def _settle(conn: Connection, row: Any, by: str, seq: int, now: datetime) -> Non
         "web_seq": seq,
         "last_message_at": now,
         "unanswered_since": None,
+        "answered_at": now,
         "last_operator": by,
         "status": "open",
         "snoozed_until": None,

@@ -1,4 +1,4 @@
-"""Whether every conversation is somebody's, as the store lies there: bot, queue and operator, and what belongs to each."""
+"""Whether every conversation is somebody's, as the store lies there: bot, queue or operator, and what goes with it."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def staff_lines(conn: Connection, *, presence: str = "") -> list[StaffLine]:
     """Accounts that may sign in, with how many conversations each holds; `presence`: only those."""
     held = (
         select(conversations.c.operator, func.count().label("load"))
-        .where(is_filled(conversations.c.operator))
+        .where(is_filled(conversations.c.operator), conversations.c.status == "open")
         .group_by(conversations.c.operator)
     )
     loads: Mapping[str, int] = {row.operator: row.load for row in conn.execute(held)}
@@ -83,7 +83,11 @@ def waiting_chats(conn: Connection, limit: int) -> Sequence[Any]:
     rows = conn.execute(
         select(*COLUMNS, handoffs.c.topic, conversations.c.last_message_at)
         .join_from(conversations, handoffs, waiting)
-        .where(is_state(conversations.c.owner, "queue"), handoffs.c.passed_on_at.is_(None))
+        .where(
+            is_state(conversations.c.owner, "queue"),
+            conversations.c.status == "open",
+            handoffs.c.passed_on_at.is_(None),
+        )
         .order_by(conversations.c.priority.desc(), conversations.c.waiting_since, conversations.c.id)
         .limit(limit)
         .with_for_update(of=conversations, skip_locked=True)

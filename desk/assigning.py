@@ -34,12 +34,19 @@ def step(conn: Connection, policy: ServicePolicy, now: datetime) -> Stepped:
         return Stepped()
     rules = policy.handoff
     over = handoffs.expired(conn, now, BATCH)
-    moved = handoffs.move(conn, [Move(row, "expired", Owner.QUEUE) for row in over], now)
+    moved = handoffs.move(conn, [let_go(row, "expired") for row in over], now)
     presence.are_gone(conn, [row.operator for row in over], now - rules.lease, now) if over else None
     quiet = handoffs.silent(conn, now - rules.silence, BATCH)
     moved += handoffs.move(conn, [Move(row, "returned", Owner.BOT) for row in quiet], now)
     moved += give_out(conn, policy, now)
     return Stepped(tuple(moved), may_be_more=BATCH in (len(over), len(quiet)))
+
+
+def let_go(row: Any, kind: str, by: str = "") -> Move:
+    """Whom an operator no longer looks after waits at their old place; what was closed is the bot's."""
+    if row.status == "closed":
+        return Move(row, "returned", Owner.BOT, by=by)
+    return Move(row, kind, Owner.QUEUE, by=by)
 
 
 def give_out(conn: Connection, policy: ServicePolicy, now: datetime) -> list[Moved]:

@@ -23,7 +23,9 @@ from crm_sync import handoffs, notices, presence
 from crm_sync.database import Database
 from crm_sync.handoffs import Move, Moved
 from desk.actors import Actor
-from desk.assigning import MOST_WAITING, give_out, in_turn, operator_of
+from desk.assigning import MOST_WAITING, give_out, in_turn, let_go, operator_of
+from desk.live import tell
+from desk.sight import visible
 
 LONGEST: Final = 1000  # characters of a note or summary
 Outcome = Literal["", "solved", "continue"]
@@ -189,7 +191,7 @@ class HandoffDesk:
             moved: list[Moved] = []
             if state == "off":
                 held = handoffs.held_by(conn, actor.name)
-                moved = handoffs.move(conn, [Move(row, "released", Owner.QUEUE, by=actor.name) for row in held], now)
+                moved = handoffs.move(conn, [let_go(row, "released", actor.name) for row in held], now)
             presence.set_presence(conn, actor.name, state, now)
             handoffs.renew(conn, actor.name, now + policy.handoff.lease, now)
             return moved + (give_out(conn, policy, now) if presence.is_alone(conn) else [])
@@ -230,8 +232,7 @@ class HandoffDesk:
         now = self._clock.now()
 
         def unit(conn: Connection) -> tuple[Moved, str]:
-            row = handoffs.locked(conn, conversation_id)
-            _check_visible(actor, row)
+            row = visible(conn, actor, conversation_id, lock=True)
             if fence is not None and row.fence != fence:
                 raise StaleState(f"conversation {conversation_id} has changed hands meanwhile")
             wanted = decide(conn, row)
@@ -245,7 +246,7 @@ class HandoffDesk:
         return moved
 
     def _tell(self, moved: Moved, kind: str) -> None:
-        self._signals.publish(TOPIC_DESK, {"conversation_id": moved.conversation_id, "kind": kind})
+        tell(self._signals, moved.conversation_id, kind)
 
 
 def _as_operator(conn: Connection, actor: Actor, policy: ServicePolicy) -> Operator:
@@ -253,13 +254,6 @@ def _as_operator(conn: Connection, actor: Actor, policy: ServicePolicy) -> Opera
     if line is None:
         raise NotFound(f"there is no staff account {actor.name!r}")
     return operator_of(line, policy)
-
-
-def _check_visible(actor: Actor, row: Any) -> None:
-    actor.require("conversations.read")
-    is_theirs = row.team in ("", *actor.teams) or actor.name in (row.operator, row.last_operator)
-    if not (actor.may("conversations.read_all") or is_theirs):
-        raise NotFound(f"there is no conversation {row.id}")
 
 
 def _check_ours(row: Any) -> None:

@@ -35,7 +35,7 @@ def console_rows(conn: Connection, customer_id: int) -> None:
     conn.execute(
         insert(conversation_tests).values(**here, **by, assistant="shop", name=f"t{customer_id}", document=document)
     )
-    conn.execute(insert(handoff_events).values(**here, **by, kind="taken", note="SecretNote", fence=1))
+    conn.execute(insert(handoff_events).values(**here, **by, kind="taken", note="SecretNote", fence=0))
     conn.execute(insert(staff_notices).values(**here, **by, user_id=user_id, kind="mention", reference="SecretPart"))
     conn.execute(
         insert(scheduled_messages).values(

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, insert, select, update
 
 from bot.errors import InputError, NotFound, NotPermitted, RuleError, StaleState
 from bot.ports import TOPIC_DESK
@@ -356,6 +356,22 @@ async def test_a_customer_who_no_longer_wants_a_person_leaves_no_trace_in_the_qu
     now = await floor.now(chat)
     assert (now.owner, now.waiting_since, now.unanswered_since, now.priority, now.team) == ("bot", None, None, 0, "")
     assert await floor.history() == ["requested", "left"]
+
+
+async def test_what_was_closed_is_the_bot_s_when_its_operator_goes_and_what_is_set_aside_stays_so(floor: Floor) -> None:
+    closed, snoozed = await floor.asks("ann"), await floor.asks("bob")
+
+    def put(conn: Connection) -> None:
+        conn.execute(update(conversations).where(conversations.c.id == closed).values(status="closed"))
+        conn.execute(update(conversations).where(conversations.c.id == snoozed).values(status="snoozed"))
+
+    await floor.desk.take(LI, closed)
+    await floor.desk.take(LI, snoozed)
+    await floor.store.database.run(put)
+    await floor.desk.set_presence(LI, "off")
+    there = [await floor.now(chat) for chat in (closed, snoozed)]
+    assert [(row.owner, row.status) for row in there] == [("bot", "closed"), ("queue", "snoozed")]
+    assert await floor.desk.take_next(LI) is None
 
 
 # --- leases -----------------------------------------------------------------------------------------------------------
