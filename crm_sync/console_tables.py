@@ -273,6 +273,7 @@ report_days = Table(  # one conversation on one day of the business's zone; work
     Column("unclear", Integer, nullable=False),  # answers of the bot that only say it did not understand
     Column("handoffs", Integer, nullable=False),
     Index("ix_report_days_conversation_id", "conversation_id"),
+    sqlite_with_rowid=False,  # read by ranges of days
 )
 
 report_marks = Table(  # what else is counted of it: each intent understood, each operator who wrote
@@ -285,6 +286,7 @@ report_marks = Table(  # what else is counted of it: each intent understood, eac
     Column("count", Integer, nullable=False),
     Index("ix_report_marks_named", "kind", "day", "name", "conversation_id", "count"),
     Index("ix_report_marks_conversation_id", "conversation_id"),
+    sqlite_with_rowid=False,
 )
 
 # --- the API ----------------------------------------------------------------------------------------------------------

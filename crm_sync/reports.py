@@ -6,12 +6,13 @@ what it counts: the same conditions give its ids, page by page.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Integer, Select, and_, case, cast, func, or_, select
+from sqlalchemy import Connection, Select, and_, case, func, or_, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from crm_sync.console_tables import report_days, report_marks
@@ -96,24 +97,27 @@ def conversation_count(conn: Connection, span: Span) -> int:
 
 def bot_seconds(conn: Connection, span: Span) -> tuple[float | None, dict[str, float]]:
     """The median of the whole span, and of each day: from the day's first words of a customer to the bot's answer."""
-    answered = select(_DAYS.day, _DAYS.bot_s).where(_in(span), _DAYS.bot_s.is_not(None)).subquery()
+    many = func.count().label("many")
+    counted = select(_DAYS.day, _DAYS.bot_s, many).where(_in(span), _DAYS.bot_s.is_not(None))
+    days: dict[str, Counter[float]] = {}
+    whole: Counter[float] = Counter()
+    for row in conn.execute(counted.group_by(_DAYS.day, _DAYS.bot_s)):
+        days.setdefault(row.day, Counter())[row.bot_s] = row.many
+        whole[row.bot_s] += row.many
+    return (_middle(whole) if whole else None), {day: _middle(values) for day, values in days.items()}
 
-    def middles(partition: ColumnElement[Any] | None) -> Sequence[Any]:
-        """The one or two values in the middle."""
-        ranked = select(
-            answered.c.day,
-            answered.c.bot_s,
-            func.row_number().over(partition_by=partition, order_by=answered.c.bot_s).label("place"),
-            func.count().over(partition_by=partition).label("many"),
-        ).subquery()
-        middle = [cast((ranked.c.many + more) // 2, Integer) for more in (1, 2)]
-        return conn.execute(select(ranked.c.day, ranked.c.bot_s).where(ranked.c.place.in_(middle))).all()
 
-    days: dict[str, list[float]] = {}
-    for row in middles(answered.c.day):
-        days.setdefault(row.day, []).append(row.bot_s)
-    whole = mean([row.bot_s for row in middles(None)])
-    return whole, {day: sum(values) / len(values) for day, values in days.items()}
+def _middle(counted: Counter[float]) -> float:
+    """The median of values that are given with how often each occurs; there is at least one."""
+    total, passed = counted.total(), 0
+    values = sorted(counted)
+    for place, value in enumerate(values):
+        passed += counted[value]
+        if 2 * passed == total:
+            return (value + values[place + 1]) / 2
+        if 2 * passed > total:
+            break
+    return value
 
 
 def mean(values: Sequence[float]) -> float | None:

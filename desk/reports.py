@@ -22,7 +22,7 @@ from desk.report_building import BUILDERS, Building, Told
 from desk.report_types import REPORTS, Drill, Report, ReportQuery
 from desk.report_words import LABELS, REPORT_TITLES, headline
 
-MOST_CHUNKS = 20  # counted before a report is read; the rest is the periodic job's
+MOST_CHUNKS = 4  # counted before a report is read; the rest is the periodic job's
 
 
 class ReportDesk:

@@ -308,7 +308,8 @@ def upgrade() -> None:
     sa.Column('unclear', sa.Integer(), nullable=False),
     sa.Column('handoffs', sa.Integer(), nullable=False),
     sa.ForeignKeyConstraint(['conversation_id'], ['conversations.id'], name=op.f('fk_report_days_conversation_id')),
-    sa.PrimaryKeyConstraint('day', 'conversation_id', name=op.f('pk_report_days'))
+    sa.PrimaryKeyConstraint('day', 'conversation_id', name=op.f('pk_report_days')),
+    sqlite_with_rowid=False,
     )
     op.create_index('ix_report_days_conversation_id', 'report_days', ['conversation_id'])
     op.create_table('report_marks',
@@ -318,7 +319,8 @@ def upgrade() -> None:
     sa.Column('name', WORDS, nullable=False),
     sa.Column('count', sa.Integer(), nullable=False),
     sa.ForeignKeyConstraint(['conversation_id'], ['conversations.id'], name=op.f('fk_report_marks_conversation_id')),
-    sa.PrimaryKeyConstraint('day', 'conversation_id', 'kind', 'name', name=op.f('pk_report_marks'))
+    sa.PrimaryKeyConstraint('day', 'conversation_id', 'kind', 'name', name=op.f('pk_report_marks')),
+    sqlite_with_rowid=False,
     )
     op.create_index('ix_report_marks_conversation_id', 'report_marks', ['conversation_id'])
     op.create_index('ix_report_marks_named', 'report_marks', ['kind', 'day', 'name', 'conversation_id', 'count'])
