@@ -1,0 +1,1 @@
+"""The staff console: view models in plain Python, and what they draw."""
