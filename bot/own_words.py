@@ -30,7 +30,7 @@ def own_words_only(turn: Turn, decision: Decision) -> Decision:
         return decision
     if turn.conversation.owner is Owner.OPERATOR:
         kept = tuple(effect for effect in decision.effects if not isinstance(effect, RecordConsent | UpdateCustomer))
-        return replace(decision, effects=kept)
+        return replace(decision, replies=(), effects=kept)
     if any(isinstance(effect, RecordConsent | LinkIdentity) for effect in decision.effects):
         before = recall(turn.conversation.state).to_json()
         return Decision((Reply("utter_rephrase"),), state=before, language=decision.language)

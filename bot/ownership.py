@@ -9,13 +9,15 @@ from bot.at_rest import SOCIAL, STOP_FLOW, UNSUBSCRIBE, answer
 from bot.content import keep_file
 from bot.hearing import Request
 from bot.service_types import SubscribeTopic
-from bot.stopping import heed_stop_word
+from bot.stopping import heed_stop_word, quietly
 from bot.talk import SHOWING, Talk
 from bot.types import (
     Contact,
     Decision,
+    Lane,
     Media,
     ReleaseHandoff,
+    Reply,
     Text,
     UpdateCustomer,
 )
@@ -25,13 +27,15 @@ Handle = Callable[[Talk, Request], None]
 
 
 def while_operator_owns(talk: Talk) -> Decision:
-    """Silence; only stop words and facts about the customer have an effect, and no flow moves."""
+    """Silence but for one line after a stop word; only those and facts about the customer count, and no flow moves."""
+    replies: tuple[Reply, ...] = ()
     content, words = talk.turn.message.content, talk.turn.understanding
     if isinstance(content, Contact) and content.is_own and (number := phone(content.phone)):
         talk.effects.append(UpdateCustomer(phone=number, phone_is_verified=True))
     if isinstance(content, Text):
         wants_no_news = words.intent.name == UNSUBSCRIBE and words.intent.confidence >= talk.assistant.tuning.sure
         if is_stop_word(content.text) or wants_no_news:
+            replies = quietly(talk)
             talk.effects += withdrawals(talk.turn.conversation.customer, f"chat:{UNSUBSCRIBE}")
             if talk.turn.conversation.customer.subscriptions:
                 talk.effects.append(SubscribeTopic("*", wanted=False, source=f"chat:{UNSUBSCRIBE}"))
@@ -41,7 +45,9 @@ def while_operator_owns(talk: Talk) -> Decision:
             talk.memory.shared["order_number"] = order
     talk.memory.offered = []  # what the operator says now was said last: a number no longer means our list
     # `at` stays: a flow that waits behind a long talk with an operator grows old meanwhile.
-    return Decision((), tuple(talk.effects), talk.memory.to_json(), talk.language)
+    # In the lane that an operator's ownership does not stop, and with the last reply of a window if need be.
+    effects, state = tuple(talk.effects), talk.memory.to_json()
+    return Decision(replies, effects, state, talk.language, lane=Lane.SERVICE, is_vital=True)
 
 
 def while_queued(talk: Talk, requests: Sequence[Request], handle: Handle) -> Decision:

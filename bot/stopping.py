@@ -6,7 +6,7 @@ from bot.at_rest import STOP_FLOW, UNSUBSCRIBE
 from bot.hearing import Request
 from bot.service_types import SubscribeTopic
 from bot.talk import Talk
-from bot.types import Owner
+from bot.types import Owner, Reply
 from bot.values import is_cancel_word, is_stop_word
 
 _ABOUT_NEWS = frozenset({"subscribe_news", UNSUBSCRIBE, "subscribe_topic", STOP_FLOW})
@@ -26,6 +26,13 @@ def heed_stop_word(talk: Talk, request: Request) -> bool:
     if is_cancel_word(request.words) and is_busy and not is_sent and not is_about_news:
         return False
     return stop_all(talk)
+
+
+def quietly(talk: Talk) -> tuple[Reply, ...]:
+    """The one line that says that a stop word worked while an operator is there; nothing the next time."""
+    customer = talk.turn.conversation.customer
+    was_over = customer.consents.get("news") is False and not any(customer.consents.values())
+    return () if was_over and not customer.subscriptions else (Reply("utter_stopped_meanwhile"),)
 
 
 def stop_all(talk: Talk) -> bool:

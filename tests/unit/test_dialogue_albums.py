@@ -93,6 +93,7 @@ def test_somebody_elses_words_change_no_consent(owner: Owner, intent: str) -> No
     forwarded = replace(turn, message=replace(turn.message, forwarded_from="Li Q."))
 
     assert not any(isinstance(effect, RecordConsent) for effect in decide(forwarded, shop()).effects)
+    assert owner is not Owner.OPERATOR or decide(forwarded, shop()).replies == ()
 
 
 def test_own_words_do_change_it_and_a_forwarded_wish_is_asked_about() -> None:

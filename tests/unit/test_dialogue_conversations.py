@@ -14,6 +14,7 @@ from bot.types import (
     Contact,
     Content,
     CreateTask,
+    Lane,
     Location,
     Media,
     Need,
@@ -435,11 +436,22 @@ def test_while_an_operator_owns_it_the_bot_is_silent_but_stop_words_and_facts_co
     chat.hear("我要投诉", "complaint")
     before = chat.state["stack"]
     chat.owner = Owner.OPERATOR
-    assert chat.hear("退订", "") == ""
+    assert chat.hear("退订", "") == "已停止向您发送订阅和推广消息。您与同事的对话不受影响。"
     assert chat.effect(RecordConsent).granted is False
+    assert (chat.last.lane, chat.last.is_vital) == (Lane.SERVICE, True)
     assert chat.hear("我的电话是 13812345678", "inform") == ""
     assert chat.effect(UpdateCustomer).phone == "+8613812345678"
     assert chat.state["stack"] == before
+
+
+def test_a_stop_word_is_confirmed_once_while_an_operator_owns_it_and_again_where_there_was_something_to_stop() -> None:
+    chat = Chat(customer=a_customer(consents={"news": False}))
+    chat.owner = Owner.OPERATOR
+    assert chat.hear("退订", "") == ""
+    chat = Chat(customer=a_customer(consents={"news": False}, subscriptions=(("price", "95"),)))
+    chat.owner = Owner.OPERATOR
+    assert "已停止" in chat.hear("TD", "")
+    assert "已停止" not in chat.hear("好的谢谢", "thanks")
 
 
 def test_a_call_back_is_booked_at_the_wished_time() -> None:
