@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 from bot.errors import InputError, NotFound, RuleError, StaleState
 from bot.ports import TOPIC_DESK, TOPIC_TIMERS, Clock, Signals
 from bot.service.assignment import PRESENCES, Operator
+from bot.service.handoff import HANDED_BACK
 from bot.service.policy import ServicePolicy
 from bot.service_types import Notice
 from bot.types import Owner
@@ -163,7 +164,7 @@ class HandoffDesk:
                 raise StaleState("the bot has it already")
             _check_mine(actor, row)
             if outcome:
-                notice = Notice(f"utter_handed_back_{outcome}", flow=flow, lane="reply", frozen=outcome)
+                notice = Notice(HANDED_BACK[outcome], flow=flow, lane="reply", frozen=outcome)
                 notices.tell(conn, row.customer_id, notice, now=now, conversation_id=row.id)
             return Move(row, "returned", Owner.BOT, by=actor.name, note=_short(summary))
 

@@ -32,6 +32,8 @@ POINTS: Final[Mapping[str, int]] = {
     "complaint": 20,
     "vip": 10,
 }
+# What the customer is told when a colleague hands the conversation back, by what came of it.
+HANDED_BACK: Final = {"solved": "utter_handed_back_solved", "continue": "utter_handed_back_continue"}
 CONDITIONS: Final = ("reason", "topic", "language", "channel")
 UNHELPFUL_ZH = "没用 没帮助 没有帮助 没什么用 不管用 答非所问 不是我要的 没回答 没解决 不对题 看不懂 还是不行 还是不会"
 UNHELPFUL_EN = (
