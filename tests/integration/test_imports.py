@@ -85,6 +85,47 @@ async def test_what_a_customer_owns_did_and_owes_hangs_together(store: SqlStore,
     assert (again.inserted, again.updated, again.unchanged) == (0, 0, 2)
 
 
+POINTS = "key,customer_key,change,reason,at\n"
+
+
+async def test_points_are_booked_once_by_their_key_and_a_correction_is_an_entry_of_its_own(
+    store: SqlStore, tmp_path: Path
+) -> None:
+    await _import(store, tmp_path, "customers", PEOPLE + ANN)
+    book = POINTS + "e-1,c-1,+300,visit,2026-03-01\ne-2,c-1,-50,,\n"
+    assert (await _import(store, tmp_path, "points", book)).inserted == 2
+    again = await _import(store, tmp_path, "points", book, again=True)
+    assert (again.inserted, again.unchanged) == (0, 2)
+    record = await _record(store)
+    entries = [(row["change"], row["reason"], row["reference"], row["author"]) for row in record["points"]]
+    assert entries == [(300, "visit", "import:e-1", "import"), (-50, "import", "import:e-2", "import")]
+    more = POINTS + "e-1,c-1,200,visit,2026-03-01\ne-3,c-1,100,,\n"
+    report = await _import(store, tmp_path, "points", more)
+    assert [(error.line, error.column) for error in report.errors] == [(2, "key")]
+    assert sum(row["change"] for row in (await _record(store))["points"]) == 350
+
+
+@pytest.mark.parametrize(
+    ("row", "column"),
+    [
+        ("e-1,c-9,5,,", "customer_key"),
+        ("e-1,c-1,0,,", "change"),
+        ("e-1,c-1,1.5,,", "change"),
+        ("e-1,c-1,٣,,", "change"),
+        ("e-1,c-1,99999999999,,", "change"),
+        ("e-1,c-1,5,,soon", "at"),
+        (",c-1,5,,", "key"),
+    ],
+)
+async def test_a_wrong_entry_of_points_is_named_and_nothing_of_it_is_booked(
+    store: SqlStore, tmp_path: Path, row: str, column: str
+) -> None:
+    await _import(store, tmp_path, "customers", PEOPLE + ANN)
+    report = await _import(store, tmp_path, "points", POINTS + row + "\ne-8,c-1,7,,\n")
+    assert [(error.line, error.column) for error in report.errors] == [(2, column)]
+    assert [entry["change"] for entry in (await _record(store))["points"]] == [7]
+
+
 async def test_an_order_with_only_a_phone_belongs_to_the_one_listed_customer_who_has_it(
     store: SqlStore, tmp_path: Path
 ) -> None:
