@@ -253,6 +253,35 @@ class MailSettings(_Section):
         return self
 
 
+class SignInSettings(_Section):
+    """How long somebody of the staff stays signed in, and for whom a password alone is not enough."""
+
+    session_hours: float = Field(12.0, gt=0, le=168)
+    idle_hours: float = Field(4.0, gt=0, le=168)  # without a sign of life the session is over
+    lock_minutes: int = Field(15, ge=1, le=1440)  # without one it asks who is there
+    second_factor: CommaList = ()  # roles that must have one; *: all
+
+
+class OidcSettings(_Section):
+    """A provider (OpenID Connect) that staff may sign in with."""
+
+    issuer: str = Field(pattern=r"^https?://\S+$")  # exactly as the provider writes it
+    client_id: str = Field(min_length=1)
+    client_secret: SecretStr = Field(min_length=1)
+    label: str = Field("", max_length=60)  # what the button says
+    scopes: CommaList = ("openid", "profile", "email")
+    role: str = ""  # of accounts made on first signing in; empty: only accounts that were linked may come in
+    role_claim: str = ""  # claim that decides on the role, e.g. groups
+    roles: Annotated[dict[str, str], NoDecode, BeforeValidator(_json_text)] = Field(default_factory=dict)  # its values
+    name_claim: str = "preferred_username"
+    timeout_s: float = Field(10.0, gt=0)
+
+    @field_validator("scopes")
+    @classmethod
+    def _has_openid(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return value if "openid" in value else ("openid", *value)
+
+
 def _known_zone(value: str) -> str:
     try:
         ZoneInfo(value)
@@ -290,6 +319,8 @@ class Settings(BaseSettings):
     channels: ChannelsSettings = ChannelsSettings()
     media: MediaSettings = MediaSettings()
     mail: MailSettings = MailSettings()
+    sign_in: SignInSettings = SignInSettings()
+    oidc: OidcSettings | None = None
     feeds: dict[str, FeedSettings] = Field(default_factory=dict)
 
     @classmethod

@@ -42,6 +42,11 @@ def find_user(conn: Connection, name: str, *, lock: bool = False) -> Any | None:
     return conn.execute(found.with_for_update() if lock else found).first()
 
 
+def linked_user(conn: Connection, oidc_key: str) -> Any | None:
+    """The account that somebody of a provider signs in to."""
+    return conn.execute(select(staff_users).where(staff_users.c.oidc_key == oidc_key)).first()
+
+
 def locked_user(conn: Connection, name: str, version: int | None = None) -> Any:
     """The account's row, locked. Raises: NotFound; StaleState when its version is another than the one given."""
     row = find_user(conn, name, lock=True)
@@ -92,61 +97,6 @@ async def add_user(database: Database, name: str, role: str) -> str:
     hashed = await Passwords().hash(password)
     now = datetime.now(UTC)
     await database.run(lambda conn: insert_user(conn, name, role, hashed, now))
-    return password
-
-
-async def list_users(database: Database) -> list[dict[str, Any]]:
-    """Accounts by name, without secrets; times as ISO 8601."""
-
-    def unit(conn: Connection) -> list[dict[str, Any]]:
-        rows = conn.execute(select(staff_users).order_by(staff_users.c.name))
-        return [
-            {
-                "name": row.name,
-                "role": row.role,
-                "created_at": row.created_at.isoformat(),
-                "disabled_at": row.disabled_at.isoformat() if row.disabled_at else None,
-            }
-            for row in rows
-        ]
-
-    return await database.run(unit, read=True)
-
-
-async def disable_user(database: Database, name: str) -> None:
-    """The account can no longer sign in. Raises: NotFound; InputError for the last admin who can."""
-
-    def unit(conn: Connection) -> None:
-        # Locked as a whole: two processes disabling the last two admins at once must not both succeed.
-        rows = conn.execute(select(staff_users).order_by(staff_users.c.id).with_for_update()).all()
-        account = next((row for row in rows if row.name == name), None)
-        if account is None:
-            raise NotFound(f"no account {name!r}")
-        if account.disabled_at is not None:
-            return
-        admins = [row.name for row in rows if row.role == "admin" and row.disabled_at is None]
-        if admins == [name]:
-            raise InputError("the last admin cannot be disabled; add another one first")
-        conn.execute(update(staff_users).where(staff_users.c.id == account.id).values(disabled_at=datetime.now(UTC)))
-
-    await database.run(unit)
-
-
-async def reset_password(database: Database, name: str) -> str:
-    """The account has a new generated password, and may sign in again if it was disabled. Raises: NotFound."""
-    password = generated()
-    hashed = await Passwords().hash(password)
-
-    def unit(conn: Connection) -> None:
-        changed = conn.execute(
-            update(staff_users)
-            .where(staff_users.c.name == name)
-            .values(password_hash=hashed, password_changed_at=datetime.now(UTC), disabled_at=None)
-        ).rowcount
-        if changed == 0:
-            raise NotFound(f"no account {name!r}")
-
-    await database.run(unit)
     return password
 
 

@@ -15,8 +15,8 @@ from crm_sync import audit_chain
 from crm_sync.audit_chain import AuditLine, Head
 from crm_sync.database import Database
 from desk.actors import Actor
+from desk.paging import MOST, PAGE, Page, page_of, read_cursor
 
-PAGE: Final = 50
 CHUNK: Final = 1000  # lines checked at a time
 SYSTEM: Final = "system"
 
@@ -90,22 +90,24 @@ class AuditDesk:
         self._database = database
 
     async def lines(
-        self, actor: Actor, which: AuditFilter = AuditFilter(), *, before: int | None = None, limit: int = PAGE
-    ) -> list[AuditLine]:
-        """A page of it, the newest first; the next one ends before the last id. Raises: NotPermitted."""
+        self, actor: Actor, which: AuditFilter | None = None, *, cursor: str = "", limit: int = PAGE
+    ) -> Page[AuditLine]:
+        """A page of it, the newest first. Raises: NotPermitted, InputError for a cursor that is none."""
         actor.require("audit.read")
+        which, after, limit = which or AuditFilter(), read_cursor(cursor, int), max(1, min(limit, MOST))
 
-        def unit(conn: Connection) -> list[AuditLine]:
-            return audit_chain.lines(
+        def unit(conn: Connection) -> Page[AuditLine]:
+            found = audit_chain.lines(
                 conn,
                 actor=which.actor,
                 subject=which.object,
                 action=which.action,
                 since=which.since,
                 until=which.until,
-                before=before,
-                limit=limit,
+                before=None if after is None else after[0],
+                limit=limit + 1,
             )
+            return page_of(found, limit, lambda line: (line.id,))
 
         return await self._database.run(unit, read=True)
 

@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
+from sqlalchemy import Connection
+
+from crm_sync import sign_in_failures, staff_sessions
+from crm_sync.database import Database
 from desk.actors import Actor
 
 # What has to be done first; "": nothing, the session may be used.
 Need = Literal["", "second_factor", "unlock", "new_password", "enrolment"]
-EVERY_ROLE = "*"
+EVERY_ROLE: Final = "*"
+KEPT: Final = timedelta(days=30)  # how long a session that is over can be looked up
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +67,15 @@ class SessionLine:
     created_at: datetime
     last_seen_at: datetime
     expires_at: datetime
+
+
+async def prune_sign_ins(database: Database, now: datetime) -> int:
+    """Failures that are held against nobody any more, and sessions over for a month, are gone; how many."""
+
+    def unit(conn: Connection) -> int:
+        return sign_in_failures.prune(conn, now) + staff_sessions.prune(conn, now - KEPT)
+
+    return await database.run(unit)
 
 
 def need_of(row: Any, user: Any, rules: SignInRules, now: datetime) -> Need:

@@ -60,10 +60,10 @@ class SigningIn:
 
         Raises: TooManyTries, SignInRefused.
         """
-        now, by_name, limits = self._clock.now(), self._try_key("name", name.casefold()), {}
+        now, by_name, limits = self._clock.now(), self.name_key(name), {}
         limits[by_name] = PER_NAME
         if address:
-            limits[self._try_key("address", _network(address))] = PER_ADDRESS
+            limits[self._tries.make("address", _network(address))] = PER_ADDRESS
         user, tries = await self._database.run(
             lambda conn: (staff.find_user(conn, name), sign_in_failures.count_try(conn, limits, now))
         )
@@ -100,7 +100,7 @@ class SigningIn:
             expires_at=now + (self.rules.longest if is_complete else TIME_FOR_CODE),
         )
         record(conn, user.name, "session.start", f"session:{session_id}", {"method": method}, now=now)
-        return SignedIn(token, self._opened(conn, token, now))
+        return SignedIn(token, self.opened_session(conn, token, now))
 
     async def second_factor(self, token: str, code: str) -> SignedIn:
         """The session is complete and has a new token. `code`: of the app, or one of the recovery codes.
@@ -121,7 +121,7 @@ class SigningIn:
         hashed = "" if user is None else user.password_hash
 
         # The try is counted before anything is computed, as everywhere.
-        now, key = self._clock.now(), self._try_key("name", session.actor.name.casefold())
+        now, key = self._clock.now(), self.name_key(session.actor.name)
         await self._database.run(lambda conn: sign_in_failures.count_try(conn, {key: PER_NAME}, now))
         if not await self.passwords.fits(hashed, password):
             raise self._refused("password", user)
@@ -139,11 +139,11 @@ class SigningIn:
         now = self._clock.now()
 
         def unit(conn: Connection) -> SignedIn | None:
-            session = self._opened(conn, token, now)
+            session = self.opened_session(conn, token, now)
             if session.needs != need:  # another tab was faster; nothing is gained by it
                 return SignedIn(token, session)
             user = staff.locked_user(conn, session.actor.name)
-            tries = key or self._try_key("code", str(user.id))
+            tries = key or self.code_key(user.id)
             if not key:
                 sign_in_failures.count_try(conn, {tries: PER_NAME}, now)
             if not fits(conn, user, now):
@@ -156,19 +156,21 @@ class SigningIn:
 
         return await self._database.run(unit) or self._refuse(need, None)
 
-    def renewed(self, conn: Connection, session: Session, now: datetime, action: str, **values: Any) -> SignedIn:
+    def renewed(
+        self, conn: Connection, session: Session, now: datetime, action: str, *, subject: str = "", **values: Any
+    ) -> SignedIn:
         """The session goes on under a new token; the one before opens nothing."""
         token = _new_token()
         staff_sessions.change(conn, session.id, key=staff_sessions.digest(token), **values)
-        opened = self._opened(conn, token, now)
-        record(conn, session.actor, action, f"session:{session.id}", {}, now=now)
+        opened = self.opened_session(conn, token, now)
+        record(conn, session.actor, action, subject or f"session:{session.id}", {}, now=now)
         return SignedIn(token, opened)
 
     def uses_code(self, conn: Connection, user: Any, code: str, now: datetime) -> bool:
         """Whether this is a code of the locked account, which then serves no second time."""
         if user.totp_since is None:
             return False
-        secret = self._totp.open(user.totp_secret, f"user:{user.id}")
+        secret = self.opened(user)
         step = step_of(secret, code, now, after=user.totp_step)
         if step is not None:
             staff.put_user(conn, user.id, totp_step=step)
@@ -187,6 +189,18 @@ class SigningIn:
     def sealed(self, user_id: int, secret: str) -> str:
         """The secret of an account's codes as the store keeps it."""
         return self._totp.seal(secret, f"user:{user_id}")
+
+    def opened(self, user: Any) -> str:
+        """The secret of an account's codes."""
+        return self._totp.open(user.totp_secret, f"user:{user.id}")
+
+    def name_key(self, name: str) -> str:
+        """What failures with a name's password are counted under."""
+        return self._tries.make("name", name.casefold())
+
+    def code_key(self, user_id: int) -> str:
+        """What failures with an account's codes are counted under."""
+        return self._tries.make("code", str(user_id))
 
     def recovery_marks(self, user_id: int, codes: Sequence[str]) -> list[str]:
         """Recovery codes as the store keeps them."""
@@ -217,7 +231,7 @@ class SigningIn:
         now = self._clock.now()
 
         def unit(conn: Connection) -> None:
-            session = self._opened(conn, token, now)
+            session = self.opened_session(conn, token, now)
             staff_sessions.change(conn, session.id, locked_at=now)
 
         await self._database.run(unit)
@@ -247,7 +261,8 @@ class SigningIn:
             )
         return session
 
-    def _opened(self, conn: Connection, token: str, now: datetime) -> Session:
+    def opened_session(self, conn: Connection, token: str, now: datetime) -> Session:
+        """As `look`, in the caller's transaction."""
         return self._session(conn, token, *self._found(conn, token, now), now)
 
     def _found(self, conn: Connection, token: str, now: datetime) -> tuple[Any, Any]:
@@ -270,9 +285,6 @@ class SigningIn:
             expires_at=row.expires_at,
             csrf=self._csrf.make(token),
         )
-
-    def _try_key(self, kind: str, value: str) -> str:
-        return self._tries.make(kind, value)
 
     def _refuse(self, what: str, user: Any) -> SignedIn:
         raise self._refused(what, user)

@@ -24,6 +24,7 @@ from frontdesk.commands import (
     outbox,
     records,
     rules,
+    staff,
     tasks,
     telegram,
     wechat,
@@ -57,7 +58,9 @@ app.add_typer(imports.export_app, name="export")
 app.add_typer(care.care_app, name="care")
 app.add_typer(tasks.app, name="task")
 app.add_typer(records.customer_app, name="customer")
-app.add_typer(records.user_app, name="user")
+app.add_typer(staff.user_app, name="user")
+app.add_typer(staff.token_app, name="token")
+app.add_typer(staff.audit_app, name="audit")
 app.add_typer(rules.app, name="rules")
 app.add_typer(telegram.telegram_app, name="telegram")
 app.add_typer(wechat.wechat_app, name="wechat")

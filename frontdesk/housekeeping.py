@@ -5,24 +5,29 @@ from __future__ import annotations
 import structlog
 
 from bot.errors import ServiceError
+from crm_sync.audit_chain import head_of
 from crm_sync.media.library import SqlMediaLibrary
 from crm_sync.store import SqlStore
 from desk.api_answers import ApiAnswers
+from desk.sessions import prune_sign_ins
 from frontdesk.clock import SystemClock
 
 log = structlog.get_logger()
 
 
 async def tidy(store: SqlStore, media: SqlMediaLibrary, *, raw_retention_days: float) -> None:
-    """Old raw payloads, stored answers nobody can ask for (the API's too), files past their retention, and what was
-    known of uploads whose file is gone, are no longer there. Files that the media store cannot delete now are tried
-    again next time.
+    """Old raw payloads, stored answers nobody can ask for (the API's too), sessions long over, files past their
+    retention, and what was known of uploads whose file is gone, are no longer there. Files that the media store cannot
+    delete now are tried again next time. Our own log, which is outside the store, says where the audit log ends.
 
     Raises: StoreUnavailable.
     """
     log.info("raw_payloads_pruned", count=await store.prune_raw(days=raw_retention_days))
     await store.passive.prune()
     log.info("api_answers_pruned", count=await ApiAnswers(store.database, SystemClock()).prune())
+    log.info("sign_ins_pruned", count=await prune_sign_ins(store.database, SystemClock().now()))
+    head = await store.database.run(head_of, read=True)
+    log.info("audit_log_ends", lines=head.lines, hash=head.hash)
     try:
         log.info("files_purged", count=await media.purge())
     except ServiceError as error:

@@ -8,8 +8,9 @@ from typing import Any
 
 from bot.ports import Clock
 from bot.service.policy import ServicePolicy, read_policy
+from crm_sync.database import Database
 from crm_sync.passwords import Passwords
-from crm_sync.staff import insert_user
+from crm_sync.staff import insert_user, locked_user, put_user
 from crm_sync.store import SqlStore
 from desk.sessions import SignInRules
 from desk.signing_in import SigningIn
@@ -43,3 +44,9 @@ async def an_account(
     hashed = await Passwords().hash(password)
     now = datetime(2026, 11, 1, tzinfo=UTC)
     return await store.database.run(lambda conn: insert_user(conn, name, role, hashed, now, **values))
+
+
+async def disable_user(database: Database, name: str) -> None:
+    """The account cannot sign in any more."""
+    now = datetime(2026, 11, 2, tzinfo=UTC)
+    await database.run(lambda conn: put_user(conn, locked_user(conn, name).id, disabled_at=now))

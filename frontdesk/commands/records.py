@@ -1,4 +1,4 @@
-"""`db`, `customer`, `user`: the store from the command line."""
+"""`db`, `customer`: the store from the command line."""
 
 from __future__ import annotations
 
@@ -15,13 +15,12 @@ from bot.errors import CustomerNotFound, NotFound
 from bot.types import CustomerId
 from config.logging import configure_logging
 from config.settings import Settings
-from crm_sync import customers, erasure, merge_evidence, merging, staff
+from crm_sync import customers, erasure, merge_evidence, merging
 from crm_sync.links import CustomerLink
 from crm_sync.media.library import SqlMediaLibrary
 from crm_sync.store import SqlStore
 from desk.actors import Actor, actor_named
 from desk.customers import CustomerDesk
-from desk.permissions import ROLES
 from desk.sealing import AUDIT, purpose_keys
 from frontdesk.assistant_service import read_policy_of
 from frontdesk.clock import SystemClock
@@ -36,7 +35,6 @@ JsonFlag = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
 
 db_app = typer.Typer(help="The store.", no_args_is_help=True)
 customer_app = typer.Typer(help="Customer records.", no_args_is_help=True)
-user_app = typer.Typer(help="Staff accounts.", no_args_is_help=True)
 
 
 def with_store(work: Callable[[SqlStore], Awaitable[T]], *, migrate: bool | None = None) -> T:
@@ -324,69 +322,6 @@ def customer_values(json_: JsonFlag = False) -> None:
         print_json({"customers": count})
     else:
         say(f"{count} customers have figures of now; frontdesk customer show tells them.")
-
-
-@user_app.command("add")
-def user_add(
-    name: str,
-    role: Annotated[str, typer.Option(help=f"One of {', '.join(ROLES)}.")] = "operator",
-    json_: JsonFlag = False,
-) -> None:
-    """Add a staff account; prints its generated password once."""
-
-    async def work(store: SqlStore) -> str:
-        return await staff.add_user(store.database, name, role)
-
-    _tell_password(name, with_store(work), json_)
-
-
-@user_app.command("list")
-def user_list(json_: JsonFlag = False) -> None:
-    """Staff accounts, without secrets."""
-
-    async def work(store: SqlStore) -> Any:
-        return await staff.list_users(store.database)
-
-    users = with_store(work)
-    if json_:
-        print_json(users)
-    else:
-        print_table(
-            "Staff",
-            ("name", "role", "created", "disabled"),
-            ((user["name"], user["role"], user["created_at"], user["disabled_at"] or "") for user in users),
-        )
-
-
-@user_app.command("disable")
-def user_disable(name: str, json_: JsonFlag = False) -> None:
-    """The account can no longer sign in; its history stays."""
-
-    async def work(store: SqlStore) -> None:
-        await staff.disable_user(store.database, name)
-
-    with_store(work)
-    if json_:
-        print_json({"name": name, "disabled": True})
-    else:
-        say(f"{name} is disabled.")
-
-
-@user_app.command("reset-password")
-def user_reset_password(name: str, json_: JsonFlag = False) -> None:
-    """Give an account a new generated password, printed once."""
-
-    async def work(store: SqlStore) -> str:
-        return await staff.reset_password(store.database, name)
-
-    _tell_password(name, with_store(work), json_)
-
-
-def _tell_password(name: str, password: str, as_json: bool) -> None:
-    if as_json:
-        print_json({"name": name, "password": password})
-    else:
-        say(f"Password for {name}: {password}")
 
 
 async def _one_customer(store: SqlStore, key: str) -> CustomerId:

@@ -19,7 +19,7 @@ from crm_sync.case_lists import BoardFilter
 from crm_sync.handovers import RELEASE, release_waiting
 from crm_sync.service_tables import clocks, compensations, points, surveys
 from crm_sync.service_tables import timers as timer_rows
-from crm_sync.staff import add_user, disable_user
+from crm_sync.staff import add_user
 from crm_sync.store import SqlStore
 from crm_sync.tables import cases, conversations, customers, handoffs
 from crm_sync.timers import done, due
@@ -28,6 +28,7 @@ from desk.cases import CaseDesk
 from desk.compensation import CompensationDesk
 from desk.surveys import ask_about_cases, close_cases, plan_survey, send_surveys
 from tests.service_assistant import service_assistant
+from tests.staff import disable_user
 from tests.store_steps import START, SetClock, converse
 
 NUMBER = "C-1024-7"

@@ -73,7 +73,7 @@ async def test_name_and_password_open_a_session_of_that_person(store: SqlStore, 
     assert stored.device == "Firefox on Linux"
     assert signed_in.token not in str(stored)
     assert signed_in.token not in repr(signed_in)
-    (line,) = await AuditDesk(store.database).lines(ADMIN)
+    (line,) = (await AuditDesk(store.database).lines(ADMIN)).items
     assert (line.actor, line.action, line.object) == ("li", "session.start", f"session:{session.id}")
 
 
@@ -239,7 +239,7 @@ async def test_a_recovery_code_serves_once_however_it_is_typed(store: SqlStore, 
     token = (await desk.sign_in("li", PASSWORD)).token
     with pytest.raises(SignInRefused):
         await desk.second_factor(token, "ABCDE-23456")
-    lines = await AuditDesk(store.database).lines(ADMIN)
+    lines = (await AuditDesk(store.database).lines(ADMIN)).items
     assert [line.details for line in lines if line.action == "second_factor.recovered"] == [{"left": 1}]
 
 
@@ -363,7 +363,7 @@ async def test_signing_out_ends_the_session_once(store: SqlStore, desk: SigningI
         await desk.sign_out(token)
     with pytest.raises(NotSignedIn):
         await desk.resolve(token)
-    lines = await AuditDesk(store.database).lines(ADMIN)
+    lines = (await AuditDesk(store.database).lines(ADMIN)).items
     assert [line.action for line in lines] == ["session.end", "session.start"]
 
 

@@ -14,11 +14,12 @@ from bot.service.policy import read_policy
 from bot.types import OpenCase
 from crm_sync import care
 from crm_sync.service_tables import customer_values, surveys, visits
-from crm_sync.staff import add_user, disable_user
+from crm_sync.staff import add_user
 from crm_sync.store import SqlStore
 from crm_sync.tables import cases, customers, tasks
 from crm_sync.tasks import end_task
 from frontdesk.caring import assignee_of, compute, look_after
+from tests.staff import disable_user
 from tests.store_steps import START, converse
 
 DAY = timedelta(days=1)

@@ -38,7 +38,7 @@ async def test_a_token_is_shown_once_and_acts_with_its_role(store: SqlStore, des
     stored = await store.database.run(lambda conn: conn.execute(select(api_tokens)).one())
     assert made.token not in str(stored)
     assert made.token not in repr(made)
-    (line,) = await AuditDesk(store.database).lines(ADMIN)
+    (line,) = (await AuditDesk(store.database).lines(ADMIN)).items
     assert (line.actor, line.action, line.object) == ("ann", "token.create", f"token:{made.line.id}")
 
 
@@ -49,7 +49,10 @@ async def test_a_revoked_token_opens_nothing_at_once(store: SqlStore, desk: Toke
         assert (await desk.revoke(ADMIN, made.line.id)).revoked_at is not None
     with pytest.raises(NotSignedIn):
         await desk.resolve(made.token)
-    assert [line.action for line in await AuditDesk(store.database).lines(ADMIN)] == ["token.revoke", "token.create"]
+    assert [line.action for line in (await AuditDesk(store.database).lines(ADMIN)).items] == [
+        "token.revoke",
+        "token.create",
+    ]
     with pytest.raises(NotFound):
         await desk.revoke(ADMIN, 99)
     with pytest.raises(InputError, match="already"):  # names in the audit log mean one token for ever

@@ -79,7 +79,9 @@ def test_the_example_file_names_every_setting() -> None:
                     found += names(section.annotation.__args__[1], f"{prefix}CHANNELS__{channel.upper()}__{account}__")
             elif name == "feeds":
                 found += names(inner.__args__[1], f"{prefix}FEEDS__MAIN__")
-            elif name in {"nlu", "media", "mail"}:
+            elif name == "oidc":
+                found += names(inner.__args__[0], f"{prefix}OIDC__")
+            elif name in {"nlu", "media", "mail", "sign_in"}:
                 found += names(inner, f"{prefix}{name.upper()}__")
             else:
                 found.append(prefix + name.upper())
