@@ -12,13 +12,14 @@ from api.cases import case_routes
 from api.customers import customer_routes
 from api.desk import ApiDesk
 from api.guard import Guard
+from api.hooks import hook_routes
 from api.problems import ProblemDetails, add_handlers
 from api.rendering import ApiResponse, render
 from api.spec import specification
 from api.versions import refuse_unused
 from desk.api_answers import ApiAnswers
 
-ROUTES = (case_routes, customer_routes)
+ROUTES = (case_routes, customer_routes, hook_routes)
 _REFUSALS: dict[int | str, dict[str, Any]] = {
     status: {"model": ProblemDetails, "description": words}
     for status, words in (

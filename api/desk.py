@@ -13,6 +13,7 @@ from bot.ports import Clock, RateTokens, Signals
 from bot.service.policy import ServicePolicy
 from crm_sync.database import Database
 from desk.actors import Actor
+from desk.hooks import HookDesk
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ class ApiDesk:
     resolve: Callable[[str], Awaitable[Caller | None]]
     export: Callable[[int], Awaitable[Mapping[str, Any]]]
     erase: Callable[[int], Awaitable[Mapping[str, Any]]]
+    hooks: HookDesk
     examine: Callable[[], Awaitable[Sequence[FindingLike]]]  # the doctor's look at the deployment
     max_body_bytes: int = 1_000_000
 

@@ -235,6 +235,13 @@ class FeedSettings(_Section):
     topics: CommaList = ()  # empty: every topic
 
 
+class HookSettings(_Section):
+    """Subscribers that are told what happens (outgoing webhooks)."""
+
+    allow_private: bool = False  # also http:// and addresses inside the network, e.g. of a system beside this one
+    timeout_s: float = Field(10.0, gt=0, le=60)
+
+
 class MailSettings(_Section):
     """The mail server that takes conversations visitors ask for; without a host the chat offers saving and printing."""
 
@@ -322,6 +329,7 @@ class Settings(BaseSettings):
     sign_in: SignInSettings = SignInSettings()
     oidc: OidcSettings | None = None
     feeds: dict[str, FeedSettings] = Field(default_factory=dict)
+    hooks: HookSettings = HookSettings()
 
     @classmethod
     def settings_customise_sources(

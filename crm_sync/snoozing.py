@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, insert, select, update
 
 from bot.errors import StaleState
 from crm_sync import timers
+from crm_sync.console_tables import handoff_events
 from crm_sync.tables import conversations
 from crm_sync.timers import Timer
 
@@ -40,6 +41,8 @@ def close(conn: Connection, row: Any, *, by: str, now: datetime) -> None:
         unanswered_since=None,
         last_operator=row.operator or row.last_operator or by,
     )
+    event = {"conversation_id": row.id, "kind": "closed", "by": by, "fence": row.fence, "at": now}
+    conn.execute(insert(handoff_events), event)
 
 
 def reopen(conn: Connection, row: Any) -> None:

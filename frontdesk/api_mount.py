@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any
 from starlette.routing import BaseRoute, Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from bot.errors import NotSignedIn
 from bot.types import CustomerId
 from channels.base import Finding
 from crm_sync.erasure import export_customer
+from desk.hooks import HookDesk
+from desk.tokens import TokenDesk
 from frontdesk.app import App
 from frontdesk.clock import SystemClock
 from frontdesk.customer_files import erase_with_files, with_links
@@ -58,6 +61,9 @@ def _build(app: App) -> ASGIApp:
             resolve=_resolve(app),
             export=_export(app),
             erase=lambda customer_id: erase_with_files(app.store, app.media, CustomerId(customer_id)),
+            hooks=HookDesk(
+                app.store.database, SystemClock(), app.secret_keys, allows_private=app.settings.hooks.allow_private
+            ),
             examine=lambda: _examine(app),
             max_body_bytes=app.settings.max_body_bytes,
         )
@@ -65,8 +71,16 @@ def _build(app: App) -> ASGIApp:
 
 
 def _resolve(app: App) -> Callable[[str], Awaitable[Caller | None]]:
+    from api.desk import Caller
+
+    tokens = TokenDesk(app.store.database, SystemClock())
+
     async def resolve(token: str) -> Caller | None:
-        return None
+        try:
+            bearer = await tokens.resolve(token)
+        except NotSignedIn:
+            return None
+        return Caller(bearer.actor, bearer.per_minute)
 
     return resolve
 

@@ -28,10 +28,12 @@ from crm_sync.media.library import SqlMediaLibrary
 from crm_sync.media.stores import open_media_store
 from crm_sync.media.wanted import WantedFiles
 from crm_sync.store import SqlStore
+from desk.hooks import HookQueue
 from desk.sealing import AUDIT, purpose_keys
 from frontdesk.channel_health import ChannelWatch
 from frontdesk.clock import SystemClock
 from frontdesk.faults import no_fault
+from frontdesk.hook_sending import HookSender
 from frontdesk.housekeeping import tidy
 from frontdesk.kits import Kit, build_kits
 from frontdesk.library import LoadedLibrary
@@ -121,6 +123,7 @@ class App:
     sender: Sender
     scheduler: Scheduler
     hub: WebHub
+    hooks: HookSender
     secret_keys: tuple[bytes, ...]
     admin_password: str | None
     rate_tokens: RateTokens
@@ -222,6 +225,12 @@ class App:
                 fault=fault,
             ),
             hub=WebHub(store, signals, link=media.link),
+            hooks=HookSender(
+                HookQueue(store.database, clock, keys),
+                clock,
+                timeout_s=settings.hooks.timeout_s,
+                allows_private=settings.hooks.allow_private,
+            ),
             secret_keys=keys,
             admin_password=await store.ensure_admin() if "web" in roles else None,
             rate_tokens=tokens,
@@ -249,6 +258,7 @@ class App:
                 start("worker", self.worker.run)
         if "sender" in roles:
             start("sender", self.sender.run)
+            start("hooks", self.hooks.run)
             start("files", self.fetcher.run)
         if "scheduler" in roles:
             start("scheduler", self.scheduler.run)

@@ -9,6 +9,7 @@ from crm_sync.audit_chain import head_of
 from crm_sync.media.library import SqlMediaLibrary
 from crm_sync.store import SqlStore
 from desk.api_answers import ApiAnswers
+from desk.hooks import prune_deliveries
 from desk.sessions import prune_sign_ins
 from frontdesk.clock import SystemClock
 
@@ -24,8 +25,10 @@ async def tidy(store: SqlStore, media: SqlMediaLibrary, *, raw_retention_days: f
     """
     log.info("raw_payloads_pruned", count=await store.prune_raw(days=raw_retention_days))
     await store.passive.prune()
-    log.info("api_answers_pruned", count=await ApiAnswers(store.database, SystemClock()).prune())
-    log.info("sign_ins_pruned", count=await prune_sign_ins(store.database, SystemClock().now()))
+    clock = SystemClock()
+    log.info("api_answers_pruned", count=await ApiAnswers(store.database, clock).prune())
+    log.info("hook_deliveries_pruned", count=await prune_deliveries(store.database, clock.now()))
+    log.info("sign_ins_pruned", count=await prune_sign_ins(store.database, clock.now()))
     head = await store.database.run(head_of, read=True)
     log.info("audit_log_ends", lines=head.lines, hash=head.hash)
     try:

@@ -18,10 +18,11 @@ from channels.pacing import LocalRateTokens
 from crm_sync.erasure import erase_customer, export_customer
 from crm_sync.store import SqlStore
 from desk.actors import Actor
+from desk.hooks import HookDesk
 from desk.permissions import ROLES
 from frontdesk.signals import LocalSignals
 from tests.service_assistant import service_assistant
-from tests.store_steps import SetClock, converse
+from tests.store_steps import SECRET_KEYS, SetClock, converse
 
 NUMBER = "C-1024-7"
 
@@ -48,6 +49,7 @@ class ApiUnderTest:
             resolve=self._resolve,
             export=lambda customer_id: export_customer(self.store.database, customer_id),  # type: ignore[arg-type]
             erase=lambda customer_id: erase_customer(self.store.database, customer_id),  # type: ignore[arg-type]
+            hooks=HookDesk(self.store.database, self.clock, SECRET_KEYS),
             examine=self._examine,
             max_body_bytes=50_000,
         )
