@@ -35,6 +35,10 @@ class AssistantLibrary(Protocol):
         """What ranks exactly these articles, as the bot ranks its own. Takes a second for thousands."""
         ...
 
+    def channels(self) -> Sequence[str]:
+        """Names of the channels this deployment serves."""
+        ...
+
     def encode(self, channel: str, reply: RenderedReply) -> tuple[OutPart, ...]:
         """What the channel would show of it. Raises: NotFound for a channel nobody serves."""
         ...

@@ -234,7 +234,9 @@ class App:
             secret_keys=keys,
             admin_password=await store.ensure_admin() if "web" in roles else None,
             rate_tokens=tokens,
-            library=LoadedLibrary(runtimes.loaded, encoders),
+            library=LoadedLibrary(
+                runtimes.loaded, encoders, sorted({adapter.channel for adapter in adapters.values()})
+            ),
             fault=fault,
             _lock=lock,
         )

@@ -12,7 +12,6 @@ from bot.errors import NotFound
 from bot.ports import BatchIndex, Encoder
 from bot.types import OutPart, RenderedReply
 from crm_sync.models import StoredArticle
-from frontdesk.assistant import load_assistant
 from frontdesk.runtimes import LoadedAssistant, model_name, seeded_articles
 from nlu.knowledge import ArticleIndex
 
@@ -23,6 +22,7 @@ class LoadedLibrary:
 
     loaded: Callable[[], Iterable[LoadedAssistant]]
     encoder: Encoder
+    served: Sequence[str] = ()
 
     def names(self) -> Sequence[str]:
         return sorted(self._by_name())
@@ -35,10 +35,13 @@ class LoadedLibrary:
         return [StoredArticle(each.id, each.language, each.title, each.answer, each.questions) for each in articles]
 
     def seeded_assistant(self, name: str) -> Assistant:
-        return load_assistant(self._loaded(name).folder)
+        return self._loaded(name).seeded
 
     def index(self, articles: Iterable[StoredArticle]) -> BatchIndex:
         return ArticleIndex(articles)
+
+    def channels(self) -> Sequence[str]:
+        return self.served
 
     def encode(self, channel: str, reply: RenderedReply) -> tuple[OutPart, ...]:
         try:

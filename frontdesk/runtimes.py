@@ -10,20 +10,23 @@ import sys
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import structlog
 
 from bot.assistant import Assistant, StaffedHours
+from bot.edited_texts import with_edits
 from bot.errors import AssistantInvalid, ServiceError
 from bot.ports import KnowledgeIndex, NluEngine
 from bot.reading import AssistantRuntime
 from bot.service.policy import ServicePolicy, read_policy
 from bot.types import Identity
 from config.settings import AccountSettings, Settings
-from crm_sync import policies
+from crm_sync import policies, response_versions
 from crm_sync.store import SqlStore
+from desk.responses import edited_responses
 from frontdesk.assistant import load_assistant
 from frontdesk.assistant_service import with_hours
 from frontdesk.observing import MODEL_LOADED
@@ -44,6 +47,7 @@ class LoadedAssistant:
     nlu: NluEngine
     knowledge: KnowledgeIndex
     model_version: str
+    seeded: Assistant  # as the files have it
 
 
 class Runtimes:
@@ -112,7 +116,11 @@ class Runtimes:
     async def _load_one(self, folder: Path, *, train: bool = True) -> None:
         before = self._loaded.get(folder)
         # Reading, unpacking and indexing take about a second: in a thread, so that turns and streams go on meanwhile.
-        assistant = await asyncio.to_thread(load_assistant, folder)
+        seeded = await asyncio.to_thread(load_assistant, folder)
+        edits = await self._store.database.run(
+            partial(response_versions.current, assistant=model_name(folder)), read=True
+        )
+        assistant = with_edits(seeded, edited_responses(edits))
         assistant = replace(assistant, service=await self._policy(folder, assistant.service, assistant.hours))
         if before is not None:
             assistant = assistant.remembering(before.assistant)  # flows that run go on in the version they began with
@@ -133,7 +141,7 @@ class Runtimes:
             nlu = build_engine(self._settings.nlu, embedded)
             MODEL_LOADED.set(1)
         knowledge = await asyncio.to_thread(ArticleIndex, articles)
-        self._loaded[folder] = LoadedAssistant(folder, assistant, nlu, knowledge, active.version)
+        self._loaded[folder] = LoadedAssistant(folder, assistant, nlu, knowledge, active.version, seeded)
         if before is not None and before.nlu is not nlu:
             await close_engine(before.nlu)  # a turn still waiting for it is answered by the next engine in line
         log.info("assistant_loaded", assistant=name, model=active.version, articles=len(articles))

@@ -29,7 +29,7 @@ class SampleLibrary:
 
     policy: ServicePolicy | None = None
     seeds: Sequence[StoredArticle] = (REFUNDS, OPENING)
-    channels: dict[str, Capabilities] = field(default_factory=lambda: {"narrow": NARROW})
+    served: dict[str, Capabilities] = field(default_factory=lambda: {"narrow": NARROW})
 
     def names(self) -> Sequence[str]:
         return ["shop"]
@@ -49,7 +49,10 @@ class SampleLibrary:
     def index(self, articles: Iterable[StoredArticle]) -> BatchIndex:
         return ArticleIndex(articles)
 
+    def channels(self) -> Sequence[str]:
+        return sorted(self.served)
+
     def encode(self, channel: str, reply: RenderedReply) -> tuple[OutPart, ...]:
-        if channel not in self.channels:
+        if channel not in self.served:
             raise NotFound(f"no account of channel {channel!r}")
-        return encode_reply(reply, self.channels[channel])
+        return encode_reply(reply, self.served[channel])

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from bot.edited_texts import EditedText
 from config.settings import NluSettings, Settings
 from desk.actors import Actor
 from desk.article_trials import ArticleTrials
 from desk.knowledge import KnowledgeDesk
+from desk.responses import ResponseDesk
 from desk.wording import ArticleText
 from frontdesk.app import App
 from frontdesk.clock import SystemClock
@@ -47,3 +49,14 @@ async def test_an_unanswered_question_made_into_an_article_answers_the_next_cust
     assert await app.runtimes.follow()
     assert ANSWER not in str(await say_with(app, "eve", QUESTION))
     assert not await app.runtimes.follow()
+
+
+async def test_words_changed_by_staff_are_said_to_the_next_customer_and_taken_back(app: App) -> None:
+    desk = ResponseDesk(app.store.database, app.library, SystemClock())
+    await desk.save(LENA, "shop", "utter_greet", "en", [EditedText("Good day from the teapot shop.")], seen=0)
+    assert await app.runtimes.follow()
+    said = await say_with(app, "ann", "hello")
+    assert said["replies"][0]["text"] == "Good day from the teapot shop."
+    await desk.revert(LENA, "shop", "utter_greet", "en", version=0, seen=1)
+    assert await app.runtimes.follow()
+    assert (await say_with(app, "bob", "hello"))["replies"][0]["text"] != said["replies"][0]["text"]
