@@ -10,8 +10,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Final
+
+from desk.svg_text import clean
 
 COLOURS: Final = (
     "var(--accent, #1F6FEB)",
@@ -133,7 +134,7 @@ def bar_chart(
         parts.append(_text(label_width - 8, top + 16, _short(bar.name, 24), anchor="end", colour=_TEXT))
         parts.append(
             f'<rect x="{label_width}" y="{top + 4}" width="{length:.1f}" height="16" rx="2" fill="{COLOURS[0]}">'
-            f"<title>{_clean(bar.name)}: {_clean(say(bar.value))}</title></rect>"
+            f"<title>{clean(bar.name)}: {clean(say(bar.value))}</title></rect>"
         )
         if bar.before is not None:
             at = label_width + room * bar.before / most
@@ -172,7 +173,7 @@ def effect_chart(
             f'<line x1="{x(each.low):.1f}" x2="{x(each.high):.1f}" y1="{middle}" y2="{middle}"'
             f' stroke="{COLOURS[0]}" stroke-width="3" stroke-linecap="round"/>'
             f'<circle cx="{x(each.value):.1f}" cy="{middle}" r="5" fill="{COLOURS[0]}">'
-            f"<title>{_clean(each.name)}: {_clean(say(each.value))}</title></circle>"
+            f"<title>{clean(each.name)}: {clean(say(each.value))}</title></circle>"
         )
         parts.append(_text(width - 72, middle + 4, say(each.value), colour=_TEXT))
     described = "; ".join(f"{each.name}: {say(each.value)} ({say(each.low)} – {say(each.high)})" for each in effects)
@@ -186,21 +187,12 @@ def _svg(width: int, height: int, title: str, described: str, parts: Sequence[st
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" width="100%"'
         f' style="max-width:{width}px;font:{_FONT}px system-ui,sans-serif;font-variant-numeric:tabular-nums">'
-        f"<title>{_clean(title)}</title><desc>{_clean(described)}</desc>{''.join(parts)}</svg>"
+        f"<title>{clean(title)}</title><desc>{clean(described)}</desc>{''.join(parts)}</svg>"
     )
 
 
-def _clean(text: str) -> str:
-    """Escaped, without what XML cannot hold."""
-    return escape("".join(character for character in text if character in "\t\n" or _is_xml(ord(character))))
-
-
-def _is_xml(code: int) -> bool:
-    return 0x20 <= code < 0xD800 or 0xE000 <= code < 0xFFFE or code >= 0x10000
-
-
 def _text(x: float, y: float, words: str, *, anchor: str = "start", colour: str = _MUTED) -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{colour}">{_clean(words)}</text>'
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{colour}">{clean(words)}</text>'
 
 
 def _rule(x1: float, y1: float, x2: float, y2: float) -> str:
@@ -225,7 +217,7 @@ def _polyline(
             dash = ' stroke-dasharray="4 3"' if dashed else ""
             found.append(
                 f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="{1.5 if dashed else 2}"{dash}'
-                f' stroke-linejoin="round"><title>{_clean(name)}</title></polyline>'
+                f' stroke-linejoin="round"><title>{clean(name)}</title></polyline>'
             )
         stretch = []
     return found
