@@ -1,1 +1,1 @@
-"""The staff console: view models in plain Python, and what they draw."""
+"""The staff's screens: pages over the services of the desk; nothing here decides what may be done."""

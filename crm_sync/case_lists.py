@@ -29,6 +29,7 @@ class BoardFilter:
     site: str = ""  # key
     severity: int | None = None
     kind: str = ""
+    customer_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,8 @@ def page(conn: Connection, which: BoardFilter, before: int | None, limit: int) -
         statement = statement.where(cases.c.severity == which.severity)
     if which.kind:
         statement = statement.where(cases.c.kind == which.kind)
+    if which.customer_id is not None:
+        statement = statement.where(cases.c.customer_id == which.customer_id)
     if before is not None:
         statement = statement.where(cases.c.id < before)
     return statement.order_by(cases.c.id.desc()).limit(max(1, min(limit, MOST)))

@@ -28,6 +28,7 @@ from desk.actors import Actor
 from desk.case_notices import tell_about, tell_status
 from desk.surveys import AFTER_SOLVED, plan_after_solved
 
+__all__ = ["BoardFilter", "CaseDesk", "CaseLine", "change_and_tell", "clockwork"]
 LONGEST = 4000  # characters of one note
 DONE = frozenset({"solved", "confirmed", "withdrawn"})
 

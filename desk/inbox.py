@@ -10,7 +10,17 @@ from typing import Final
 from sqlalchemy import Connection
 
 from bot.errors import InputError, NotFound
-from crm_sync.conversation_lists import LISTS, MOST_COUNTED, InboxFilter, Place, Sight, counted, page_ids
+from crm_sync.conversation_lists import (
+    LISTS,
+    MOST_COUNTED,
+    InboxFilter,
+    Place,
+    Sight,
+    changed_since,
+    counted,
+    page_ids,
+    those_in,
+)
 from crm_sync.conversation_rows import ConversationRow, rows_of
 from crm_sync.database import Database
 from desk.actors import Actor
@@ -61,6 +71,22 @@ class InboxDesk:
             return found[0]
 
         return await self._database.run(unit, read=True)
+
+    async def rows(self, actor: Actor, which: InboxFilter | str, ids: Sequence[int]) -> list[ConversationRow]:
+        """The lines of those of `ids` that the list has now; the others have left it, or are not to be seen.
+
+        Raises: NotPermitted, InputError.
+        """
+        wanted, sight = _filter(which), sight_of(actor)
+
+        def unit(conn: Connection) -> list[ConversationRow]:
+            return rows_of(conn, those_in(conn, sight, wanted, ids[:MOST]), sight.name)
+
+        return await self._database.run(unit, read=True)
+
+    async def changed_since(self, at: datetime) -> list[int]:
+        """Ids of conversations that changed since then, for whoever tells consoles what a lost hint left out."""
+        return await self._database.run(lambda conn: changed_since(conn, at, MOST), read=True)
 
 
 def _page(conn: Connection, sight: Sight, which: InboxFilter, after: Place | None, limit: int) -> Page[ConversationRow]:

@@ -7,7 +7,7 @@ import os
 import secrets
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from io import IOBase
 from typing import Literal
@@ -15,7 +15,7 @@ from typing import Literal
 from bot.engine import Engine, Worker
 from bot.errors import Misconfigured
 from bot.ports import TOPIC_FILES, TOPIC_INBOX, Clock, Inbox, RateTokens
-from bot.types import Accepted, Capabilities, Media, OutMedia, OutPart, Received, RenderedReply
+from bot.types import Accepted, Media, Received
 from channels.base import ChannelAdapter, FetchesMedia
 from channels.delivery import Sender
 from channels.encoding import merge_parts
@@ -32,6 +32,8 @@ from desk.hooks import HookQueue
 from desk.sealing import AUDIT, purpose_keys
 from frontdesk.channel_health import ChannelWatch
 from frontdesk.clock import SystemClock
+from frontdesk.console_mount import ConsoleRole
+from frontdesk.encoders import Encoders
 from frontdesk.faults import no_fault
 from frontdesk.hook_sending import HookSender
 from frontdesk.housekeeping import tidy
@@ -53,30 +55,6 @@ from frontdesk.typing_relay import relay_typing
 
 Role = Literal["web", "worker", "sender", "scheduler", "console"]
 ALL_ROLES: tuple[Role, ...] = ("web", "worker", "sender", "scheduler", "console")
-
-
-class Encoders:
-    """Implements `bot.ports.Encoder` over one adapter of each channel; encoding does not depend on the account."""
-
-    def __init__(self, adapters: Sequence[ChannelAdapter], link: Callable[[str], str] | None = None) -> None:
-        """`link` gives a file of the media store an address, for channels that can send it as a link only."""
-        self._adapters = {adapter.channel: adapter for adapter in adapters}
-        self._link = link
-
-    def encode(self, channel: str, reply: RenderedReply) -> tuple[OutPart, ...]:
-        adapter = self._adapters[channel]
-        if self._link is not None and reply.media:
-            media = [self._reachable(file, adapter.capabilities) for file in reply.media]
-            reply = replace(reply, media=tuple(media))
-        return adapter.encode(reply)
-
-    def _reachable(self, file: OutMedia, can: Capabilities) -> OutMedia:
-        if self._link is None or file.url or file.kind in can.media:
-            return file
-        return replace(file, url=self._link(file.media_id))
-
-    def is_direct(self, channel: str) -> bool:
-        return self._adapters[channel].capabilities.direct
 
 
 def carries_file(received: Received) -> bool:
@@ -130,6 +108,7 @@ class App:
     watch: ChannelWatch
     library: LoadedLibrary
     fault: Callable[[str], None] = no_fault
+    console: ConsoleRole | None = None
     _lock: IOBase | None = None
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
@@ -203,7 +182,7 @@ class App:
             ledger=store.quota,
             watch=watch,
         )
-        return cls(
+        app = cls(
             settings=settings,
             store=store,
             signals=signals,
@@ -240,6 +219,9 @@ class App:
             fault=fault,
             _lock=lock,
         )
+        if "console" in roles:
+            app.console = ConsoleRole(app)
+        return app
 
     async def serve(self, roles: Sequence[Role], http: HttpServer | None) -> None:
         """Start the roles and return; `stop` ends them."""
@@ -254,6 +236,8 @@ class App:
                 for name, work in kit.work(self).items():
                     start(name, work)
             start("typing", partial(relay_typing, self.adapters, self.signals, self.rate_tokens))
+        if self.console is not None and http is not None:
+            start("console", self.console.hub.run)
         if "worker" in roles:
             # A remote engine keeps a batch waiting on the network; more loops keep other conversations moving.
             for _ in range(4 if "rasa" in self.settings.nlu.engine else 1):
@@ -270,6 +254,8 @@ class App:
         """Let turns and sends in hand finish, end the streams, close everything."""
         self.worker.stop()
         self.sender.stop()
+        if self.console is not None:
+            self.console.hub.close()
         await self.hub.close()
         if http is not None:
             http.stop()

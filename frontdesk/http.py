@@ -1,8 +1,7 @@
-"""The HTTP face of one process: channel routes, health, numbers, a plain console page until the console is built."""
+"""The HTTP face of one process: channel routes, health, numbers, the API, the console."""
 
 from __future__ import annotations
 
-import html
 from collections.abc import Awaitable, Callable
 
 import structlog
@@ -10,7 +9,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from bot.errors import InputError, NotFound, RateLimited, ServiceError, SignatureInvalid
@@ -24,33 +23,16 @@ from frontdesk.site_routes import SiteDesk, site_routes
 
 log = structlog.get_logger()
 
-CONSOLE_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "X-Frame-Options": "DENY",
-}
-CONSOLE_PAGE = """<!doctype html><html lang="zh"><meta charset="utf-8"><title>Frontdesk</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<style>body{{font:14px/1.5 -apple-system,"Segoe UI","PingFang SC","Microsoft YaHei","Noto Sans CJK SC",sans-serif;
-max-width:640px;margin:48px auto;padding:0 16px;color:#1B1F24;background:#FFF}}h1{{font-size:20px}}
-td{{padding:4px 24px 4px 0;border-bottom:1px solid #E4E7EC}}p{{color:#667085}}
-@media(prefers-color-scheme:dark){{body{{color:#E8EAED;background:#14161A}}td{{border-color:#2C3138}}
-p{{color:#98A2B3}}}}</style>
-<h1>Frontdesk · 前台</h1><table>{rows}</table>
-<p>The staff console is not part of this version. Customer records: <code>frontdesk customer show</code>.<br>
-本版本尚无客服工作台；查看客户档案请用 <code>frontdesk customer show</code>。</p></html>"""
-
 
 def build_http(app: App) -> Starlette:
-    """The ASGI application of the `web` role."""
+    """The ASGI application of the roles `web` and `console`."""
     # Routes are tried one after the other, which costs as much as reading a message: what vendors post comes first.
     routes: list[BaseRoute] = [
         *(route for kit in sorted(app.kits, key=lambda kit: kit.channel == "web") for route in kit.routes(app)),
         Route("/healthz", _healthz, methods=["GET"]),
         Route("/readyz", _readyz(app), methods=["GET"]),
         Route("/metrics", _metrics, methods=["GET"]),
-        Route("/console", _console(app), methods=["GET"]),
+        *(app.console.routes() if app.console is not None else ()),
         *media_routes(app.media),
         *site_routes(_site_desk(app)),
         *feed_routes(_feed_desk(app)),
@@ -98,17 +80,6 @@ def _readyz(app: App) -> Callable[[Request], Awaitable[Response]]:
 
 async def _metrics(request: Request) -> Response:
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
-
-
-def _console(app: App) -> Callable[[Request], Awaitable[Response]]:
-    async def console(request: Request) -> Response:
-        channels = ", ".join(f"{channel}/{account}" for channel, account in sorted(app.adapters))
-        assistants = ", ".join(f"{item.folder.name} ({item.model_version})" for item in app.runtimes.loaded())
-        facts = {"Status · 状态": "ready · 就绪", "Channels · 渠道": channels, "Assistant · 助手": assistants}
-        rows = "".join(f"<tr><td>{html.escape(k)}</td><td>{html.escape(v)}</td></tr>" for k, v in facts.items())
-        return HTMLResponse(CONSOLE_PAGE.format(rows=rows), headers=CONSOLE_HEADERS)
-
-    return console
 
 
 def _refusal(status: int, code: str, message: str, headers: dict[str, str] | None = None) -> Response:

@@ -86,6 +86,12 @@ class Runtimes:
             raise ServiceError("nlu", "no assistant is loaded")
         return self._default.assistant
 
+    def default_knowledge(self) -> KnowledgeIndex:
+        """The articles of the assistant that answers where no account says otherwise. Raises: ServiceError."""
+        if self._default is None:
+            raise ServiceError("nlu", "no assistant is loaded")
+        return self._default.knowledge
+
     def loaded(self) -> Iterable[LoadedAssistant]:
         return self._loaded.values()
 

@@ -1,0 +1,518 @@
+// The console's pages work as plain links and forms; this makes them quick, live and usable from the keyboard.
+//
+// A fragment is HTML made of <template data-into="#place" data-how="fill|append|prepend|before|replace|remove">; `apply`
+// puts each where it says. Links with data-part and forms with data-live are fetched and applied instead of followed.
+"use strict";
+(() => {
+  const $ = (selector, root = document) => root.querySelector(selector);
+  const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
+  const page = document.documentElement.dataset;
+  const csrf = () => $('meta[name="csrf"]')?.content || "";
+  const words = (name) => $(`#words [data-word="${name}"]`)?.textContent || "";
+
+  // --- fragments ---------------------------------------------------------------------------------------------------
+
+  function apply(html) {
+    const fragment = document.createElement("template");
+    fragment.innerHTML = html;
+    for (const part of $$("template", fragment.content)) {
+      if (part.dataset.toast !== undefined) toast(part);
+      else if (part.dataset.go) location.assign(part.dataset.go);
+      else if (part.dataset.into) place(part);
+    }
+  }
+
+  function place(part) {
+    const target = $(part.dataset.into);
+    if (!target) return;
+    const how = part.dataset.how || "fill";
+    const content = part.content;
+    const stays = target.matches("[data-stick]") ? atEnd(target) : null;
+    const focus = document.activeElement?.id;
+    if (how === "append") target.append(content);
+    else if (how === "prepend") keepPlace(target, () => target.prepend(content));
+    else if (how === "replace") target.replaceWith(content);
+    else if (how === "remove") target.remove();
+    else target.replaceChildren(content);
+    if (stays !== null && (stays || part.dataset.jump !== undefined)) target.scrollTop = target.scrollHeight;
+    if (focus && !document.activeElement?.id) document.getElementById(focus)?.focus();
+    arrived(how === "replace" ? document : target);
+  }
+
+  const atEnd = (box) => box.scrollHeight - box.scrollTop - box.clientHeight < 48;
+
+  function keepPlace(box, change) {
+    const before = box.scrollHeight - box.scrollTop;
+    change();
+    box.scrollTop = box.scrollHeight - before;
+  }
+
+  // What new content needs: drafts, places to be filled when seen, the end of a talk in view.
+  function arrived(root) {
+    for (const field of $$("[data-draft]", root)) restore(field);
+    for (const block of $$("[data-fill], [data-more]", root)) seen.observe(block);
+    for (const box of $$("[data-stick]", root)) if (!box.dataset.stuck) { box.dataset.stuck = "1"; box.scrollTop = box.scrollHeight; }
+    for (const field of $$("[autofocus]", root)) field.focus();
+    for (const time of $$("time[data-age]", root)) age(time);
+  }
+
+  async function ask(url, options = {}) {
+    let answer;
+    try {
+      answer = await fetch(url, { credentials: "same-origin", redirect: "follow", ...options,
+        headers: { "X-Part": "1", ...(options.method ? { "X-CSRF": csrf() } : {}), ...options.headers } });
+    } catch { toastText(words("offline")); return null; }
+    const html = await answer.text();
+    if (answer.status === 401) { location.assign(`/console/sign-in?next=${encodeURIComponent(location.pathname + location.search)}`); return null; }
+    if ((answer.headers.get("Content-Type") || "").startsWith("text/html")) apply(html);
+    else if (!answer.ok) toastText(words(answer.status === 403 ? "forbidden" : "unavailable"));
+    return answer.ok ? answer : null;
+  }
+
+  async function go(url, push = true) {
+    for (const row of $$(".row[aria-current]")) row.removeAttribute("aria-current");
+    const path = new URL(url, location.href).pathname;
+    for (const row of $$("a.row")) if (row.pathname === path) row.setAttribute("aria-current", "true");
+    const answer = await ask(url);
+    if (!answer) return;
+    if (push) history.pushState({ part: true }, "", url);
+    const inbox = $(".inbox");
+    if (inbox) inbox.classList.toggle("is-open", Boolean($("#conversation [data-conversation]")));
+    connect();
+  }
+
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest("a[data-part]");
+    if (link && !event.ctrlKey && !event.metaKey && !event.shiftKey && event.button === 0) {
+      event.preventDefault();
+      go(link.href);
+      return;
+    }
+    const button = event.target.closest("[data-do]");
+    if (button) commands[button.dataset.do]?.(button, event);
+  });
+  addEventListener("popstate", () => { if ($(".inbox")) go(location.href, false); else location.reload(); });
+
+  // --- forms -------------------------------------------------------------------------------------------------------
+
+  document.addEventListener("submit", async (event) => {
+    const form = event.target;
+    if (!form.matches("form[data-live]")) return;
+    event.preventDefault();
+    const question = (event.submitter?.dataset.ask || form.dataset.ask);
+    if (question && !confirm(question)) return;
+    if (form.dataset.busy) return;
+    form.dataset.busy = "1";
+    const once = form.elements.namedItem("client_id");
+    if (once && !once.value) once.value = crypto.randomUUID();
+    const body = new FormData(form, event.submitter);
+    const files = $$('input[type="file"]', form).some((field) => field.files.length);
+    try {
+      const url = event.submitter?.formAction && event.submitter.hasAttribute("formaction") ? event.submitter.formAction : form.action;
+      if (form.method === "get") { await go(`${url}?${new URLSearchParams(body)}`); return; }
+      const answer = await ask(url, { method: "POST", body: files ? body : new URLSearchParams(body) });
+      if (!answer) return;
+      if (once) once.value = "";
+      for (const field of $$("[data-draft]", form)) forget(field);
+      if (form.dataset.live === "clear") { form.reset(); for (const field of $$("textarea", form)) grow(field); }
+      form.closest("dialog")?.close();
+    } finally { delete form.dataset.busy; }
+  });
+  document.addEventListener("change", (event) => {
+    if (event.target.matches("[data-submits]")) event.target.form.requestSubmit();
+  });
+
+  // --- drafts: what was typed survives a reload, a lost connection and a restart -------------------------------------
+
+  const draftKey = (field) => `draft:${page.user}:${field.dataset.draft}`;
+  function restore(field) { const kept = localStorage.getItem(draftKey(field)); if (kept && !field.value) { field.value = kept; grow(field); } }
+  function forget(field) { localStorage.removeItem(draftKey(field)); field.value = ""; }
+  function grow(field) { if (field.tagName === "TEXTAREA") { field.style.height = "auto"; field.style.height = `${field.scrollHeight + 2}px`; } }
+  document.addEventListener("input", (event) => {
+    const field = event.target;
+    if (field.dataset.draft) {
+      if (field.value) localStorage.setItem(draftKey(field), field.value); else localStorage.removeItem(draftKey(field));
+    }
+    if (field.matches("textarea")) grow(field);
+    if (field.matches("[data-menu]")) offer(field);
+    if (field.matches("[data-search]")) later(field, () => field.form.requestSubmit());
+    if (field.dataset.typing) typing(field);
+  });
+  const waiting = new WeakMap();
+  function later(field, work, ms = 200) { clearTimeout(waiting.get(field)); waiting.set(field, setTimeout(work, ms)); }
+  let typed = 0;
+  function typing(field) { if (Date.now() - typed > 4000) { typed = Date.now(); fetch(field.dataset.typing, { method: "POST", headers: { "X-CSRF": csrf() } }).catch(() => {}); } }
+
+  // --- lists: pages are filled when they come into view and emptied again when there would be too many rows -----------
+
+  const MOST_ROWS = 200;
+  const seen = new IntersectionObserver((entries) => {
+    for (const { isIntersecting, target } of entries) {
+      if (!isIntersecting || target.dataset.loading) continue;
+      if (target.dataset.fill) fill(target, target.dataset.fill);
+      else if (target.dataset.more) more(target);
+    }
+  }, { rootMargin: "300px" });
+
+  async function more(mark) {
+    mark.dataset.loading = "1";
+    const answer = await ask(mark.dataset.more);
+    if (!answer) delete mark.dataset.loading;
+    thin(mark.closest("[data-pages]") || $("[data-pages]"));
+  }
+  async function fill(block, url) {
+    block.dataset.loading = "1";
+    const answer = await fetch(url, { headers: { "X-Part": "rows" } }).catch(() => null);
+    if (answer?.ok) { block.innerHTML = await answer.text(); block.style.height = ""; delete block.dataset.fill; arrived(block); thin(block.closest("[data-pages]"), block); }
+    delete block.dataset.loading;
+  }
+  function thin(list, keep) {
+    if (!list) return;
+    const blocks = $$("[data-page]", list).filter((block) => block.childElementCount);
+    let rows = blocks.reduce((sum, block) => sum + block.childElementCount, 0);
+    const middle = list.getBoundingClientRect().top + list.clientHeight / 2;
+    const far = (block) => { const box = block.getBoundingClientRect(); return Math.abs((box.top + box.bottom) / 2 - middle); };
+    for (const block of blocks.filter((block) => block !== keep).sort((a, b) => far(b) - far(a))) {
+      if (rows <= MOST_ROWS) return;
+      rows -= block.childElementCount;
+      block.style.height = `${block.offsetHeight}px`;
+      block.replaceChildren();
+      block.dataset.fill = block.dataset.page;
+      seen.unobserve(block); seen.observe(block);
+    }
+  }
+
+  // A row is replaced, moved to where it sorts, or taken out; what is in view stays where it is.
+  function upsert(row) {
+    const list = $("[data-pages]");
+    if (!list) return;
+    const old = document.getElementById(`row-${row.id}`);
+    const anchor = $$(".row", list).find((item) => item !== old && item.getBoundingClientRect().bottom > list.getBoundingClientRect().top);
+    const top = anchor?.getBoundingClientRect().top;
+    const focused = old && document.activeElement === old;
+    if (!row.html) old?.remove();
+    else {
+      const box = document.createElement("template");
+      box.innerHTML = row.html;
+      const made = box.content.firstElementChild;
+      if (old?.hasAttribute("aria-current") || made.pathname === location.pathname) made.setAttribute("aria-current", "true");
+      if (old && old.dataset.sort === made.dataset.sort) old.replaceWith(made);
+      else {
+        const down = list.dataset.order === "down";
+        const before = $$(".row", list).find((item) => item !== old && (down ? item.dataset.sort < made.dataset.sort : item.dataset.sort > made.dataset.sort));
+        const isWhole = !$("[data-more]", list);
+        if (before) before.before(made);
+        else if (isWhole || !$(".row", list)) ($$("[data-page]", list).at(-1) || list).append(made);
+        old?.remove();
+        if (!made.isConnected && old) { $("[data-more]", list)?.before(); }
+      }
+      arrived(made.parentElement || list);
+      if (focused) made.focus();
+    }
+    $(".empty", list)?.toggleAttribute("hidden", Boolean($(".row", list)));
+    if (anchor?.isConnected && top !== undefined && list.scrollTop > 0) list.scrollTop += anchor.getBoundingClientRect().top - top;
+  }
+
+  // --- live --------------------------------------------------------------------------------------------------------
+
+  let stream = null, pause = 1000, again = 0;
+  function connect() {
+    const base = document.body.dataset.live;
+    if (!base) return;
+    stream?.close();
+    clearTimeout(again);
+    const url = new URL(base, location.href);
+    for (const [name, value] of new URLSearchParams(location.search)) url.searchParams.set(name, value);
+    const talk = $("#conversation [data-conversation]");
+    if (talk) { url.searchParams.set("open", talk.dataset.conversation); url.searchParams.set("after", $("#newest")?.value || ""); }
+    stream = new EventSource(url);
+    stream.onopen = () => { pause = 1000; $("#offline").hidden = true; };
+    stream.onerror = () => {
+      stream.close();
+      $("#offline").hidden = false;
+      again = setTimeout(connect, pause * (0.75 + Math.random() / 2));
+      pause = Math.min(pause * 2, 15000);
+    };
+    stream.addEventListener("rows", (event) => { for (const row of JSON.parse(event.data)) upsert(row); });
+    stream.addEventListener("part", (event) => { apply(JSON.parse(event.data)); read(); });
+    stream.addEventListener("notice", (event) => notify(JSON.parse(event.data)));
+    stream.addEventListener("out", () => location.assign("/console/sign-in"));
+  }
+  // What came while the page was looked at has been read.
+  let known = "";
+  function read() {
+    const talk = $("#conversation [data-conversation]"), last = $$("#talk [data-message]").at(-1)?.dataset.message;
+    if (document.hidden || !talk || !last || known === last) return;
+    known = last;
+    const body = new URLSearchParams({ message: last });
+    fetch(`/console/inbox/${talk.dataset.conversation}/seen`, { method: "POST", body, headers: { "X-CSRF": csrf(), "X-Part": "1" } }).catch(() => {});
+  }
+  document.addEventListener("visibilitychange", read);
+
+  function notify(notice) {
+    const badge = $("#notices");
+    if (badge) badge.textContent = notice.unread || "";
+    if (!document.hidden || !notice.text) return;
+    if (page.sound === "on") beep();
+    if (window.Notification?.permission === "granted") {
+      const shown = new Notification(notice.title, { body: notice.text, tag: notice.tag });
+      shown.onclick = () => { window.focus(); if (notice.url) location.assign(notice.url); };
+    }
+  }
+  function beep() {
+    const sound = new AudioContext(), tone = sound.createOscillator(), volume = sound.createGain();
+    tone.frequency.value = 660; volume.gain.value = 0.05;
+    tone.connect(volume).connect(sound.destination);
+    tone.start(); tone.stop(sound.currentTime + 0.15);
+    tone.onended = () => sound.close();
+  }
+
+  // --- toasts ------------------------------------------------------------------------------------------------------
+
+  function toast(part) {
+    const box = document.createElement("div");
+    box.className = "toast";
+    box.append(part.content);
+    show(box, part.dataset.stays !== undefined ? 20000 : 6000);
+  }
+  function toastText(text) { if (!text) return; const box = document.createElement("div"); box.className = "toast"; box.textContent = text; show(box, 8000); }
+  function show(box, ms) {
+    const toasts = $("#toasts");
+    while (toasts.childElementCount > 2) toasts.firstElementChild.remove();
+    toasts.append(box);
+    let timer = setTimeout(() => box.remove(), ms);
+    box.addEventListener("focusin", () => clearTimeout(timer));
+    box.addEventListener("submit", () => box.remove());
+  }
+
+  // --- menus under a field: canned replies after /, colleagues after @ ------------------------------------------------
+
+  function wordBefore(field) {
+    const start = field.value.slice(0, field.selectionStart);
+    return start.match(/(?:^|\s)([/@])([^\s/@]*)$/u);
+  }
+  function offer(field) {
+    const found = wordBefore(field), menu = document.getElementById(field.dataset.menu);
+    const kinds = field.dataset.menuKinds || "/@";
+    if (!menu) return;
+    if (!found || !kinds.includes(found[1])) { menu.hidden = true; return; }
+    later(menu, async () => {
+      const url = new URL(found[1] === "/" ? field.dataset.canned : field.dataset.people, location.href);
+      url.searchParams.set("q", found[2]);
+      const answer = await fetch(url, { headers: { "X-Part": "menu" } }).catch(() => null);
+      if (!answer?.ok || !wordBefore(field)) return;
+      menu.innerHTML = await answer.text();
+      menu.hidden = !menu.childElementCount;
+      menu.firstElementChild?.setAttribute("aria-selected", "true");
+    }, 120);
+  }
+  function choose(field, item) {
+    const found = wordBefore(field), menu = document.getElementById(field.dataset.menu);
+    if (!found) return;
+    const end = field.selectionStart, start = end - found[1].length - found[2].length;
+    field.setRangeText(item.dataset.insert, start, end, "end");
+    menu.hidden = true;
+    field.focus();
+    field.dispatchEvent(new InputEvent("input", { bubbles: true }));
+  }
+  function inMenu(event, field, menu) {
+    const items = $$("[data-insert], [data-command]", menu), at = items.findIndex((item) => item.getAttribute("aria-selected") === "true");
+    if (event.key === "ArrowDown" || event.key === "ArrowUp") {
+      event.preventDefault();
+      items[at]?.removeAttribute("aria-selected");
+      const next = items[(at + (event.key === "ArrowDown" ? 1 : items.length - 1)) % items.length];
+      next?.setAttribute("aria-selected", "true");
+      next?.scrollIntoView({ block: "nearest" });
+      return true;
+    }
+    if (event.key === "Enter" || event.key === "Tab") {
+      if (!items[at]) return false;
+      event.preventDefault();
+      items[at].click();
+      return true;
+    }
+    return false;
+  }
+
+  // --- keyboard ----------------------------------------------------------------------------------------------------
+
+  const isTyping = (target) => target.matches("input, textarea, select, [contenteditable]");
+  document.addEventListener("keydown", (event) => {
+    const field = event.target, menu = field.dataset?.menu && document.getElementById(field.dataset.menu);
+    if (menu && !menu.hidden && inMenu(event, field, menu)) return;
+    if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k") { event.preventDefault(); commands.palette(); return; }
+    if (event.key === "Escape") {
+      if (menu && !menu.hidden) { menu.hidden = true; return; }
+      if (isTyping(field)) { field.blur(); return; }
+      $(".inbox")?.classList.remove("shows-side");
+      return;
+    }
+    if (event.key === "Enter" && field.matches("textarea[data-enter]") && !event.shiftKey && !event.isComposing) {
+      event.preventDefault();
+      field.form.requestSubmit();
+      return;
+    }
+    if (isTyping(field) || event.ctrlKey || event.metaKey || event.altKey || $("dialog[open]")) return;
+    if (event.key === "j" || event.key === "k") { event.preventDefault(); step(event.key === "j" ? 1 : -1); return; }
+    const target = $$(`[data-key="${CSS.escape(event.key)}"]`).find((item) => item.offsetParent !== null || item.matches("dialog *") === false);
+    if (!target) return;
+    event.preventDefault();
+    if (isTyping(target)) target.focus(); else target.click();
+  });
+  function step(by) {
+    const rows = $$("[data-pages] .row, [data-steps] a, [data-steps] [tabindex]");
+    const at = rows.findIndex((row) => row === document.activeElement);
+    const now = at >= 0 ? at : rows.findIndex((row) => row.hasAttribute("aria-current"));
+    const next = rows[Math.max(0, Math.min(rows.length - 1, now < 0 ? 0 : now + by))];
+    next?.focus();
+    next?.scrollIntoView({ block: "nearest" });
+  }
+
+  // --- commands: what buttons with data-do do --------------------------------------------------------------------------
+
+  const commands = {
+    palette() {
+      const box = $("#palette"), input = $("input", box);
+      box.showModal();
+      input.value = "";
+      list("");
+    },
+    open(button) { const box = document.getElementById(button.dataset.dialog); box?.showModal(); $("[data-first], input:not([type=hidden]), select, textarea", box)?.focus(); },
+    shut(button) { button.closest("dialog")?.close(); },
+    side() { $(".inbox")?.classList.toggle("shows-side"); },
+    insert(button) {
+      const field = $(button.dataset.field || "#reply");
+      if (!field) return;
+      field.value = field.value ? `${field.value.trimEnd()}\n${button.dataset.text}` : button.dataset.text;
+      field.dispatchEvent(new InputEvent("input", { bubbles: true }));
+      field.focus();
+    },
+    focus(button) { const field = $(button.dataset.field); field?.focus(); },
+    tab(button) {
+      for (const tab of $$(`[data-do="tab"][data-group="${button.dataset.group}"]`)) {
+        const isIt = tab === button;
+        tab.setAttribute("aria-selected", String(isIt));
+        const panel = document.getElementById(tab.dataset.tab);
+        if (panel) panel.hidden = !isIt;
+        if (isIt) $("textarea, input", panel)?.focus();
+      }
+    },
+    notifications() { window.Notification?.requestPermission(); },
+    copy(button) { navigator.clipboard?.writeText(button.dataset.text).then(() => toastText(button.dataset.said)); },
+    signout() { for (const key of Object.keys(localStorage)) if (key.startsWith(`draft:${page.user}:`)) localStorage.removeItem(key); },
+    png(button) { savePicture(button); },
+  };
+  document.addEventListener("click", (event) => {
+    const item = event.target.closest(".menu [data-insert]");
+    if (!item) return;
+    const field = $(`[data-menu="${item.closest(".menu").id}"]`);
+    if (field) choose(field, item);
+  });
+
+  // A chart as a picture: the SVG with the colours it has on the page, drawn onto a canvas twice as large.
+  function savePicture(button) {
+    const svg = $(button.dataset.chart), copy = svg.cloneNode(true);
+    $$("*", svg).forEach((item, at) => {
+      const look = getComputedStyle(item), to = $$("*", copy)[at];
+      for (const name of ["fill", "stroke", "stroke-width", "font-family", "font-size"]) to.setAttribute(name, look.getPropertyValue(name));
+    });
+    const box = svg.viewBox.baseVal, canvas = document.createElement("canvas");
+    canvas.width = box.width * 2; canvas.height = box.height * 2;
+    copy.setAttribute("width", canvas.width); copy.setAttribute("height", canvas.height);
+    const image = new Image();
+    image.onload = () => {
+      const paper = canvas.getContext("2d");
+      paper.fillStyle = getComputedStyle(document.body).backgroundColor;
+      paper.fillRect(0, 0, canvas.width, canvas.height);
+      paper.drawImage(image, 0, 0);
+      const link = document.createElement("a");
+      link.href = canvas.toDataURL("image/png"); link.download = button.dataset.file || "chart.png"; link.click();
+    };
+    image.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(new XMLSerializer().serializeToString(copy))}`;
+  }
+
+  // --- the palette: every link and button of the page by its words, and people by name ---------------------------------
+
+  let found = [];
+  function list(query) {
+    const menu = $("#palette-menu"), wanted = query.trim().toLowerCase();
+    found = $$("[data-command]").filter((item) => !item.closest("#palette") && !item.disabled)
+      .map((item) => ({ item, text: item.dataset.command || item.textContent.trim() }))
+      .filter(({ text }) => text.toLowerCase().includes(wanted)).slice(0, 12);
+    menu.replaceChildren(...found.map(({ item, text }, at) => {
+      const line = document.createElement("button");
+      line.type = "button"; line.dataset.command = ""; line.textContent = text;
+      if (item.dataset.key) { const key = document.createElement("kbd"); key.textContent = item.dataset.key; line.append(" ", key); }
+      if (at === 0) line.setAttribute("aria-selected", "true");
+      line.onclick = () => { $("#palette").close(); item.click(); };
+      return line;
+    }));
+    if (wanted.length < 1) return;
+    later(menu, async () => {
+      const answer = await fetch(`/console/find?q=${encodeURIComponent(query)}`, { headers: { "X-Part": "menu" } }).catch(() => null);
+      if (!answer?.ok || $("#palette input").value !== query) return;
+      const box = document.createElement("template");
+      box.innerHTML = await answer.text();
+      menu.append(box.content);
+      if (!$("[aria-selected]", menu)) menu.firstElementChild?.setAttribute("aria-selected", "true");
+    });
+  }
+  $("#palette input")?.addEventListener("input", (event) => list(event.target.value));
+
+  // --- the board: a card is dragged, or moved with its own form --------------------------------------------------------
+
+  document.addEventListener("dragstart", (event) => {
+    const card = event.target.closest?.("[data-card]");
+    if (card) { event.dataTransfer.setData("text/plain", card.dataset.card); event.dataTransfer.effectAllowed = "move"; }
+  });
+  document.addEventListener("dragover", (event) => {
+    const column = event.target.closest?.("[data-column]");
+    if (column) { event.preventDefault(); column.classList.add("is-over"); }
+  });
+  document.addEventListener("dragleave", (event) => event.target.closest?.("[data-column]")?.classList.remove("is-over"));
+  document.addEventListener("drop", (event) => {
+    const column = event.target.closest?.("[data-column]");
+    if (!column) return;
+    event.preventDefault();
+    column.classList.remove("is-over");
+    const form = $(`form[data-moves="${CSS.escape(event.dataTransfer.getData("text/plain"))}"]`);
+    if (!form) return;
+    form.elements.namedItem("status").value = column.dataset.column;
+    form.requestSubmit();
+  });
+
+  // --- time: ages are counted here so that nothing has to be sent for them ---------------------------------------------
+
+  function age(time) {
+    const seconds = Math.max(0, (Date.now() - Date.parse(time.dateTime)) / 1000) * (time.dataset.age === "left" ? -1 : 1);
+    const value = time.dataset.age === "left" ? Math.max(0, (Date.parse(time.dateTime) - Date.now()) / 1000) : seconds;
+    const isChinese = document.documentElement.lang.startsWith("zh");
+    const [size, name] = value >= 86400 ? [86400, isChinese ? "天" : "d"] : value >= 3600 ? [3600, isChinese ? "小时" : "h"] : [60, isChinese ? "分钟" : "min"];
+    time.textContent = `${Math.floor(value / size)} ${name}`;
+    if (time.dataset.warnAt) time.classList.toggle("warn", Date.now() >= Date.parse(time.dataset.warnAt));
+    if (time.dataset.badAt) time.classList.toggle("bad", Date.now() >= Date.parse(time.dataset.badAt));
+  }
+  setInterval(() => { for (const time of $$("time[data-age]")) age(time); }, 15000);
+
+  // --- idle: locked after a while without a move ------------------------------------------------------------------------
+
+  const idleMinutes = Number(page.idle || 0);
+  if (idleMinutes) {
+    let moved = Date.now();
+    for (const name of ["keydown", "pointerdown", "scroll"]) addEventListener(name, () => { moved = Date.now(); }, { passive: true, capture: true });
+    setInterval(async () => {
+      if (Date.now() - moved < idleMinutes * 60000) return;
+      await fetch("/console/lock", { method: "POST", headers: { "X-CSRF": csrf() } }).catch(() => {});
+      location.assign(`/console/sign-in?next=${encodeURIComponent(location.pathname + location.search)}`);
+    }, 10000);
+  }
+
+  // --- lists remember their place ---------------------------------------------------------------------------------------
+
+  const placeKey = () => `place:${location.pathname.split("/").slice(0, 3).join("/")}${location.search}`;
+  addEventListener("pagehide", () => { const list = $("[data-pages], .main"); if (list) sessionStorage.setItem(placeKey(), String(list.scrollTop)); });
+  arrived(document);
+  const kept = Number(sessionStorage.getItem(placeKey()) || 0);
+  if (kept) $("[data-pages], .main")?.scrollTo(0, kept);
+  connect();
+})();

@@ -1,0 +1,126 @@
+"""The console over a real store, asked in this process by people of every role."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import httpx
+from starlette.applications import Starlette
+
+from console.assets import asset_routes
+from console.frame import Frame
+from console.inbox import InboxServices, Suggestion, inbox_routes
+from console.live import LiveHub, live_route
+from console.sign_in import sign_in_routes
+from crm_sync.store import SqlStore
+from desk.cases import CaseDesk
+from desk.conversations import ConversationDesk
+from desk.customer_records import CustomerRecords
+from desk.handoff import HandoffDesk
+from desk.inbox import InboxDesk
+from desk.replies import ReplyDesk
+from desk.sessions import SignInRules
+from tests.service_assistant import service_assistant
+from tests.staff import PASSWORD, an_account, signing_in
+from tests.staff_steps import an_outside
+from tests.store_steps import SetClock
+
+ARTICLE = Suggestion("Opening hours", "We open at nine.")
+
+
+@dataclass
+class ConsoleUnderTest:
+    """`enter(name)` is the browser of somebody who has signed in."""
+
+    store: SqlStore
+    clock: SetClock
+    rules: SignInRules | None = None
+    _browsers: list[httpx.AsyncClient] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        around = an_outside(self.clock)
+        database = self.store.database
+        policy = lambda: service_assistant().service  # noqa: E731 - given to services as they take it
+        self.signals = around.signals
+        self.frame = Frame(
+            signing_in=signing_in(self.store, self.clock, self.rules),
+            signals=around.signals,
+            clock=self.clock,
+            zone=lambda: ZoneInfo("Asia/Shanghai"),
+            language="zh",
+            is_https=False,
+        )
+        self.services = InboxServices(
+            inbox=InboxDesk(database),
+            conversations=ConversationDesk(database, around),
+            replies=ReplyDesk(database, around),
+            handoff=HandoffDesk(database, policy, self.clock, around.signals, flows=lambda: frozenset({"returns"})),
+            records=CustomerRecords(database, self.clock),
+            cases=CaseDesk(database, policy, self.clock),
+            teams=lambda language: [("care", "Customer care"), ("shop", "Shop")],
+            flows=lambda language: [("returns", "Returns")],
+            articles=self._articles,
+        )
+        self.hub = LiveHub(self.frame, self.services.inbox.changed_since)
+        self.app = Starlette(
+            routes=[
+                *live_route(self.frame, self.services, self.hub),
+                *inbox_routes(self.frame, self.services),
+                *sign_in_routes(self.frame),
+                *asset_routes(),
+            ]
+        )
+
+    async def _articles(self, words: str, language: str) -> Sequence[Suggestion]:
+        return [ARTICLE]
+
+    def browser(self, language: str = "en", **headers: str) -> httpx.AsyncClient:
+        """A browser that has never been here."""
+        transport = httpx.ASGITransport(app=self.app, raise_app_exceptions=True)
+        given = {"accept-language": language, **headers}
+        browser = httpx.AsyncClient(transport=transport, base_url="http://desk.example", headers=given)
+        self._browsers.append(browser)
+        return browser
+
+    async def enter(self, name: str = "li", role: str = "operator", *, language: str = "en") -> Browser:
+        """Somebody new with this role, signed in."""
+        await an_account(self.store, name, role, settings={"language": language})
+        browser = Browser(self.browser(language))
+        answer = await browser.http.post(
+            "/console/sign-in", data={"step": "password", "name": name, "password": PASSWORD}
+        )
+        assert answer.status_code == 303, answer.text
+        return browser
+
+    async def close(self) -> None:
+        self.hub.close()
+        for browser in self._browsers:
+            await browser.aclose()
+
+
+@dataclass
+class Browser:
+    """Somebody's browser: pages as a person gets them, and fragments as the script asks for them."""
+
+    http: httpx.AsyncClient
+    csrf: str = ""
+
+    async def page(self, path: str) -> httpx.Response:
+        answer = await self.http.get(path)
+        if found := re.search(r'<meta name="csrf" content="([^"]+)"', answer.text):
+            self.csrf = found[1]
+        return answer
+
+    async def part(self, path: str) -> httpx.Response:
+        return await self.http.get(path, headers={"x-part": "1"})
+
+    async def do(self, path: str, **fields: Any) -> httpx.Response:
+        """A form of the page is sent by the script."""
+        if not self.csrf:
+            await self.page("/console/inbox")
+        headers = {"x-part": "1", "x-csrf": self.csrf}
+        return await self.http.post(path, data={name: str(value) for name, value in fields.items()}, headers=headers)
