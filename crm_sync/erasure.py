@@ -13,6 +13,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from bot.errors import CustomerNotFound
 from bot.types import CustomerId
+from crm_sync import search_indexing
 from crm_sync.codec import plain
 from crm_sync.columns import is_postgres
 from crm_sync.console_tables import (
@@ -305,6 +306,7 @@ def erase(conn: Connection, customer_id: CustomerId, now: datetime) -> dict[str,
     conn.execute(update(api_answers).where(api_answers.c.status.is_not(None)).values(body=b"{}", headers={}))
     counts[conversations.name] = _conversations(conn, customer_id)
     counts[identities.name] = _identities(conn, customer_id)
+    search_indexing.forget(conn, customer_id, now)
     # Last, because orders are found by the proven phone number.
     conn.execute(update(customers).where(customers.c.id == customer_id).values(phone="", phone_is_verified=False))
     if not is_postgres(conn):

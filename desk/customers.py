@@ -17,6 +17,7 @@ from crm_sync.database import Database
 from crm_sync.phones import normalise_phone
 from crm_sync.record import add_audit, put_attribute
 from crm_sync.rows import insert_if_absent
+from crm_sync.search_indexing import index_people
 from crm_sync.service_tables import customer_tags
 from crm_sync.tables import customers
 from desk.actors import Actor
@@ -144,6 +145,8 @@ def _edit(conn: Connection, actor: Actor, customer_id: int, values: Mapping[str,
             changed.append(name)
     if changed:
         add_audit(conn, customer_id, actor.name, "correct", changed, now=now)
+    if plain:
+        index_people(conn, [customer_id])
     if "phone" in changed:
         merge_evidence.ask_for_check(conn, customer_id, now)
     return sorted(changed)

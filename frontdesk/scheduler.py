@@ -7,12 +7,12 @@ longer than a transaction should (a night's figures) is a periodic job, which ho
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import groupby
 from types import MappingProxyType
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 from sqlalchemy import Connection
@@ -43,6 +43,9 @@ BATCH = 200  # timers or clocks in one transaction: a few tens of milliseconds
 SWEEP_S = 1.0
 
 
+Hint = tuple[str, Mapping[str, Any]]  # topic and payload of a signal
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """What a handler may know beside its timers."""
@@ -50,6 +53,7 @@ class Context:
     now: datetime
     policy: ServicePolicy
     assistant: Assistant
+    hints: list[Hint] = field(default_factory=list)  # published once what the handlers did is committed
 
 
 class TimerHandler(Protocol):
@@ -212,8 +216,11 @@ class Scheduler:
             raise
         except Exception as error:  # noqa: BLE001 - one broken timer must not stop the others: found one by one
             log.warning("timers_failed_together", error=type(error).__name__)
+            context.hints.clear()
             found = await self._one_by_one(context)
         self._fault("scheduler.after_commit")
+        for topic, payload in context.hints:
+            self._signals.publish(topic, payload)
         if any(timer.kind == notices.KIND for timer in found):
             self._signals.publish(TOPIC_INBOX)
         for timer in found:

@@ -22,6 +22,7 @@ from bot.errors import StoreIncompatible, StoreUnavailable
 from crm_sync.database import Database
 from crm_sync.migrations import HEAD, REVISIONS
 from crm_sync.schema import SchemaState, check, upgrade
+from crm_sync.search_tables import TABLES
 from crm_sync.store import SqlStore
 from crm_sync.tables import metadata
 from tests.store_steps import said
@@ -55,6 +56,11 @@ async def _execute(url: str, *statements: str) -> None:
     await database.close()
 
 
+def _is_of_both(name: str | None, kind: str, parents: Any) -> bool:
+    """Not of the search index, which each database makes in its own way."""
+    return not (kind == "table" and name is not None and name.startswith(TABLES))
+
+
 async def test_an_empty_store_becomes_current_and_stays_so(empty_url: str) -> None:
     assert await _state(empty_url) is SchemaState.EMPTY
     await upgrade(empty_url)
@@ -68,7 +74,8 @@ async def test_migrations_make_exactly_the_tables_of_this_code(empty_url: str) -
     database = await Database.open(empty_url)
 
     def unit(conn: Connection) -> list[object]:
-        context = MigrationContext.configure(conn, opts={"compare_type": True, "compare_server_default": False})
+        opts = {"compare_type": True, "compare_server_default": False, "include_name": _is_of_both}
+        context = MigrationContext.configure(conn, opts=opts)
         return list(compare_metadata(context, metadata))
 
     differences = await database.run(unit, read=True)

@@ -1,0 +1,125 @@
+"""What helps with an answer: the article that fits, and a translation where somebody translates for the deployment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from sqlalchemy import Connection, select
+
+from bot.errors import NotFound, RuleError
+from bot.ports import KnowledgeIndex
+from bot.types import ArticleHit, Language
+from crm_sync.database import Database
+from crm_sync.tables import messages
+from desk.actors import Actor
+from desk.sight import visible
+
+LAST_WORDS: Final = 3  # messages of the customer's that are asked about together
+LONGEST_QUESTION: Final = 500
+MOST_ARTICLES: Final = 10
+
+
+class Translator(Protocol):
+    """Says the same in another language. None is built in."""
+
+    async def translate(self, text: str, *, to: str) -> str:
+        """Raises: ServiceUnavailable."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """An article that answers what the customer said last. `is_sure`: good enough for the bot to answer with."""
+
+    asked: str
+    article_id: str
+    title: str
+    text: str
+    language: str
+    score: float
+    is_sure: bool
+
+
+class HelpDesk:
+    """`knowledge`: channel and account -> the articles of its assistant, ranked."""
+
+    def __init__(
+        self,
+        database: Database,
+        knowledge: Callable[[str, str], KnowledgeIndex],
+        translator: Translator | None = None,
+    ) -> None:
+        self._database, self._knowledge, self._translator = database, knowledge, translator
+
+    @property
+    def translates(self) -> bool:
+        """Whether there is somebody who translates."""
+        return self._translator is not None
+
+    async def suggest(self, actor: Actor, conversation_id: int) -> Suggestion | None:
+        """The best article for the customer's last words; None when nothing fits. Raises: NotPermitted, NotFound."""
+        actor.require("conversations.reply")
+
+        def unit(conn: Connection) -> tuple[str, str, str, list[str]]:
+            row = visible(conn, actor, conversation_id)
+            return row.channel, row.account, row.language or "zh", _last_words(conn, conversation_id)
+
+        channel, account, language, said = await self._database.run(unit, read=True)
+        index = self._knowledge(channel, account)
+        # The last message alone first: what came before it may have been about something else.
+        for asked in dict.fromkeys((said[0] if said else "", " ".join(reversed(said)))):
+            hits = index.ask(asked, language=_spoken(language), top=1) if asked else ()
+            if hits:
+                return _suggestion(asked, hits[0])
+        return None
+
+    async def articles(self, actor: Actor, conversation_id: int, query: str, *, top: int = 5) -> tuple[ArticleHit, ...]:
+        """Articles that fit the words, the best first. Raises: NotPermitted, NotFound."""
+        actor.require("knowledge.read")
+        row = await self._database.run(lambda conn: visible(conn, actor, conversation_id), read=True)
+        words = query.strip()[:LONGEST_QUESTION]
+        if not words:
+            return ()
+        most = max(1, min(top, MOST_ARTICLES))
+        return self._knowledge(row.channel, row.account).ask(words, language=_spoken(row.language or "zh"), top=most)
+
+    async def translate(self, actor: Actor, conversation_id: int, message_id: int, *, to: str) -> str:
+        """The message's words in another language; nothing is stored.
+
+        Raises: NotPermitted, NotFound, RuleError where nobody translates, ServiceUnavailable.
+        """
+        if self._translator is None:
+            raise RuleError("this deployment has nobody who translates")
+
+        def unit(conn: Connection) -> str:
+            visible(conn, actor, conversation_id)
+            here = (messages.c.id == message_id, messages.c.conversation_id == conversation_id)
+            text = conn.execute(select(messages.c.text).where(*here)).scalar()
+            if text is None:
+                raise NotFound(f"there is no message {message_id} here")
+            return str(text)
+
+        return await self._translator.translate(await self._database.run(unit, read=True), to=to)
+
+
+def _last_words(conn: Connection, conversation_id: int) -> list[str]:
+    """What the customer said last, the newest first."""
+    said = select(messages.c.text).where(
+        messages.c.conversation_id == conversation_id,
+        messages.c.direction == "in",
+        messages.c.author == "customer",
+        messages.c.replaces.is_(None),
+        messages.c.text != "",
+    )
+    rows = conn.execute(said.order_by(messages.c.id.desc()).limit(LAST_WORDS)).scalars()
+    return [text[:LONGEST_QUESTION] for text in rows]
+
+
+def _spoken(language: str) -> Language:
+    return "en" if language == "en" else "zh"
+
+
+def _suggestion(asked: str, hit: ArticleHit) -> Suggestion:
+    return Suggestion(asked, hit.article_id, hit.title, hit.answer, hit.language, hit.score, hit.is_sure)
