@@ -8,10 +8,10 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Final
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
 from bot.errors import DedupeMismatch, InputError, NotHolding, RuleError
 from bot.types import Lane, OutMedia, OutPart
@@ -19,10 +19,13 @@ from crm_sync.codec import dump_part, wire_event
 from crm_sync.columns import digest_key, is_state
 from crm_sync.committing import LANES
 from crm_sync.console_tables import operator_sends
+from crm_sync.database import Database
 from crm_sync.rows import new_ids
 from crm_sync.seen import mark_seen
 from crm_sync.statements import insert_rows
 from crm_sync.tables import conversations, handoffs, media, messages, outbox, staff_users
+
+SENDS_KNOWN: Final = timedelta(days=30)  # a browser that was offline for longer asks a person first
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,6 +262,12 @@ def _edit_row(
 def _change(conn: Connection, old: Any, part: OutPart | None, now: datetime, **more: Any) -> None:
     values = {"deleted_at": now} if part is None else {"text": part.text, "edited_at": now}
     conn.execute(update(messages).where(messages.c.id == old.id).values(**values, **more))
+
+
+async def forget_sends(database: Database, now: datetime) -> int:
+    """Sends of long ago are no longer known by their ids; how many."""
+    old = operator_sends.c.at < now - SENDS_KNOWN
+    return await database.run(lambda conn: conn.execute(delete(operator_sends).where(old)).rowcount)
 
 
 def send_key(name: str, client_id: str) -> str:

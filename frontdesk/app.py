@@ -15,7 +15,7 @@ from typing import Literal
 from bot.engine import Engine, Worker
 from bot.errors import Misconfigured
 from bot.ports import TOPIC_FILES, TOPIC_INBOX, Clock, Inbox, RateTokens
-from bot.types import Accepted, Media, Received
+from bot.types import Accepted, Identity, Media, Received
 from channels.base import ChannelAdapter, FetchesMedia
 from channels.delivery import Sender
 from channels.encoding import merge_parts
@@ -27,8 +27,10 @@ from crm_sync.media.arriving import FileSources
 from crm_sync.media.library import SqlMediaLibrary
 from crm_sync.media.stores import open_media_store
 from crm_sync.media.wanted import WantedFiles
+from crm_sync.search_indexing import SearchIndexer
 from crm_sync.store import SqlStore
 from desk.hooks import HookQueue
+from desk.outside import Outside
 from desk.sealing import AUDIT, purpose_keys
 from frontdesk.channel_health import ChannelWatch
 from frontdesk.clock import SystemClock
@@ -44,13 +46,15 @@ from frontdesk.media_fetching import MediaFetcher
 from frontdesk.observing import ACCEPTED, LoggingObserver
 from frontdesk.pacing import RedisRateTokens, StoreRateTokens
 from frontdesk.runtimes import Runtimes, spare_what_stays
-from frontdesk.scheduler import Scheduler
+from frontdesk.scheduler import TIMER_HANDLERS, Scheduler
+from frontdesk.search_keeping import keep_search
 from frontdesk.secret_key import load_secret_keys, sqlite_path
 from frontdesk.serving import HttpServer, end, supervise
 from frontdesk.signals import LocalSignals, RedisSignals
 from frontdesk.single_process import hold_store
 from frontdesk.site_messenger import SiteMessenger
 from frontdesk.speech import VoiceTranscriber, load_speech_to_text
+from frontdesk.staff_services import StaffServices, staff_services, staff_timers
 from frontdesk.typing_relay import relay_typing
 
 Role = Literal["web", "worker", "sender", "scheduler", "console"]
@@ -107,6 +111,8 @@ class App:
     rate_tokens: RateTokens
     watch: ChannelWatch
     library: LoadedLibrary
+    staff: StaffServices
+    indexer: SearchIndexer
     fault: Callable[[str], None] = no_fault
     console: ConsoleRole | None = None
     _lock: IOBase | None = None
@@ -182,6 +188,16 @@ class App:
             ledger=store.quota,
             watch=watch,
         )
+        outside = Outside(
+            clock=clock,
+            signals=signals,
+            encoder=encoders,
+            library=media,
+            channels={adapter.channel: adapter.capabilities for adapter in adapters.values()},
+            zone=lambda channel, account: runtimes.runtime_for(Identity(channel, account, "")).timezone,
+            keep_files=media.retention,
+        )
+        staff = staff_services(store.database, outside, runtimes)
         app = cls(
             settings=settings,
             store=store,
@@ -200,6 +216,7 @@ class App:
                 signals,
                 clock,
                 runtimes.default_assistant,
+                handlers={**TIMER_HANDLERS, **staff_timers(staff.replies)},
                 outside={site_messages.KIND: SiteMessenger(keys, settings).deliver},
                 fault=fault,
             ),
@@ -216,6 +233,8 @@ class App:
             library=LoadedLibrary(
                 runtimes.loaded, encoders, sorted({adapter.channel for adapter in adapters.values()})
             ),
+            staff=staff,
+            indexer=SearchIndexer(store.database, clock),
             fault=fault,
             _lock=lock,
         )
@@ -248,6 +267,7 @@ class App:
             start("files", self.fetcher.run)
         if "scheduler" in roles:
             start("scheduler", self.scheduler.run)
+            start("search", partial(keep_search, self.indexer))
             start("housekeeping", self._housekeeping)
 
     async def stop(self, http: HttpServer | None = None) -> None:

@@ -7,6 +7,8 @@ import structlog
 from bot.errors import ServiceError
 from crm_sync.audit_chain import head_of
 from crm_sync.media.library import SqlMediaLibrary
+from crm_sync.operator_words import forget_sends
+from crm_sync.search_indexing import SearchIndexer
 from crm_sync.store import SqlStore
 from desk.api_answers import ApiAnswers
 from desk.hooks import prune_deliveries
@@ -18,8 +20,9 @@ log = structlog.get_logger()
 
 async def tidy(store: SqlStore, media: SqlMediaLibrary, *, raw_retention_days: float) -> None:
     """Old raw payloads, stored answers nobody can ask for (the API's too), sessions long over, files past their
-    retention, and what was known of uploads whose file is gone, are no longer there. Files that the media store cannot
-    delete now are tried again next time. Our own log, which is outside the store, says where the audit log ends.
+    retention, and what was known of uploads whose file is gone, are no longer there; nor are traces of erased people
+    in the search index. Files that the media store cannot delete now are tried again next time. Our own log, which is
+    outside the store, says where the audit log ends.
 
     Raises: StoreUnavailable.
     """
@@ -35,4 +38,6 @@ async def tidy(store: SqlStore, media: SqlMediaLibrary, *, raw_retention_days: f
         log.info("files_purged", count=await media.purge())
     except ServiceError as error:
         log.warning("files_not_purged", service=error.service, error=type(error).__name__)
+    log.info("operator_sends_forgotten", count=await forget_sends(store.database, SystemClock().now()))
+    await SearchIndexer(store.database, SystemClock()).purge()
     log.info("uploads_forgotten", count=await store.prune_web_uploads())  # after the files, which say what is over
