@@ -165,7 +165,7 @@ def effect_chart(
         return label_width + room * (value - low) / span
 
     height = 2 * _TOP + _ROW * len(effects)
-    parts = [_rule(x(none_at), _TOP, x(none_at), height - _TOP)]
+    parts = [_rule(x(none_at), _TOP, x(none_at), height - _TOP, _GREY)]
     for place, each in enumerate(effects):
         middle = _TOP + place * _ROW + 12
         parts.append(_text(label_width - 8, middle + 4, _short(each.name, 24), anchor="end", colour=_TEXT))
@@ -195,8 +195,8 @@ def _text(x: float, y: float, words: str, *, anchor: str = "start", colour: str 
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{colour}">{clean(words)}</text>'
 
 
-def _rule(x1: float, y1: float, x2: float, y2: float) -> str:
-    return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="{_LINE}" stroke-width="1"/>'
+def _rule(x1: float, y1: float, x2: float, y2: float, colour: str = _LINE) -> str:
+    return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="{colour}" stroke-width="1"/>'
 
 
 def _polyline(

@@ -166,7 +166,7 @@ def _box(node: Node, colour: Mapping[str, str]) -> str:
 
 def _fitting(words: str) -> str:
     """As much as one line of a box holds; a Chinese character takes the room of two letters."""
-    room, kept = 30.0, ""
+    room, kept = 27.0, ""
     for character in words:
         room -= 1 if ord(character) < 0x2E80 else 1.9
         if room < 0:

@@ -116,7 +116,11 @@ async def replay_transcripts(files: Sequence[Path], desk: ReplayDesk) -> Summary
 
     Raises: AssistantInvalid for a file that is no transcript (before anything is said).
     """
-    transcripts = [transcript for path in files for transcript in read_transcripts(path)]
+    return await replay_all([transcript for path in files for transcript in read_transcripts(path)], desk)
+
+
+async def replay_all(transcripts: Sequence[Transcript], desk: ReplayDesk) -> Summary:
+    """As `replay_transcripts`, of conversations that are read already."""
     return Summary(
         tuple([await _replayed(transcript, f"replay-{at}", desk) for at, transcript in enumerate(transcripts, start=1)])
     )

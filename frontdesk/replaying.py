@@ -12,14 +12,17 @@ from sqlalchemy import Connection, func, select
 
 from bot.types import Content, Identity, InboundMessage, Received
 from config.settings import Settings
+from crm_sync.conversation_tests import stored_tests
+from crm_sync.store import SqlStore
 from crm_sync.tables import conversations, identities, messages
 from frontdesk.app import App
 from frontdesk.clock import MovableClock, SystemClock
-from frontdesk.replay import Replies, Summary, replay_transcripts
+from frontdesk.replay import Replies, Summary, replay_all
 from frontdesk.replay_feeds import ReplayFeeds
 from frontdesk.replay_staff import ReplayStaff
+from frontdesk.runtimes import model_name
 from frontdesk.seeding import become, seed
-from frontdesk.transcripts import Transcript
+from frontdesk.transcripts import Transcript, read_transcripts, transcript_of
 
 CHANNEL, ACCOUNT = "cli", "default"
 
@@ -29,6 +32,24 @@ async def replay_files(settings: Settings, files: Sequence[Path]) -> Summary:
 
     All conversations of a run share one store: those that use the same seed should each take a customer of their own.
     """
+    return await replay_read(settings, [transcript for path in files for transcript in read_transcripts(path)])
+
+
+async def stored_transcripts(settings: Settings) -> list[Transcript]:
+    """The tests that staff made from conversations with the configured assistant. Raises: AssistantInvalid."""
+    store = await SqlStore.open(settings.database_url.get_secret_value())
+    try:
+        name = model_name(settings.assistant)
+        tests = await store.database.run(lambda conn: stored_tests(conn, name), read=True)
+    finally:
+        await store.close()
+    return [
+        transcript_of(dict(test.document), file=f"stored test {test.id}", folder=settings.assistant) for test in tests
+    ]
+
+
+async def replay_read(settings: Settings, transcripts: Sequence[Transcript]) -> Summary:
+    """As `replay_files`, of conversations that are read already."""
     with tempfile.TemporaryDirectory(prefix="frontdesk-replay-") as folder:
         own = settings.model_copy(
             update={"database_url": SecretStr(f"sqlite:///{folder}/replay.db"), "redis_url": None}
@@ -36,7 +57,7 @@ async def replay_files(settings: Settings, files: Sequence[Path]) -> Summary:
         clock = MovableClock(SystemClock().now())
         app = await App.open(own, clock=clock)
         try:
-            return await replay_transcripts(files, AppDesk(app, clock, Path(folder) / "seed"))
+            return await replay_all(transcripts, AppDesk(app, clock, Path(folder) / "seed"))
         finally:
             await app.close()
 

@@ -80,10 +80,15 @@ def read_transcripts(path: Path) -> tuple[Transcript, ...]:
     document = table(read_yaml(path), "a transcript file", None)
     only_keys(document, ("version", "conversations"), "a transcript file")
     items = rows(document.get("conversations"), "conversations", document, "conversations")
-    return tuple(_transcript(path, table(item, "a conversation", items, at)) for at, item in enumerate(items))
+    folder = path.parent.parent
+    return tuple(
+        transcript_of(table(item, "a conversation", items, at), file=path.name, folder=folder)
+        for at, item in enumerate(items)
+    )
 
 
-def _transcript(path: Path, body: dict[str, Any]) -> Transcript:
+def transcript_of(body: dict[str, Any], *, file: str, folder: Path) -> Transcript:
+    """One conversation as it stands under `conversations`. Raises: AssistantInvalid with line and reason."""
     only_keys(body, _KEYS, "a conversation")
     name = text(body.get("name"), "name", body, "name")
     items = rows(body.get("steps"), f"steps of {name!r}", body, "steps")
@@ -91,10 +96,10 @@ def _transcript(path: Path, body: dict[str, Any]) -> Transcript:
     if not steps or steps[0].kind in ("bot", "press", "later", "staff", "site"):
         raise invalid(f"conversation {name!r} must begin with user, photo or location", body, "steps")
     return Transcript(
-        file=path.name,
+        file=file,
         name=name,
         steps=steps,
-        folder=path.parent.parent,
+        folder=folder,
         now=_moment(body) if "now" in body else None,
         seed=_texts(body, "seed"),
         customer=str(body.get("as", "")),

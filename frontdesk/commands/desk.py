@@ -137,13 +137,23 @@ def simulate(
     asyncio.run(serve(port, ledger))
 
 
-def replay(files: Annotated[list[Path], typer.Argument(help="YAML transcripts.")], json_: JsonFlag = False) -> None:
+def replay(
+    files: Annotated[list[Path] | None, typer.Argument(help="YAML transcripts.")] = None,
+    stored: Annotated[bool, typer.Option("--stored", help="Also the tests staff made from conversations.")] = False,
+    json_: JsonFlag = False,
+) -> None:
     """Run conversation tests against the current assistant."""
-    from frontdesk.replaying import replay_files
+    from frontdesk.replaying import replay_read, stored_transcripts
+    from frontdesk.transcripts import read_transcripts
 
+    if not files and not stored:
+        raise typer.BadParameter("name the transcripts, or ask for the stored ones with --stored")
     settings = Settings()
     configure_logging(settings.log_format, "error")
-    summary = uvloop.run(replay_files(settings, files))
+    transcripts = [transcript for path in files or [] for transcript in read_transcripts(path)]
+    if stored:
+        transcripts += uvloop.run(stored_transcripts(settings))
+    summary = uvloop.run(replay_read(settings, transcripts))
     if json_:
         print_json(summary.as_dict())
     else:
