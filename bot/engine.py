@@ -334,6 +334,9 @@ class Worker:
 
     async def _commit(self, commits: Sequence[TurnsCommit]) -> None:
         committed = await self._store.commit(commits)
+        # Consoles also show what the bot does: one hint for all of it.
+        if ids := [outcome.conversation_id for outcome in committed if outcome.ok and not outcome.desk]:
+            self._signals.publish(TOPIC_DESK, {"conversation_ids": ids, "kind": "turn"})
         for commit, outcome in zip(commits, committed, strict=True):
             if not outcome.ok:
                 self._observer.commit_refused(outcome)

@@ -25,4 +25,4 @@ _PATHS: Final = {
 
 def icon(name: str) -> Markup:
     """The picture, for decoration only: the words stand beside it."""
-    return Markup('<svg viewBox="0 0 20 20" aria-hidden="true"><path d="{}"/></svg>').format(_PATHS[name])
+    return Markup('<svg class="icon" viewBox="0 0 20 20" aria-hidden="true"><path d="{}"/></svg>').format(_PATHS[name])

@@ -394,7 +394,7 @@
         tab.setAttribute("aria-selected", String(isIt));
         const panel = document.getElementById(tab.dataset.tab);
         if (panel) panel.hidden = !isIt;
-        if (isIt) $("textarea, input", panel)?.focus();
+        if (isIt) $("textarea, input:not([type=hidden])", panel)?.focus();
       }
     },
     notifications() { window.Notification?.requestPermission(); },

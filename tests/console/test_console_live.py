@@ -1,0 +1,132 @@
+"""The stream of an open console: rows, new lines and heads come to who may see them, and to nobody else."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.types import Message
+
+from desk.actors import actor_named
+from tests.console.console_under_test import Browser, ConsoleUnderTest
+from tests.staff_steps import change, wrote
+
+WITHIN_S = 20.0
+
+
+@dataclass
+class Stream:
+    """What came so far over one stream."""
+
+    text: str = ""
+    changed: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+    def events(self, name: str) -> list[Any]:
+        found = []
+        for block in self.text.split("\n\n"):
+            lines = dict(line.split(": ", 1) for line in block.splitlines() if ": " in line)
+            if lines.get("event") == name:
+                found.append(json.loads(lines["data"]))
+        return found
+
+    async def until(self, words: str) -> None:
+        async with asyncio.timeout(WITHIN_S), self.changed:
+            await self.changed.wait_for(lambda: words in self.text)
+
+
+@asynccontextmanager
+async def listening(console: ConsoleUnderTest, browser: Browser, query: str) -> AsyncIterator[Stream]:
+    """A stream that is open until the block ends; the hub runs meanwhile."""
+    stream, gone = Stream(), asyncio.Event()
+    cookie = "; ".join(f"{name}={value}" for name, value in browser.http.cookies.items())
+    scope = {
+        "type": "http", "http_version": "1.1", "method": "GET", "path": "/console/live", "raw_path": b"/console/live",
+        "root_path": "", "scheme": "http", "query_string": query.encode(), "server": ("desk.example", 80),
+        "client": ("127.0.0.1", 1), "headers": [(b"cookie", cookie.encode())],
+    }  # fmt: skip
+
+    async def receive() -> Message:
+        await gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        async with stream.changed:
+            stream.text += message.get("body", b"").decode()
+            stream.changed.notify_all()
+
+    hub = asyncio.create_task(console.hub.run())
+    served = asyncio.create_task(console.app(scope, receive, send))
+    try:
+        await stream.until(": still here")
+        yield stream
+    finally:
+        gone.set()
+        console.hub.close()
+        await asyncio.wait_for(served, WITHIN_S)
+        hub.cancel()
+
+
+async def test_a_new_message_is_a_row_and_a_line(console: ConsoleUnderTest) -> None:
+    talk = await wrote(console.store, "first words")
+    li = await console.enter()
+    newest = (await console.services.conversations.open((await _actor(console)), talk)).history.newest
+    async with listening(console, li, f"list=all&open={talk}&after={newest}") as stream:
+        await wrote(console.store, "second words")
+        console.hub.hear({"conversation_ids": [talk]})
+        await stream.until("<bdi>second words</bdi>")
+        await stream.until('data-into=\\"#talk\\"')
+    rows = [row for event in stream.events("rows") for row in event]
+    assert {row["id"] for row in rows} == {talk}
+    assert "second words" in rows[-1]["html"]
+
+
+async def test_who_may_not_see_a_conversation_hears_only_that_it_is_none_of_theirs(console: ConsoleUnderTest) -> None:
+    talk = await wrote(console.store, "not for you", team="quality")
+    li = await console.enter()
+    async with listening(console, li, "list=all") as stream:
+        console.hub.hear({"conversation_id": talk})
+        await stream.until(f'"id": {talk}')
+    assert stream.events("rows")[-1] == [{"id": talk, "html": ""}]
+    assert "not for you" not in stream.text
+
+
+async def test_a_row_that_left_the_list_is_taken_out(console: ConsoleUnderTest) -> None:
+    talk = await wrote(console.store, "help", owner="queue", waiting_since=console.clock.now())
+    li = await console.enter()
+    async with listening(console, li, "list=queue") as stream:
+        await change(console.store, talk, owner="operator", operator="wu", waiting_since=None)
+        console.hub.hear({"conversation_id": talk})
+        await stream.until('"html": ""')
+
+
+async def test_a_colleague_who_types_is_seen_by_the_others_only(console: ConsoleUnderTest) -> None:
+    talk = await wrote(console.store, "help")
+    li = await console.enter()
+    async with listening(console, li, f"list=all&open={talk}") as stream:
+        console.hub.hear({"conversation_id": talk, "kind": "typing", "user": "li"})
+        console.hub.hear({"conversation_id": talk, "kind": "typing", "user": "wu"})
+        await stream.until("wu is writing")
+    assert "li is writing" not in stream.text
+
+
+async def test_a_session_that_ended_ends_its_stream(console: ConsoleUnderTest) -> None:
+    li = await console.enter()
+    await li.page("/console/inbox")
+    await li.http.post("/console/sign-out", data={"csrf": li.csrf})
+    answer = await li.http.get("/console/live")
+    assert answer.status_code in (303, 401)
+
+
+async def test_a_place_of_another_page_begins_anew(console: ConsoleUnderTest) -> None:
+    talk = await wrote(console.store, "help")
+    li = await console.enter()
+    async with listening(console, li, f"list=all&open={talk}&after=nonsense") as stream:
+        await stream.until("data-go")
+
+
+async def _actor(console: ConsoleUnderTest, name: str = "li") -> Any:
+    return await actor_named(console.store.database, name)
