@@ -102,6 +102,7 @@ class CaseDesk:
 
         Raises: NotPermitted, CaseNotFound, NotFound for an unknown colleague, StaleState, RuleError.
         """
+        actor.require("cases.work")
         if not owner and not team:
             raise InputError("a case is assigned to a person or to a team")
         policy = self._policy()
@@ -133,6 +134,7 @@ class CaseDesk:
 
         Raises: as `progress`, InputError for a code there is none of.
         """
+        actor.require("cases.work")
         rules = self._policy().cases
         for kind, code, known in (("cause", cause, rules.causes), ("remedy", remedy, rules.remedies)):
             if code not in known:
