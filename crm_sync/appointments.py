@@ -180,6 +180,7 @@ class AppointmentLine:
     starts_at: datetime
     ends_at: datetime
     state: str
+    wishes: str = ""  # what the customer likes, in their words
 
 
 def on_day(conn: Connection, first: datetime, last: datetime, site: str = "") -> list[AppointmentLine]:
@@ -193,7 +194,16 @@ def on_day(conn: Connection, first: datetime, last: datetime, site: str = "") ->
         .order_by(appointments.c.starts_at, appointments.c.id)
     )
     return [
-        AppointmentLine(row.id, row.site, row.service, row.customer_id, row.starts_at, row.ends_at, row.state)
+        AppointmentLine(
+            row.id,
+            row.site,
+            row.service,
+            row.customer_id,
+            row.starts_at,
+            row.ends_at,
+            row.state,
+            str(row.details.get("wishes", "")),
+        )
         for row in rows
     ]
 

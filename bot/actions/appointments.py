@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice
 
+from bot.actions.account import preferences_in_words
 from bot.actions.base import ActionContext, ActionResult
 from bot.actions.first_words import first_words, service_in, site_in, time_in
 from bot.actions.sites import in_both, link_to, ranked, say_slot, timezone_of, way, wish_of
@@ -19,6 +20,7 @@ from bot.types import Need, Reply, ReplyButton
 from bot.values import plain
 
 MAX_SERVICES = 8
+MAX_WISHES = 500
 _SITES = Need("sites", "")
 
 
@@ -28,14 +30,16 @@ _SITES = Need("sites", "")
 def begin(context: ActionContext) -> ActionResult:
     """`appointment_step` is "none" where nothing can be booked; the only service there is needs no question.
 
-    What the first words name (a service, a site, a day or an hour) is taken over.
+    What the first words name (a service, a site, a day or an hour) is taken over; what the customer told us before of
+    what they like is said again, so that they need not.
     """
     services = context.assistant.service.appointments.services
     if not services:
         return ActionResult(slots={"appointment_step": "none"}, replies=(Reply("utter_appointment_none"),))
     only = next(iter(services)) if len(services) == 1 else None
     words = first_words(context)
-    if words and _SITES not in context.turn.facts:
+    known = "" if context.text("appointment_moves") else preferences_in_words(context)
+    if (words or known) and _SITES not in context.turn.facts:
         return ActionResult(needs=(_SITES,))
     named = site_in(context.turn.facts[_SITES] or (), words) if words else None
     return ActionResult(
@@ -44,7 +48,8 @@ def begin(context: ActionContext) -> ActionResult:
             "appointment_service": context.text("appointment_service") or service_in(context, words) or only,
             "appointment_site": context.text("appointment_site") or (named.key if named else None),
             "appointment_slot": context.text("appointment_slot") or time_in(context, words),
-        }
+        },
+        replies=(Reply("utter_appointment_preferences", {"preferences": known}),) if known else (),
     )
 
 
@@ -154,7 +159,7 @@ def _sites_with_times(
     ]
     nearest = ranked(context, fitting, wish)
     chosen = _site_named(nearest, context.text("appointment_site"))  # also one that was not offered
-    candidates = [chosen] if chosen else nearest[: context.assistant.service.routing.offered]
+    candidates = [chosen] if chosen else _liked_first(context, nearest)[: context.assistant.service.routing.offered]
     needs = {item.site.key: _slots_need(context, item.site, service) for item in candidates}
     missing = tuple(need for need in needs.values() if need not in context.turn.facts)
     if missing:
@@ -163,6 +168,13 @@ def _sites_with_times(
         (item, _free(context, item.site, service, context.turn.facts[needs[item.site.key]])) for item in candidates
     ]
     return [(item, slots) for item, slots in found if slots], ()
+
+
+def _liked_first(context: ActionContext, nearest: Sequence[RankedSite]) -> list[RankedSite]:
+    """These, but one that the customer told us they like before the others."""
+    told = [item.value for item in context.customer.preferences]
+    liked = {site.key for words in told if (site := site_in([item.site for item in nearest], words))}
+    return sorted(nearest, key=lambda item: item.site.key not in liked)
 
 
 def _slots_need(context: ActionContext, site: Site, service: BookableService) -> Need:
@@ -262,6 +274,7 @@ def book(context: ActionContext) -> ActionResult:
         starts_at=slot.starts_at,
         ends_at=slot.ends_at,
         places=service.places,
+        details={"wishes": known[:MAX_WISHES]} if (known := preferences_in_words(context)) else {},
         moves=appointment_id(context.text("appointment_moves")),
         case_number=context.text("appointment_case"),
         remind_at=service.remind_at(slot.starts_at, context.turn.now),

@@ -46,10 +46,18 @@ def appointment_list(
         say(f"No appointments on {wanted}.")
     else:
         rows = (
-            (line.id, local_time(line.starts_at, zone), line.site, line.service, line.customer_id, line.state)
+            (
+                line.id,
+                local_time(line.starts_at, zone),
+                line.site,
+                line.service,
+                line.customer_id,
+                line.state,
+                line.wishes,
+            )
             for line in found
         )
-        print_table(str(wanted), ("number", "at", "site", "service", "customer", "state"), rows)
+        print_table(str(wanted), ("number", "at", "site", "service", "customer", "state", "wishes"), rows)
 
 
 @app.command("done")

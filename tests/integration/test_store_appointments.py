@@ -259,6 +259,10 @@ async def test_the_list_of_a_day_has_what_takes_place_on_it_in_order(timed: SqlS
     await converse(timed, "cancel", "ok", user="ann", effects=[CancelAppointment(1)])
     await converse(timed, "book", "ok", user="ann", effects=[booking(later)])
     day = NINE.replace(hour=0)
+    liking = booking(NINE + timedelta(days=2), details={"wishes": "请张师傅做"})
+    await converse(timed, "book", "ok", effects=[liking])
+    lines = await timed.database.run(lambda conn: on_day(conn, day + timedelta(days=2), day + timedelta(days=3)))
+    assert [line.wishes for line in lines] == ["请张师傅做"]
 
     async def listed(site: str) -> list[datetime]:
         lines = await timed.database.run(lambda conn: on_day(conn, day, day + timedelta(days=1), site))

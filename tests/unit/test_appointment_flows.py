@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bot.service_types import Appointment, BookAppointment, CancelAppointment, Notice, Site, Visit
+from bot.service_types import Appointment, BookAppointment, CancelAppointment, Notice, Preference, Site, Visit
 from bot.types import Button, CustomerSnapshot, Language, Location, Need
 from tests.builders import Chat, a_customer
 from tests.serving_shop import serving
@@ -287,6 +287,39 @@ def test_only_what_is_missing_is_asked() -> None:
     chat.send(HERE)
     chat.press("保定路站")
     assert chat.templates == ["utter_ask_appointment_slot"]
+
+
+# --- what the customer likes ----------------------------------------------------------------------------------------
+
+
+def liking(*told: str, **facts: Any) -> CustomerSnapshot:
+    return a_customer(preferences=tuple(Preference("general", words, NOW) for words in told), **facts)
+
+
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [("zh", "我记得您说过：请张师傅做；别打电话"), ("en", "I remember what you told us: 请张师傅做; 别打电话")],
+)
+def test_what_the_customer_told_before_is_said_again_and_goes_with_the_booking(language: Language, said: str) -> None:
+    chat = talking(liking("请张师傅做", "别打电话"), language=language)
+    assert said in chat.hear("约保定路站周四上午十点做车辆检查", "appointment", language=language)
+    assert chat.effect(BookAppointment).details == {"wishes": said.partition("：" if language == "zh" else ": ")[2]}
+
+
+def test_a_site_the_customer_likes_is_named_first_though_another_is_nearer() -> None:
+    chat = talking(liking("我喜欢去东湖站", attributes={"latitude": 38.874, "longitude": 115.464}))
+    said = chat.hear("约车辆检查", "appointment")
+    assert said.index("1. 东湖站") < said.index("2. 保定路站")
+
+
+def test_nothing_is_said_again_when_an_appointment_is_moved_or_nothing_is_known() -> None:
+    chat = talking(liking("请张师傅做", appointments=(BOOKED,)))
+    chat.hear("改到周五上午十点", "appointment_change")
+    assert chat.templates == ["utter_appointment_moved"]
+    assert chat.effect(BookAppointment).details == {"wishes": "请张师傅做"}
+    chat = talking()
+    chat.hear("约车辆检查", "appointment")
+    assert "utter_appointment_preferences" not in chat.templates
 
 
 # --- moving and cancelling ----------------------------------------------------------------------------------------
