@@ -28,6 +28,7 @@ from tests.store_steps import SECRET_KEYS, START, SetClock
 PLAIN: Mapping[Any, Any] = {
     int: 1,
     str: "words",
+    Any: "words",
     bool: True,
     bytes: b"x",
     datetime: START + timedelta(hours=1),
@@ -50,6 +51,8 @@ LIKELY: Mapping[str, Any] = {
     "state": "online",
     "since": START - timedelta(days=1),
     "now": START,
+    "screen": "inbox",
+    "wanted": {"list": "all"},
     "subject": "case:1",
     "permissions": ("cases.read",),
     "role": "viewer",
@@ -98,9 +101,12 @@ def service(kind: type, database: Database) -> Any:
         "library": SampleLibrary(),
         "timezone": lambda: "Asia/Shanghai",
         "keys": SECRET_KEYS,
+        "translator": object(),
+        "knowledge": lambda channel, account: None,  # an empty store has no conversation that asks
     }
     parameters = list(inspect.signature(kind).parameters.values())
-    return kind(**{each.name: parts[each.name] for each in parameters if each.default is inspect.Parameter.empty})
+    needed = {each.name for each in parameters if each.default is inspect.Parameter.empty} | {"translator"}
+    return kind(**{each.name: parts[each.name] for each in parameters if each.name in needed})
 
 
 async def call(name: str, kind: type | None, function: Callable[..., Any], database: Database, actor: Actor) -> None:

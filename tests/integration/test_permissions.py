@@ -12,6 +12,7 @@ from desk.actions import NEEDS, may_do
 from desk.actors import Actor
 from desk.permissions import PERMISSIONS, ROLES
 from tests.desk_methods import call, found
+from tests.staff_steps import staff
 from tests.store_steps import AUDIT_KEYS
 
 # Roles of the business's own: one that manages viewers and reads the log, one that looks over everybody's shoulder.
@@ -39,8 +40,9 @@ def test_the_table_knows_permissions_only_and_each_permission_of_it_is_somebodys
 
 @pytest.fixture
 async def empty_store(sqlite_url: str) -> AsyncIterator[SqlStore]:
-    """SQLite only: what a role may is decided before any database is asked."""
+    """Somebody has an account, and there is nothing else. SQLite only: what a role may is decided before any database is asked."""
     store = await SqlStore.open(sqlite_url, audit_keys=AUDIT_KEYS)
+    await staff(store, ACTORS[0])
     yield store
     await store.close()
 
