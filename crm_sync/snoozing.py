@@ -9,8 +9,10 @@ from typing import Any, Final
 from sqlalchemy import Connection, insert, select, update
 
 from bot.errors import StaleState
-from crm_sync import timers
+from bot.types import Owner
+from crm_sync import handoffs, timers
 from crm_sync.console_tables import handoff_events
+from crm_sync.handoffs import Move
 from crm_sync.tables import conversations
 from crm_sync.timers import Timer
 
@@ -31,7 +33,11 @@ def snooze(conn: Connection, row: Any, *, until: datetime, now: datetime) -> Non
 
 
 def close(conn: Connection, row: Any, *, by: str, now: datetime) -> None:
-    """The locked conversation is done with; whoever had it still finds it."""
+    """The locked conversation is done with; whoever had it still finds it, whoever waited in it waits no more."""
+    fence = row.fence
+    if row.owner == Owner.QUEUE:
+        (moved,) = handoffs.move(conn, [Move(row, "returned", Owner.BOT, by=by)], now)
+        fence = moved.fence
     _set(
         conn,
         row.id,
@@ -41,7 +47,7 @@ def close(conn: Connection, row: Any, *, by: str, now: datetime) -> None:
         unanswered_since=None,
         last_operator=row.operator or row.last_operator or by,
     )
-    event = {"conversation_id": row.id, "kind": "closed", "by": by, "fence": row.fence, "at": now}
+    event = {"conversation_id": row.id, "kind": "closed", "by": by, "fence": fence, "at": now}
     conn.execute(insert(handoff_events), event)
 
 

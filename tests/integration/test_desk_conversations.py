@@ -10,9 +10,10 @@ from sqlalchemy import insert
 
 from bot.errors import InputError, NotFound, NotHolding, NotPermitted, StaleState
 from bot.ports import SendOutcome
-from bot.types import Button, Capabilities, Media, ReplyWindow
+from bot.types import Button, Capabilities, Media, ReplyWindow, RequestHandoff
 from crm_sync import merging
 from crm_sync.console_tables import conversation_notes, handoff_events
+from crm_sync.invariants import check
 from crm_sync.store import SqlStore
 from desk.conversations import ConversationDesk, HistoryEvent, HistoryMessage, HistoryNote, HistoryPage
 from desk.inbox import InboxDesk
@@ -217,6 +218,21 @@ async def test_a_closed_conversation_is_found_by_whoever_had_it_and_opens_by_its
     await talks.close(LI, where)
     await talks.reopen(LI, where)
     assert (await row_of(desk, where)).closed_at is None
+
+
+async def test_whoever_waited_in_a_closed_conversation_does_not_wait_there_when_they_write_again(
+    desk: SqlStore, clock: SetClock
+) -> None:
+    talks, inbox = _talks(desk, clock), InboxDesk(desk.database)
+    claimed = await converse(desk, "help", "ok", channel="telegram", effects=[RequestHandoff("asked")])
+    where = claimed.conversation.id
+    assert [row.id for row in (await inbox.page(LI, "queue")).items] == [where]
+    await talks.close(LI, where)
+    await wrote(desk, "thanks")
+    row = await row_of(desk, where)
+    assert (row.status, row.owner, row.waiting_since) == ("open", "bot", None)
+    await take_turn(desk)
+    assert await check(desk.database, now=clock.at) == []
 
 
 async def test_a_colleagues_conversation_is_theirs_to_close(desk: SqlStore, clock: SetClock) -> None:

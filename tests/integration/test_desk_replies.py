@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,6 +25,8 @@ from frontdesk.scheduler import Scheduler
 from frontdesk.signals import LocalSignals
 from frontdesk.staff_services import staff_timers
 from tests.builders import shop
+from tests.media_files import office
+from tests.media_library import library_in
 from tests.staff_steps import LEAD, LI, WU, an_outside, can_do, change, held, row_of, staff
 from tests.store_steps import START, SetClock, converse, send_all, take_turn
 
@@ -386,3 +389,49 @@ async def test_what_was_set_aside_wakes_at_its_time(desk: SqlStore, clock: SetCl
     clock.advance(hours=2)
     await scheduler.settle()
     assert ((await row_of(desk, where)).status, (await row_of(desk, where)).snoozed_until) == ("open", None)
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_file_is_sent_once_with_the_words_and_shown_with_its_address(
+    desk: SqlStore, clock: SetClock, tmp_path: Path
+) -> None:
+    library = library_in(desk, tmp_path, clock=clock)
+    outside = an_outside(clock, library=library)
+    replies = ReplyDesk(desk.database, outside)
+    where, other = await held(desk, LI), await held(desk, LI, user="bob")
+    stored = await replies.attach(LI, where, office(), "../../your bill.docx")
+    with pytest.raises(InputError):
+        await replies.send(LI, other, "not yours", client_id="x", files=[stored.media_id])
+    sent = await replies.send(LI, where, "here it is", client_id="a", files=[stored.media_id])
+    assert await replies.send(LI, where, "here it is", client_id="a", files=[stored.media_id]) == Sent(
+        sent.message_ids, is_new=False
+    )
+    with pytest.raises(InputError):
+        await replies.send(LI, where, "again", client_id="b", files=[stored.media_id])
+    (leaving,) = await desk.outbox.claim("s", 10)
+    assert [(file.media_id, file.kind) for file in leaving.part.media] == [(stored.media_id, "document")]
+    view = await ConversationDesk(desk.database, outside).open(LI, where)
+    shown = view.history.entries[-1]
+    assert isinstance(shown, HistoryMessage)
+    assert [(file.media_id, file.state) for file in shown.files] == [(stored.media_id, "stored")]
+    assert shown.files[0].url.startswith("https://desk.example")
+    assert "/" not in shown.files[0].name
+
+
+async def test_a_planned_file_is_kept_until_its_time_and_cannot_leave_twice(
+    desk: SqlStore, clock: SetClock, tmp_path: Path
+) -> None:
+    library = library_in(desk, tmp_path, clock=clock)
+    replies = ReplyDesk(desk.database, an_outside(clock, library=library))
+    where = await held(desk, LI)
+    stored = await replies.attach(LI, where, office(), "bill.docx")
+    await replies.schedule(LI, where, "", clock.at + timedelta(days=3), files=[stored.media_id])
+    with pytest.raises(InputError):
+        await replies.send(LI, where, "now", client_id="b", files=[stored.media_id])
+    clock.advance(days=3, minutes=1)
+    await library.purge()
+    await _scheduler(desk, clock, replies).settle()
+    (leaving,) = await desk.outbox.claim("s", 10)
+    assert [file.media_id for file in leaving.part.media] == [stored.media_id]
