@@ -40,7 +40,7 @@ def test_the_table_knows_permissions_only_and_each_permission_of_it_is_somebodys
 
 @pytest.fixture
 async def empty_store(sqlite_url: str) -> AsyncIterator[SqlStore]:
-    """Somebody has an account, and there is nothing else. SQLite only: what a role may is decided before any database is asked."""
+    """Nothing but an account. SQLite only: what a role may is decided before any database is asked."""
     store = await SqlStore.open(sqlite_url, audit_keys=AUDIT_KEYS)
     await staff(store, ACTORS[0])
     yield store
