@@ -216,7 +216,7 @@ class Visit:
             title=title or self.t(f"nav.{screen}"),
             live=live,
             session=self.session,
-            **values,
+            **{"unread": 0, **values},
         )
         return HTMLResponse(html, headers=SAFE)
 

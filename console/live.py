@@ -24,8 +24,11 @@ from starlette.routing import BaseRoute, Route
 from bot.errors import BotError, InputError, NotFound, NotSignedIn, ServiceError
 from bot.ports import TOPIC_DESK
 from console.frame import SAFE, Frame, Visit, look_of, part, to_sign_in
-from console.inbox import InboxServices, talk_names
-from console.inbox_view import LISTS, row_of, said_one, tabs
+from console.inbox_desk import InboxServices, talk_names
+from console.inbox_filter import filter_of, view_tabs
+from console.inbox_view import LISTS, row_of, tabs
+from console.talk_view import said_one
+from console.words import WORDS
 from desk.conversations import HistoryMessage, HistoryPage
 from desk.inbox import InboxFilter
 
@@ -49,6 +52,7 @@ class Listener:
     changed: dict[int, None] = field(default_factory=dict)
     beside: dict[tuple[str, str], float] = field(default_factory=dict)  # (colleague, what they do) -> until when
     counts: bool = True
+    notices: bool = False
     woken: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -105,6 +109,8 @@ class LiveHub:
             self._beside(ids[0], str(who), str(doing))
             return
         for listener in self.listeners:
+            if doing == "notices":
+                listener.notices = listener.notices or listener.name == who
             for conversation_id in ids:
                 if conversation_id is not None:
                     listener.changed[int(conversation_id)] = None
@@ -151,7 +157,7 @@ class _Streams:
         except InputError:
             opened, after = None, ""
         listener = Listener(visit.actor.name, opened)
-        state = _State(visit.text("list") or "all", after)
+        state = _State(filter_of(visit) if visit.text("list") in LISTS else None, after)
         self._hub.listeners.add(listener)
         loop = asyncio.get_running_loop()
         seen_alive = 0.0
@@ -204,11 +210,17 @@ class _Streams:
             yield _event("rows", rows)
         if has_counts and state.which is not None:
             counts = await self._do.inbox.counts(visit.actor)
-            names = {"tabs": tabs(counts, state.which.list, visit.look)}
+            names = {
+                "tabs": tabs(counts, state.which.list, visit.look),
+                "views": view_tabs(await self._do.views.of(visit.actor, "inbox")),
+            }
             html = visit.html("inbox/tabs.html", **names)
             if html != state.tabs:
                 state.tabs = html
                 yield _event("part", part("#tabs", html, "replace"))
+        if listener.notices:
+            listener.notices = False
+            yield _event("notice", await self._notice(visit))
         if listener.opened is not None:
             parts = await self._talk(visit, listener, state, is_changed=listener.opened in changed)
             if parts:
@@ -269,6 +281,20 @@ class _Streams:
             parts.append(part("#signs", Markup("{}").format(signs)))
         return parts
 
+    async def _notice(self, visit: Visit) -> dict[str, Any]:
+        """How many notices are unread, and the newest in words; never what a customer wrote."""
+        page = await self._do.notes.notices(visit.actor, unread=True, limit=1)
+        told: dict[str, Any] = {"unread": await self._do.notes.unread(visit.actor)}
+        for one in page.items:
+            key = f"notice.{one.kind}"
+            told |= {
+                "title": visit.t("app"),
+                "text": visit.t(key, by=one.by or "–") if key in WORDS else one.kind,
+                "tag": str(one.id),
+                "url": f"/console/inbox/{one.conversation_id}" if one.conversation_id is not None else "",
+            }
+        return told
+
     def _signs(self, visit: Visit, listener: Listener) -> str:
         now = asyncio.get_running_loop().time()
         listener.beside = {key: until for key, until in listener.beside.items() if until > now}
@@ -287,7 +313,7 @@ def _address(opened: int | None, visit: Visit) -> str:
 class _State:
     """What one stream has shown."""
 
-    name: str
+    which: InboxFilter | None  # None on screens without a list of conversations
     after: str
     tabs: str = ""
     signs: str = ""
@@ -295,11 +321,6 @@ class _State:
     is_mine: bool | None = None
     unfinished: set[int] = field(default_factory=set)
     shown: dict[int, Markup] = field(default_factory=dict)
-
-    @property
-    def which(self) -> InboxFilter | None:
-        """None on screens without a list of conversations."""
-        return InboxFilter(list=self.name) if self.name in LISTS else None
 
     def keep(self, messages: list[HistoryMessage]) -> None:
         """Messages that are still on their way are read again until they have arrived."""

@@ -9,22 +9,20 @@ from starlette.routing import BaseRoute
 
 from bot.business_time import zone
 from bot.service.policy import ServicePolicy
-from bot.types import Language
 from console.assets import asset_routes
 from console.frame import Frame
-from console.inbox import InboxServices, Suggestion, inbox_routes
+from console.inbox_desk import InboxServices
+from console.inbox_routes import inbox_routes
 from console.live import LiveHub, live_route
 from console.sign_in import sign_in_routes
+from desk.actors import Actor
 from desk.cases import CaseDesk
-from desk.conversations import ConversationDesk
 from desk.customer_records import CustomerRecords
 from desk.handoff import HandoffDesk
-from desk.inbox import InboxDesk
-from desk.outside import Outside
-from desk.replies import ReplyDesk
+from desk.regression import RegressionDesk
 from desk.signing_in import SigningIn
 from frontdesk.clock import SystemClock
-from frontdesk.encoders import Encoders
+from frontdesk.runtimes import model_name
 
 if TYPE_CHECKING:
     from frontdesk.app import App
@@ -44,28 +42,25 @@ class ConsoleRole:
             language="en" if app.settings.language.startswith("en") else "zh",
             is_https=app.settings.public_url.startswith("https://"),
         )
-        adapters = list(app.adapters.values())
-        outside = Outside(
-            clock=clock,
-            signals=app.signals,
-            encoder=Encoders(adapters, app.media.link),
-            library=app.media,
-            channels={adapter.channel: adapter.capabilities for adapter in adapters},
-            zone=self._zone_of,
-        )
-        inbox = InboxDesk(database)
+        staff = app.staff
+        self._tests = RegressionDesk(database, app.library, clock)
         self._services = InboxServices(
-            inbox=inbox,
-            conversations=ConversationDesk(database, outside),
-            replies=ReplyDesk(database, outside),
+            inbox=staff.inbox,
+            conversations=staff.talks,
+            replies=staff.replies,
+            notes=staff.notes,
+            canned=staff.canned,
+            views=staff.views,
+            search=staff.search,
+            help=staff.help,
             handoff=HandoffDesk(database, self._policy, clock, app.signals, flows=self._flow_names),
             records=CustomerRecords(database, clock),
             cases=CaseDesk(database, self._policy, clock),
             teams=self._teams,
             flows=self._flows,
-            articles=self._articles,
+            make_test=self._make_test,
         )
-        self.hub = LiveHub(self._frame, inbox.changed_since)
+        self.hub = LiveHub(self._frame, staff.inbox.changed_since)
 
     def routes(self) -> list[BaseRoute]:
         return [
@@ -90,10 +85,6 @@ class ConsoleRole:
         flows = self._app.runtimes.default_assistant().flows
         return sorted((name, flow.name or name) for name, flow in flows.items())
 
-    def _zone_of(self, channel: str, account: str) -> str:
-        return self._app.settings.timezone
-
-    async def _articles(self, words: str, language: str) -> Sequence[Suggestion]:
-        index = self._app.runtimes.default_knowledge()
-        wanted: Language = "zh" if language.startswith("zh") else "en"
-        return [Suggestion(hit.title, hit.answer) for hit in index.ask(words, language=wanted, top=5)]
+    async def _make_test(self, actor: Actor, conversation_id: int) -> str:
+        assistant = model_name(self._app.settings.assistant)
+        return (await self._tests.make(actor, assistant, conversation_id)).name

@@ -397,6 +397,7 @@
         if (isIt) $("textarea, input:not([type=hidden])", panel)?.focus();
       }
     },
+    visit(button) { location.assign(button.dataset.href); },
     notifications() { window.Notification?.requestPermission(); },
     copy(button) { navigator.clipboard?.writeText(button.dataset.text).then(() => toastText(button.dataset.said)); },
     signout() { for (const key of Object.keys(localStorage)) if (key.startsWith(`draft:${page.user}:`)) localStorage.removeItem(key); },

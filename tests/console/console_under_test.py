@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -11,25 +10,40 @@ from zoneinfo import ZoneInfo
 import httpx
 from starlette.applications import Starlette
 
+from bot.types import ArticleHit, Language
 from console.assets import asset_routes
 from console.frame import Frame
-from console.inbox import InboxServices, Suggestion, inbox_routes
+from console.inbox_desk import InboxServices
+from console.inbox_routes import inbox_routes
 from console.live import LiveHub, live_route
 from console.sign_in import sign_in_routes
 from crm_sync.store import SqlStore
+from desk.actors import Actor
+from desk.canned import CannedDesk
 from desk.cases import CaseDesk
 from desk.conversations import ConversationDesk
 from desk.customer_records import CustomerRecords
 from desk.handoff import HandoffDesk
+from desk.helping import HelpDesk
 from desk.inbox import InboxDesk
+from desk.notes import NoteDesk
 from desk.replies import ReplyDesk
+from desk.search import SearchDesk
 from desk.sessions import SignInRules
+from desk.views import ViewDesk
 from tests.service_assistant import service_assistant
 from tests.staff import PASSWORD, an_account, signing_in
 from tests.staff_steps import an_outside
 from tests.store_steps import SetClock
 
-ARTICLE = Suggestion("Opening hours", "We open at nine.")
+ARTICLE = ArticleHit("hours", "Opening hours", "We open at nine.", "en", 0.9, is_sure=True)
+
+
+class Articles:
+    """Knows one thing, whatever is asked."""
+
+    def ask(self, text: str, *, language: Language, top: int = 3) -> tuple[ArticleHit, ...]:
+        return (ARTICLE,)
 
 
 @dataclass
@@ -58,12 +72,17 @@ class ConsoleUnderTest:
             inbox=InboxDesk(database),
             conversations=ConversationDesk(database, around),
             replies=ReplyDesk(database, around),
+            notes=NoteDesk(database, around),
+            canned=CannedDesk(database, around),
+            views=ViewDesk(database, self.clock),
+            search=SearchDesk(database),
+            help=HelpDesk(database, lambda channel, account: Articles()),
             handoff=HandoffDesk(database, policy, self.clock, around.signals, flows=lambda: frozenset({"returns"})),
             records=CustomerRecords(database, self.clock),
             cases=CaseDesk(database, policy, self.clock),
             teams=lambda language: [("care", "Customer care"), ("shop", "Shop")],
             flows=lambda language: [("returns", "Returns")],
-            articles=self._articles,
+            make_test=self._make_test,
         )
         self.hub = LiveHub(self.frame, self.services.inbox.changed_since)
         self.app = Starlette(
@@ -75,8 +94,8 @@ class ConsoleUnderTest:
             ]
         )
 
-    async def _articles(self, words: str, language: str) -> Sequence[Suggestion]:
-        return [ARTICLE]
+    async def _make_test(self, actor: Actor, conversation_id: int) -> str:
+        return f"test of {conversation_id}"
 
     def browser(self, language: str = "en", **headers: str) -> httpx.AsyncClient:
         """A browser that has never been here."""
