@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
-from sqlalchemy import BigInteger, Boolean, Connection, Dialect, Integer, Text, bindparam, literal_column
+from sqlalchemy import BigInteger, Boolean, Connection, Dialect, Float, Integer, Text, bindparam, literal_column
 from sqlalchemy.dialects.postgresql import ARRAY, TIMESTAMP
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -164,6 +164,31 @@ def _one_of_sqlite(element: _OneOf, compiler: SQLCompiler, **kw: Any) -> str:
     column, listed = element.clauses
     values = f"SELECT value FROM json_each({compiler.process(listed, **kw)})"  # noqa: S608 - a bound parameter
     return f"{compiler.process(column, **kw)} IN ({values})"
+
+
+class _SecondsBetween(FunctionElement[float]):
+    """Two moments: seconds from the first to the second, null where either is."""
+
+    name = "seconds_between"
+    type = Float()
+    inherit_cache = True
+
+
+@compiles(_SecondsBetween, "postgresql")
+def _seconds_postgresql(element: _SecondsBetween, compiler: SQLCompiler, **kw: Any) -> str:
+    first, second = (compiler.process(each, **kw) for each in element.clauses)
+    return f"CAST(EXTRACT(EPOCH FROM {second} - {first}) AS DOUBLE PRECISION)"
+
+
+@compiles(_SecondsBetween, "sqlite")
+def _seconds_sqlite(element: _SecondsBetween, compiler: SQLCompiler, **kw: Any) -> str:
+    first, second = (compiler.process(each, **kw) for each in element.clauses)
+    return f"(({second} - {first}) / 1000000.0)"
+
+
+def seconds_between(first: ColumnElement[Any], second: ColumnElement[Any]) -> ColumnElement[Any]:
+    """How long it is from one moment to another; null where either is unknown."""
+    return _SecondsBetween(first, second)
 
 
 def id_in(column: ColumnElement[Any], parameter: str) -> ColumnElement[bool]:

@@ -76,6 +76,11 @@ def guarded(text: str) -> str:
     return f"'{text}" if text.startswith(_FORMULA) and not _NUMBER.fullmatch(text) else text
 
 
+def for_sheet(text: str) -> str:
+    """As much of the text as a cell of a sheet can hold."""
+    return _NOT_IN_XML.sub("", text)[:32_767]
+
+
 def _cell(value: Any, zone: tzinfo) -> str:
     if value is None:
         return ""
@@ -114,7 +119,7 @@ class _Book:
 
     def add(self, rows: Sequence[Sequence[str]]) -> None:
         for row in rows:
-            self._sheet.append([_NOT_IN_XML.sub("", cell)[:32_767] for cell in row])
+            self._sheet.append([for_sheet(cell) for cell in row])
 
     def close(self) -> None:
         self._book.save(self._path)

@@ -15,6 +15,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Select, and_, case, func, or_, select
 from sqlalchemy.sql.elements import ColumnElement
 
+from crm_sync.columns import seconds_between
 from crm_sync.console_tables import report_days, report_marks
 from crm_sync.service_tables import clocks, sites, surveys
 from crm_sync.tables import cases, conversations, handoffs
@@ -142,18 +143,30 @@ def marks(conn: Connection, span: Span, kind: str) -> dict[str, int]:
 
 
 def handoffs_in(conn: Connection, span: Span) -> Sequence[Any]:
-    """Requested in this span: id, conversation, reason, operator, requested_at, taken_at, first_reply_at, ended_at."""
-    columns = ("id", "conversation_id", "reason", "operator", "requested_at", "taken_at", "first_reply_at", "ended_at")
-    statement = select(*(handoffs.c[name] for name in columns)).where(span.has(handoffs.c.requested_at))
+    """Requested in this span: reason, operator, requested_at; from then `reply_s`, `wait_s` until taken, `whole_s`
+    until it ended; and from when it was taken `answer_s` and `handle_s`."""
+    table = handoffs.c
+    asked, taken = table.requested_at, table.taken_at
+    statement = select(
+        table.reason,
+        table.operator,
+        asked,
+        seconds_between(asked, table.first_reply_at).label("reply_s"),
+        seconds_between(asked, taken).label("wait_s"),
+        seconds_between(asked, table.ended_at).label("whole_s"),
+        seconds_between(taken, table.first_reply_at).label("answer_s"),
+        seconds_between(taken, table.ended_at).label("handle_s"),
+    ).where(span.has(asked))
     return conn.execute(_on_channel(statement, handoffs, span)).all()
 
 
 def complaints_in(conn: Connection, span: Span) -> Sequence[Any]:
-    """Opened or solved in this span: category, cause, site, reopened, opened_at, solved_at."""
+    """Opened or solved in this span: category, cause, site, reopened, opened_at, solved_at, `solved_s`."""
     statement = (
         select(
             cases.c.id, cases.c.category, cases.c.cause, cases.c.reopened, cases.c.opened_at, cases.c.solved_at,
             func.coalesce(sites.c.key, "").label("site"),
+            seconds_between(cases.c.opened_at, cases.c.solved_at).label("solved_s"),
         )
         .outerjoin_from(cases, sites, sites.c.id == cases.c.site_id)
         .where(cases.c.kind == COMPLAINT, or_(span.has(cases.c.opened_at), span.has(cases.c.solved_at)))

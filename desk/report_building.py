@@ -83,10 +83,9 @@ def _middle(values: Iterable[float]) -> float | None:
     return median(kept) if kept else None
 
 
-def _seconds(rows: Iterable[Any], start: str, end: str) -> list[float]:
-    """How long it took from one moment to another, where both are known."""
-    pairs = ((getattr(row, start), getattr(row, end)) for row in rows)
-    return [max(0.0, (last - first).total_seconds()) for first, last in pairs if first and last]
+def _known(rows: Iterable[Any], what: str) -> list[float]:
+    """Lengths of one kind, where they are known."""
+    return [max(0.0, seconds) for row in rows if (seconds := getattr(row, what)) is not None]
 
 
 def _conversation(what: str, name: str = "") -> Drill:
@@ -146,8 +145,8 @@ def volume(build: Building) -> Told:
 def first_response(build: Building) -> Told:
     (bot, bot_days), (bot_before, bot_days_before) = build.both(reports.bot_seconds)
     now, before = build.both(reports.handoffs_in)
-    waits = tuple(_middle(_seconds(rows, "requested_at", "first_reply_at")) for rows in (now, before))
-    by_day = tuple(_by_day(build, rows, "requested_at", "first_reply_at", "requested_at") for rows in (now, before))
+    waits = tuple(_middle(_known(rows, "reply_s")) for rows in (now, before))
+    by_day = tuple(_by_day(build, rows, "reply_s", "requested_at") for rows in (now, before))
     figures = [
         _figure("person_s", "seconds", (waits[0], waits[1]), "down", _conversation("person_answered")),
         _figure("bot_s", "seconds", (bot, bot_before), "down", _conversation("answered")),
@@ -160,12 +159,13 @@ def first_response(build: Building) -> Told:
     return Told(leading, tuple(figures), series)
 
 
-def _by_day(build: Building, rows: Iterable[Any], start: str, end: str, at: str) -> dict[str, float]:
+def _by_day(build: Building, rows: Iterable[Any], what: str, at: str) -> dict[str, float]:
     """The median of each day, by the day of `at`."""
     found: dict[str, list[float]] = defaultdict(list)
     for row in rows:
-        for seconds in _seconds([row], start, end):
-            found[build.day(getattr(row, at))].append(seconds)
+        seconds = getattr(row, what)
+        if seconds is not None:
+            found[build.day(getattr(row, at))].append(max(0.0, seconds))
     return {day: median(values) for day, values in found.items()}
 
 
@@ -173,16 +173,16 @@ def resolution(build: Building) -> Told:
     cases, cases_before = build.both(reports.complaints_in)
     solved = _solved(cases, build.span), _solved(cases_before, build.before)
     talks = build.both(reports.handoffs_in)
-    case_s = tuple(_middle(_seconds(rows, "opened_at", "solved_at")) for rows in solved)
-    talk_s = tuple(_middle(_seconds(rows, "requested_at", "ended_at")) for rows in talks)
+    case_s = tuple(_middle(_known(rows, "solved_s")) for rows in solved)
+    talk_s = tuple(_middle(_known(rows, "whole_s")) for rows in talks)
     figures = [
         _figure("case_s", "seconds", (case_s[0], case_s[1]), "down", Drill("case", "solved")),
         _figure("handoff_s", "seconds", (talk_s[0], talk_s[1]), "down", _conversation("handoff")),
         _figure("solved", "count", (len(solved[0]), len(solved[1])), "up", Drill("case", "solved")),
     ]
     leading = figures[0] if figures[0].now is not None else figures[1]
-    by_case = tuple(_by_day(build, rows, "opened_at", "solved_at", "solved_at") for rows in solved)
-    by_talk = tuple(_by_day(build, rows, "requested_at", "ended_at", "requested_at") for rows in talks)
+    by_case = tuple(_by_day(build, rows, "solved_s", "solved_at") for rows in solved)
+    by_talk = tuple(_by_day(build, rows, "whole_s", "requested_at") for rows in talks)
     series = (build.series("case_s", "seconds", *by_case), build.series("handoff_s", "seconds", *by_talk))
     return Told(leading, tuple(figures), series)
 
@@ -217,7 +217,7 @@ def handoffs(build: Building) -> Told:
     per_day = tuple(dict(Counter(build.day(row.requested_at) for row in each)) for each in (rows, rows_before))
     waits: dict[str, list[float]] = defaultdict(list)
     for row in rows:
-        waits[row.reason] += _seconds([row], "requested_at", "taken_at")
+        waits[row.reason] += _known([row], "wait_s")
     figures = [
         _figure("handoffs", "count", (len(rows), len(rows_before)), "down", _conversation("handoff")),
         _figure("handoff_share", "share", (_share(len(rows), asked[0]), _share(len(rows_before), asked[1])), "down"),
@@ -225,8 +225,8 @@ def handoffs(build: Building) -> Told:
             "wait_s",
             "seconds",
             (
-                _middle(_seconds(rows, "requested_at", "taken_at")),
-                _middle(_seconds(rows_before, "requested_at", "taken_at")),
+                _middle(_known(rows, "wait_s")),
+                _middle(_known(rows_before, "wait_s")),
             ),
             "down",
         ),
@@ -316,7 +316,7 @@ def complaints(build: Building) -> Told:
     counted = tuple(Counter(getattr(row, by) for row in each) for each in opened)
     times: dict[str, list[float]] = defaultdict(list)
     for row in solved[0]:
-        times[getattr(row, by)] += _seconds([row], "opened_at", "solved_at")
+        times[getattr(row, by)] += _known([row], "solved_s")
     figures = [
         _figure("opened", "count", (len(opened[0]), len(opened[1])), "down", Drill("case", "opened")),
         _figure("solved", "count", (len(solved[0]), len(solved[1])), "up", Drill("case", "solved")),
@@ -396,8 +396,8 @@ def operators(build: Building) -> Told:
         cells = {
             "taken": Cell("count", len(one), len(was)),
             "replies": Cell("count", wrote.get(name, 0), wrote_before.get(name, 0)),
-            "person_s": Cell("seconds", *_medians(one, was, "taken_at", "first_reply_at")),
-            "handle_s": Cell("seconds", *_medians(one, was, "taken_at", "ended_at")),
+            "person_s": Cell("seconds", *_medians(one, was, "answer_s")),
+            "handle_s": Cell("seconds", *_medians(one, was, "handle_s")),
             "score": Cell("score", reports.mean(scores[name])),
         }
         table.append(TableRow(name, named({}, name), cells, _conversation("taken", name)))
@@ -405,7 +405,7 @@ def operators(build: Building) -> Told:
     figures = [
         _figure("taken", "count", (counts[0], counts[1])),
         _figure("replies", "count", (sum(wrote.values()), sum(wrote_before.values())), "", _conversation("staff")),
-        _figure("handle_s", "seconds", _medians(talks, talks_before, "taken_at", "ended_at"), "down"),
+        _figure("handle_s", "seconds", _medians(talks, talks_before, "handle_s"), "down"),
     ]
     columns = ("taken", "replies", "person_s", "handle_s", "score")
     return _told(figures, columns=columns, rows=tuple(table))
@@ -419,8 +419,8 @@ def _by_operator(rows: Iterable[Any]) -> dict[str, list[Any]]:
     return found
 
 
-def _medians(now: Iterable[Any], before: Iterable[Any], start: str, end: str) -> tuple[float | None, float | None]:
-    return _middle(_seconds(now, start, end)), _middle(_seconds(before, start, end))
+def _medians(now: Iterable[Any], before: Iterable[Any], what: str) -> tuple[float | None, float | None]:
+    return _middle(_known(now, what)), _middle(_known(before, what))
 
 
 BUILDERS: Final[Mapping[str, Callable[[Building], Told]]] = {
