@@ -14,9 +14,10 @@ from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection, and_, bindparam, exists, select, update
+from sqlalchemy.sql.elements import ColumnElement
 
 from bot.types import Lane, Owner
-from crm_sync.columns import id_in, is_state
+from crm_sync.columns import id_in, is_filled, is_state
 from crm_sync.committing import LANES
 from crm_sync.console_tables import handoff_events, staff_notices
 from crm_sync.statements import Statement, insert_rows
@@ -328,20 +329,37 @@ def held_by(conn: Connection, operator: str) -> Sequence[Any]:
 
 def expired(conn: Connection, now: datetime, limit: int) -> Sequence[Any]:
     """Conversations (COLUMNS) whose operator gave no sign of life for a lease, locked; none that others look at."""
-    over = and_(conversations.c.owner_until.is_not(None), conversations.c.owner_until <= now)
-    found = select(*COLUMNS).where(over).order_by(conversations.c.id).limit(limit)
-    return conn.execute(found.with_for_update(skip_locked=True)).all()
+    return _some(conn, _is_over(now), limit)
 
 
 def silent(conn: Connection, before: datetime, limit: int) -> Sequence[Any]:
     """Our operators' conversations (COLUMNS) where nothing was said or done since and nothing is unanswered, locked."""
+    return _some(conn, _is_silent(before), limit)
+
+
+def is_any_over(conn: Connection, now: datetime, before: datetime) -> bool:
+    """Whether there is one to be found by `expired` or `silent`; nothing is locked."""
+    return any(
+        conn.execute(select(conversations.c.id).where(which).limit(1)).first() is not None
+        for which in (_is_over(now), _is_silent(before))
+    )
+
+
+def _is_over(now: datetime) -> ColumnElement[bool]:
+    return and_(conversations.c.owner_until.is_not(None), conversations.c.owner_until <= now)
+
+
+def _is_silent(before: datetime) -> ColumnElement[bool]:
     came_since = exists().where(handoff_events.c.conversation_id == conversations.c.id, handoff_events.c.at > before)
-    quiet = and_(
-        conversations.c.operator != "",
+    return and_(
+        is_filled(conversations.c.operator),
         conversations.c.owner_until.is_not(None),
         conversations.c.last_message_at <= before,
         conversations.c.unanswered_since.is_(None),
         ~came_since,
     )
-    found = select(*COLUMNS).where(quiet).order_by(conversations.c.id).limit(limit)
+
+
+def _some(conn: Connection, which: ColumnElement[bool], limit: int) -> Sequence[Any]:
+    found = select(*COLUMNS).where(which).order_by(conversations.c.id).limit(limit)
     return conn.execute(found.with_for_update(skip_locked=True)).all()

@@ -73,14 +73,14 @@ def staff_lines(conn: Connection, *, presence: str = "") -> list[StaffLine]:
     ]
 
 
-def waiting_chats(conn: Connection, limit: int) -> Sequence[Any]:
+def waiting_chats(conn: Connection, limit: int, *, lock: bool = True) -> Sequence[Any]:
     """The queue (COLUMNS and `topic`, `last_message_at`), locked, those with the most points first.
 
     Conversations that a turn or another hand has at this moment are left for the next time; those a vendor's people
     have are theirs.
     """
     waiting = and_(handoffs.c.conversation_id == conversations.c.id, handoffs.c.ended_at.is_(None))
-    rows = conn.execute(
+    found = (
         select(*COLUMNS, handoffs.c.topic, conversations.c.last_message_at)
         .join_from(conversations, handoffs, waiting)
         .where(
@@ -90,9 +90,8 @@ def waiting_chats(conn: Connection, limit: int) -> Sequence[Any]:
         )
         .order_by(conversations.c.priority.desc(), conversations.c.waiting_since, conversations.c.id)
         .limit(limit)
-        .with_for_update(of=conversations, skip_locked=True)
     )
-    return rows.all()
+    return conn.execute(found.with_for_update(of=conversations, skip_locked=True) if lock else found).all()
 
 
 def set_presence(conn: Connection, name: str, presence: str, now: datetime) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
@@ -20,26 +19,22 @@ BATCH: Final = 200  # leases and silences in one transaction
 MOST_WAITING: Final = 2000  # looked at in one go; those beyond have the fewest points
 
 
-@dataclass(frozen=True, slots=True)
-class Stepped:
-    """What one look changed."""
-
-    moved: tuple[Moved, ...] = ()
-    may_be_more: bool = False
+def is_due(conn: Connection, policy: ServicePolicy, now: datetime) -> bool:
+    """Whether `step` would do anything. Locks and writes nothing."""
+    return handoffs.is_any_over(conn, now, now - policy.handoff.silence) or bool(_plan(conn, policy, now, lock=False))
 
 
-def step(conn: Connection, policy: ServicePolicy, now: datetime) -> Stepped:
+def step(conn: Connection, policy: ServicePolicy, now: datetime) -> list[Moved]:
     """One look at all that the rules decide by themselves, in one transaction; nothing while somebody else looks."""
     if not presence.is_alone(conn):
-        return Stepped()
+        return []
     rules = policy.handoff
     over = handoffs.expired(conn, now, BATCH)
     moved = handoffs.move(conn, [let_go(row, "expired") for row in over], now)
     presence.are_gone(conn, [row.operator for row in over], now - rules.lease, now) if over else None
     quiet = handoffs.silent(conn, now - rules.silence, BATCH)
     moved += handoffs.move(conn, [Move(row, "returned", Owner.BOT) for row in quiet], now)
-    moved += give_out(conn, policy, now)
-    return Stepped(tuple(moved), may_be_more=BATCH in (len(over), len(quiet)))
+    return moved + give_out(conn, policy, now)
 
 
 def let_go(row: Any, kind: str, by: str = "") -> Move:
@@ -51,23 +46,28 @@ def let_go(row: Any, kind: str, by: str = "") -> Move:
 
 def give_out(conn: Connection, policy: ServicePolicy, now: datetime) -> list[Moved]:
     """Who has waited too long is in another team's queue, and whoever is there and has room was given their share."""
+    moves = _plan(conn, policy, now, lock=True)
+    presence.were_given(conn, [item.operator for item in moves if item.operator], now)
+    return handoffs.move(conn, moves, now)
+
+
+def _plan(conn: Connection, policy: ServicePolicy, now: datetime, *, lock: bool) -> list[Move]:
     rules = policy.handoff
-    staff = presence.staff_lines(conn, presence=ONLINE)
-    if not staff and not rules.overflow:
+    people = [operator_of(line, policy) for line in presence.staff_lines(conn, presence=ONLINE)]
+    people = [person for person in people if person.has_room and person.is_there(rules, now)]
+    if not people and not rules.overflow:
         return []
-    rows = presence.waiting_chats(conn, MOST_WAITING)
+    rows = presence.waiting_chats(conn, MOST_WAITING, lock=lock)
     by_id = {row.id: row for row in rows}
     waiting = [waiting_of(row, policy, now) for row in rows]
-    given = assign(waiting, [operator_of(line, policy) for line in staff], rules, now)
+    given = assign(waiting, people, rules, now)
     taken = {item.conversation_id for item in given}
     late = overflowing([chat for chat in waiting if chat.id not in taken], rules, now)
     moves = [
         Move(by_id[item.conversation_id], "assigned", Owner.OPERATOR, operator=item.operator, until=now + rules.lease)
         for item in given
     ]
-    moves += [Move(by_id[chat], "overflowed", Owner.QUEUE, team=team) for chat, team in late.items()]
-    presence.were_given(conn, [item.operator for item in given], now)
-    return handoffs.move(conn, moves, now)
+    return moves + [Move(by_id[chat], "overflowed", Owner.QUEUE, team=team) for chat, team in late.items()]
 
 
 def operator_of(line: StaffLine, policy: ServicePolicy) -> Operator:

@@ -30,8 +30,9 @@ from crm_sync.appointments import END_KIND
 from crm_sync.due_clocks import DueClock, Step, Task, is_clock_due, recount, step_due
 from crm_sync.store import SqlStore
 from crm_sync.timers import Timer
-from desk import appointments, surveys
+from desk import appointments, assigning, surveys
 from desk.learning import find_spikes
+from desk.live import tell
 from frontdesk.caring import nightly
 from frontdesk.due_reminders import remind_of_dues
 from frontdesk.outside_work import OutsideJobs, OutsideWork
@@ -139,8 +140,10 @@ PERIODIC: tuple[Periodic, ...] = (
 )
 
 
-def is_anything_due(conn: Connection, *, now: datetime) -> bool:
-    return timers.is_due(conn, now) or is_clock_due(conn, now)
+def what_is_due(conn: Connection, *, context: Context) -> tuple[bool, bool]:
+    """Whether a timer or clock is, and whether a conversation is to change hands."""
+    is_time = timers.is_due(conn, context.now) or is_clock_due(conn, context.now)
+    return is_time, assigning.is_due(conn, context.policy, context.now)
 
 
 class Scheduler:
@@ -188,9 +191,11 @@ class Scheduler:
         if self._counted_for is not None and self._counted_for != context.policy:
             await self._recount(context)
         self._counted_for = context.policy
-        if not await self._store.database.run(partial(is_anything_due, now=context.now), read=True):
-            return 0  # nearly always: a look that writes nothing holds up nobody's turn
-        return await self._do_timers(context) + await self._do_clocks(context)
+        # Nearly always nothing is due: a look that writes nothing holds up nobody's turn.
+        look = partial(what_is_due, context=context)
+        is_time, is_somebodys_turn = await self._store.database.run(look, read=True)
+        done = await self._do_timers(context) + await self._do_clocks(context) if is_time else 0
+        return done + (await self._look_after_handoffs(context) if is_somebodys_turn else 0)
 
     async def plan_periodic(self) -> None:
         """Every periodic job is planned; one that was planned before keeps its time."""
@@ -209,6 +214,14 @@ class Scheduler:
     def _context(self) -> Context:
         assistant = self._assistant()
         return Context(self._clock.now(), assistant.service, assistant)
+
+    async def _look_after_handoffs(self, context: Context) -> int:
+        """Leases, silences and the queue, as the rules say; consoles hear of each conversation that moved."""
+        unit = partial(assigning.step, policy=context.policy, now=context.now)
+        stepped = await self._store.database.run(unit)
+        for moved in stepped:
+            tell(self._signals, moved.conversation_id, "owner")
+        return len(stepped)
 
     # --- timers -------------------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, event, insert, select, update
 
 from bot.errors import InputError, NotFound, NotPermitted, RuleError, StaleState
 from bot.ports import TOPIC_DESK
@@ -18,13 +18,17 @@ from bot.service.policy import ServicePolicy
 from bot.service.routing import RoutingRules, Team
 from bot.types import Event, ReleaseHandoff, RequestHandoff
 from crm_sync import handoffs as rows_of
+from crm_sync import presence
 from crm_sync.console_tables import handoff_events, staff_notices
+from crm_sync.handoffs import Moved
 from crm_sync.invariants import check
 from crm_sync.store import SqlStore
 from crm_sync.tables import conversations, handoffs, outbox, staff_users
 from desk.actors import Actor
-from desk.assigning import Stepped, step
+from desk.assigning import is_due, step
 from desk.handoff import HandoffDesk
+from frontdesk.scheduler import Scheduler
+from tests.builders import shop
 from tests.store_steps import SetClock, converse, decided, said, send_all
 
 LI, WANG = Actor("li", "operator", frozenset({"care"})), Actor("wang", "operator", frozenset({"care", "workshop"}))
@@ -55,6 +59,7 @@ class Floor:
     store: SqlStore
     clock: SetClock
     policy: ServicePolicy
+    store_url: str = ""
     signals: Heard = field(default_factory=Heard)
 
     def __post_init__(self) -> None:
@@ -86,8 +91,13 @@ class Floor:
     async def history(self) -> list[str]:
         return [row.kind for row in await self.rows(handoff_events)]
 
-    async def step(self) -> Stepped:
-        return await self.store.database.run(lambda conn: step(conn, self.policy, self.clock.at))
+    async def step(self) -> list[Moved]:
+        """One look of the scheduler; what it sees without writing is what it does."""
+        database, policy, now = self.store.database, self.policy, self.clock.at
+        expected = await database.run(lambda conn: is_due(conn, policy, now), read=True)
+        moved = await database.run(lambda conn: step(conn, policy, now))
+        assert bool(moved) == expected
+        return moved
 
     async def answers(self, conversation_id: int) -> None:
         def unit(conn: Connection) -> None:
@@ -106,7 +116,7 @@ def teams() -> RoutingRules:
 async def floor(store_url: str) -> AsyncIterator[Floor]:
     clock = SetClock()
     store = await SqlStore.open(store_url, clock=clock)
-    found = Floor(store, clock, ServicePolicy(routing=teams()))
+    found = Floor(store, clock, ServicePolicy(routing=teams()), store_url)
     await found.staff("li", "wang")
     await found.staff("lena", role="lead")
     yield found
@@ -452,3 +462,98 @@ async def test_who_waits_too_long_moves_to_another_team_and_keeps_the_place(floo
     assert (now.team, now.waiting_since, now.fence) == ("workshop", since, 0)
     assert await floor.history() == ["requested", "overflowed"]
     assert await send_all(floor.store) == ["ok"]
+
+
+async def test_the_scheduler_takes_back_what_a_silent_console_held_and_tells_open_ones(floor: Floor) -> None:
+    chat = await floor.asks()
+    await floor.desk.take(LI, chat)
+    floor.clock.advance(minutes=6)
+    scheduler = Scheduler(floor.store, floor.signals, floor.clock, shop)
+    await scheduler.run_once()
+    assert (await floor.now(chat)).owner == "queue"
+    assert (TOPIC_DESK, {"conversation_id": chat, "kind": "owner"}) in floor.signals.said
+
+
+# --- giving out -------------------------------------------------------------------------------------------------------
+
+
+async def test_a_customer_who_comes_back_is_given_to_the_operator_they_spoke_with(floor: Floor) -> None:
+    chat = await floor.asks()
+    for who in (LI, WANG):
+        await floor.desk.set_presence(who, "online")
+    await floor.desk.take(WANG, chat)
+    await floor.desk.hand_back(WANG, chat)
+    await floor.asks()
+    await floor.step()
+    assert (await floor.now(chat)).operator == "wang"
+    await floor.asks("bob")
+    assert await floor.step() == [], "by hand, unless somebody knows the customer"
+
+
+async def test_whoever_comes_online_is_given_their_share_at_once_by_points_and_room(floor: Floor) -> None:
+    floor.policy = ServicePolicy(routing=teams(), handoff=HandoffRules(assignment="automatic"))
+    chats = [await floor.asks(f"user{number}") for number in range(7)]
+    moved = await floor.desk.set_presence(LI, "online")
+    assert [item.conversation_id for item in moved] == chats[:5]
+    moved = await floor.desk.set_presence(WANG, "online")
+    assert [(item.conversation_id, item.operator) for item in moved] == [(chat, "wang") for chat in chats[5:]]
+    assert await floor.step() == []
+
+
+async def test_a_thousand_waiting_are_given_out_fairly_with_few_statements(floor: Floor) -> None:
+    rules = HandoffRules(assignment="automatic")
+    names = [f"op{number:02}" for number in range(40)]
+    care = Team("care", members=tuple(names))
+    floor.policy = ServicePolicy(routing=RoutingRules(teams={"care": care}), handoff=rules)
+    await floor.staff(*names, presence="online", last_seen_at=floor.clock.at, capacity=20)
+    await thousand_waiting(floor)
+    counted: list[str] = []
+
+    def unit(conn: Connection) -> list[Moved]:
+        event.listen(conn, "before_cursor_execute", lambda *args: counted.append(args[2]))
+        return step(conn, floor.policy, floor.clock.at)
+
+    moved = await floor.store.database.run(unit)
+    assert len(moved) == 800
+    assert len(counted) < 30
+    waiting = [row for row in await floor.rows(conversations) if row.owner == "queue"]
+    served = [row for row in await floor.rows(conversations) if row.owner == "operator"]
+    queued_at = {row.conversation_id: row.queued_at for row in await floor.rows(handoffs)}
+    worst = max(rules.rank(row.priority, queued_at[row.id]) for row in served)
+    assert worst <= min(rules.rank(row.priority, row.waiting_since) for row in waiting)
+    assert {name: sum(row.operator == name for row in served) for name in names} == dict.fromkeys(names, 20)
+
+
+async def thousand_waiting(floor: Floor) -> None:
+    for start in range(0, 1000, 250):
+        users = [f"user{number}" for number in range(start, start + 250)]
+        await floor.store.accept([said("a person", user=user, channel="telegram") for user in users])
+        while claims := await floor.store.claim("worker", 50):
+            commits = [
+                decided(
+                    claimed, effects=[RequestHandoff("anger", team="care", priority=claimed.conversation.id % 7 * 10)]
+                )
+                for claimed in claims
+            ]
+            assert all(done.ok for done in await floor.store.commit(commits))
+        floor.clock.advance(seconds=40)
+
+
+async def test_two_schedulers_at_once_give_each_customer_to_one_operator(floor: Floor) -> None:
+    floor.policy = ServicePolicy(routing=teams(), handoff=HandoffRules(assignment="automatic"))
+    for number in range(8):
+        await floor.asks(f"user{number}")
+    other = await SqlStore.open(floor.store_url, clock=floor.clock)
+    await floor.store.database.run(lambda conn: presence.set_presence(conn, "li", "online", floor.clock.at))
+    await floor.store.database.run(lambda conn: presence.set_presence(conn, "wang", "online", floor.clock.at))
+    try:
+        looks = [
+            store.database.run(lambda conn: step(conn, floor.policy, floor.clock.at))
+            for store in (floor.store, other, floor.store, other)
+        ]
+        moved = [item.conversation_id for look in await asyncio.gather(*looks) for item in look]
+    finally:
+        await other.close()
+    assert len(moved) == len(set(moved)) == 8
+    held = [row.operator for row in await floor.rows(conversations)]
+    assert sorted(held) == ["li"] * 4 + ["wang"] * 4
