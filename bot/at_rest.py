@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from bot.actions.complaint_reading import is_description
 from bot.flows import SlotValue
 from bot.hearing import Request
+from bot.passing_on import heed_anger, heed_importance, heed_unhelpful, offer_person
 from bot.rendering import shown_buttons
 from bot.talk import Talk
 from bot.types import ArticleHit, Need, Reply, ReplyButton, UpdateCustomer
@@ -15,8 +16,7 @@ from bot.values import case_number, has_words, order_number, phone, plain, yes_o
 
 SOCIAL = frozenset({"greet", "goodbye", "thanks", "affirm", "deny", "cancel", "help", "bot_challenge", "out_of_scope"})
 ANSWERS = frozenset({"affirm", "deny", "inform", "cancel"})  # meanings that only make sense after a question
-HANDOFF, UNSUBSCRIBE, ORDER_STATUS, COMPLAINT_STATUS = (
-    "human_handoff",
+UNSUBSCRIBE, ORDER_STATUS, COMPLAINT_STATUS = (
     "unsubscribe_news",
     "order_status",
     "complaint_status",
@@ -79,6 +79,7 @@ def answer(talk: Talk, request: Request, *, least: float) -> bool:
             return True
     if article and (not is_believed or article.score >= talk.assistant.tuning.article_over_intent):
         talk.say("utter_article", {"title": article.title}, literal=article.answer)
+        talk.memory.article = article.article_id[:60]
         return True
     if is_believed:
         talk.say(f"utter_{intent.name}")
@@ -122,7 +123,7 @@ def respond(talk: Talk, request: Request) -> None:
         agrees = yes_or_no(words)
         talk.say("utter_no_words" if agrees is None else "utter_affirm" if agrees else "utter_deny")
         return
-    if not respond_to_signs(talk, request):
+    if not respond_to_signs(talk, request) and not heed_unhelpful(talk, request):
         respond_to_meaning(talk, request)
 
 
@@ -150,6 +151,9 @@ def respond_to_meaning(talk: Talk, request: Request) -> None:
     if is_ambiguous(talk, request):
         if not answer(talk, request, least=2.0):
             fall_back(talk, request)
+        return
+    strong = talk.assistant.service.handoff.anger.strong_from
+    if not talk.trigger_of(intent.name, intent.confidence) and heed_anger(talk, request, least=strong):
         return
     talk.memory.fallbacks = 0
     if len(plain(request.words)) <= SHORT and talk.trigger_of(intent.name, intent.confidence):
@@ -196,9 +200,11 @@ def bare_value(talk: Talk, request: Request) -> bool:
 
 def fall_back(talk: Talk, request: Request) -> None:
     """Not understood: first the two likeliest meanings, the second time in a row a person."""
+    if heed_anger(talk, request, least=1) or heed_importance(talk):
+        return
     talk.memory.fallbacks += 1
     if talk.memory.fallbacks > 1:
-        offer_person(talk, "utter_offer_person")
+        offer_person(talk, "utter_offer_person", "unclear_twice")
         return
     talk.memory.unclear = talk.heard()
     likely = [intent.name for intent in request.intents if talk.title(intent.name) and intent.confidence > 0.02][:2]
@@ -212,8 +218,3 @@ def fall_back(talk: Talk, request: Request) -> None:
     other = talk.assistant.word("button", "something_else", talk.language)
     template = "utter_caption_unclear" if talk.is_caption else "utter_clarify"
     talk.say(template, buttons=(*buttons, ReplyButton(other, "say:something_else")))
-
-
-def offer_person(talk: Talk, template: str) -> None:
-    talk.memory.question = "person"
-    talk.say(template)

@@ -12,7 +12,7 @@ from datetime import timedelta
 
 from bot.actions import ACTIONS
 from bot.assistant import Assistant
-from bot.at_rest import HANDOFF, answer, article_need, looks_like_question, respond, start_intent
+from bot.at_rest import answer, article_need, looks_like_question, respond, start_intent
 from bot.content import keep_file, take_content
 from bot.correcting import rewind
 from bot.events import effects_of
@@ -23,11 +23,13 @@ from bot.memory import recall
 from bot.noticing import announce
 from bot.own_words import goes_with_the_last, own_words_only
 from bot.ownership import while_operator_owns, while_queued
+from bot.passing_on import heed_keyword, pass_on
 from bot.service_types import Notice
 from bot.stopping import heed_stop_word
 from bot.talk import Talk
 from bot.types import Decision, Event, Need, Owner, ScoredIntent, Turn
 from bot.values import has_words, order_number, order_spellings, same_order, yes_or_no
+from bot.weighing import HANDOFF, weighed
 
 PATIENCE = timedelta(days=7)  # a question we put unasked may be answered this late
 
@@ -37,6 +39,10 @@ def decide(turn: Turn, assistant: Assistant) -> Decision:
 
     With `needs` in the decision, fetch them into `turn.facts` and call again.
     """
+    return weighed(turn, assistant, _decide(turn, assistant))
+
+
+def _decide(turn: Turn, assistant: Assistant) -> Decision:
     memory = recall(turn.conversation.state)
     language = language_of(turn, assistant)
     content = turn.message.content
@@ -110,6 +116,7 @@ def wake_up(talk: Talk) -> None:
         memory.stack = [*memory.frozen, *memory.stack]
         memory.frozen = []
     talk.unclear, memory.unclear = memory.unclear, {}
+    talk.article, memory.article = memory.article, ""
     talk.mark_stack()
 
 
@@ -127,7 +134,7 @@ def handle(talk: Talk, request: Request) -> None:
         talk.memory.shared = {}
         if talk.memory.stack and set_aside(talk, request):
             return
-    if heed_stop_word(talk, request):
+    if heed_stop_word(talk, request) or heed_keyword(talk, request):
         return
     question, talk.memory.question = talk.memory.question, ""
     if question and settle(talk, question, request):
@@ -186,9 +193,18 @@ def agreed(talk: Talk, request: Request) -> bool | None:
     return agrees
 
 
+def is_for_a_person(talk: Talk, request: Request) -> bool:
+    """Whether they asked for a person in so many words, or by the button."""
+    if request.choice:
+        return request.choice.kind in ("intent", "flow") and request.choice.name == HANDOFF
+    return request.intent.name == HANDOFF and request.intent.confidence >= talk.assistant.tuning.sure
+
+
 def settle(talk: Talk, question: str, request: Request) -> bool:
     """Take the answer to our own question; False when the message is about something else, which drops the question."""
     agrees = agreed(talk, request)
+    if question.startswith("person") and agrees is None and is_for_a_person(talk, request):
+        agrees = True
     memory = talk.memory
     if question == "resume":
         stack, held, memory.frozen, memory.held = memory.frozen, memory.held, [], None
@@ -204,11 +220,11 @@ def settle(talk: Talk, question: str, request: Request) -> bool:
         return False
     if question == "cancel" and memory.stack:
         drop_flow(talk) if agrees else talk.say("utter_continue")
-    elif question == "person":
+    elif question.startswith("person"):
         if not agrees:
             memory.fallbacks = 0
             talk.say("utter_continue" if memory.stack else "utter_rephrase")
-        elif not start_intent(talk, HANDOFF):
+        elif not pass_on(talk, question.removeprefix("person").removeprefix(":")) and not start_intent(talk, HANDOFF):
             talk.say("utter_failure")
     elif is_link_question(question):
         settle_link(talk, question, agrees=agrees)

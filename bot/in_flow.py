@@ -8,22 +8,22 @@ from collections.abc import Iterator, Mapping
 from bot.assistant import Slot
 from bot.at_rest import (
     ANSWERS,
-    HANDOFF,
     SHORT,
     SOCIAL,
     STOP_FLOW,
     UNSUBSCRIBE,
     answer,
     looks_like_question,
-    offer_person,
     start_intent,
 )
 from bot.correcting import correct, is_open
 from bot.flows import SlotValue
 from bot.hearing import Request
 from bot.memory import MAX_TEXT, Frame
+from bot.passing_on import heed_anger, offer_person
 from bot.talk import SHOWN, Talk
 from bot.values import has_words, in_words, is_cancel_word, normal, plain, yes_or_no
+from bot.weighing import HANDOFF
 
 _COMMANDS = frozenset({HANDOFF, UNSUBSCRIBE, STOP_FLOW, "help", "callback_request"})
 _BARE: Mapping[bool | None, str] = {True: "yes", False: "no", None: ""}
@@ -43,6 +43,8 @@ def continue_flow(talk: Talk, request: Request) -> None:
     if value is None and comes_along(talk, slot) and (serve_beside(talk, request) or not is_open(slot)):
         return
     if is_elsewhere(talk, frame, slot, request, value) and digress(talk, request):
+        return
+    if value is None and not is_open(slot) and heed_anger(talk, request, least=1):
         return
     if value is None and slot is not None:
         value = own_words(slot, request)
@@ -174,7 +176,7 @@ def not_an_answer(talk: Talk, frame: Frame, slot: Slot | None, request: Request)
 def after_refusal(talk: Talk, frame: Frame) -> None:
     if frame.tries >= talk.assistant.tuning.tries and not talk.needs:
         frame.tries = 0
-        offer_person(talk, "utter_offer_person_in_flow")
+        offer_person(talk, "utter_offer_person_in_flow", "flow_failed")
 
 
 # --- digressions ------------------------------------------------------------------------------------------------

@@ -67,6 +67,7 @@ class Memory:
     media: list[dict[str, str]] = field(default_factory=list)
     start: str = ""  # payload of the link the customer came through
     album: str = ""  # the messages sent as one that were answered last
+    article: str = ""  # id of the article that was the last answer
     at: datetime | None = None
 
     @property
@@ -89,6 +90,7 @@ class Memory:
             "media": list(self.media),
             "start": self.start,
             **({"album": self.album} if self.album else {}),
+            **({"article": self.article} if self.article else {}),
             "at": self.at.isoformat() if self.at else "",
         }
 
@@ -114,6 +116,7 @@ def recall(document: Any) -> Memory:
         media=[{str(key): str(value) for key, value in item.items()} for item in media][-MAX_MEDIA:],
         start=_text(document.get("start"))[:MAX_TEXT],
         album=_text(document.get("album"))[:MAX_TEXT],
+        article=_text(document.get("article"))[:MAX_TEXT],
         at=_moment(document.get("at")),
     )
 

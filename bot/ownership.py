@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from bot.actions.topics import withdrawals
 from bot.at_rest import SOCIAL, STOP_FLOW, UNSUBSCRIBE, answer
+from bot.business_time import say_time
 from bot.content import keep_file
 from bot.hearing import Request
 from bot.service_types import SubscribeTopic
@@ -22,7 +23,9 @@ from bot.types import (
     UpdateCustomer,
 )
 from bot.values import case_number, has_words, is_cancel_word, is_stop_word, order_number, phone
+from bot.weighing import queue_need, queue_view, say_wait
 
+CALL_BACK = "callback_request"  # instead of waiting here
 Handle = Callable[[Talk, Request], None]
 
 
@@ -70,11 +73,33 @@ def while_queued(talk: Talk, requests: Sequence[Request], handle: Handle) -> Dec
         if talk.needs:
             return talk.finish()
     if not is_answered:
-        if talk.memory.queued % max(1, int(talk.assistant.tuning.remind_queue_every)) == 0:
-            talk.say("utter_in_queue")
+        if talk.memory.queued % max(1, int(talk.assistant.tuning.remind_queue_every)) == 0 and not remind(talk):
+            return talk.finish()
         talk.memory.queued += 1
         talk.asks = False
     return talk.finish()
+
+
+def remind(talk: Talk) -> bool:
+    """They are told that a person will come: their place and the wait, or when people are there. False: `needs`."""
+    calendar, turn = talk.assistant.calendar, talk.turn
+    if not calendar.is_open(turn.now):
+        opens = say_time(calendar.next_open(turn.now), turn.now, talk.assistant.hours.timezone, talk.language)
+        talk.say("utter_in_queue_closed", {"opens": opens})
+        return True
+    need = queue_need(turn, talk.assistant.service.handoff)
+    if need not in turn.facts:
+        talk.needs.append(need)
+        return False
+    view = queue_view(turn, need)
+    place = {"place": str(view.ahead + 1)}
+    if view.wait is not None:
+        talk.say("utter_in_queue_wait", {**place, "wait": say_wait(view.wait, talk.language)})
+    elif view.ahead:
+        talk.say("utter_in_queue_place", place)
+    else:
+        talk.say("utter_in_queue")
+    return True
 
 
 def keep_for_person(talk: Talk) -> bool:
@@ -111,7 +136,7 @@ def answer_waiting(talk: Talk, request: Request, handle: Handle) -> bool:
     name, confidence = request.intent.name, request.intent.confidence
     if request.choice and request.choice.kind in ("intent", "flow"):
         name, confidence = request.choice.name, 1.0
-    allowed = allowed | {UNSUBSCRIBE, STOP_FLOW}
+    allowed = allowed | {UNSUBSCRIBE, STOP_FLOW, CALL_BACK}
     if case_number(request.words) or (talk.memory.top and talk.memory.top.flow in allowed):
         handle(talk, request)
         return True

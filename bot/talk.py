@@ -45,6 +45,7 @@ class Talk:
         self.request = Request()
         self.message_words = ""
         self.unclear: Mapping[str, Any] = {}
+        self.article = ""  # answered with before this message
         self.asks = True  # whether the open question of the top flow is put again at the end
         self.steps = 0
         self.older: tuple[Frame, ...] = ()

@@ -21,6 +21,7 @@ from crm_sync.database import Database
 from crm_sync.links import find_offer
 from crm_sync.numbers import next_case_number, read
 from crm_sync.outages import open_outages
+from crm_sync.queue_views import queue_view
 from crm_sync.sites import active_sites
 from crm_sync.snapshot_parts import CASE_COLUMNS, ORDER_COLUMNS, case_of, order_of
 from crm_sync.tables import cases, customers, orders
@@ -115,6 +116,8 @@ def _answer(conn: Connection, need: Need, customer_id: CustomerId, now: datetime
             return case_news(conn, need.key, customer_id)
         case "outages":
             return open_outages(conn)
+        case "queue":
+            return queue_view(conn, need.key, now)
     raise ValueError(f"the store cannot answer a need of kind {need.kind!r}")
 
 

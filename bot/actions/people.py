@@ -17,11 +17,13 @@ from bot.types import (
     Effect,
     Need,
     OpenCase,
+    QueueView,
     RecordConsent,
     Reply,
     RequestHandoff,
     UpdateCustomer,
 )
+from bot.weighing import queue_need, queue_view, say_wait, weigh
 
 FIRST_LOOK = 0.05  # share of the time until a call after which the desk looks at it first, however soon it is
 _TIME = re.compile(r"(?<!\d)(\d{1,2})\s*(?:[:：点时]|\s?(?=[ap]m))\s*(\d{2}|半)?\s*(am|pm)?", re.IGNORECASE)
@@ -38,21 +40,38 @@ def check_staff(context: ActionContext) -> ActionResult:
 
 
 def handoff(context: ActionContext) -> ActionResult:
-    """Hands the conversation to the queue and tells when a person will be there."""
-    calendar, now = context.assistant.calendar, context.turn.now
+    """Hands the conversation to the queue and tells their place there, or when a person will be there."""
+    calendar, now, rules = context.assistant.calendar, context.turn.now, context.assistant.service.handoff
     urgency = max(2, severity(context.words))
     contact = context.text("contact")
-    effects: tuple[Effect, ...] = (RequestHandoff(reason="customer_asked", urgency=urgency),)
+    reason = context.text("handoff_reason") or "customer_asked"
+    if reason == "customer_asked" and rules.anger.is_strong(context.words):
+        reason = "anger"
+    asked = RequestHandoff(reason=reason, urgency=urgency)
+    effects: tuple[Effect, ...] = (asked,)
     if contact.startswith("+") and contact != context.customer.phone:
         effects += (UpdateCustomer(phone=contact),)
     if calendar.is_open(now):
-        return ActionResult(replies=(Reply("utter_handoff"),), effects=effects)
+        need = queue_need(context.turn, rules, weigh(context.turn, context.assistant, context.language, asked))
+        if need not in context.turn.facts:
+            return ActionResult(needs=(need,))
+        return ActionResult(replies=told_place(context, queue_view(context.turn, need)), effects=effects)
     opening = calendar.next_open(now)
     args = {"opens": context.time(opening), "contact": contact}
     if not contact.startswith("+"):
         return ActionResult(replies=(Reply("utter_handoff_closed", args),), effects=effects)
     task = call_task(context, opening, contact, "asked for a person outside staffed hours")
     return ActionResult(replies=(Reply("utter_handoff_closed_call", args),), effects=(*effects, task))
+
+
+def told_place(context: ActionContext, view: QueueView) -> tuple[Reply, ...]:
+    """That they are passed on, with place and expected wait as far as they are known; a call-back for a long one."""
+    if view.wait is None:
+        place = {"place": str(view.ahead + 1)}
+        return (Reply("utter_handoff_place", place) if view.ahead else Reply("utter_handoff"),)
+    args = {"place": str(view.ahead + 1), "wait": say_wait(view.wait, context.language)}
+    is_long = view.wait >= context.assistant.service.handoff.long_wait
+    return (Reply("utter_handoff_wait", args), *((Reply("utter_callback_offer"),) if is_long else ()))
 
 
 def begin_callback(context: ActionContext) -> ActionResult:

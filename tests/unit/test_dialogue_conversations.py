@@ -81,7 +81,7 @@ def test_a_bad_order_number_is_asked_again_with_the_reason_and_three_times_offer
     chat.hear("还是abc", "", 0.0)
     assert chat.hear("我不知道", "", 0.0).endswith("或回复“取消”。")
     chat.press("转人工")
-    assert chat.effect(RequestHandoff).reason == "customer_asked"
+    assert chat.effect(RequestHandoff).reason == "flow_failed"
 
 
 def test_a_late_order_says_sorry_and_offers_a_complaint_that_knows_the_order() -> None:
