@@ -9,17 +9,29 @@ from fastapi.routing import APIRoute
 from starlette.types import ASGIApp
 
 from api.cases import case_routes
+from api.conversations import conversation_routes
 from api.customers import customer_routes
 from api.desk import ApiDesk
 from api.guard import Guard
 from api.hooks import hook_routes
+from api.knowledge import knowledge_routes
 from api.problems import ProblemDetails, add_handlers
 from api.rendering import ApiResponse, render
+from api.service import service_routes
 from api.spec import specification
+from api.staff import staff_routes
 from api.versions import refuse_unused
 from desk.api_answers import ApiAnswers
 
-ROUTES = (case_routes, customer_routes, hook_routes)
+ROUTES = (
+    conversation_routes,
+    customer_routes,
+    case_routes,
+    service_routes,
+    knowledge_routes,
+    staff_routes,
+    hook_routes,
+)
 _REFUSALS: dict[int | str, dict[str, Any]] = {
     status: {"model": ProblemDetails, "description": words}
     for status, words in (

@@ -5,13 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Path, Query
+from fastapi import Path, Query
 from pydantic import Field
 from starlette.responses import Response
 
 from api.desk import ApiDesk, By
 from api.fields import Given, Id, MaybeName, MaybeWords, Moment, Shown, Words
 from api.paging import Listed, Paged
+from api.routing import DeskRoutes
 from api.versions import IfMatch, tag
 from crm_sync.case_lists import BoardFilter
 from desk import learning
@@ -216,10 +217,10 @@ class Alert(Shown):
     at: datetime
 
 
-def case_routes(desk: ApiDesk) -> APIRouter:
+def case_routes(desk: ApiDesk) -> DeskRoutes:
     cases = CaseDesk(desk.database, desk.policy, desk.clock)
     money = CompensationDesk(desk.database, desk.policy, desk.clock)
-    routes = APIRouter(tags=["cases"])
+    routes = DeskRoutes(tags=["cases"])
 
     def changed(row: Any, response: Response) -> Any:
         tag(response, row.version)

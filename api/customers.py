@@ -5,13 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Path, Query
+from fastapi import Path, Query
 from pydantic import ConfigDict, Field
 
 from api.desk import ApiDesk, By
 from api.fields import Given, Id, MaybeName, Name, Shown
 from api.paging import Listed, Paged
 from api.problems import Problem
+from api.routing import DeskRoutes
 from desk.customer_records import CustomerFilter, CustomerRecords
 from desk.customers import PROFILE, CustomerDesk
 
@@ -144,10 +145,10 @@ class ErasureWanted(Given):
     confirm: Literal["erase"]
 
 
-def customer_routes(desk: ApiDesk) -> APIRouter:
+def customer_routes(desk: ApiDesk) -> DeskRoutes:
     records = CustomerRecords(desk.database, desk.clock)
     changes = CustomerDesk(desk.database, desk.policy, desk.clock)
-    routes = APIRouter(tags=["customers"])
+    routes = DeskRoutes(tags=["customers"])
 
     @routes.get("/customers", response_model=Listed[Customer])
     async def list_customers(

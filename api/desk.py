@@ -14,6 +14,8 @@ from bot.service.policy import ServicePolicy
 from crm_sync.database import Database
 from desk.actors import Actor
 from desk.hooks import HookDesk
+from desk.library import AssistantLibrary
+from desk.outside import Outside
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,9 @@ class ApiDesk:
     export: Callable[[int], Awaitable[Mapping[str, Any]]]
     erase: Callable[[int], Awaitable[Mapping[str, Any]]]
     hooks: HookDesk
+    outside: Outside
+    library: AssistantLibrary
+    timezone: Callable[[], str]  # IANA name of the business's zone
     examine: Callable[[], Awaitable[Sequence[FindingLike]]]  # the doctor's look at the deployment
     max_body_bytes: int = 1_000_000
 

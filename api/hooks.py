@@ -5,13 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from pydantic import Field
 from starlette.responses import Response
 
 from api.desk import ApiDesk, By
 from api.fields import Given, Id, Shown
 from api.paging import Listed, Paged
+from api.routing import DeskRoutes
 from api.versions import IfMatch, tag
 from crm_sync.hook_events import EVENTS
 
@@ -73,9 +74,9 @@ class EventName(Shown):
     about: str
 
 
-def hook_routes(desk: ApiDesk) -> APIRouter:
+def hook_routes(desk: ApiDesk) -> DeskRoutes:
     hooks = desk.hooks
-    routes = APIRouter(tags=["hooks"])
+    routes = DeskRoutes(tags=["hooks"])
 
     @routes.get("/hook-events", response_model=Listed[EventName])
     async def list_hook_events(by: By) -> Any:

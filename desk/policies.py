@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
+from sqlalchemy import Connection
+
+from bot.errors import StaleState
+from bot.ports import Clock
 from bot.service.policy import ServicePolicy, read_policy
 from bot.service.what_if import (
     ANSWERED,
@@ -22,6 +27,8 @@ from bot.service.what_if import (
 from crm_sync import policies
 from crm_sync.database import Database
 from crm_sync.policies import CaseLine, StoredPolicy
+from desk.actors import Actor
+from desk.audit import record
 
 CHUNK = 500  # cases read at a time
 _STATUS = {
@@ -81,3 +88,39 @@ def case_history(line: CaseLine) -> CaseHistory:
         if status:
             is_paused = what == PAUSED
     return CaseHistory(line.number, line.opened_at, line.severity, line.site_calendar, tuple(happenings))
+
+
+class PolicyDesk:
+    """The rules as those who may see or change them do. `policy` gives those in force for the assistant."""
+
+    def __init__(self, database: Database, policy: Callable[[], ServicePolicy], assistant: str, clock: Clock) -> None:
+        self._database, self._policy, self._assistant, self._clock = database, policy, assistant, clock
+
+    async def history(self, actor: Actor) -> list[StoredPolicy]:
+        """Every version that was put into the store, the newest first. Raises: NotPermitted."""
+        actor.require("settings.read")
+        return await history(self._database, self._assistant)
+
+    async def put(self, actor: Actor, document: Any, *, note: str, version: int | None = None) -> int:
+        """The rules hold from now on; their version. `version`: the newest one seen (0: none was ever put).
+
+        Raises: NotPermitted, AssistantInvalid, StaleState.
+        """
+        actor.require("settings.write")
+        read_policy(document)
+        now = self._clock.now()
+
+        def unit(conn: Connection) -> int:
+            newest = policies.newest(conn, self._assistant)
+            if version is not None and version != (newest.version if newest else 0):
+                raise StaleState("the rules were changed by somebody else; look at them again")
+            put = policies.put(conn, self._assistant, document, note=note, author=actor.name, now=now)
+            record(conn, actor, "policy.put", f"policy:{put}", {"assistant": self._assistant}, now=now)
+            return put
+
+        return await self._database.run(unit)
+
+    async def what_if(self, actor: Actor, document: Any, *, days: int) -> WhatIf:
+        """The complaints of the last days under these rules. Raises: NotPermitted, AssistantInvalid."""
+        actor.require("settings.read")
+        return await what_if(self._database, self._policy(), read_policy(document), days=days, now=self._clock.now())

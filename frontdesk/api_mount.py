@@ -10,12 +10,13 @@ from starlette.routing import BaseRoute, Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bot.errors import NotSignedIn
-from bot.types import CustomerId
+from bot.types import CustomerId, Identity
 from channels.base import Finding
 from crm_sync.erasure import export_customer
 from desk.hooks import HookDesk
+from desk.outside import Outside
 from desk.tokens import TokenDesk
-from frontdesk.app import App
+from frontdesk.app import App, Encoders
 from frontdesk.clock import SystemClock
 from frontdesk.customer_files import erase_with_files, with_links
 from frontdesk.doctor import examine
@@ -64,6 +65,9 @@ def _build(app: App) -> ASGIApp:
             hooks=HookDesk(
                 app.store.database, SystemClock(), app.secret_keys, allows_private=app.settings.hooks.allow_private
             ),
+            outside=_outside(app),
+            library=app.library,
+            timezone=lambda: app.settings.timezone,
             examine=lambda: _examine(app),
             max_body_bytes=app.settings.max_body_bytes,
         )
@@ -83,6 +87,19 @@ def _resolve(app: App) -> Callable[[str], Awaitable[Caller | None]]:
         return Caller(bearer.actor, bearer.per_minute)
 
     return resolve
+
+
+def _outside(app: App) -> Outside:
+    adapters = list(app.adapters.values())
+    return Outside(
+        clock=SystemClock(),
+        signals=app.signals,
+        encoder=Encoders(adapters, app.media.link),
+        library=app.media,
+        channels={adapter.channel: adapter.capabilities for adapter in adapters},
+        zone=lambda channel, account: app.runtimes.runtime_for(Identity(channel, account, "")).timezone,
+        keep_files=app.media.retention,
+    )
 
 
 def _export(app: App) -> Callable[[int], Awaitable[Mapping[str, Any]]]:

@@ -21,7 +21,9 @@ from desk.actors import Actor
 from desk.hooks import HookDesk
 from desk.permissions import ROLES
 from frontdesk.signals import LocalSignals
+from tests.library import SampleLibrary
 from tests.service_assistant import service_assistant
+from tests.staff_steps import an_outside
 from tests.store_steps import SECRET_KEYS, SetClock, converse
 
 NUMBER = "C-1024-7"
@@ -42,7 +44,7 @@ class ApiUnderTest:
         self.desk = ApiDesk(
             database=self.store.database,
             policy=lambda: service_assistant().service,
-            assistant="desk",
+            assistant="shop",
             clock=self.clock,
             signals=self.signals,
             rate_tokens=LocalRateTokens(),
@@ -50,6 +52,9 @@ class ApiUnderTest:
             export=lambda customer_id: export_customer(self.store.database, customer_id),  # type: ignore[arg-type]
             erase=lambda customer_id: erase_customer(self.store.database, customer_id),  # type: ignore[arg-type]
             hooks=HookDesk(self.store.database, self.clock, SECRET_KEYS),
+            outside=an_outside(self.clock, signals=self.signals),
+            library=SampleLibrary(),
+            timezone=lambda: "Asia/Shanghai",
             examine=self._examine,
             max_body_bytes=50_000,
         )
