@@ -65,6 +65,15 @@ NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
     "ViewDesk.of": (),
     "ViewDesk.save": (),  # shared ones: conversations.assign
     "ViewDesk.remove": (),  # likewise
+    # the day's lists and the rules
+    "DayDesk.sites": ("cases.read",),
+    "DayDesk.appointments": ("customers.read",),
+    "DayDesk.end_appointment": ("appointments.write",),
+    "DayDesk.tasks": ("cases.read",),
+    "DayDesk.end_task": ("cases.work",),
+    "PolicyDesk.history": ("settings.read",),
+    "PolicyDesk.put": ("settings.write",),
+    "PolicyDesk.what_if": ("settings.read",),
     # customers
     "CustomerRecords.find": ("customers.read",),
     "CustomerRecords.line": ("customers.read",),

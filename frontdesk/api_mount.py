@@ -16,10 +16,11 @@ from crm_sync.erasure import export_customer
 from desk.hooks import HookDesk
 from desk.outside import Outside
 from desk.tokens import TokenDesk
-from frontdesk.app import App, Encoders
+from frontdesk.app import App
 from frontdesk.clock import SystemClock
 from frontdesk.customer_files import erase_with_files, with_links
 from frontdesk.doctor import examine
+from frontdesk.encoders import Encoders
 from frontdesk.runtimes import model_name
 
 if TYPE_CHECKING:
