@@ -106,6 +106,7 @@ def service(kind: type, database: Database) -> Any:
         "signals": LocalSignals(),
         "outside": an_outside(clock, library=None),
         "library": SampleLibrary(),
+        "assistant": "shop",
         "timezone": lambda: "Asia/Shanghai",
         "keys": SECRET_KEYS,
         "translator": SameWords(),
