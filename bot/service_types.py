@@ -248,6 +248,21 @@ class BookAppointment:
 
 
 @dataclass(frozen=True, slots=True)
+class Instalment:
+    amount_minor: int
+    due_on: str  # ISO date in the business's zone
+
+
+@dataclass(frozen=True, slots=True)
+class AgreePayPlan:
+    """These payments of the customer (by key) are due in instalments instead; not one that is paid or in a plan."""
+
+    parts: Mapping[str, tuple[Instalment, ...]]
+    plan: str
+    case_number: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class CancelAppointment:
     appointment_id: int
     reason: str = ""
@@ -291,6 +306,7 @@ ServiceEffect = (
     | SetAttribute
     | SubscribeTopic
     | BookAppointment
+    | AgreePayPlan
     | CancelAppointment
     | ReportOutage
     | PlanNotice

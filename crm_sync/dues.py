@@ -5,20 +5,23 @@ A step is used up by being told: who cannot be told anything now is reminded as 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, and_, select, update
 
-from bot.service_types import Notice
+from bot.service_types import AgreePayPlan, Notice
 from crm_sync import timers
 from crm_sync.notices import plan_notice, reachable
 from crm_sync.service_tables import assets, dues
+from crm_sync.statements import insert_rows
+from crm_sync.subjects import Subject, note
 from crm_sync.tables import customers
 
 CHUNK: Final = 200
+INSTALMENT: Final = "instalment"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,7 @@ def remind(
         .outerjoin(assets, assets.c.id == dues.c.asset_id)
         .where(
             dues.c.paid_on == "",
+            dues.c.replaced_at.is_(None),
             dues.c.due_on >= first.isoformat(),
             dues.c.due_on <= last.isoformat(),
             dues.c.id > after,
@@ -67,6 +71,52 @@ def remind(
     can_be_told = reachable(conn, {due.customer_id for due, _ in wanted})
     planned = sum(_plan(conn, due, decided, now) for due, decided in wanted if due.customer_id in can_be_told)
     return planned, rows[-1].id if len(rows) == CHUNK else None
+
+
+def agree_plan(conn: Connection, effect: AgreePayPlan, subject: Subject) -> None:
+    """Instalments take the place of these payments: reminders follow them, staff see both and the case."""
+    mine = and_(
+        dues.c.customer_id == subject.customer_id,
+        dues.c.key.in_(list(effect.parts)),
+        dues.c.paid_on == "",
+        dues.c.replaced_at.is_(None),
+        dues.c.plan_of.is_(None),
+    )
+    for row in conn.execute(select(dues).where(mine).order_by(dues.c.id).with_for_update()).all():
+        parts, about = effect.parts[row.key], {"plan": effect.plan, "case": effect.case_number}
+        conn.execute(
+            update(dues)
+            .where(dues.c.id == row.id)
+            .values(replaced_at=subject.now, updated_at=subject.now, details={**row.details, **about})
+        )
+        shared = {"customer_id": row.customer_id, "asset_id": row.asset_id, "currency": row.currency}
+        insert_rows(
+            conn,
+            dues,
+            [
+                {
+                    **shared,
+                    "key": f"{row.key}#{place}",
+                    "kind": INSTALMENT,
+                    "amount_minor": part.amount_minor,
+                    "due_on": part.due_on,
+                    "details": {**about, "part": f"{place}/{len(parts)}"},
+                    "plan_of": row.id,
+                    "updated_at": subject.now,
+                }
+                for place, part in enumerate(parts, 1)
+            ],
+        )
+        note(conn, subject, "pay_plan_agreed", effect.plan, row.key)
+
+
+def settle_plans(conn: Connection, keys: Collection[str], now: datetime) -> None:
+    """Of those of these payments that are paid now, the instalments are paid too."""
+    paid = dues.alias("paid")
+    whole = select(paid.c.paid_on).where(paid.c.id == dues.c.plan_of).scalar_subquery()
+    over = select(paid.c.id).where(paid.c.key.in_(list(keys)), paid.c.paid_on != "", paid.c.replaced_at.is_not(None))
+    still = and_(dues.c.plan_of.in_(over), dues.c.paid_on == "")
+    conn.execute(update(dues).where(still).values(paid_on=whole, updated_at=now))
 
 
 def _due(row: Any) -> OpenDue:

@@ -8,6 +8,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, and_, insert, select, update
 
 from bot.service_types import (
+    AgreePayPlan,
     BookAppointment,
     CancelAppointment,
     RecordPreference,
@@ -30,7 +31,7 @@ from bot.types import (
     UpdateCase,
     UpdateCustomer,
 )
-from crm_sync import appointments, merge_evidence, outages, record, subscriptions
+from crm_sync import appointments, dues, merge_evidence, outages, record, subscriptions
 from crm_sync.cases import open_case
 from crm_sync.console_tables import handoff_events
 from crm_sync.links import link_identity
@@ -178,6 +179,7 @@ _APPLY: Final[dict[type, Callable[[Connection, Any, Subject], None]]] = {
     UpdateCustomer: _update_customer,
     AddTimeline: _add_timeline,
     LinkIdentity: link_identity,
+    AgreePayPlan: dues.agree_plan,
     BookAppointment: appointments.book,
     CancelAppointment: appointments.cancel,
     SubscribeTopic: subscriptions.subscribe,

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Table, bindparam, select, update
 
 from bot.errors import InputError
 from crm_sync.columns import digest_key, id_in, key_in
+from crm_sync.dues import settle_plans
 from crm_sync.import_cells import attributes, day, minor_units, moment
 from crm_sync.import_rows import CellError
 from crm_sync.imported_customers import by_key, unknown_customer
@@ -159,6 +160,12 @@ def _due(row: Mapping[str, str], how: How) -> HoldingLine:
     return HoldingLine(row["key"], row["customer_key"], values, row["asset_key"])
 
 
+def _write_dues(conn: Connection, lines: Sequence[HoldingLine], now: datetime) -> Written:
+    written = _write(_WRITE_DUES, conn, lines, now)
+    settle_plans(conn, [line.key for line in lines if line.values["paid_on"]], now)
+    return written
+
+
 ASSETS: Final = Kind(
     "assets",
     ("key", "customer_key", "kind", "name", "since", "until", "attr:"),
@@ -181,5 +188,5 @@ DUES: Final = Kind(
     ("key", "customer_key", "amount", "due_on"),
     _due,
     lambda line: f"due {line.key}",
-    lambda conn, lines, now: _write(_WRITE_DUES, conn, lines, now),
+    _write_dues,
 )

@@ -247,6 +247,8 @@ dues = Table(  # bills and other payments that fall due
     Column("paid_on", Text, nullable=False, server_default=""),
     Column("details", Document, nullable=False, server_default="{}"),
     Column("updated_at", UtcDateTime, nullable=False),
+    Column("plan_of", Id, index=True),  # id of the payment this is an instalment of
+    Column("replaced_at", UtcDateTime),  # by its instalments: nobody is reminded of it any more
     Index("ix_dues_open", "due_on", **only_where("paid_on = ''")),
     Index("ix_dues_customer_open", "customer_id", **only_where("paid_on = ''")),
 )

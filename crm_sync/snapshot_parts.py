@@ -287,7 +287,7 @@ PARTS: Final = (
                     assets.c.key.label("asset"),
                 )
                 .outerjoin_from(dues, assets, assets.c.id == dues.c.asset_id)
-                .where(dues.c.paid_on == literal_column("''")),
+                .where(dues.c.paid_on == literal_column("''"), dues.c.replaced_at.is_(None)),
                 _soonest("due_on"),
                 _soonest("id"),
             )

@@ -8,6 +8,7 @@ from datetime import date, time
 from typing import Any, Literal
 
 from bot.located import invalid, only_keys, rows, table, text
+from bot.service.pay_plans import PlanRules, read_plans
 from bot.service.places import Position, distance_m, position
 from bot.service_types import Outage
 
@@ -76,6 +77,7 @@ class TopicRules:
     usual: Reminding = field(default_factory=Reminding)  # of customers without a class
     remind_at: time = time(10)  # in the business's zone, not before
     outage_radius_m: int = 1_000  # of an outage that names none
+    plans: PlanRules = field(default_factory=lambda: PlanRules({}))
 
     def reminding(self, credit_class: str) -> Reminding:
         return self.reminders.get(credit_class, self.usual)
@@ -137,10 +139,13 @@ def read_topics(section: dict[str, Any]) -> TopicRules:
         usual: {days: [3], tone: plain}
       remind_at: "10:00"
       outage_radius_m: 1000
+      plans:                            # agreed to at once for these classes; for others a colleague decides
+        grant: [A, B]
+        choices: {15_days: {days: 15}, two_parts: {parts: 2, every_days: 30}}
       own: {orders: order, outages: outage, articles: articles}   # so by default; null: nobody is told
     ```
     """
-    only_keys(section, ("subscribe", "reminders", "remind_at", "outage_radius_m", "own"), "topics")
+    only_keys(section, ("subscribe", "reminders", "remind_at", "outage_radius_m", "own", "plans"), "topics")
     defaults = TopicRules()
     topics = table(section.get("subscribe", {}), "subscribe", section, "subscribe")
     reminders = table(section.get("reminders", {}), "reminders", section, "reminders")
@@ -156,6 +161,7 @@ def read_topics(section: dict[str, Any]) -> TopicRules:
         remind_at=_hour(section),
         outage_radius_m=radius,
         own=_own(section, topics),
+        plans=read_plans(section),
     )
 
 

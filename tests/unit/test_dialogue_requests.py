@@ -11,7 +11,7 @@ import pytest
 
 from bot.assistant import Assistant
 from bot.service.record import CreditRule
-from bot.service_types import Asset, Preference, Visit
+from bot.service_types import AgreePayPlan, Asset, Due, Preference, Visit
 from bot.types import OpenCase, RequestHandoff, UpdateCase
 from frontdesk.assistant import load_assistant
 from tests.builders import NOON, Chat, a_case, a_customer
@@ -109,6 +109,37 @@ def test_more_time_to_pay_is_asked_for_by_credit_class_and_nobody_says_that_the_
     for part in (said, "账单现在还没有变", "前在这里答复您"):
         assert part in answer
     assert opened(chat).details == {"payment_plan": "two_parts"}
+
+
+BILL = Due("b-1", "electricity", 10_001, "CNY", "2026-12-31", asset_key=METER.key)
+
+
+def test_a_plan_that_the_rules_allow_at_once_is_told_with_its_days_and_written_down() -> None:
+    chat = power(assets=(METER,), credit_class="A", dues=(BILL,))
+    chat.hear("能晚几天交吗", "payment_extension")
+    answer = chat.press("分 2 期")
+    assert "账单现在还没有变" not in answer
+    assert "50.01 元" in answer
+    assert "50.00 元" in answer
+    (effect,) = [effect for effect in chat.effects if isinstance(effect, AgreePayPlan)]
+    assert [(part.amount_minor, part.due_on) for part in effect.parts["b-1"]] == [
+        (5001, "2026-12-31"),
+        (5000, "2027-01-30"),
+    ]
+    assert effect.case_number == opened(chat).number
+
+
+@pytest.mark.parametrize(
+    ("credit_class", "due"),
+    [("C", BILL), ("A", replace(BILL, kind="instalment")), ("A", replace(BILL, asset_key="another"))],
+)
+def test_no_plan_is_written_down_that_a_colleague_has_to_decide_on_or_for_other_payments(
+    credit_class: str, due: Due
+) -> None:
+    chat = power(assets=(METER,), credit_class=credit_class, dues=(due,))
+    chat.hear("能晚几天交吗", "payment_extension")
+    assert "账单现在还没有变" in chat.press("分 2 期")
+    assert not [effect for effect in chat.effects if isinstance(effect, AgreePayPlan)]
 
 
 def test_a_request_that_is_no_complaint_weighs_no_more_by_the_rule_of_the_credit_class() -> None:

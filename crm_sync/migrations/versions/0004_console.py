@@ -375,6 +375,9 @@ def upgrade() -> None:
         "template IN ('utter_caption_unclear', 'utter_clarify', 'utter_offer_person', 'utter_out_of_scope', 'utter_rephrase')"
     ))
     op.create_index('ix_customer_attributes_birthday', 'customer_attributes', ['value'], **_where("name = 'birthday'"))
+    op.add_column('dues', sa.Column('plan_of', ID))
+    op.add_column('dues', sa.Column('replaced_at', TIME))
+    op.create_index(op.f('ix_dues_plan_of'), 'dues', ['plan_of'])
     op.add_column('sites', sa.Column('email', WORDS, server_default='', nullable=False))
     op.add_column('sites', sa.Column('contact', WORDS, server_default='', nullable=False))
     op.add_column('staff_users', sa.Column('display_name', WORDS, server_default='', nullable=False))
