@@ -24,6 +24,7 @@ from crm_sync.reply_windows import left_in
 from crm_sync.seen import mark_seen
 from crm_sync.tables import messages, outbox
 from desk.actors import Actor
+from desk.audit import saw
 from desk.live import tell
 from desk.outside import Outside
 from desk.paging import read_cursor, write_cursor
@@ -130,7 +131,9 @@ class ConversationDesk:
                 can_edit=can is not None and (can.direct or can.can_edit),
             )
 
-        return self._linked(await self._database.run(unit, read=True))
+        view = await self._database.run(unit, read=True)
+        await saw(self._database, actor, f"conversation:{conversation_id}", now)
+        return self._linked(view)
 
     async def older(
         self, actor: Actor, conversation_id: int, cursor: str, *, merged: bool = True, limit: int = PAGE

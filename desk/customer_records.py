@@ -19,6 +19,7 @@ from crm_sync.merge_evidence import Proposal
 from crm_sync.merging import Merge
 from crm_sync.record import add_audit
 from desk.actors import Actor
+from desk.audit import record, saw
 from desk.paging import PAGE, Page, page_of, read_cursor
 
 
@@ -65,6 +66,7 @@ class CustomerRecords:
         """Everything known about the customer. Raises: NotPermitted, CustomerNotFound."""
         actor.require("customers.read")
         await self._database.run(lambda conn: _alive(conn, customer_id), read=True)
+        await saw(self._database, actor, f"customer:{customer_id}", self._clock.now())
         return await customer_record(self._database, CustomerId(customer_id))
 
     async def timeline(
@@ -118,6 +120,7 @@ class CustomerRecords:
                 source=f"staff:{actor.name}", now=now,
             )  # fmt: skip
             add_audit(conn, customer_id, actor.name, "consent", [purpose], now=now)
+            record(conn, actor, "customer.change", f"customer:{customer_id}", {"fields": ["consents"]}, now=now)
             return customer_lists.consents_of(conn, customer_id)
 
         return await self._database.run(unit)
@@ -149,6 +152,7 @@ class CustomerRecords:
         def unit(conn: Connection) -> None:
             _alive(conn, customer_id)
             add_audit(conn, customer_id, actor.name, action, now=now)
+            record(conn, actor, f"customer.{action}", f"customer:{customer_id}", {}, now=now)
 
         await self._database.run(unit)
 

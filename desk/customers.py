@@ -21,6 +21,7 @@ from crm_sync.search_indexing import index_people
 from crm_sync.service_tables import customer_tags
 from crm_sync.tables import customers
 from desk.actors import Actor
+from desk.audit import record
 
 PROFILE = ("name", "phone", "email", "language", "timezone")
 LONGEST = 200  # characters of a field
@@ -70,23 +71,39 @@ class CustomerDesk:
         """
         actor.require("customers.merge")
         now = self._clock.now()
-        return await self._database.run(
-            lambda conn: merging.merge(conn, one, other, evidence="staff", author=actor.name, now=now)
-        )
+
+        def unit(conn: Connection) -> int | None:
+            merge_id = merging.merge(conn, one, other, evidence="staff", author=actor.name, now=now)
+            if merge_id is not None:
+                record(conn, actor, "customer.merge", f"customer:{one}", {"with": other, "merge": merge_id}, now=now)
+            return merge_id
+
+        return await self._database.run(unit)
 
     async def unmerge(self, actor: Actor, merge_id: int) -> merging.Merge:
         """The two are apart again. Raises: NotPermitted, NotFound, RuleError (a later merge must be undone first)."""
         actor.require("customers.merge")
         now = self._clock.now()
-        return await self._database.run(lambda conn: merging.unmerge(conn, merge_id, author=actor.name, now=now))
+
+        def unit(conn: Connection) -> merging.Merge:
+            undone = merging.unmerge(conn, merge_id, author=actor.name, now=now)
+            record(conn, actor, "customer.unmerge", f"customer:{undone.kept_customer_id}", {"merge": merge_id}, now=now)
+            return undone
+
+        return await self._database.run(unit)
 
     async def decide(self, actor: Actor, proposal_id: int, *, is_same: bool) -> int | None:
         """A proposed pair is merged, or never proposed again. Raises: NotPermitted, NotFound."""
         actor.require("customers.merge")
         now = self._clock.now()
-        return await self._database.run(
-            lambda conn: merge_evidence.decide(conn, proposal_id, is_same=is_same, author=actor.name, now=now)
-        )
+
+        def unit(conn: Connection) -> int | None:
+            merge_id = merge_evidence.decide(conn, proposal_id, is_same=is_same, author=actor.name, now=now)
+            details = {"same": is_same, "merge": merge_id}
+            record(conn, actor, "customer.proposal", f"proposal:{proposal_id}", details, now=now)
+            return merge_id
+
+        return await self._database.run(unit)
 
     def _value(self, name: str, said: str) -> Any:
         words = said.strip()
@@ -123,6 +140,7 @@ class CustomerDesk:
                 mine = and_(customer_tags.c.customer_id == customer_id, customer_tags.c.tag == name)
                 conn.execute(delete(customer_tags).where(mine))
             add_audit(conn, customer_id, actor.name, "tag" if wanted else "untag", ["tags"], now=now)
+            record(conn, actor, "customer.change", f"customer:{customer_id}", {"fields": ["tags"]}, now=now)
 
         await self._database.run(unit)
 
@@ -149,6 +167,8 @@ def _edit(conn: Connection, actor: Actor, customer_id: int, values: Mapping[str,
         index_people(conn, [customer_id])
     if "phone" in changed:
         merge_evidence.ask_for_check(conn, customer_id, now)
+    if changed:
+        record(conn, actor, "customer.change", f"customer:{customer_id}", {"fields": sorted(changed)}, now=now)
     return sorted(changed)
 
 

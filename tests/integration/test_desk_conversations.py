@@ -15,11 +15,12 @@ from crm_sync import merging
 from crm_sync.console_tables import conversation_notes, handoff_events
 from crm_sync.invariants import check
 from crm_sync.store import SqlStore
+from desk.audit import AuditDesk
 from desk.conversations import ConversationDesk, HistoryEvent, HistoryMessage, HistoryNote, HistoryPage
 from desk.inbox import InboxDesk
 from frontdesk.signals import LocalSignals
 from tests.staff_steps import AUDITOR, LEAD, LI, WU, an_outside, held, row_of, staff, wrote
-from tests.store_steps import START, SetClock, converse, said, send_all, take_turn
+from tests.store_steps import AUDIT_KEYS, START, SetClock, converse, said, send_all, take_turn
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def clock() -> SetClock:
 
 @pytest.fixture
 async def desk(store_url: str, clock: SetClock) -> AsyncIterator[SqlStore]:
-    opened = await SqlStore.open(store_url, clock=clock)
+    opened = await SqlStore.open(store_url, clock=clock, audit_keys=AUDIT_KEYS)
     yield opened
     await opened.close()
 
@@ -94,6 +95,18 @@ async def test_what_came_since_is_told_once_with_notes_and_changes_of_hands(desk
         HistoryMessage,
         HistoryNote,
         HistoryEvent,
+    ]
+
+
+async def test_it_is_kept_who_looked(desk: SqlStore, clock: SetClock) -> None:
+    talks, where = _talks(desk, clock), await wrote(desk)
+    for _ in range(2):
+        await talks.open(LI, where)
+    with pytest.raises(NotFound):
+        await talks.open(LI, 99)
+    lines = (await AuditDesk(desk.database).lines(AUDITOR)).items
+    assert [(line.actor, line.action, line.object) for line in lines] == [
+        ("li", "conversation.view", f"conversation:{where}")
     ]
 
 

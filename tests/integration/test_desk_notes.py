@@ -19,7 +19,7 @@ from desk.helping import HelpDesk
 from desk.notes import NoteDesk
 from desk.views import ViewDesk, inbox_filter
 from tests.staff_steps import LEAD, LI, WU, an_outside, held, staff, wrote
-from tests.store_steps import START, SetClock, converse
+from tests.store_steps import AUDIT_KEYS, START, SetClock, converse
 
 MANAGER = Actor("boss", "manager")
 
@@ -31,7 +31,7 @@ def clock() -> SetClock:
 
 @pytest.fixture
 async def desk(store_url: str, clock: SetClock) -> AsyncIterator[SqlStore]:
-    opened = await SqlStore.open(store_url, clock=clock)
+    opened = await SqlStore.open(store_url, clock=clock, audit_keys=AUDIT_KEYS)
     await staff(opened, LI, WU, LEAD, wu="吴敏")
     yield opened
     await opened.close()

@@ -28,7 +28,7 @@ from tests.builders import shop
 from tests.media_files import office
 from tests.media_library import library_in
 from tests.staff_steps import LEAD, LI, WU, an_outside, can_do, change, held, row_of, staff
-from tests.store_steps import START, SetClock, converse, send_all, take_turn
+from tests.store_steps import AUDIT_KEYS, START, SetClock, converse, send_all, take_turn
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def clock() -> SetClock:
 
 @pytest.fixture
 async def desk(store_url: str, clock: SetClock) -> AsyncIterator[SqlStore]:
-    opened = await SqlStore.open(store_url, clock=clock)
+    opened = await SqlStore.open(store_url, clock=clock, audit_keys=AUDIT_KEYS)
     opened.know({name: can_do(name) for name in ("web", "telegram", "wechat")})
     yield opened
     await opened.close()

@@ -20,7 +20,7 @@ from desk.actors import Actor
 from desk.customers import CustomerDesk
 from desk.search import SearchDesk, SearchPage
 from tests.staff_steps import AUDITOR, LEAD, LI, WU, row_of, wrote
-from tests.store_steps import START, SetClock, converse, said
+from tests.store_steps import AUDIT_KEYS, START, SetClock, converse, said
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def clock() -> SetClock:
 
 @pytest.fixture
 async def desk(store_url: str, clock: SetClock) -> AsyncIterator[SqlStore]:
-    opened = await SqlStore.open(store_url, clock=clock)
+    opened = await SqlStore.open(store_url, clock=clock, audit_keys=AUDIT_KEYS)
     yield opened
     await opened.close()
 
