@@ -45,8 +45,9 @@ from frontdesk.media import build_media
 from frontdesk.media_fetching import MediaFetcher
 from frontdesk.observing import ACCEPTED, LoggingObserver
 from frontdesk.pacing import RedisRateTokens, StoreRateTokens
+from frontdesk.report_summaries import report_jobs
 from frontdesk.runtimes import Runtimes, spare_what_stays
-from frontdesk.scheduler import TIMER_HANDLERS, Scheduler
+from frontdesk.scheduler import PERIODIC, TIMER_HANDLERS, Scheduler
 from frontdesk.search_keeping import keep_search
 from frontdesk.secret_key import load_secret_keys, sqlite_path
 from frontdesk.serving import HttpServer, end, supervise
@@ -217,6 +218,7 @@ class App:
                 clock,
                 runtimes.default_assistant,
                 handlers={**TIMER_HANDLERS, **staff_timers(staff.replies)},
+                periodic=(*PERIODIC, *report_jobs(settings.timezone)),
                 outside={site_messages.KIND: SiteMessenger(keys, settings).deliver},
                 fault=fault,
             ),

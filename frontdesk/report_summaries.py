@@ -6,7 +6,8 @@ words, as any notice does, with the channel's windows and quotas.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -26,6 +27,7 @@ from crm_sync.store import SqlStore
 from crm_sync.tables import counters, identities
 from desk.report_types import Report, ReportQuery
 from desk.reports import ReportDesk
+from frontdesk.periodic import Periodic
 
 if TYPE_CHECKING:
     from frontdesk.scheduler import Context
@@ -46,25 +48,32 @@ class _At(Clock):
         return self._now
 
 
-async def count_reports(store: SqlStore, context: Context) -> None:
+def report_jobs(timezone: str) -> tuple[Periodic, ...]:
+    """What the scheduler does for reports. `timezone`: the business's, the same as whoever shows reports has."""
+    return (
+        Periodic("report_facts", timedelta(minutes=5), partial(count_reports, timezone=timezone)),
+        Periodic("report_summaries", timedelta(minutes=10), partial(send_summaries, timezone=timezone)),
+    )
+
+
+async def count_reports(store: SqlStore, context: Context, *, timezone: str) -> None:
     """What was said since the last time is part of the figures."""
-    await _desk(store, context).count_on()
+    await _desk(store, context, timezone).count_on()
 
 
-async def send_summaries(store: SqlStore, context: Context) -> None:
+async def send_summaries(store: SqlStore, context: Context, *, timezone: str) -> None:
     """Every summary whose hour has come is on its way, each once for its days."""
-    local = context.now.astimezone(zone(context.assistant.hours.timezone))
+    desk, local = _desk(store, context, timezone), context.now.astimezone(zone(timezone))
     for summary in context.policy.reports.summaries.values():
         span = summary.period(local)
         if span is not None:
-            await _send(store, context, summary, ReportQuery(*span))
+            await _send(store, context, desk, summary, ReportQuery(*span))
 
 
-async def _send(store: SqlStore, context: Context, summary: Summary, query: ReportQuery) -> None:
+async def _send(store: SqlStore, context: Context, desk: ReportDesk, summary: Summary, query: ReportQuery) -> None:
     key = f"summary:{summary.name}:{query.until.isoformat()}"
     if await store.database.run(lambda conn: _is_sent(conn, key), read=True):
         return
-    desk = _desk(store, context)
     await desk.count_on()
     words = in_words([await desk.told(name, query) for name in TOLD], summary.language)
     people = recipients(summary, context.policy)
@@ -114,8 +123,8 @@ def recipients(summary: Summary, policy: ServicePolicy) -> frozenset[str]:
     return frozenset(found)
 
 
-def _desk(store: SqlStore, context: Context) -> ReportDesk:
-    return ReportDesk(store.database, _At(context.now), lambda: context.assistant.hours.timezone)
+def _desk(store: SqlStore, context: Context, timezone: str) -> ReportDesk:
+    return ReportDesk(store.database, _At(context.now), lambda: timezone)
 
 
 def _is_sent(conn: Connection, key: str) -> bool:

@@ -37,7 +37,6 @@ from frontdesk.caring import nightly
 from frontdesk.due_reminders import remind_of_dues
 from frontdesk.outside_work import OutsideJobs, OutsideWork
 from frontdesk.periodic import RENEW_S, Periodic, PeriodicJobs
-from frontdesk.report_summaries import count_reports, send_summaries
 
 log = structlog.get_logger()
 
@@ -134,8 +133,6 @@ PERIODIC: tuple[Periodic, ...] = (
     Periodic("due_reminders", timedelta(hours=1), remind_of_dues),
     Periodic("values_and_care", timedelta(days=1), nightly),
     Periodic("case_spikes", timedelta(hours=1), look_for_spikes),
-    Periodic("report_facts", timedelta(minutes=5), count_reports),
-    Periodic("report_summaries", timedelta(minutes=10), send_summaries),
     Periodic("same_people", timedelta(days=1), propose_same_people),
 )
 

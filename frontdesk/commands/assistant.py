@@ -1,14 +1,19 @@
-"""`frontdesk assistant`: check a folder before it serves."""
+"""`frontdesk assistant`: check a folder before it serves, write edits back into its files."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from sqlalchemy import Connection
 
+from bot.edited_texts import EditedResponse
 from config.settings import Settings
+from crm_sync.store import SqlStore
 from frontdesk.commands.output import print_json, print_table, say
+from frontdesk.commands.records import with_store
 
 app = typer.Typer(help="Assistants.", no_args_is_help=True)
 
@@ -34,3 +39,37 @@ def check(
     else:
         say("Nothing to report.")
     raise typer.Exit(1 if any(finding.level == "error" for finding in findings) else 0)
+
+
+@app.command("export")
+def export(
+    to: Annotated[
+        Path | None, typer.Option("--to", help="A new folder; without it, the assistant's own files.")
+    ] = None,
+    json_: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
+) -> None:
+    """Write articles and responses that were edited in the store back into files."""
+    from crm_sync import models, response_versions
+    from desk.responses import edited_responses
+    from frontdesk.assistant_export import export_assistant
+    from frontdesk.runtimes import model_name
+
+    folder = Settings().assistant
+    name = model_name(folder)
+
+    async def work(store: SqlStore) -> tuple[Sequence[models.StoredArticle], list[EditedResponse]]:
+        def unit(conn: Connection) -> tuple[Sequence[models.StoredArticle], list[EditedResponse]]:
+            return models.edited_articles(conn, name), edited_responses(response_versions.current(conn, name))
+
+        return await store.database.run(unit, read=True)
+
+    articles, responses = with_store(work)
+    done = export_assistant(folder, to, articles, responses)
+    if json_:
+        print_json({"files": done.files, "left": done.left})
+        return
+    say(
+        f"{len(done.files)} files were written in {to or folder}." if done.files else "Nothing was edited in the store."
+    )
+    for line in done.left:
+        say(line)

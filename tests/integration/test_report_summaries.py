@@ -22,6 +22,7 @@ from tests.builders import shop
 from tests.store_steps import SetClock, converse
 
 MONDAY_8 = datetime(2026, 11, 30, 0, 5, tzinfo=UTC)  # five past eight in Shanghai
+ZONE = "Asia/Shanghai"
 RULES = {
     "routing": {"teams": {"care": {"title": {"zh": "客服", "en": "Care"}, "members": ["li"], "lead": "lena"}}},
     "reports": {
@@ -50,10 +51,12 @@ async def test_on_monday_morning_everybody_named_hears_of_the_week_once(store_ur
         await add_user(store.database, name, "manager")
     await converse(store, "hello", "hi", user="boss", channel="telegram", direct=False)
     policy = read_policy(RULES)
-    await send_summaries(store, context(MONDAY_8.replace(hour=23, day=29), policy))  # Monday, but before eight
+    await send_summaries(
+        store, context(MONDAY_8.replace(hour=23, day=29), policy), timezone=ZONE
+    )  # Monday, but before eight
     assert await rows(store, staff_notices) == []
     for minutes in (5, 15):
-        await send_summaries(store, context(MONDAY_8.replace(minute=minutes), policy))
+        await send_summaries(store, context(MONDAY_8.replace(minute=minutes), policy), timezone=ZONE)
     found = await rows(store, staff_notices)
     assert sorted(row.user_id for row in found) == [1, 2, 3]
     assert {(row.kind, row.reference) for row in found} == {("report_summary", "2026-11-23:2026-11-30")}
@@ -68,8 +71,8 @@ async def test_on_monday_morning_everybody_named_hears_of_the_week_once(store_ur
 async def test_counting_in_the_background_leaves_little_for_whoever_looks(store_url: str) -> None:
     store = await SqlStore.open(store_url, clock=SetClock(datetime(2026, 11, 25, 3, tzinfo=UTC)))
     await converse(store, "hello", "hi")
-    await count_reports(store, context(MONDAY_8, read_policy({})))
-    await count_reports(store, context(MONDAY_8, read_policy({})))
+    await count_reports(store, context(MONDAY_8, read_policy({})), timezone=ZONE)
+    await count_reports(store, context(MONDAY_8, read_policy({})), timezone=ZONE)
     counted = await store.database.run(lambda conn: conn.exec_driver_sql("SELECT messages_in FROM report_days").all())
     assert [row[0] for row in counted] == [1]
     await store.close()
