@@ -23,6 +23,7 @@ from crm_sync.database import Database
 from crm_sync.models import StoredArticle, edited_articles, put_article, raise_epoch
 from crm_sync.own_news import Audience, publish
 from crm_sync.subscriptions import in_languages
+from desk import audit
 from desk.actors import Actor
 from desk.library import AssistantLibrary
 from desk.wording import ArticleText
@@ -215,6 +216,8 @@ class KnowledgeDesk:
                 audience = Audience(topic, languages=tuple(titles))
                 notice = Notice("utter_article_news", {"title": in_languages(titles)})
                 publish(conn, audience, notice, f"article:{assistant}:{article_id}", now)
+            details = {"assistant": assistant, "versions": dict(seen)}
+            audit.record(conn, actor, "article.publish", f"article:{article_id}", details, now=now)
 
         await self._database.run(unit)
 
@@ -242,6 +245,8 @@ class KnowledgeDesk:
             ):
                 raise StaleState(f"article {article_id!r} was changed meanwhile")
             put_article(conn, assistant, gone, now)
+            details = {"assistant": assistant, "language": language}
+            audit.record(conn, actor, "article.withdraw", f"article:{article_id}", details, now=now)
 
         await self._database.run(unit)
 

@@ -21,6 +21,7 @@ from bot.types import Language, OutPart, Reply
 from crm_sync import response_versions as versions
 from crm_sync.database import Database
 from crm_sync.response_versions import ResponseVersion
+from desk import audit
 from desk.actors import Actor
 from desk.library import AssistantLibrary
 
@@ -176,7 +177,11 @@ class ResponseDesk:
 
         def unit(conn: Connection) -> bool:
             newest = [each.version for each in versions.history(conn, assistant, name) if each.language == language]
-            return max(newest, default=0) == seen and versions.put(conn, assistant, version)
+            if max(newest, default=0) != seen or not versions.put(conn, assistant, version):
+                return False
+            details = {"assistant": assistant, "language": language, "version": version.version}
+            audit.record(conn, actor, "response.change", f"response:{name}", details, now=now)
+            return True
 
         if not await self._database.run(unit):
             raise StaleState(f"response {name!r} was changed meanwhile")
