@@ -291,10 +291,11 @@
   const ATTACH = "M20 11l-8 8a5 5 0 0 1-7-7l8-8a3.4 3.4 0 0 1 5 5l-8 8a1.6 1.6 0 0 1-2.5-2.5L15 7";
   const MENU = "M5 11a1 1 0 1 0 .1 0zM12 11a1 1 0 1 0 .1 0zM19 11a1 1 0 1 0 .1 0z";
   const fill = (node, event) => {
+    // Taken back by whoever said it.
+    node.hidden = event.deleted;
     node.body.textContent = event.text || (event.location ? T.place : "");
     // Only our side's links and marks are live; a customer's words stay as they are.
-    const isRich = event.text_format || event.cards || event.ask || event.image_url || /https?:/.test(event.text);
-    if (event.media || (event.direction === "out" && isRich)) use("dress", node, event);
+    if (event.media || event.direction === "out" && (event.text_format || event.cards || event.ask || event.image_url || /https?:/.test(event.text))) use("dress", node, event);
   };
   const clock = (at) => {
     const date = new Date(at);

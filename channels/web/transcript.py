@@ -56,13 +56,16 @@ h2{display:inline;font-size:12px;margin:0 8px 0 0}p{margin:4px 0 0;white-space:p
 
 
 def render(events: Sequence[Mapping[str, Any]], language: str, title: str, zone: ZoneInfo, now: datetime) -> bytes:
-    """The page in UTF-8. A message that was edited is shown as it reads now; nothing in it is read as markup."""
+    """The page in UTF-8. An edited message is shown as it reads now, one taken back not at all; nothing in it is read
+    as markup.
+    """
     words = _WORDS[language]
     shown: dict[int, Mapping[str, Any]] = {}
     for event in events:
         if event.get("kind") != "event":
             shown[event.get("replaces", event["seq"])] = event
-    articles = "".join(_article(event, words, zone) for event in shown.values()) or f"<p>{words['empty']}</p>"
+    there = [event for event in shown.values() if not event.get("deleted")]
+    articles = "".join(_article(event, words, zone) for event in there) or f"<p>{words['empty']}</p>"
     heading = html.escape(title or words["title"])
     made = f"{words['heading']} · {words['made']} {_moment(now, zone)}"
     tag = "zh-CN" if language == "zh" else "en"

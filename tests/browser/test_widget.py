@@ -346,6 +346,25 @@ async def test_typing_is_shown_until_the_answer_comes(server: WebServer, new_pag
     assert await page.locator("#frontdesk-chat .typing").is_visible() is False
 
 
+async def test_what_staff_put_right_or_take_back_changes_where_it_stands(server: WebServer, new_page: NewPage) -> None:
+    page = await new_page()
+    await page.goto(server.url + "/?lang=en")
+    await _write(page, "hello")
+    await _see(page, "echo: hello")
+    conversation = server.store.conversation_of(server.store.received[0].message.sender.external_id)
+    for words in ("come at nine", "bring the paper"):
+        server.say(conversation, words, author="operator", name="Li")
+        await _see(page, words)
+    server.say(conversation, "come at ten", author="operator", name="Li", replaces=3)
+    await _see(page, "come at ten")
+    server.say(conversation, "", author="operator", replaces=4, deleted=True)
+    server.say(conversation, "see you", author="operator", name="Li")
+    await _see(page, "see you")
+
+    shown = page.locator("#frontdesk-chat .list .msg:not([hidden]) .body")
+    assert await shown.all_text_contents() == ["hello", "echo: hello", "come at ten", "see you"]
+
+
 async def test_messages_that_come_while_closed_are_counted_and_read_when_opened(
     server: WebServer, new_page: NewPage
 ) -> None:
