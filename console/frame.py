@@ -7,7 +7,7 @@ from outside is escaped by the templates; nothing here marks it as safe.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, tzinfo
 from functools import partial
 from pathlib import Path
@@ -29,7 +29,7 @@ from console.icons import icon
 from console.saying import clock, moment, span
 from console.words import WORDS, Language, say
 from desk.actors import Actor
-from desk.sessions import Session
+from desk.sessions import Session, SignedIn
 from desk.signing_in import SigningIn
 
 log = structlog.get_logger(__name__)
@@ -151,7 +151,7 @@ def look_of(frame: Frame, session: Session | None, request: Request) -> Look:
         now=frame.clock.now(),
         theme=str(settings.get("theme") or "auto"),
         density=str(settings.get("density") or "comfortable"),
-        sound=str(settings.get("sound") or "off"),
+        sound="on" if settings.get("sound", True) else "off",
         lock_minutes=minutes if isinstance(minutes, int) else 0,
     )
 
@@ -172,10 +172,20 @@ class Visit:
     session: Session
     look: Look
     form: FormData = field(default_factory=FormData)
+    renewed: str = field(default="", repr=False)
 
     @property
     def actor(self) -> Actor:
         return self.session.actor
+
+    @property
+    def token(self) -> str:
+        """Of the session; services that renew it want it."""
+        return self.renewed or self.request.cookies.get(self.frame.cookie, "")
+
+    def again(self, signed_in: SignedIn) -> Visit:
+        """The same visit under the token that the session has now."""
+        return replace(self, session=signed_in.session, renewed=signed_in.token)
 
     @property
     def is_part(self) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, Literal
 
+from console.words_settings import WORDS_SETTINGS
+
 Language = Literal["zh", "en"]
 LANGUAGES: Final[Mapping[Language, str]] = {"zh": "中文", "en": "English"}  # each in itself, as its readers call it
 
@@ -60,6 +62,14 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
     "sign_in.wrong": ("Account or password is wrong.", "账号或密码不正确。"),
     "sign_in.wrong_code": ("This code does not fit.", "验证码不正确。"),
     "sign_in.wait": ("Too many tries. Please wait {seconds} s.", "尝试次数过多，请等待 {seconds} 秒。"),
+    "sign_in.provider": (
+        "The company's sign-in does not answer. Please try again shortly.",
+        "公司登录服务暂无响应，请稍后再试。",
+    ),
+    "sign_in.refused": (
+        "This account may not come in here. Ask whoever manages the accounts.",
+        "该账号无权登录，请联系管理员。",
+    ),
     "sign_in.oidc": ("Sign in with your company account", "使用公司账号登录"),
     "sign_in.locked": (
         "Locked after a while without a move. Enter your password.",
@@ -321,6 +331,9 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
     "snooze.tomorrow": ("until tomorrow 9:00", "到明天 9:00"),
     "snooze.monday": ("until Monday 9:00", "到周一 9:00"),
 }
+
+
+WORDS.update(WORDS_SETTINGS)
 
 
 def say(language: Language, key: str, **values: object) -> str:

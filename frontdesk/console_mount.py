@@ -14,15 +14,25 @@ from console.frame import Frame
 from console.inbox_desk import InboxServices
 from console.inbox_routes import inbox_routes
 from console.live import LiveHub, live_route
+from console.me import me_routes
+from console.settings import SettingsServices, settings_routes
 from console.sign_in import sign_in_routes
+from desk.accounts import AccountDesk
 from desk.actors import Actor
+from desk.audit import AuditDesk
 from desk.cases import CaseDesk
 from desk.customer_records import CustomerRecords
 from desk.handoff import HandoffDesk
+from desk.hooks import HookDesk
+from desk.own_account import OwnAccount
+from desk.policies import PolicyDesk
 from desk.regression import RegressionDesk
-from desk.signing_in import SigningIn
+from desk.roles import RoleDesk
+from desk.tokens import TokenDesk
 from frontdesk.clock import SystemClock
+from frontdesk.doctor import examine
 from frontdesk.runtimes import model_name
+from frontdesk.staff_access import build_signing_in, build_single_sign_on
 
 if TYPE_CHECKING:
     from frontdesk.app import App
@@ -34,8 +44,12 @@ class ConsoleRole:
     def __init__(self, app: App) -> None:
         self._app = app
         database, clock = app.store.database, SystemClock()
+        self._signing_in = build_signing_in(app.settings, database, app.secret_keys, clock, self._policy)
+        self._own = OwnAccount(database, clock, self._signing_in)
+        found = build_single_sign_on(app.settings, database, app.secret_keys, clock, self._signing_in)
+        self._single, self.provider = found if found is not None else (None, None)
         self._frame = Frame(
-            signing_in=SigningIn(database, app.secret_keys, clock, self._policy),
+            signing_in=self._signing_in,
             signals=app.signals,
             clock=clock,
             zone=lambda: zone(app.settings.timezone),
@@ -66,9 +80,28 @@ class ConsoleRole:
         return [
             *live_route(self._frame, self._services, self.hub),
             *inbox_routes(self._frame, self._services),
-            *sign_in_routes(self._frame),
+            *sign_in_routes(self._frame, self._own, self._single),
+            *me_routes(self._frame, self._own),
+            *settings_routes(self._frame, self._settings()),
             *asset_routes(),
         ]
+
+    def _settings(self) -> SettingsServices:
+        app, clock = self._app, SystemClock()
+        database = app.store.database
+        return SettingsServices(
+            accounts=AccountDesk(database, clock, self._policy, app.signals),
+            roles=RoleDesk(database, clock),
+            canned=app.staff.canned,
+            policies=PolicyDesk(database, self._policy, model_name(app.settings.assistant), clock),
+            tokens=TokenDesk(database, clock),
+            hooks=HookDesk(database, clock, app.secret_keys, allows_private=app.settings.hooks.allow_private),
+            audit=AuditDesk(database),
+            rules_file=self._rules_file,
+            examine=lambda: examine(app.settings),
+            teams=self._teams,
+            channels=lambda: sorted({channel for channel, _ in app.adapters}),
+        )
 
     # --- what the screens ask of the assistant --------------------------------------------------------------------
 
@@ -84,6 +117,10 @@ class ConsoleRole:
     def _flows(self, language: str) -> Sequence[tuple[str, str]]:
         flows = self._app.runtimes.default_assistant().flows
         return sorted((name, flow.name or name) for name, flow in flows.items())
+
+    def _rules_file(self) -> str:
+        file = self._app.settings.assistant / "service.yml"
+        return file.read_text(encoding="utf-8") if file.is_file() else ""
 
     async def _make_test(self, actor: Actor, conversation_id: int) -> str:
         assistant = model_name(self._app.settings.assistant)
