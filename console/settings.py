@@ -16,7 +16,7 @@ from console.frame import Frame, Visit, screen
 from desk.accounts import AccountChange, AccountDesk
 from desk.audit import AuditDesk, AuditFilter
 from desk.canned import VARIABLES, CannedDesk
-from desk.hooks import EVENTS, HookDesk
+from desk.hooks import KINDS, HookDesk
 from desk.permissions import PERMISSIONS
 from desk.policies import PolicyDesk
 from desk.roles import RoleDesk
@@ -119,7 +119,7 @@ class SettingsScreen:
         shown = {"pages": pages, "page_name": name, "notice": "", "secret": "", **values}
         return visit.page("settings", template or f"settings/{name}.html", title=title, **shown)
 
-    # --- people -----------------------------------------------------------------------------------------------------
+    # --- people ------------------------------------------------------------------------------------------------------
 
     async def people(self, visit: Visit, *, notice: str = "", secret: str = "") -> Response:
         accounts = await self._do.accounts.list(visit.actor)
@@ -182,7 +182,7 @@ class SettingsScreen:
         await self._do.accounts.second_factor_off(visit.actor, visit.request.path_params["name"])
         return await self.person(visit, notice=visit.t("saved"))
 
-    # --- roles --------------------------------------------------------------------------------------------------------
+    # --- roles -------------------------------------------------------------------------------------------------------
 
     async def roles(self, visit: Visit) -> Response:
         at = 1 if visit.look.language == "zh" else 0
@@ -205,7 +205,7 @@ class SettingsScreen:
         await self._do.roles.delete(visit.actor, visit.text("name"), version=visit.number("version"))
         return visit.go("/console/settings/roles")
 
-    # --- canned replies -------------------------------------------------------------------------------------------------
+    # --- canned replies ----------------------------------------------------------------------------------------------
 
     async def canned(self, visit: Visit) -> Response:
         found = await self._do.canned.find(visit.actor, visit.text("q"), limit=200)
@@ -228,7 +228,7 @@ class SettingsScreen:
         await self._do.canned.remove(visit.actor, _needed(visit, "id"))
         return visit.go("/console/settings/canned")
 
-    # --- rules ------------------------------------------------------------------------------------------------------
+    # --- rules -------------------------------------------------------------------------------------------------------
 
     async def rules(self, visit: Visit, *, text: str = "", tried: Any = None, wrong: str = "") -> Response:
         history = await self._do.policies.history(visit.actor)
@@ -254,12 +254,12 @@ class SettingsScreen:
             return await self.rules(visit, text=text, wrong=str(error))
         return visit.go("/console/settings/rules")
 
-    # --- channels -----------------------------------------------------------------------------------------------------
+    # --- channels ----------------------------------------------------------------------------------------------------
 
     async def channels(self, visit: Visit) -> Response:
         return self._page(visit, "channels", findings=await self._do.examine())
 
-    # --- tokens and subscribers -----------------------------------------------------------------------------------
+    # --- tokens and subscribers --------------------------------------------------------------------------------------
 
     async def tokens(self, visit: Visit, *, secret: str = "") -> Response:
         tokens = await self._do.tokens.list(visit.actor)
@@ -282,7 +282,7 @@ class SettingsScreen:
 
     async def hooks(self, visit: Visit, *, secret: str = "") -> Response:
         hooks = await self._do.hooks.list(visit.actor)
-        return self._page(visit, "hooks", hooks=hooks, events=sorted(EVENTS), secret=secret)
+        return self._page(visit, "hooks", hooks=hooks, events=KINDS, secret=secret)
 
     async def hook(self, visit: Visit) -> Response:
         hook = await self._do.hooks.get(visit.actor, visit.request.path_params["id"])
@@ -313,7 +313,7 @@ class SettingsScreen:
         await self._do.hooks.replay(visit.actor, hook_id, _needed(visit, "delivery"))
         return visit.go(f"/console/settings/hooks/{hook_id}")
 
-    # --- the audit log ------------------------------------------------------------------------------------------------
+    # --- the audit log -----------------------------------------------------------------------------------------------
 
     async def audit(self, visit: Visit, *, verdict: Any = None) -> Response:
         which = AuditFilter(actor=visit.text("actor"), object=visit.text("object"), action=visit.text("action"))

@@ -27,6 +27,7 @@ LONGEST_URL: Final = 2000
 KEPT: Final = timedelta(days=30)  # deliveries that ended
 GIVEN_UP: Final = timedelta(hours=24)
 # Seconds to wait after each try; the last one again and again until the day is over.
+KINDS: Final = tuple(sorted(EVENTS))  # of events that can be subscribed to
 BACKOFF_S: Final = (5, 30, 120, 300, 900, 1800, 3600, 7200)
 
 

@@ -47,7 +47,8 @@ class ConsoleRole:
         self._signing_in = build_signing_in(app.settings, database, app.secret_keys, clock, self._policy)
         self._own = OwnAccount(database, clock, self._signing_in)
         found = build_single_sign_on(app.settings, database, app.secret_keys, clock, self._signing_in)
-        self._single, self.provider = found if found is not None else (None, None)
+        self._single = found[0] if found is not None else None
+        self.provider = found[1] if found is not None else None
         self._frame = Frame(
             signing_in=self._signing_in,
             signals=app.signals,

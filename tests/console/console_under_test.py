@@ -11,30 +11,40 @@ import httpx
 from starlette.applications import Starlette
 
 from bot.types import ArticleHit, Language
+from channels.base import Finding
 from console.assets import asset_routes
 from console.frame import Frame
 from console.inbox_desk import InboxServices
 from console.inbox_routes import inbox_routes
 from console.live import LiveHub, live_route
+from console.me import me_routes
+from console.settings import SettingsServices, settings_routes
 from console.sign_in import sign_in_routes
 from crm_sync.store import SqlStore
+from desk.accounts import AccountDesk
 from desk.actors import Actor
+from desk.audit import AuditDesk
 from desk.canned import CannedDesk
 from desk.cases import CaseDesk
 from desk.conversations import ConversationDesk
 from desk.customer_records import CustomerRecords
 from desk.handoff import HandoffDesk
 from desk.helping import HelpDesk
+from desk.hooks import HookDesk
 from desk.inbox import InboxDesk
 from desk.notes import NoteDesk
+from desk.own_account import OwnAccount
+from desk.policies import PolicyDesk
 from desk.replies import ReplyDesk
+from desk.roles import RoleDesk
 from desk.search import SearchDesk
 from desk.sessions import SignInRules
+from desk.tokens import TokenDesk
 from desk.views import ViewDesk
 from tests.service_assistant import service_assistant
 from tests.staff import PASSWORD, an_account, signing_in
 from tests.staff_steps import an_outside
-from tests.store_steps import SetClock
+from tests.store_steps import SECRET_KEYS, SetClock
 
 ARTICLE = ArticleHit("hours", "Opening hours", "We open at nine.", "en", 0.9, is_sure=True)
 
@@ -84,15 +94,34 @@ class ConsoleUnderTest:
             flows=lambda language: [("returns", "Returns")],
             make_test=self._make_test,
         )
+        self.own = OwnAccount(database, self.clock, self.frame.signing_in)
+        self.settings = SettingsServices(
+            accounts=AccountDesk(database, self.clock, policy),
+            roles=RoleDesk(database, self.clock),
+            canned=self.services.canned,
+            policies=PolicyDesk(database, policy, "desk", self.clock),
+            tokens=TokenDesk(database, self.clock),
+            hooks=HookDesk(database, self.clock, SECRET_KEYS),
+            audit=AuditDesk(database),
+            rules_file=lambda: "handoff: {}\n",
+            examine=self._examine,
+            teams=self.services.teams,
+            channels=lambda: ["telegram", "web"],
+        )
         self.hub = LiveHub(self.frame, self.services.inbox.changed_since)
         self.app = Starlette(
             routes=[
                 *live_route(self.frame, self.services, self.hub),
                 *inbox_routes(self.frame, self.services),
-                *sign_in_routes(self.frame),
+                *sign_in_routes(self.frame, self.own),
+                *me_routes(self.frame, self.own),
+                *settings_routes(self.frame, self.settings),
                 *asset_routes(),
             ]
         )
+
+    async def _examine(self) -> list[Finding]:
+        return [Finding("telegram/main token", True, "the vendor refuses it", "set a new TOKEN")]
 
     async def _make_test(self, actor: Actor, conversation_id: int) -> str:
         return f"test of {conversation_id}"
@@ -143,3 +172,12 @@ class Browser:
             await self.page("/console/inbox")
         headers = {"x-part": "1", "x-csrf": self.csrf}
         return await self.http.post(path, data={name: str(value) for name, value in fields.items()}, headers=headers)
+
+    async def post(self, path: str, **fields: Any) -> httpx.Response:
+        """A form of the page is sent without the script."""
+        if not self.csrf:
+            await self.page("/console/me")
+        data = {"csrf": self.csrf, **{name: str(value) for name, value in fields.items()}}
+        answer = await self.http.post(path, data=data)
+        self.csrf = ""  # the session may have another token now
+        return answer
