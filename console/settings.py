@@ -51,7 +51,7 @@ class Finding(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SettingsServices:
-    """What the settings work with. `rules_file`: service.yml of the assistant's folder; `examine`: the doctor's look."""
+    """What the settings work with. `rules_file`: service.yml as the folder has it; `examine`: the doctor's look."""
 
     accounts: AccountDesk
     roles: RoleDesk
