@@ -82,7 +82,7 @@ class SingleSignOn:
         admission: Admission | None = None,
     ) -> None:
         self._database, self._clock, self._signing_in, self._provider = database, clock, signing_in, provider
-        self._redirect_uri, self._admission = redirect_uri, admission or Admission()
+        self.redirect_uri, self._admission = redirect_uri, admission or Admission()
         self._seal = Seal(keys, "single sign-on")
 
     async def start(self) -> Departure:
@@ -92,7 +92,7 @@ class SingleSignOn:
         question = {
             "response_type": "code",
             "client_id": self._provider.client_id,
-            "redirect_uri": self._redirect_uri,
+            "redirect_uri": self.redirect_uri,
             "scope": " ".join(self._provider.scopes),
             "state": state,
             "nonce": nonce,
@@ -168,7 +168,7 @@ class SingleSignOn:
                 answer.code,
                 verifier=kept["verifier"],
                 nonce=kept["nonce"],
-                redirect_uri=self._redirect_uri,
+                redirect_uri=self.redirect_uri,
                 answered_by=answer.issuer,
                 now=now,
             )

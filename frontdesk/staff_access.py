@@ -8,7 +8,7 @@ from datetime import timedelta
 from bot.errors import Misconfigured
 from bot.ports import Clock
 from bot.service.policy import ServicePolicy
-from config.settings import Settings
+from config.settings import Settings, SignInSettings
 from crm_sync.database import Database
 from desk.oidc_provider import OidcProvider
 from desk.sessions import SignInRules
@@ -18,18 +18,21 @@ from desk.single_sign_on import Admission, SingleSignOn
 RETURN_PATH = "/console/sign-in/return"  # registered with the provider, below FRONTDESK_PUBLIC_URL
 
 
-def build_signing_in(
-    settings: Settings, database: Database, keys: Sequence[bytes], clock: Clock, policy: Callable[[], ServicePolicy]
-) -> SigningIn:
-    """Signing in as the settings want it."""
-    wanted = settings.sign_in
-    rules = SignInRules(
+def build_sign_in_rules(wanted: SignInSettings) -> SignInRules:
+    """How long sessions live, and who needs a second factor."""
+    return SignInRules(
         longest=timedelta(hours=wanted.session_hours),
         idle=timedelta(hours=wanted.idle_hours),
         lock_after=timedelta(minutes=wanted.lock_minutes),
         second_factor=frozenset(wanted.second_factor),
     )
-    return SigningIn(database, keys, clock, policy, rules)
+
+
+def build_signing_in(
+    settings: Settings, database: Database, keys: Sequence[bytes], clock: Clock, policy: Callable[[], ServicePolicy]
+) -> SigningIn:
+    """Signing in as the settings want it."""
+    return SigningIn(database, keys, clock, policy, build_sign_in_rules(settings.sign_in))
 
 
 def build_single_sign_on(
