@@ -29,7 +29,7 @@ _GREY, _LINE, _TEXT, _MUTED = (
 )
 MOST_SERIES: Final = 4  # the fifth colour is the time before's
 _FONT: Final = 12
-_LEFT, _RIGHT, _TOP, _BOTTOM = 48, 96, 12, 28
+_LEFT, _RIGHT, _TOP, _BOTTOM = 48, 144, 12, 28
 _ROW: Final = 28
 Say = Callable[[float], str]
 
@@ -110,7 +110,8 @@ def line_chart(
         last = next(value for each in series for value in reversed(each.before) if value is not None)
         labels.append((y(last), before_name, _GREY))
     parts += [
-        _text(width - _RIGHT + 8, at + 4, _short(name, 14), colour=colour) for at, name, colour in _apart(labels, _TOP)
+        _text(width - _RIGHT + 8, at + 4, _short(name, 22), colour=colour)
+        for at, name, colour in _apart(labels, _TOP, height - _BOTTOM)
     ]
     described = "; ".join(f"{each.name}: {_range(places, each.values, say)}" for each in series)
     return _svg(width, height, title, described, parts)
@@ -186,7 +187,7 @@ def effect_chart(
 def _svg(width: int, height: int, title: str, described: str, parts: Sequence[str]) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" width="100%"'
-        f' style="max-width:{width}px;font:{_FONT}px system-ui,sans-serif;font-variant-numeric:tabular-nums">'
+        f' font-size="{_FONT}" font-family="system-ui, sans-serif">'
         f"<title>{clean(title)}</title><desc>{clean(described)}</desc>{''.join(parts)}</svg>"
     )
 
@@ -233,14 +234,19 @@ def _ticks(most: float) -> list[float]:
     return [step * place for place in range(count + 1)]
 
 
-def _apart(labels: Sequence[tuple[float, str, str]], top: float) -> list[tuple[float, str, str]]:
-    """The labels moved down so that none covers another."""
+def _apart(labels: Sequence[tuple[float, str, str]], top: float, bottom: float) -> list[tuple[float, str, str]]:
+    """The labels moved so that none covers another, down at first, up again from the bottom."""
+    line = _FONT + 3
     found: list[tuple[float, str, str]] = []
     free = top
     for at, name, colour in sorted(labels):
-        at = max(at, free)  # noqa: PLW2901
-        found.append((at, name, colour))
-        free = at + _FONT + 3
+        found.append((max(at, free), name, colour))
+        free = found[-1][0] + line
+    free = bottom
+    for place in reversed(range(len(found))):
+        at, name, colour = found[place]
+        found[place] = (min(at, free), name, colour)
+        free = found[place][0] - line
     return found
 
 

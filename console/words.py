@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, Literal
 
+from console.words_reports import WORDS_REPORTS
 from console.words_settings import WORDS_SETTINGS
 
 Language = Literal["zh", "en"]
@@ -331,6 +332,8 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
     "snooze.tomorrow": ("until tomorrow 9:00", "到明天 9:00"),
     "snooze.monday": ("until Monday 9:00", "到周一 9:00"),
 }
+
+WORDS.update(WORDS_REPORTS)
 
 
 WORDS.update(WORDS_SETTINGS)

@@ -139,7 +139,7 @@ def flow_svg(graph: FlowGraph, language: Language, tokens: Mapping[str, str] = T
     heard = "; ".join(_heard(edge, nodes, language) for edge in graph.edges)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {graph.width:g} {graph.height:g}" role="img"'
-        f' width="{graph.width:g}" height="{graph.height:g}" style="font:12px system-ui,sans-serif">'
+        f' width="{graph.width:g}" height="{graph.height:g}" font-size="12" font-family="system-ui, sans-serif">'
         f"<title>{clean(graph.title)}</title><desc>{clean(graph.description)} {clean(heard)}</desc>"
         f"{''.join(parts)}</svg>"
     )
@@ -198,7 +198,7 @@ def _way(edge: Edge, nodes: Mapping[str, Node], language: Language, colour: Mapp
         return drawn
     return (
         f'{drawn}<text x="{label_x:g}" y="{label_y:g}" text-anchor="{"start" if edge.is_back else "middle"}"'
-        f' fill="{clean(colour["muted"])}" paint-order="stroke" stroke="var(--background, #FFFFFF)" stroke-width="4">'
+        f' fill="{clean(colour["muted"])}" paint-order="stroke" stroke="var(--bg, #FFFFFF)" stroke-width="4">'
         f"{clean(_short(words, 32))}<title>{clean(words)}</title></text>"
     )
 

@@ -123,8 +123,13 @@ def volume(build: Building) -> Told:
     now, before = build.both(reports.volume_by_day)
     figures = [
         _figure("conversations", "count", build.both(reports.conversation_count), drill=_conversation("asked")),
-        _figure("messages_in", "count", (_sum(now, "messages_in"), _sum(before, "messages_in"))),
-        _figure("bot_out", "count", (_sum(now, "bot_out"), _sum(before, "bot_out"))),
+        _figure(
+            "messages_in",
+            "count",
+            (_sum(now, "messages_in"), _sum(before, "messages_in")),
+            drill=_conversation("asked"),
+        ),
+        _figure("bot_out", "count", (_sum(now, "bot_out"), _sum(before, "bot_out")), drill=_conversation("answered")),
         _figure(
             "staff_out", "count", (_sum(now, "staff_out"), _sum(before, "staff_out")), drill=_conversation("staff")
         ),
@@ -220,7 +225,13 @@ def handoffs(build: Building) -> Told:
         waits[row.reason] += _known([row], "wait_s")
     figures = [
         _figure("handoffs", "count", (len(rows), len(rows_before)), "down", _conversation("handoff")),
-        _figure("handoff_share", "share", (_share(len(rows), asked[0]), _share(len(rows_before), asked[1])), "down"),
+        _figure(
+            "handoff_share",
+            "share",
+            (_share(len(rows), asked[0]), _share(len(rows_before), asked[1])),
+            "down",
+            _conversation("handoff"),
+        ),
         _figure(
             "wait_s",
             "seconds",
@@ -229,6 +240,7 @@ def handoffs(build: Building) -> Told:
                 _middle(_known(rows_before, "wait_s")),
             ),
             "down",
+            _conversation("handoff"),
         ),
     ]
     table = tuple(
@@ -269,7 +281,7 @@ def csat(build: Building) -> Told:
     happy = tuple(_share(sum(row.score >= 4 for row in each), len(each)) for each in (now, before))
     figures = [
         _figure("score", "score", (means[0], means[1]), "up", Drill("case", "score")),
-        _figure("satisfied", "share", (happy[0], happy[1]), "up"),
+        _figure("satisfied", "share", (happy[0], happy[1]), "up", Drill("case", "score")),
         _figure("answers", "count", (len(now), len(before)), "", Drill("case", "score")),
         _figure("answer_share", "share", (_share(len(now), asked[0]), _share(len(before), asked[1])), "up"),
         _figure("nps", "score", (_nps(rows), _nps(rows_before)), "up"),

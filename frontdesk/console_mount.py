@@ -30,6 +30,7 @@ from desk.regression import RegressionDesk
 from desk.roles import RoleDesk
 from desk.tokens import TokenDesk
 from frontdesk.clock import SystemClock
+from frontdesk.console_content import content_routes
 from frontdesk.doctor import examine
 from frontdesk.runtimes import model_name
 from frontdesk.staff_access import build_signing_in, build_single_sign_on
@@ -84,6 +85,7 @@ class ConsoleRole:
             *sign_in_routes(self._frame, self._own, self._single),
             *me_routes(self._frame, self._own),
             *settings_routes(self._frame, self._settings()),
+            *content_routes(self._app, self._frame, self._services.cases),
             *asset_routes(),
         ]
 

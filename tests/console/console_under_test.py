@@ -41,6 +41,7 @@ from desk.search import SearchDesk
 from desk.sessions import SignInRules
 from desk.tokens import TokenDesk
 from desk.views import ViewDesk
+from tests.console.content_screens import ContentScreens
 from tests.service_assistant import service_assistant
 from tests.staff import PASSWORD, an_account, signing_in
 from tests.staff_steps import an_outside
@@ -108,6 +109,7 @@ class ConsoleUnderTest:
             teams=self.services.teams,
             channels=lambda: ["telegram", "web"],
         )
+        self.content = ContentScreens(database, self.frame, self.services)
         self.hub = LiveHub(self.frame, self.services.inbox.changed_since)
         self.app = Starlette(
             routes=[
@@ -116,6 +118,7 @@ class ConsoleUnderTest:
                 *sign_in_routes(self.frame, self.own),
                 *me_routes(self.frame, self.own),
                 *settings_routes(self.frame, self.settings),
+                *self.content.routes(),
                 *asset_routes(),
             ]
         )

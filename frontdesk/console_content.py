@@ -1,0 +1,45 @@
+"""The screens about what the bot says and how it went, with the services behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from starlette.routing import BaseRoute
+
+from bot.types import Language
+from console.frame import Frame
+from console.reports import ReportServices, reports_routes
+from console.words import WORDS
+from desk.cases import CaseDesk
+from desk.reports import ReportDesk
+
+if TYPE_CHECKING:
+    from frontdesk.app import App
+
+
+def content_routes(app: App, frame: Frame, cases: CaseDesk) -> list[BaseRoute]:
+    """Reports. Nothing is read before it is asked for."""
+    database, clock, library = app.store.database, frame.clock, app.library
+
+    def titles(kind: str, key: str) -> Mapping[Language, str] | None:
+        """What reports call a meaning, a category or a channel."""
+        assistant = app.runtimes.default_assistant()
+        if kind == "intent":
+            known = assistant.intents.get(key)
+            return known.title if known and known.title else None
+        if kind == "category":
+            category = assistant.service.cases.categories.by_key.get(key)
+            return category.names if category and category.names else None
+        if kind == "channel" and (words := WORDS.get(f"channel.{key}")):
+            return {"en": words[0], "zh": words[1]}
+        return None
+
+    reports = ReportServices(
+        reports=ReportDesk(database, clock, lambda: app.settings.timezone, titles=titles),
+        inbox=app.staff.inbox,
+        cases=cases,
+        channels=library.channels,
+        summaries=lambda: tuple(app.runtimes.default_assistant().service.reports.summaries.values()),
+    )
+    return [*reports_routes(frame, reports)]
