@@ -1,0 +1,165 @@
+"""The main job of an operator in a real browser: seeing who waits, taking, answering by keyboard alone, in trouble."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import expect
+
+from frontdesk.clock import SystemClock
+from tests.browser.running_console import RunningConsole, a_console
+from tests.staff_steps import change, many, wrote
+
+if TYPE_CHECKING:
+    from playwright.async_api import Browser, Page
+
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="package")]
+WITHIN_MS = 15_000
+
+
+@pytest_asyncio.fixture(loop_scope="package")
+async def desk(tmp_path: Path) -> AsyncIterator[RunningConsole]:
+    async with a_console(tmp_path) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(loop_scope="package")
+async def page(browser: Browser, desk: RunningConsole) -> AsyncIterator[Page]:
+    context = await browser.new_context(viewport={"width": 1440, "height": 900}, locale="en-US")
+    opened = await context.new_page()
+    opened.set_default_timeout(WITHIN_MS)
+    errors: list[str] = []
+    opened.on("pageerror", lambda error: errors.append(str(error)))
+    yield opened
+    await context.close()
+    assert errors == []
+
+
+async def _waits(desk: RunningConsole, text: str, **more: Any) -> int:
+    talk = await wrote(desk.store, text, owner="queue", waiting_since=SystemClock().now(), channel="web", **more)
+    desk.tell(talk)
+    return talk
+
+
+async def test_a_waiting_customer_appears_is_taken_and_answered_by_keyboard_alone(
+    desk: RunningConsole, page: Page
+) -> None:
+    await desk.enter(page)
+    await page.goto(f"{desk.url}/console/inbox?list=queue")
+    await expect(page.locator("#rows .empty")).to_contain_text("No one is waiting")
+    talk = await _waits(desk, "I need a person")
+    await expect(page.locator(f"#row-{talk}")).to_contain_text("I need a person", timeout=WITHIN_MS)
+    await page.keyboard.press("j")
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#talk")).to_contain_text("I need a person")
+    await page.keyboard.press("r")
+    await page.keyboard.type("Good morning, how can I help?")
+    await page.keyboard.press("Enter")
+    await expect(page.locator(".said.operator .bubble")).to_have_text(
+        "Good morning, how can I help?", timeout=WITHIN_MS
+    )
+    await expect(page.locator("#head")).to_contain_text("You answer")
+    await expect(page.locator("#reply")).to_have_value("")
+    await expect(page.locator(f"#row-{talk}")).to_have_count(0)
+
+
+async def test_what_the_customer_says_next_comes_by_itself(desk: RunningConsole, page: Page) -> None:
+    await desk.enter(page)
+    talk = await _waits(desk, "first")
+    await page.goto(f"{desk.url}/console/inbox/{talk}?list=all")
+    await expect(page.locator("#talk")).to_contain_text("first")
+    await wrote(desk.store, "second", channel="web")
+    desk.tell(talk)
+    await expect(page.locator("#talk .said").last).to_contain_text("second", timeout=WITHIN_MS)
+    await expect(page.locator(f"#row-{talk}")).to_contain_text("second", timeout=WITHIN_MS)
+
+
+async def test_a_draft_outlives_a_restart_and_a_reload(desk: RunningConsole, page: Page) -> None:
+    await desk.enter(page)
+    talk = await _waits(desk, "hello")
+    await page.goto(f"{desk.url}/console/inbox/{talk}")
+    await page.fill("#reply", "half a sent")
+    await desk.stop()
+    await expect(page.locator("#offline")).to_be_visible(timeout=WITHIN_MS)
+    await page.locator("#reply").press_sequentially("ence")
+    await desk.start()
+    await expect(page.locator("#offline")).to_be_hidden(timeout=WITHIN_MS)
+    await expect(page.locator("#reply")).to_have_value("half a sentence")
+    await page.reload()
+    await expect(page.locator("#reply")).to_have_value("half a sentence")
+
+
+async def test_ten_thousand_conversations_leave_at_most_200_rows_in_the_page(desk: RunningConsole, page: Page) -> None:
+    await desk.store.database.run(lambda conn: many(conn, 1_000))
+    await desk.enter(page)
+    await page.goto(f"{desk.url}/console/inbox?list=all")
+    for _ in range(12):
+        before = await page.evaluate("document.querySelector('#rows').scrollHeight")
+        await page.evaluate("document.querySelector('#rows').scrollTop = 1e7")
+        await page.wait_for_function(
+            "before => document.querySelector('#rows').scrollHeight > before", arg=before, timeout=WITHIN_MS
+        )
+    assert await page.locator("#rows .row").count() <= 250
+    last = await page.locator("#rows .row").last.get_attribute("id")
+    await page.evaluate("document.querySelector('#rows').scrollTop = 0")
+    await expect(page.locator("#rows .row").first).to_be_visible(timeout=WITHIN_MS)
+    assert last != await page.locator("#rows .row").first.get_attribute("id")
+
+
+async def test_two_at_once_the_slower_keeps_the_words(desk: RunningConsole, page: Page) -> None:
+    await desk.enter(page)
+    talk = await _waits(desk, "hello")
+    await page.goto(f"{desk.url}/console/inbox/{talk}")
+    await page.fill("#reply", "I was first")
+    await change(desk.store, talk, owner="operator", operator="wu", fence=1)
+    await page.click("#composer .primary")
+    await expect(page.locator(".toast")).to_be_visible()
+    await expect(page.locator("#talk")).not_to_contain_text("I was first")
+    kept = await page.evaluate(
+        "Object.entries(localStorage).filter(([key]) => key.startsWith('draft:')).map(e => e[1])"
+    )
+    assert kept == ["I was first"]
+
+
+async def test_axe_finds_nothing_serious(desk: RunningConsole, page: Page) -> None:
+    from axe_playwright_python.async_playwright import Axe
+
+    talk = await _waits(desk, "I need a person")
+    await page.goto(f"{desk.url}/console/sign-in")
+    assert await _serious(Axe(), page) == []
+    await desk.enter(page, "boss", "admin")
+    for scheme in ("light", "dark"):
+        await page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]  # one of two
+        for path in (f"inbox/{talk}?list=queue", "me", "settings/people", "settings/rules", "settings/canned"):
+            await page.goto(f"{desk.url}/console/{path}")
+            assert await _serious(Axe(), page) == [], path
+
+
+async def test_on_a_phone_list_and_conversation_take_turns(desk: RunningConsole, page: Page) -> None:
+    await page.set_viewport_size({"width": 390, "height": 800})
+    await desk.enter(page)
+    talk = await _waits(desk, "I need a person")
+    await page.goto(f"{desk.url}/console/inbox?list=queue")
+    await page.click(f"#row-{talk}")
+    await expect(page.locator("#talk")).to_be_visible()
+    await expect(page.locator("#rows")).to_be_hidden()
+    width = await page.evaluate("document.documentElement.scrollWidth")
+    assert width <= 390
+    await page.click("#head a.only-phone")
+    await expect(page.locator("#rows")).to_be_visible()
+
+
+async def _serious(axe: Any, page: Page) -> list[str]:
+    found = await axe.run(page)
+    return [
+        json.dumps(
+            [one["id"], [node["html"][:160] for node in one["nodes"][:3]], one["nodes"][0]["failureSummary"][:300]]
+        )
+        for one in found.response["violations"]
+        if one["impact"] in ("serious", "critical")
+    ]
