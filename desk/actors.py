@@ -68,3 +68,8 @@ def granted(conn: Connection, role: str) -> frozenset[str] | None:
         return None
     row = conn.execute(select(staff_roles.c.permissions).where(staff_roles.c.name == role)).first()
     return frozenset() if row is None else frozenset(row.permissions)
+
+
+def permits(conn: Connection, role: str, permission: str) -> bool:
+    """Whether a role, built in or of the business's own, is enough for this; one that is gone permits nothing."""
+    return Actor("", role, granted=granted(conn, role)).may(permission)

@@ -14,6 +14,7 @@ from bot.types import Owner
 from crm_sync import handoffs, presence
 from crm_sync.handoffs import Move, Moved
 from crm_sync.presence import StaffLine
+from desk.actors import permits
 
 BATCH: Final = 200  # leases and silences in one transaction
 MOST_WAITING: Final = 2000  # looked at in one go; those beyond have the fewest points
@@ -53,7 +54,9 @@ def give_out(conn: Connection, policy: ServicePolicy, now: datetime) -> list[Mov
 
 def _plan(conn: Connection, policy: ServicePolicy, now: datetime, *, lock: bool) -> list[Move]:
     rules = policy.handoff
-    people = [operator_of(line, policy) for line in presence.staff_lines(conn, presence=ONLINE)]
+    here = presence.staff_lines(conn, presence=ONLINE)
+    answering = {role for role in {line.role for line in here} if permits(conn, role, "conversations.reply")}
+    people = [operator_of(line, policy) for line in here if line.role in answering]
     people = [person for person in people if person.has_room and person.is_there(rules, now)]
     if not people and not rules.overflow:
         return []

@@ -557,3 +557,14 @@ async def test_two_schedulers_at_once_give_each_customer_to_one_operator(floor: 
     assert len(moved) == len(set(moved)) == 8
     held = [row.operator for row in await floor.rows(conversations)]
     assert sorted(held) == ["li"] * 4 + ["wang"] * 4
+
+
+async def test_who_may_not_answer_is_given_nobody_however_present_they_are(floor: Floor) -> None:
+    await floor.staff("vera", role="viewer")
+    routing = RoutingRules(teams={"care": Team("care", members=("vera", "li"))})
+    floor.policy = ServicePolicy(routing=routing, handoff=HandoffRules(assignment="automatic"))
+    waits = await floor.asks()
+    assert await floor.desk.set_presence(VIEWER, "online") == []
+    assert (await floor.now(waits)).owner == "queue"
+    (moved,) = await floor.desk.set_presence(LI, "online")
+    assert (moved.conversation_id, (await floor.now(waits)).operator) == (waits, "li")
