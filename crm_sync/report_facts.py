@@ -22,7 +22,7 @@ from crm_sync.rows import upsert_many
 from crm_sync.tables import UNCLEAR_TEMPLATES, conversations, handoffs, messages, turns
 
 CURSOR: Final = "report_facts"
-CHUNK: Final = 500  # messages in one transaction: some 50 ms
+CHUNK: Final = 250  # messages in one transaction: some 30 ms
 _LOOKAHEAD: Final = 100  # the parts of one answer are not torn apart
 SETTLES: Final = timedelta(seconds=20)  # rows younger than this may still get an older neighbour (PostgreSQL)
 _LOCK: Final = 7_310_642_115  # advisory: one process counts at a time
