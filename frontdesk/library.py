@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from bot.errors import NotFound
 from bot.ports import BatchIndex, Encoder
 from bot.types import OutPart, RenderedReply
 from crm_sync.models import StoredArticle
-from frontdesk.runtimes import LoadedAssistant, model_name, seeded_articles
+from frontdesk.runtimes import LoadedAssistant, model_name
 from nlu.knowledge import ArticleIndex
 
 
@@ -31,8 +30,10 @@ class LoadedLibrary:
         return self._loaded(name).assistant
 
     async def seeded_articles(self, name: str) -> Sequence[StoredArticle]:
-        articles = await asyncio.to_thread(seeded_articles, self._loaded(name).folder)
-        return [StoredArticle(each.id, each.language, each.title, each.answer, each.questions) for each in articles]
+        return [
+            StoredArticle(each.id, each.language, each.title, each.answer, each.questions)
+            for each in self._loaded(name).shelf
+        ]
 
     def seeded_assistant(self, name: str) -> Assistant:
         return self._loaded(name).seeded

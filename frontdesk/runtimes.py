@@ -25,6 +25,7 @@ from bot.service.policy import ServicePolicy, read_policy
 from bot.types import Identity
 from config.settings import AccountSettings, Settings
 from crm_sync import policies, response_versions
+from crm_sync.models import StoredArticle
 from crm_sync.store import SqlStore
 from desk.responses import edited_responses
 from frontdesk.assistant import load_assistant
@@ -48,6 +49,7 @@ class LoadedAssistant:
     knowledge: KnowledgeIndex
     model_version: str
     seeded: Assistant  # as the files have it
+    shelf: tuple[Article, ...]  # the articles of the files
 
 
 class Runtimes:
@@ -139,7 +141,8 @@ class Runtimes:
             active = await self._store.active_model(name)
         if active is None:
             raise ServiceError("nlu", f"no model for {name}")
-        articles = await merged_articles(self._store, folder)
+        shelf = await asyncio.to_thread(seeded_articles, folder)
+        articles = with_stored(shelf, await self._store.articles(name))
         if before is not None and before.model_version == active.version:
             nlu = before.nlu
         else:
@@ -147,7 +150,7 @@ class Runtimes:
             nlu = build_engine(self._settings.nlu, embedded)
             MODEL_LOADED.set(1)
         knowledge = await asyncio.to_thread(ArticleIndex, articles)
-        self._loaded[folder] = LoadedAssistant(folder, assistant, nlu, knowledge, active.version, seeded)
+        self._loaded[folder] = LoadedAssistant(folder, assistant, nlu, knowledge, active.version, seeded, tuple(shelf))
         if before is not None and before.nlu is not nlu:
             await close_engine(before.nlu)  # a turn still waiting for it is answered by the next engine in line
         log.info("assistant_loaded", assistant=name, model=active.version, articles=len(articles))
@@ -220,8 +223,13 @@ def spare_what_stays() -> None:
 
 async def merged_articles(store: SqlStore, folder: Path) -> list[Article]:
     """The folder's articles; those edited in the store win, and those withdrawn there are gone."""
-    found = {(article.id, article.language): article for article in await asyncio.to_thread(seeded_articles, folder)}
-    for row in await store.articles(model_name(folder)):
+    return with_stored(await asyncio.to_thread(seeded_articles, folder), await store.articles(model_name(folder)))
+
+
+def with_stored(shelf: Iterable[Article], stored: Iterable[StoredArticle]) -> list[Article]:
+    """What customers are answered with: the files' articles, unless the store has them otherwise or withdrawn."""
+    found = {(article.id, article.language): article for article in shelf}
+    for row in stored:
         if row.is_withdrawn:
             found.pop((row.id, row.language), None)
         else:
