@@ -67,7 +67,7 @@ def run(plan: Plan) -> Section:
 
 
 async def measure(section: Section, plan: Plan, url: str, count: int) -> None:
-    store = await SqlStore.open(url)
+    store = await SqlStore.open(url, audit_keys=(b"of the benchmark",))
     name = "SQLite" if store.database.dialect == "sqlite" else "PostgreSQL"
     plan.say(f"inbox: {count:,} conversations are made on {name}")
     for start in range(1, count + 1, 5_000):

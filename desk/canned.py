@@ -15,6 +15,7 @@ from crm_sync.canned import VARIABLES, CannedReply, Filled
 from crm_sync.database import Database
 from crm_sync.operator_words import shown_name
 from desk.actors import Actor
+from desk.audit import record
 from desk.outside import Outside
 from desk.sight import visible
 
@@ -90,14 +91,24 @@ class CannedDesk:
                 f"there is no variable {{{unknown[0]}}}; there are " + ", ".join(f"{{{known}}}" for known in VARIABLES)
             )
         now, values = self._outside.clock.now(), {"shortcut": name, "texts": said, "team": team}
-        return await self._database.run(
-            lambda conn: canned.save(conn, canned_id, version, values, by=actor.name, now=now)
-        )
+
+        def unit(conn: Connection) -> CannedReply:
+            reply = canned.save(conn, canned_id, version, values, by=actor.name, now=now)
+            record(conn, actor, "canned.change", f"canned:{reply.id}", {"languages": sorted(said)}, now=now)
+            return reply
+
+        return await self._database.run(unit)
 
     async def remove(self, actor: Actor, canned_id: int) -> None:
         """It is gone. Raises: NotPermitted, NotFound."""
         actor.require("canned.write")
-        await self._database.run(lambda conn: canned.remove(conn, canned_id))
+        now = self._outside.clock.now()
+
+        def unit(conn: Connection) -> None:
+            canned.remove(conn, canned_id)
+            record(conn, actor, "canned.remove", f"canned:{canned_id}", {}, now=now)
+
+        await self._database.run(unit)
 
     def _visible(self, conn: Connection, actor: Actor, canned_id: int) -> CannedReply:
         reply = canned.get(conn, canned_id)

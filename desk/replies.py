@@ -26,6 +26,7 @@ from crm_sync.scheduled_words import Scheduled, cancel, plan, waiting_of
 from crm_sync.snoozing import check_fence
 from crm_sync.tables import messages, outbox
 from desk.actors import Actor
+from desk.audit import record
 from desk.live import tell
 from desk.outside import Outside
 from desk.sight import visible
@@ -180,12 +181,15 @@ class ReplyDesk:
         kind: str,
     ) -> None:
         actor.require("conversations.reply")
+        now = self._outside.clock.now()
 
         def unit(conn: Connection) -> Written:
             row = visible(conn, actor, conversation_id, lock=True)
             words.check_holds(row, actor.name)
             check_fence(row, fence)
-            return change(conn, row, _own_words(conn, actor, conversation_id, message_id))
+            written = change(conn, row, _own_words(conn, actor, conversation_id, message_id))
+            record(conn, actor, f"message.{kind}", f"message:{message_id}", {"conversation": conversation_id}, now=now)
+            return written
 
         self._wake(conversation_id, await self._database.run(unit), kind, message=message_id)
 
@@ -215,7 +219,9 @@ class ReplyDesk:
             here = outbox.c.id.in_(ids) & (outbox.c.conversation_id == conversation_id)
             if set(ids) - set(conn.execute(select(outbox.c.id).where(here)).scalars()):
                 raise NotFound("one of these messages is not of this conversation")
-            return change(conn, ids, now)
+            count = change(conn, ids, now)
+            record(conn, actor, f"message.{kind}", f"conversation:{conversation_id}", {"outbox": sorted(ids)}, now=now)
+            return count
 
         count = await self._database.run(unit)
         self._outside.signals.publish(TOPIC_OUTBOX)

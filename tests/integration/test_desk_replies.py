@@ -18,6 +18,7 @@ from crm_sync.erasure import erase_customer
 from crm_sync.invariants import check
 from crm_sync.store import SqlStore
 from crm_sync.tables import handoffs
+from desk.audit import AuditDesk
 from desk.conversations import ConversationDesk, HistoryMessage
 from desk.notes import NoteDesk
 from desk.replies import LONGEST, ReplyDesk, Sent
@@ -27,7 +28,7 @@ from frontdesk.staff_services import staff_timers
 from tests.builders import shop
 from tests.media_files import office
 from tests.media_library import library_in
-from tests.staff_steps import LEAD, LI, WU, an_outside, can_do, change, held, row_of, staff
+from tests.staff_steps import AUDITOR, LEAD, LI, WU, an_outside, can_do, change, held, row_of, staff
 from tests.store_steps import AUDIT_KEYS, START, SetClock, converse, send_all, take_turn
 
 
@@ -209,6 +210,10 @@ async def test_what_still_waits_is_changed_before_it_leaves(
     (message,) = (await replies.send(LI, where, "teh", client_id="a")).message_ids
     await replies.edit(LI, where, message, "the")
     assert await send_all(desk) == ["the"]
+    lines = (await AuditDesk(desk.database).lines(AUDITOR)).items
+    assert [(line.actor, line.action, line.object) for line in lines] == [
+        ("li", "message.edited", f"message:{message}")
+    ]
 
 
 async def test_what_telegram_has_is_edited_there(desk: SqlStore, clock: SetClock, replies: ReplyDesk) -> None:
