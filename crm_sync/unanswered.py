@@ -7,7 +7,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from crm_sync.unclear import unclear
+from crm_sync.unclear import page, unclear
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class OpenQuestion:
 
 def open_questions(conn: Connection, *, since: datetime, limit: int) -> list[OpenQuestion]:
     """What was asked and not understood since then; what staff called not worth learning is left out."""
-    found = unclear(conn, since=since, limit=limit, labelled=None)
+    found = page(conn, unclear(since), limit=limit, labelled=None)
     return [
         OpenQuestion(each.text, each.language or "zh", each.conversation_id, each.at)
         for each in found

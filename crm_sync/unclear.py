@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Literal
 
-from sqlalchemy import Connection, Select, and_, func, or_, select
+from sqlalchemy import Connection, Select, and_, func, select
+from sqlalchemy.sql.elements import ColumnElement
 
 from crm_sync.columns import id_in, is_state
 from crm_sync.console_tables import message_labels
@@ -41,51 +42,37 @@ class UnclearMessage:
     channel: str = field(default="")
 
 
-def unclear(
-    conn: Connection, *, since: datetime, before: int | None = None, limit: int = 50, labelled: bool | None = False
-) -> list[UnclearMessage]:
-    """What was answered with "I did not understand", the newest first. `before`: the last inbox id of the page before.
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which messages, as a condition on their turns."""
 
-    `labelled`: True or False for only those that are, None for all.
-    """
-    said = (
-        select(messages.c.inbox_id, func.max(messages.c.id).label("answer_id"))
-        .where(is_state(messages.c.template, *UNCLEAR_TEMPLATES), messages.c.inbox_id.is_not(None))
-        .where(messages.c.at >= since)
-        .group_by(messages.c.inbox_id)
-        .subquery()
+    why: Why
+    condition: ColumnElement[bool]
+
+
+def unclear(since: datetime) -> Wanted:
+    """What was answered with "I did not understand"."""
+    said = select(messages.c.inbox_id).where(
+        is_state(messages.c.template, *UNCLEAR_TEMPLATES), messages.c.at >= since, messages.c.inbox_id.is_not(None)
     )
-    statement = _statement(select(*_COLUMNS, said.c.answer_id).join(said, said.c.inbox_id == turns.c.inbox_id))
-    return _page(conn, statement, "unclear", before=before, limit=limit, labelled=labelled)
+    return Wanted("unclear", turns.c.inbox_id.in_(said))
 
 
-def unsure(
-    conn: Connection, *, since: datetime, sure: float, before: int | None = None, limit: int = 50,
-    labelled: bool | None = False,
-) -> list[UnclearMessage]:  # fmt: skip
-    """What was acted upon though the best meaning scored below `sure`, the newest first."""
-    statement = _statement(select(*_COLUMNS)).where(
-        turns.c.at >= since, turns.c.confidence < sure, turns.c.intent != ""
-    )
-    return _page(conn, statement, "unsure", before=before, limit=limit, labelled=labelled)
+def unsure(since: datetime, sure: float) -> Wanted:
+    """What was acted upon though the best meaning scored below `sure`."""
+    return Wanted("unsure", and_(turns.c.at >= since, turns.c.confidence < sure, turns.c.intent != ""))
 
 
-def handed_over(
-    conn: Connection, *, since: datetime, reasons: Sequence[str], before: int | None = None, limit: int = 50,
-    labelled: bool | None = False,
-) -> list[UnclearMessage]:  # fmt: skip
-    """The customer's last words before a person was called for one of these reasons, the newest first."""
+def handed_over(since: datetime, reasons: Sequence[str]) -> Wanted:
+    """The customer's last words before a person was called for one of these reasons."""
     last = (
-        select(func.max(turns.c.inbox_id).label("inbox_id"))
+        select(func.max(turns.c.inbox_id))
         .join_from(handoffs, turns, turns.c.conversation_id == handoffs.c.conversation_id)
         .where(handoffs.c.requested_at >= since, handoffs.c.reason.in_(list(reasons)))
         .where(turns.c.at <= handoffs.c.requested_at)
         .group_by(handoffs.c.id)
-        .subquery()
     )
-    chosen = select(last.c.inbox_id)
-    statement = _statement(select(*_COLUMNS)).where(turns.c.inbox_id.in_(chosen))
-    return _page(conn, statement, "handed_over", before=before, limit=limit, labelled=labelled)
+    return Wanted("handed_over", turns.c.inbox_id.in_(last))
 
 
 _COLUMNS: Final = (
@@ -105,29 +92,41 @@ _COLUMNS: Final = (
 )
 
 
-def _statement(statement: Select[Any]) -> Select[Any]:
-    """The turn with the customer's words; buttons, files without words and erased words are nothing to learn from."""
+def page(
+    conn: Connection, wanted: Wanted, *, before: int | None = None, limit: int = 50, labelled: bool | None = False
+) -> list[UnclearMessage]:
+    """The messages, the newest first. `before`: the last inbox id of the page before.
+
+    `labelled`: True or False for only those that are, None for all.
+    """
+    statement = _from(select(*_COLUMNS), wanted, labelled)
+    if before is not None:
+        statement = statement.where(turns.c.inbox_id < before)
+    rows = conn.execute(statement.order_by(turns.c.inbox_id.desc()).limit(limit)).all()
+    answers = _answers(conn, [row.inbox_id for row in rows])
+    return [_message(row, wanted.why, answers.get(row.inbox_id)) for row in rows]
+
+
+def count(conn: Connection, wanted: Wanted, most: int) -> int:
+    """How many wait for a label; `most` when there are that many or more."""
+    waiting = _from(select(turns.c.inbox_id), wanted, labelled=False).limit(most).subquery()
+    return int(conn.execute(select(func.count()).select_from(waiting)).scalar() or 0)
+
+
+def _from(statement: Select[Any], wanted: Wanted, labelled: bool | None) -> Select[Any]:
+    """The turns with the customer's words; buttons, files without words and erased words are nothing to learn from."""
     said_here = and_(_ASKED.c.id == inbox.c.message_id, _ASKED.c.direction == "in")
-    return (
+    statement = (
         statement.join(inbox, inbox.c.id == turns.c.inbox_id)
         .join(_ASKED, said_here)
         .join(conversations, conversations.c.id == turns.c.conversation_id)
         .outerjoin(message_labels, message_labels.c.inbox_id == turns.c.inbox_id)
-        .where(_ASKED.c.text != "", or_(inbox.c.kind == "text", inbox.c.kind == "media"))
+        .where(_ASKED.c.text != "", inbox.c.kind.in_(("text", "media")), wanted.condition)
     )
-
-
-def _page(
-    conn: Connection, statement: Select[Any], why: Why, *, before: int | None, limit: int, labelled: bool | None
-) -> list[UnclearMessage]:
-    if before is not None:
-        statement = statement.where(turns.c.inbox_id < before)
-    if labelled is not None:
-        is_labelled = message_labels.c.inbox_id
-        statement = statement.where(is_labelled.is_not(None) if labelled else is_labelled.is_(None))
-    rows = conn.execute(statement.order_by(turns.c.inbox_id.desc()).limit(limit)).all()
-    answers = _answers(conn, [row.inbox_id for row in rows])
-    return [_message(row, why, answers.get(row.inbox_id)) for row in rows]
+    if labelled is None:
+        return statement
+    is_labelled = message_labels.c.inbox_id
+    return statement.where(is_labelled.is_not(None) if labelled else is_labelled.is_(None))
 
 
 def _answers(conn: Connection, ids: Sequence[int]) -> Mapping[int, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -17,7 +17,7 @@ from bot.ports import Clock
 from crm_sync import unclear
 from crm_sync.database import Database
 from crm_sync.exports import guarded
-from crm_sync.unclear import UnclearMessage
+from crm_sync.unclear import UnclearMessage, Wanted
 from desk.actors import Actor
 from desk.library import AssistantLibrary
 from desk.paging import PAGE, Page, page_of, read_cursor
@@ -63,21 +63,21 @@ class UnderstandingDesk:
         Raises: NotPermitted, NotFound, InputError for a kind there is none of.
         """
         actor.require("understanding.read")
-        read = self._reader(assistant, kind, days)
+        wanted = self._wanted(assistant, kind, days)
         place = read_cursor(after, int)
         before = place[0] if place else None
         rows = await self._database.run(
-            lambda conn: read(conn, before=before, limit=limit + 1, labelled=labelled), read=True
+            lambda conn: unclear.page(conn, wanted, before=before, limit=limit + 1, labelled=labelled), read=True
         )
         return page_of(rows, limit, lambda row: (row.inbox_id,))
 
     async def counts(self, actor: Actor, assistant: str, *, days: int = 30) -> LabelCounts:
         """Raises: NotPermitted, NotFound."""
         actor.require("understanding.read")
-        readers = {kind: self._reader(assistant, kind, days) for kind in KINDS}
+        kinds = {kind: self._wanted(assistant, kind, days) for kind in KINDS}
 
         def unit(conn: Connection) -> LabelCounts:
-            waiting = {kind: len(read(conn, limit=MOST_COUNTED, labelled=False)) for kind, read in readers.items()}
+            waiting = {kind: unclear.count(conn, wanted, MOST_COUNTED) for kind, wanted in kinds.items()}
             return LabelCounts(waiting, unclear.label_counts(conn))
 
         return await self._database.run(unit, read=True)
@@ -122,17 +122,17 @@ class UnderstandingDesk:
             after, more = (rows[-1][0], True) if rows else (after, False)
         return out.getvalue()
 
-    def _reader(self, assistant: str, kind: Kind, days: int) -> Callable[..., list[UnclearMessage]]:
+    def _wanted(self, assistant: str, kind: Kind, days: int) -> Wanted:
         since = self._clock.now() - timedelta(days=days)
         match kind:
             case "unclear":
-                return partial(unclear.unclear, since=since)
+                return unclear.unclear(since)
             case "unsure":
-                return partial(unclear.unsure, since=since, sure=self._library.assistant(assistant).tuning.sure)
+                return unclear.unsure(since, self._library.assistant(assistant).tuning.sure)
             case "handed_over":
-                return partial(unclear.handed_over, since=since, reasons=UNCLEAR_REASONS)
+                return unclear.handed_over(since, UNCLEAR_REASONS)
             case "unhelpful":
-                return partial(unclear.handed_over, since=since, reasons=UNHELPFUL_REASONS)
+                return unclear.handed_over(since, UNHELPFUL_REASONS)
         raise InputError(f"there is no kind {kind!r}; there are {', '.join(KINDS)}")
 
 
