@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, tzinfo
+from decimal import Decimal
+from typing import Final
 
 from console.words import Language
+
+_WITHOUT_CENTS: Final = frozenset({"JPY", "KRW", "VND"})  # ISO 4217: no minor unit
 
 
 def span(length: timedelta, language: Language) -> str:
@@ -14,6 +18,19 @@ def span(length: timedelta, language: Language) -> str:
         if seconds >= size:
             return f"{seconds // size} {zh if language == 'zh' else en}"
     return f"{seconds} {'秒' if language == 'zh' else 's'}"
+
+
+def money(minor: int, currency: str) -> str:
+    """An amount with its currency: 12.50 CNY. Without a currency it is a number of points."""
+    if not currency:
+        return str(minor)
+    digits = digits_of(currency)
+    return f"{Decimal(minor).scaleb(-digits):,.{digits}f} {currency}"
+
+
+def digits_of(currency: str) -> int:
+    """Places after the point that amounts of this currency have."""
+    return 0 if currency in _WITHOUT_CENTS else 2
 
 
 def clock(at: datetime, zone: tzinfo) -> str:

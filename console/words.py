@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, Literal
 
+from console.words_cases import CASE_WORDS
 from console.words_reports import WORDS_REPORTS
 from console.words_settings import WORDS_SETTINGS
 
@@ -337,6 +338,7 @@ WORDS.update(WORDS_REPORTS)
 
 
 WORDS.update(WORDS_SETTINGS)
+WORDS.update(CASE_WORDS)
 
 
 def say(language: Language, key: str, **values: object) -> str:

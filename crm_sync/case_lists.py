@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, func, select
+from sqlalchemy import Connection, Select, and_, exists, func, select
+from sqlalchemy.sql.elements import ColumnElement
 
 from bot.errors import CaseNotFound, NotFound
 from bot.service_types import CLOSED_STATUSES
@@ -30,11 +32,15 @@ class BoardFilter:
     severity: int | None = None
     kind: str = ""
     customer_id: int | None = None
+    late_at: datetime | None = None  # a promise has run out by then
 
 
 @dataclass(frozen=True, slots=True)
 class CaseLine:
-    """A case as a list shows it. `due_at`: of the promise that runs out first; None: none runs."""
+    """A case as a list shows it. `due_at`: of the promise that runs out first; None: none runs.
+
+    `is_warned`: most of a promise's time is spent. `escalated`: how many rungs of the ladder were climbed.
+    """
 
     id: int  # cursor: the next page begins below it
     number: str
@@ -53,14 +59,31 @@ class CaseLine:
     version: int
     due_at: datetime | None = None
     is_late: bool = False
+    is_warned: bool = False
+    escalated: int = 0
+    customer_name: str = ""
 
 
-_LINE: Final = tuple(name for name in CaseLine.__dataclass_fields__ if name not in ("due_at", "is_late"))
+_LINE: Final = tuple(
+    name
+    for name in CaseLine.__dataclass_fields__
+    if name not in ("due_at", "is_late", "is_warned", "escalated", "customer_name")
+)
 _DUE: Final = (
-    select(clocks.c.case_id, func.min(clocks.c.due_at).label("due_at"), func.min(clocks.c.breached_at).label("late"))
+    select(
+        clocks.c.case_id,
+        func.min(clocks.c.due_at).label("due_at"),
+        func.min(clocks.c.breached_at).label("late"),
+        func.min(clocks.c.warned_at).label("warned"),
+        func.max(clocks.c.escalated).label("escalated"),
+    )
     .where(id_in(clocks.c.case_id, "ids"), is_state(clocks.c.state, "running"))
     .group_by(clocks.c.case_id)
 )
+_SITE: Final = (
+    sites.c.key.label("site"), sites.c.names, sites.c.latitude, sites.c.longitude, sites.c.address, sites.c.phone
+)  # fmt: skip
+_NAMES: Final = select(customers.c.id, customers.c.name).where(id_in(customers.c.id, "ids"))
 
 
 def list_cases(conn: Connection, which: BoardFilter, *, before: int | None = None, limit: int = PAGE) -> list[CaseLine]:
@@ -69,43 +92,61 @@ def list_cases(conn: Connection, which: BoardFilter, *, before: int | None = Non
     if not rows:
         return []
     due = {row.case_id: row for row in conn.execute(_DUE, {"ids": [row.id for row in rows]})}
-    return [
-        CaseLine(
-            **{name: getattr(row, name) for name in _LINE},
-            due_at=due[row.id].due_at if row.id in due else None,
-            is_late=row.id in due and due[row.id].late is not None,
-        )
-        for row in rows
-    ]
+    names = names_of(conn, [row.customer_id for row in rows])
+    return [_line(row, due.get(row.id), names.get(row.customer_id, "")) for row in rows]
+
+
+def names_of(conn: Connection, customer_ids: Sequence[int]) -> dict[int, str]:
+    """What these customers are called."""
+    return {row.id: row.name for row in conn.execute(_NAMES, {"ids": sorted(set(customer_ids))})}
+
+
+def _line(row: Any, due: Any, name: str) -> CaseLine:
+    plain = {field: getattr(row, field) for field in _LINE}
+    if due is None:
+        return CaseLine(**plain, customer_name=name)
+    return CaseLine(
+        **plain,
+        due_at=due.due_at,
+        is_late=due.late is not None,
+        is_warned=due.warned is not None,
+        escalated=due.escalated,
+        customer_name=name,
+    )
 
 
 def page(conn: Connection, which: BoardFilter, before: int | None, limit: int) -> Select[Any]:
     """The statement of `list_cases`, also for the benchmark's look at its plan."""
-    statement = select(*(cases.c[name] for name in _LINE))
+    statement = select(*(cases.c[name] for name in _LINE)).where(*conditions(conn, which))
+    if before is not None:
+        statement = statement.where(cases.c.id < before)
+    return statement.order_by(cases.c.id.desc()).limit(max(1, min(limit, MOST)))
+
+
+def conditions(conn: Connection, which: BoardFilter) -> list[ColumnElement[bool]]:
+    """What a case must meet, in the words of the board's indexes. Raises: NotFound for a site there is none of."""
+    wanted: list[ColumnElement[bool]] = []
     if which.status in CLOSED_STATUSES:
-        statement = statement.where(~cases.c.is_open, cases.c.status == which.status)
+        wanted += [~cases.c.is_open, cases.c.status == which.status]
     else:
-        statement = statement.where(cases.c.is_open)
-        if which.status:
-            statement = statement.where(cases.c.status == which.status)
-    if which.team:
-        statement = statement.where(cases.c.team == which.team)
-    if which.owner:
-        statement = statement.where(cases.c.owner == which.owner, is_filled(cases.c.owner))
+        wanted += [cases.c.is_open]
+        wanted += [cases.c.status == which.status] if which.status else []
+    wanted += [cases.c.team == which.team] if which.team else []
+    wanted += [cases.c.owner == which.owner, is_filled(cases.c.owner)] if which.owner else []
     if which.site:
         site_id = conn.execute(select(sites.c.id).where(sites.c.key == which.site)).scalar()
         if site_id is None:
             raise NotFound(f"there is no site {which.site!r}")
-        statement = statement.where(cases.c.site_id == site_id, cases.c.site_id.is_not(None))
-    if which.severity is not None:
-        statement = statement.where(cases.c.severity == which.severity)
-    if which.kind:
-        statement = statement.where(cases.c.kind == which.kind)
-    if which.customer_id is not None:
-        statement = statement.where(cases.c.customer_id == which.customer_id)
-    if before is not None:
-        statement = statement.where(cases.c.id < before)
-    return statement.order_by(cases.c.id.desc()).limit(max(1, min(limit, MOST)))
+        wanted += [cases.c.site_id == site_id, cases.c.site_id.is_not(None)]
+    wanted += [cases.c.severity == which.severity] if which.severity is not None else []
+    wanted += [cases.c.kind == which.kind] if which.kind else []
+    wanted += [cases.c.customer_id == which.customer_id] if which.customer_id is not None else []
+    if which.late_at is not None:
+        ran_out = and_(
+            clocks.c.case_id == cases.c.id, is_state(clocks.c.state, "running"), clocks.c.due_at <= which.late_at
+        )
+        wanted += [exists().where(ran_out)]
+    return wanted
 
 
 def case_view(conn: Connection, number: str) -> dict[str, Any]:
@@ -124,9 +165,10 @@ def case_view(conn: Connection, number: str) -> dict[str, Any]:
         ("events", case_events),
         ("clocks", clocks),
         ("compensations", compensations),
-        ("site_tasks", site_tasks),
     ):
         found[name] = _dicts(conn, select(table).where(table.c.case_id == row.id).order_by(table.c.id))
+    asked = select(site_tasks, *_SITE).join_from(site_tasks, sites, sites.c.id == site_tasks.c.site_id)
+    found["site_tasks"] = _dicts(conn, asked.where(site_tasks.c.case_id == row.id).order_by(site_tasks.c.id))
     return found
 
 

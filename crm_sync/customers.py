@@ -98,16 +98,31 @@ def _present(conn: Connection, customer_id: int) -> int:
 
 
 def _record(conn: Connection, customer_id: CustomerId, now: datetime) -> dict[str, Any]:
+    said = _messages(conn, customer_id)
+    return {
+        **_sections(conn, customer_id, now),
+        "messages": said,
+        "timeline": _timeline(conn, customer_id, said),
+    }
+
+
+def customer_sections(conn: Connection, customer_id: int, now: datetime) -> dict[str, Any]:
+    """As `customer_record`, without what was said and the timeline, which are read page by page.
+
+    Raises: CustomerNotFound.
+    """
+    return _sections(conn, CustomerId(customer_id), now)
+
+
+def _sections(conn: Connection, customer_id: CustomerId, now: datetime) -> dict[str, Any]:
     profile = rows_as_dicts(conn, customers, customers.c.id == customer_id)
     if not profile:
         raise CustomerNotFound(f"no customer {customer_id}")
-    said = _messages(conn, customer_id)
     return {
         "customer": profile[0],
         "identities": _shown(conn, identities, identities.c.customer_id == customer_id),
         "conversations": _shown(conn, conversations, conversations.c.customer_id == customer_id),
         "windows": _windows(conn, customer_id, now),
-        "messages": said,
         "cases": _cases(conn, customer_id),
         "orders": _shown(conn, orders, orders_of(customer_id)),
         "consents": _shown(conn, consents, consents.c.customer_id == customer_id),
@@ -115,7 +130,6 @@ def _record(conn: Connection, customer_id: CustomerId, now: datetime) -> dict[st
         "handoffs": _shown(conn, handoffs, handoffs.c.conversation_id.in_(conversations_of(customer_id))),
         "files": _files(conn, customer_id),
         **parts_of(conn, customer_id),
-        "timeline": _timeline(conn, customer_id, said),
     }
 
 

@@ -16,6 +16,7 @@ from crm_sync.service_tables import (
     customer_tags,
     customer_values,
     dues,
+    outage_reports,
     points,
     preferences,
     sites,
@@ -81,6 +82,12 @@ def _queries(customer_id: CustomerId) -> list[tuple[str, Select[Any]]]:
         (
             "subscriptions",
             select(subscriptions).where(subscriptions.c.customer_id == customer_id).order_by(subscriptions.c.id),
+        ),
+        (
+            "outages",
+            select(outage_reports)
+            .where(outage_reports.c.customer_id == customer_id)
+            .order_by(outage_reports.c.at, outage_reports.c.id),
         ),
         ("points", select(points).where(points.c.customer_id == customer_id).order_by(points.c.id)),
         (

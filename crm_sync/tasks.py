@@ -108,12 +108,19 @@ def end_task(conn: Connection, task_id: int, *, outcome: str, note: str, by: str
 
 
 def open_tasks(
-    conn: Connection, now: datetime, *, assignee: str = "", kind: str = "", limit: int = MAX_LISTED
+    conn: Connection,
+    now: datetime,
+    *,
+    assignee: str = "",
+    kind: str = "",
+    customer_id: int | None = None,
+    limit: int = MAX_LISTED,
 ) -> list[OpenTask]:
-    """Open tasks, those due first at the top; of one person or team, or of one kind, when named."""
+    """Open tasks, those due first at the top; of one person or team, one kind, or for one customer, when named."""
     wanted: list[ColumnElement[bool]] = [tasks.c.is_open]
     wanted += [tasks.c.assignee == assignee] if assignee else []
     wanted += [tasks.c.kind == kind] if kind else []
+    wanted += [tasks.c.customer_id == customer_id] if customer_id is not None else []
     rows = conn.execute(
         select(tasks, cases.c.number)
         .join_from(tasks, cases, cases.c.id == tasks.c.case_id, isouter=True)

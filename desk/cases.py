@@ -9,14 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
+from types import SimpleNamespace
 from typing import Any
 
 from sqlalchemy import Connection, and_, select
 
 from bot.errors import InputError, NotFound, NotPermitted, RuleError
 from bot.ports import Clock
+from bot.service.calendars import Calendars
 from bot.service.policy import ServicePolicy
 from bot.service.promises import clock_of, due, used
+from bot.service_types import CASE_MOVES
 from crm_sync import timers
 from crm_sync.case_lists import PAGE, BoardFilter, CaseLine, case_view, list_cases
 from crm_sync.cases import By, CaseChange, Clockwork, case_event, change_case, link, locked_case, watch
@@ -28,7 +31,7 @@ from desk.actors import Actor
 from desk.case_notices import tell_about, tell_status
 from desk.surveys import AFTER_SOLVED, plan_after_solved
 
-__all__ = ["BoardFilter", "CaseDesk", "CaseLine", "change_and_tell", "clockwork"]
+__all__ = ["BoardFilter", "CaseDesk", "CaseLine", "change_and_tell", "clockwork", "following"]
 LONGEST = 4000  # characters of one note
 DONE = frozenset({"solved", "confirmed", "withdrawn"})
 
@@ -85,9 +88,15 @@ class CaseDesk:
         return await self._database.run(lambda conn: list_cases(conn, which, before=before, limit=limit), read=True)
 
     async def show(self, actor: Actor, number: str) -> dict[str, Any]:
-        """The case with all that belongs to it. Raises: NotPermitted, CaseNotFound."""
+        """The case with all that belongs to it; of each clock `left_s`, the working seconds that are left of it.
+
+        Raises: NotPermitted, CaseNotFound.
+        """
         actor.require("cases.read")
-        return await self._database.run(lambda conn: case_view(conn, number), read=True)
+        found = await self._database.run(lambda conn: case_view(conn, number), read=True)
+        now, calendars = self._clock.now(), self._policy().calendars
+        found["clocks"] = [{**kept, "left_s": _left(kept, calendars, now)} for kept in found["clocks"]]
+        return found
 
     # --- going on -----------------------------------------------------------------------------------------------
 
@@ -237,6 +246,20 @@ class CaseDesk:
             return change_and_tell(conn, case, wanted, By("operator", now, actor.name), policy)
 
         return await self._database.run(unit)
+
+
+def following(status: str) -> frozenset[str]:
+    """The statuses that staff may give a case of this one."""
+    return frozenset(name for name, parties in CASE_MOVES.get(status, {}).items() if "staff" in parties)
+
+
+def _left(kept: dict[str, Any], calendars: Calendars, now: datetime) -> int | None:
+    """Working seconds; below nothing: so much too late. None for a clock that has ended."""
+    if kept["state"] not in ("running", "paused"):
+        return None
+    row = SimpleNamespace(**kept)
+    spent = used(clock_of(row, row.running_since), calendars.get(row.calendar), now)
+    return int(row.budget_s) - spent
 
 
 def _words(said: str) -> str:

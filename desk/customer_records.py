@@ -13,7 +13,7 @@ from bot.ports import Clock
 from bot.types import CustomerId
 from crm_sync import customer_lists, merge_evidence, merging
 from crm_sync.customer_lists import ConsentLine, CustomerLine, TimelineLine
-from crm_sync.customers import customer_record
+from crm_sync.customers import customer_record, customer_sections
 from crm_sync.database import Database
 from crm_sync.merge_evidence import Proposal
 from crm_sync.merging import Merge
@@ -21,6 +21,8 @@ from crm_sync.record import add_audit
 from desk.actors import Actor
 from desk.audit import record, saw
 from desk.paging import PAGE, Page, page_of, read_cursor
+
+__all__ = ["ConsentLine", "CustomerFilter", "CustomerLine", "CustomerRecords", "Merge", "Proposal", "TimelineLine"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,21 @@ class CustomerRecords:
         await saw(self._database, actor, f"customer:{customer_id}", self._clock.now())
         return await customer_record(self._database, CustomerId(customer_id))
 
+    async def sections(self, actor: Actor, customer_id: int) -> Mapping[str, Any]:
+        """As `record`, without what was said and the timeline; of the person a merged record is part of now.
+
+        That the actor has seen it is in the audit log. Raises: NotPermitted, CustomerNotFound.
+        """
+        actor.require("customers.read")
+        now = self._clock.now()
+
+        def unit(conn: Connection) -> dict[str, Any]:
+            return customer_sections(conn, _alive(conn, customer_id).id, now)
+
+        found = await self._database.run(unit, read=True)
+        await saw(self._database, actor, f"customer:{found['customer']['id']}", now)
+        return found
+
     async def timeline(
         self,
         actor: Actor,
@@ -104,11 +121,11 @@ class CustomerRecords:
         return await self._database.run(unit, read=True)
 
     async def set_consent(
-        self, actor: Actor, customer_id: int, *, purpose: str, channel: str, granted: bool
+        self, actor: Actor, customer_id: int, *, purpose: str, channel: str, granted: bool, told: str = ""
     ) -> tuple[ConsentLine, ...]:
         """It is kept that the customer agreed, or no longer does; what is in force now, and before.
 
-        Raises: NotPermitted, CustomerNotFound.
+        `told`: how the customer said so, e.g. on the telephone. Raises: NotPermitted, CustomerNotFound.
         """
         actor.require("customers.write")
         now = self._clock.now()
@@ -117,7 +134,7 @@ class CustomerRecords:
             _alive(conn, customer_id)
             customer_lists.put_consent(
                 conn, customer_id, purpose=purpose, channel=channel, granted=granted,
-                source=f"staff:{actor.name}", now=now,
+                source=f"staff:{actor.name} {told.strip()[:100]}".strip(), now=now,
             )  # fmt: skip
             add_audit(conn, customer_id, actor.name, "consent", [purpose], now=now)
             record(conn, actor, "customer.change", f"customer:{customer_id}", {"fields": ["consents"]}, now=now)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import Connection, and_, delete, select, update
 
-from bot.errors import CustomerNotFound, InputError
+from bot.errors import CustomerNotFound, InputError, StaleState
 from bot.ports import Clock
 from bot.service.policy import ServicePolicy
 from bot.service.record import CREDIT_CLASSES
@@ -34,15 +35,19 @@ class CustomerDesk:
     def __init__(self, database: Database, policy: Callable[[], ServicePolicy], clock: Clock) -> None:
         self._database, self._policy, self._clock = database, policy, clock
 
-    async def edit(self, actor: Actor, customer_id: int, changes: Mapping[str, str]) -> list[str]:
+    async def edit(
+        self, actor: Actor, customer_id: int, changes: Mapping[str, str], *, seen: Mapping[str, str] | None = None
+    ) -> list[str]:
         """The record says this; the fields that changed. "" empties one. An attribute is read by its type.
 
-        Raises: NotPermitted, CustomerNotFound, InputError for a field there is none of or a value that is none.
+        `seen`: what fields of the profile said when the actor looked.
+        Raises: NotPermitted, CustomerNotFound, InputError for a field there is none of or a value that is none;
+        StaleState when a field that is changed says something else by now.
         """
         actor.require("customers.write")
         values = {name: self._value(name, said) for name, said in changes.items()}
         now = self._clock.now()
-        return await self._database.run(lambda conn: _edit(conn, actor, customer_id, values, now))
+        return await self._database.run(lambda conn: _edit(conn, actor, customer_id, values, now, seen=seen or {}))
 
     async def set_credit_class(self, actor: Actor, customer_id: int, credit_class: str) -> None:
         """The customer is served by the rules of this class; "" takes it away.
@@ -145,8 +150,19 @@ class CustomerDesk:
         await self._database.run(unit)
 
 
-def _edit(conn: Connection, actor: Actor, customer_id: int, values: Mapping[str, Any], now: datetime) -> list[str]:
+def _edit(
+    conn: Connection,
+    actor: Actor,
+    customer_id: int,
+    values: Mapping[str, Any],
+    now: datetime,
+    *,
+    seen: Mapping[str, str] = MappingProxyType({}),
+) -> list[str]:
     before = _present(conn, customer_id)
+    for name in seen.keys() & values.keys() & set(PROFILE):
+        if seen[name] != getattr(before, name) != values[name]:
+            raise StaleState(f"{name} of customer {customer_id} was changed by somebody else; look at it again")
     plain = {
         name: value
         for name, value in values.items()

@@ -10,6 +10,7 @@ from starlette.routing import BaseRoute
 from bot.business_time import zone
 from bot.service.policy import ServicePolicy
 from console.assets import asset_routes
+from console.cases import cases_routes
 from console.frame import Frame
 from console.inbox_desk import InboxServices
 from console.inbox_routes import inbox_routes
@@ -30,6 +31,7 @@ from desk.regression import RegressionDesk
 from desk.roles import RoleDesk
 from desk.tokens import TokenDesk
 from frontdesk.clock import SystemClock
+from frontdesk.console_cases import case_services
 from frontdesk.console_content import content_routes
 from frontdesk.doctor import examine
 from frontdesk.runtimes import model_name
@@ -77,6 +79,7 @@ class ConsoleRole:
             make_test=self._make_test,
         )
         self.hub = LiveHub(self._frame, staff.inbox.changed_since)
+        self._cases = case_services(database, self._policy, clock, self._services.handoff, self._teams)
 
     def routes(self) -> list[BaseRoute]:
         return [
@@ -86,6 +89,7 @@ class ConsoleRole:
             *me_routes(self._frame, self._own),
             *settings_routes(self._frame, self._settings()),
             *content_routes(self._app, self._frame, self._services.cases),
+            *cases_routes(self._frame, self._cases),
             *asset_routes(),
         ]
 

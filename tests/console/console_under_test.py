@@ -13,6 +13,7 @@ from starlette.applications import Starlette
 from bot.types import ArticleHit, Language
 from channels.base import Finding
 from console.assets import asset_routes
+from console.cases import cases_routes
 from console.frame import Frame
 from console.inbox_desk import InboxServices
 from console.inbox_routes import inbox_routes
@@ -41,6 +42,7 @@ from desk.search import SearchDesk
 from desk.sessions import SignInRules
 from desk.tokens import TokenDesk
 from desk.views import ViewDesk
+from frontdesk.console_cases import case_services
 from tests.console.content_screens import ContentScreens
 from tests.service_assistant import service_assistant
 from tests.staff import PASSWORD, an_account, signing_in
@@ -110,6 +112,7 @@ class ConsoleUnderTest:
             channels=lambda: ["telegram", "web"],
         )
         self.content = ContentScreens(database, self.frame, self.services)
+        self.cases = case_services(database, policy, self.clock, self.services.handoff, self.services.teams)
         self.hub = LiveHub(self.frame, self.services.inbox.changed_since)
         self.app = Starlette(
             routes=[
@@ -119,6 +122,7 @@ class ConsoleUnderTest:
                 *me_routes(self.frame, self.own),
                 *settings_routes(self.frame, self.settings),
                 *self.content.routes(),
+                *cases_routes(self.frame, self.cases),
                 *asset_routes(),
             ]
         )

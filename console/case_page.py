@@ -1,0 +1,116 @@
+"""One case on a page of its own: what happened, what was promised, what may be done, and what was given for it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from bot.errors import StaleState
+from console.case_acts import ACTS, CaseServices, do, minor_of, people
+from console.cases_view import MOVES, Names, page_of_case
+from console.frame import Frame, Visit, part, screen, toast
+from desk.compensation import KINDS
+
+# act -> the status it gives, for acts that are only offered where that status may follow
+_GIVES = {act: status for status, act in MOVES.items()}
+
+
+def case_page_routes(frame: Frame, services: CaseServices) -> list[BaseRoute]:
+    desk = CaseScreen(services)
+
+    def route(path: str, work: Callable[[Visit], Awaitable[Response]], permission: str, method: str = "POST") -> Route:
+        return Route(f"/console/cases/{{number}}{path}", screen(frame, work, permission), methods=[method])
+
+    return [
+        route("", desk.page, "cases.read", "GET"),
+        route("/offer", desk.offer, "cases.work"),
+        route("/decide", desk.decide, "cases.compensate"),
+        *(route(f"/{act}", desk.act(act), "cases.read" if "watch" in act else "cases.work") for act in ACTS),
+    ]
+
+
+class CaseScreen:
+    """One method for each route."""
+
+    def __init__(self, services: CaseServices) -> None:
+        self._do = services
+
+    async def page(self, visit: Visit) -> Response:
+        names = await self._names(visit)
+        return visit.page("cases", "cases/case.html", title=names["case"].number, **names)
+
+    def act(self, name: str) -> Callable[[Visit], Awaitable[Response]]:
+        async def acted(visit: Visit) -> str:
+            await do(self._do, visit, name, _number(visit), visit.number("version"))
+            return visit.t("case.toast.kept")
+
+        return self._after(acted)
+
+    async def _offered(self, visit: Visit) -> str:
+        kind = visit.text("kind")
+        currency = "" if kind == "points" else (visit.text("currency").strip().upper() or self._do.currency())
+        amount = minor_of(visit.text("amount"), currency)
+        row = await self._do.money.offer(
+            visit.actor, _number(visit), kind, amount, currency, reason=visit.text("words")[:1000]
+        )
+        return visit.t("case.toast.approved" if row.state == "approved" else "case.toast.offered")
+
+    async def offer(self, visit: Visit) -> Response:
+        return await self._after(self._offered)(visit)
+
+    async def decide(self, visit: Visit) -> Response:
+        return await self._after(self._decided)(visit)
+
+    async def _decided(self, visit: Visit) -> str:
+        approve = visit.text("verdict") == "approve"
+        await self._do.money.decide(
+            visit.actor, visit.number("compensation") or 0, approve=approve, why=visit.text("words")[:1000]
+        )
+        return visit.t("case.toast.approved") if approve else visit.t("case.toast.kept")
+
+    def _after(self, work: Callable[[Visit], Awaitable[str]]) -> Callable[[Visit], Awaitable[Response]]:
+        """The work is done and the page shows what came of it; when somebody else was faster, how it is now."""
+
+        async def acted(visit: Visit) -> Response:
+            try:
+                words, status = await work(visit), 200
+            except StaleState:
+                if not visit.is_part:
+                    raise
+                words, status = visit.t("stale"), 409
+            if not visit.is_part:
+                return visit.go(f"/console/cases/{_number(visit)}")
+            html = visit.html("cases/whole.html", **await self._names(visit))
+            return visit.parts(part("#case", html, "replace"), toast(words), status=status)
+
+        return acted
+
+    async def _names(self, visit: Visit) -> dict[str, Any]:
+        language = visit.look.language
+        found = await self._do.cases.show(visit.actor, _number(visit))
+        names = Names(
+            teams=dict(self._do.teams(language)),
+            categories=self._do.categories(language),
+            causes=self._do.causes(language),
+            remedies=self._do.remedies(language),
+        )
+        case = page_of_case(found, visit.actor.name, visit.look, names)
+        may = {name for name, _ in case.moves} | ({"assigned"} if case.is_open and case.status != "solved" else set())
+        return {
+            "case": case,
+            "may_do": {act for act, status in _GIVES.items() if status in may},
+            "to": visit.text("to") if visit.request.method == "GET" else "",
+            "people": await people(self._do, visit.actor),
+            "teams": self._do.teams(language),
+            "causes": names.causes,
+            "remedies": names.remedies,
+            "money_kinds": KINDS,
+            "currency": self._do.currency(),
+        }
+
+
+def _number(visit: Visit) -> str:
+    return str(visit.request.path_params["number"])

@@ -1,0 +1,48 @@
+"""What staff have to do for a customer, and that it is done."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, select
+
+from bot.errors import NotFound
+from bot.ports import Clock
+from crm_sync.database import Database
+from crm_sync.merging import root_of
+from crm_sync.tables import tasks
+from crm_sync.tasks import OpenTask, end_task, open_tasks
+from desk.actors import Actor
+
+__all__ = ["OUTCOMES", "OpenTask", "TaskDesk"]
+OUTCOMES = ("reached", "not_reached", "not_needed")
+LONGEST = 2000  # characters of a note
+
+
+class TaskDesk:
+    """Open tasks of customers, as a member of staff may see and end them."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database, self._clock = database, clock
+
+    async def of(self, actor: Actor, customer_id: int) -> tuple[OpenTask, ...]:
+        """What is to be done for this customer, what is due first at the top. Raises: NotPermitted."""
+        actor.require("customers.read")
+        now = self._clock.now()
+        return await self._database.run(
+            lambda conn: tuple(open_tasks(conn, now, customer_id=root_of(conn, customer_id))), read=True
+        )
+
+    async def end(self, actor: Actor, customer_id: int, task_id: int, *, outcome: str = "", note: str = "") -> None:
+        """The task is done; the customer's timeline says so.
+
+        Raises: NotPermitted; NotFound for a task of somebody else; StaleState when it was ended before.
+        """
+        actor.require("customers.write")
+        now = self._clock.now()
+
+        def unit(conn: Connection) -> None:
+            whose = conn.execute(select(tasks.c.customer_id).where(tasks.c.id == task_id)).scalar()
+            if whose is None or root_of(conn, whose) != root_of(conn, customer_id):
+                raise NotFound(f"no task {task_id}")
+            end_task(conn, task_id, outcome=outcome[:40], note=note.strip()[:LONGEST], by=actor.name, now=now)
+
+        await self._database.run(unit)

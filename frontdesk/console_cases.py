@@ -1,0 +1,53 @@
+"""What the console's screens of cases and customers work with, put together from the store and the rules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from bot.ports import Clock
+from bot.service.policy import ServicePolicy
+from bot.types import Language
+from console.case_acts import CaseServices
+from crm_sync.database import Database
+from desk.case_board import CaseBoard
+from desk.cases import CaseDesk
+from desk.compensation import CompensationDesk
+from desk.handoff import HandoffDesk
+
+
+def case_services(
+    database: Database,
+    policy: Callable[[], ServicePolicy],
+    clock: Clock,
+    handoff: HandoffDesk,
+    teams: Callable[[str], Sequence[tuple[str, str]]],
+) -> CaseServices:
+    """The services over this store; codes are called as the policy of the moment calls them."""
+
+    def categories(language: str) -> dict[str, str]:
+        lang = _language(language)
+        found: dict[str, str] = {}
+        for category in policy().cases.categories.by_key.values():
+            found |= {kind.key: kind.names.get(lang, kind.key) for kind in category.quality_types.values()}
+            found[category.key] = category.names.get(lang, category.key)
+        return found
+
+    return CaseServices(
+        cases=CaseDesk(database, policy, clock),
+        board=CaseBoard(database),
+        money=CompensationDesk(database, policy, clock),
+        handoff=handoff,
+        teams=teams,
+        categories=categories,
+        causes=lambda language: _titles(policy().cases.causes, language),
+        remedies=lambda language: _titles(policy().cases.remedies, language),
+        currency=lambda: policy().cases.compensation.currency,
+    )
+
+
+def _titles(codes: Mapping[str, Mapping[Language, str]], language: str) -> dict[str, str]:
+    return {code: names.get(_language(language), code) for code, names in codes.items()}
+
+
+def _language(language: str) -> Language:
+    return "zh" if language.startswith("zh") else "en"
