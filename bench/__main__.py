@@ -12,7 +12,7 @@ from time import monotonic
 
 from rich.console import Console
 
-from bench import burst, cases, due, inbox, ingest, pacing, report, sending, starting, turn, understanding
+from bench import burst, cases, console, due, inbox, ingest, pacing, report, sending, starting, turn, understanding
 from bench.processes import ROOT, NotStarted, Server, fresh_folder, frontdesk
 from bench.sections import Plan, Section
 from config.logging import configure_logging
@@ -28,6 +28,7 @@ SECTIONS: dict[str, Callable[[Plan], Section]] = {
     "due": due.run,
     "cases": cases.run,
     "inbox": inbox.run,
+    "console": console.run,
 }
 
 
