@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final, Literal
 
 from console.words_cases import CASE_WORDS
+from console.words_content import WORDS_CONTENT
 from console.words_reports import WORDS_REPORTS
 from console.words_settings import WORDS_SETTINGS
 
@@ -334,6 +335,7 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
     "snooze.monday": ("until Monday 9:00", "到周一 9:00"),
 }
 
+WORDS.update(WORDS_CONTENT)
 WORDS.update(WORDS_REPORTS)
 
 

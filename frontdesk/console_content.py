@@ -9,17 +9,21 @@ from starlette.routing import BaseRoute
 
 from bot.types import Language
 from console.frame import Frame
+from console.knowledge import KnowledgeServices, knowledge_routes
 from console.reports import ReportServices, reports_routes
 from console.words import WORDS
+from desk.article_trials import ArticleTrials
 from desk.cases import CaseDesk
+from desk.knowledge import KnowledgeDesk
 from desk.reports import ReportDesk
+from frontdesk.runtimes import model_name
 
 if TYPE_CHECKING:
     from frontdesk.app import App
 
 
 def content_routes(app: App, frame: Frame, cases: CaseDesk) -> list[BaseRoute]:
-    """Reports. Nothing is read before it is asked for."""
+    """Reports and knowledge. Nothing is read before it is asked for."""
     database, clock, library = app.store.database, frame.clock, app.library
 
     def titles(kind: str, key: str) -> Mapping[Language, str] | None:
@@ -42,4 +46,10 @@ def content_routes(app: App, frame: Frame, cases: CaseDesk) -> list[BaseRoute]:
         channels=library.channels,
         summaries=lambda: tuple(app.runtimes.default_assistant().service.reports.summaries.values()),
     )
-    return [*reports_routes(frame, reports)]
+    known = KnowledgeDesk(database, library, clock)
+
+    def default() -> str:
+        return model_name(app.settings.assistant)
+
+    knowledge = KnowledgeServices(known, ArticleTrials(database, library, clock, known), library, default)
+    return [*reports_routes(frame, reports), *knowledge_routes(frame, knowledge)]

@@ -9,8 +9,11 @@ from starlette.routing import BaseRoute
 from bot.service.report_rules import Summary
 from console.frame import Frame
 from console.inbox_desk import InboxServices
+from console.knowledge import KnowledgeServices, knowledge_routes
 from console.reports import ReportServices, reports_routes
 from crm_sync.database import Database
+from desk.article_trials import ArticleTrials
+from desk.knowledge import KnowledgeDesk
 from desk.reports import ReportDesk
 from tests.library import SampleLibrary
 
@@ -26,6 +29,8 @@ class ContentScreens:
 
     def __post_init__(self) -> None:
         self.reports = ReportDesk(self.database, self.frame.clock, lambda: "Asia/Shanghai")
+        self.knowledge = KnowledgeDesk(self.database, self.library, self.frame.clock)
+        self.trials = ArticleTrials(self.database, self.library, self.frame.clock, self.knowledge)
 
     def routes(self) -> list[BaseRoute]:
         reports = ReportServices(
@@ -35,4 +40,5 @@ class ContentScreens:
             channels=lambda: ["telegram", "web"],
             summaries=lambda: [Summary("weekly", to=("lena",), chats=(("telegram", "main", "-100200"),))],
         )
-        return [*reports_routes(self.frame, reports)]
+        knowledge = KnowledgeServices(self.knowledge, self.trials, self.library, lambda: "shop")
+        return [*reports_routes(self.frame, reports), *knowledge_routes(self.frame, knowledge)]
