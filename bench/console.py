@@ -73,7 +73,7 @@ def reset_admin(folder: Path) -> str:
     done = subprocess.run(
         frontdesk("user", "reset-password", "admin"), cwd=folder, capture_output=True, text=True, check=True
     )
-    return done.stdout.strip().split()[-1]
+    return done.stdout.splitlines()[0].split()[-1]
 
 
 async def measure(server: Server, password: str, seconds: float) -> dict[str, Any]:
