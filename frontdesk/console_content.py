@@ -11,11 +11,13 @@ from bot.types import Language
 from console.frame import Frame
 from console.knowledge import KnowledgeServices, knowledge_routes
 from console.reports import ReportServices, reports_routes
+from console.understanding import UnderstandingServices, understanding_routes
 from console.words import WORDS
 from desk.article_trials import ArticleTrials
 from desk.cases import CaseDesk
 from desk.knowledge import KnowledgeDesk
 from desk.reports import ReportDesk
+from desk.understanding import UnderstandingDesk
 from frontdesk.runtimes import model_name
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def content_routes(app: App, frame: Frame, cases: CaseDesk) -> list[BaseRoute]:
-    """Reports and knowledge. Nothing is read before it is asked for."""
+    """Reports, knowledge, understanding. Nothing is read before it is asked for."""
     database, clock, library = app.store.database, frame.clock, app.library
 
     def titles(kind: str, key: str) -> Mapping[Language, str] | None:
@@ -52,4 +54,9 @@ def content_routes(app: App, frame: Frame, cases: CaseDesk) -> list[BaseRoute]:
         return model_name(app.settings.assistant)
 
     knowledge = KnowledgeServices(known, ArticleTrials(database, library, clock, known), library, default)
-    return [*reports_routes(frame, reports), *knowledge_routes(frame, knowledge)]
+    understanding = UnderstandingServices(UnderstandingDesk(database, library, clock), library, default)
+    return [
+        *reports_routes(frame, reports),
+        *knowledge_routes(frame, knowledge),
+        *understanding_routes(frame, understanding),
+    ]

@@ -354,13 +354,21 @@
     }
     if (isTyping(field) || event.ctrlKey || event.metaKey || event.altKey || $("dialog[open]")) return;
     if (event.key === "j" || event.key === "k") { event.preventDefault(); step(event.key === "j" ? 1 : -1); return; }
+    const choice = field.closest("[data-choices]") && $(`[data-choice="${CSS.escape(event.key)}"]`, field.closest("[data-choices]"));
+    if (choice) {
+      event.preventDefault();
+      if (isTyping(choice)) { choice.focus(); return; }
+      choice.click();
+      step(1);
+      return;
+    }
     const target = $$(`[data-key="${CSS.escape(event.key)}"]`).find((item) => item.offsetParent !== null || item.matches("dialog *") === false);
     if (!target) return;
     event.preventDefault();
     if (isTyping(target)) target.focus(); else target.click();
   });
   function step(by) {
-    const rows = $$("[data-pages] .row, [data-steps] a, [data-steps] [tabindex]");
+    const rows = $$("[data-pages] .row, [data-choices], [data-steps] a, [data-steps] [tabindex]");
     const at = rows.findIndex((row) => row === document.activeElement);
     const now = at >= 0 ? at : rows.findIndex((row) => row.hasAttribute("aria-current"));
     const next = rows[Math.max(0, Math.min(rows.length - 1, now < 0 ? 0 : now + by))];

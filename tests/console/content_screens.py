@@ -11,10 +11,12 @@ from console.frame import Frame
 from console.inbox_desk import InboxServices
 from console.knowledge import KnowledgeServices, knowledge_routes
 from console.reports import ReportServices, reports_routes
+from console.understanding import UnderstandingServices, understanding_routes
 from crm_sync.database import Database
 from desk.article_trials import ArticleTrials
 from desk.knowledge import KnowledgeDesk
 from desk.reports import ReportDesk
+from desk.understanding import UnderstandingDesk
 from tests.library import SampleLibrary
 
 
@@ -41,4 +43,11 @@ class ContentScreens:
             summaries=lambda: [Summary("weekly", to=("lena",), chats=(("telegram", "main", "-100200"),))],
         )
         knowledge = KnowledgeServices(self.knowledge, self.trials, self.library, lambda: "shop")
-        return [*reports_routes(self.frame, reports), *knowledge_routes(self.frame, knowledge)]
+        understanding = UnderstandingServices(
+            UnderstandingDesk(self.database, self.library, self.frame.clock), self.library, lambda: "shop"
+        )
+        return [
+            *reports_routes(self.frame, reports),
+            *knowledge_routes(self.frame, knowledge),
+            *understanding_routes(self.frame, understanding),
+        ]
