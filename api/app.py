@@ -13,6 +13,7 @@ from api.conversations import conversation_routes
 from api.customers import customer_routes
 from api.desk import ApiDesk
 from api.guard import Guard
+from api.helpers import helper_routes
 from api.hooks import hook_routes
 from api.knowledge import knowledge_routes
 from api.problems import ProblemDetails, add_handlers
@@ -25,6 +26,7 @@ from desk.api_answers import ApiAnswers
 
 ROUTES = (
     conversation_routes,
+    helper_routes,
     customer_routes,
     case_routes,
     service_routes,

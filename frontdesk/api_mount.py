@@ -19,7 +19,6 @@ from desk.tokens import TokenDesk
 from frontdesk.app import App
 from frontdesk.clock import SystemClock
 from frontdesk.customer_files import erase_with_files, with_links
-from frontdesk.doctor import examine
 from frontdesk.encoders import Encoders
 from frontdesk.runtimes import model_name
 
@@ -112,4 +111,6 @@ def _export(app: App) -> Callable[[int], Awaitable[Mapping[str, Any]]]:
 
 
 async def _examine(app: App) -> list[Finding]:
+    from frontdesk.doctor import examine
+
     return await examine(app.settings)
