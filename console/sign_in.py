@@ -25,6 +25,7 @@ def sign_in_routes(frame: Frame, own: OwnAccount, single: SingleSignOn | None = 
     door = Door(frame, own, single)
     return [
         Route("/console", door.home, methods=["GET"]),
+        Route("/console/", door.home, methods=["GET"]),
         Route("/console/sign-in", door.show, methods=["GET"]),
         Route("/console/sign-in", door.enter, methods=["POST"]),
         *([Route("/console/oidc/start", door.depart, methods=["GET"])] if single is not None else ()),

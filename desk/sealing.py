@@ -7,23 +7,29 @@ import hmac
 import os
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
-from typing import Final
-
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from typing import TYPE_CHECKING, Final
 
 from bot.errors import Misconfigured
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 AUDIT: Final = "audit chain"  # purpose of the keys that an open store writes the audit log with
 _NONCE: Final = 12  # bytes, as NIST SP 800-38D wants for GCM
 
 
 def purpose_keys(keys: Sequence[bytes], purpose: str) -> tuple[bytes, ...]:
-    """One 256-bit key for each secret key, in their order; what is known of one says nothing of another purpose's."""
+    """One 256-bit key for each secret key, in their order; what is known of one says nothing of another purpose's.
+
+    HKDF-SHA-256 (RFC 5869) without a salt, one block long. Every process derives keys when it starts, and the library
+    that has it costs each 10 MB.
+    """
     info = f"frontdesk {purpose}".encode()
-    return tuple(HKDF(algorithm=SHA256(), length=32, salt=None, info=info).derive(key) for key in keys)
+    return tuple(_hmac(_hmac(bytes(32), key), info + b"\x01") for key in keys)
+
+
+def _hmac(key: bytes, message: bytes) -> bytes:
+    return hmac.digest(key, message, hashlib.sha256)
 
 
 class Marks:
@@ -57,7 +63,7 @@ class Seal:
         """The secret as text for the store. It opens for this `context` only, so that rows cannot be exchanged."""
         key_id, key = next(iter(self._keys.items()))
         nonce = os.urandom(_NONCE)
-        sealed = AESGCM(key).encrypt(nonce, secret.encode(), context.encode())
+        sealed = _cipher(key).encrypt(nonce, secret.encode(), context.encode())
         return f"{key_id}.{urlsafe_b64encode(nonce + sealed).decode()}"
 
     def open(self, sealed: str, context: str) -> str:
@@ -68,15 +74,24 @@ class Seal:
             raise Misconfigured(
                 "FRONTDESK_SECRET_KEY", "a stored secret was sealed with a key that is not set any more"
             )
+        from cryptography.exceptions import InvalidTag
+
         try:
             raw = urlsafe_b64decode(body)
-            return AESGCM(key).decrypt(raw[:_NONCE], raw[_NONCE:], context.encode()).decode()
+            return _cipher(key).decrypt(raw[:_NONCE], raw[_NONCE:], context.encode()).decode()
         except (InvalidTag, ValueError) as exc:
             raise Misconfigured("store", "a sealed secret was changed") from exc
 
     def is_current(self, sealed: str) -> bool:
         """Whether the signing key sealed it; what another one did is sealed anew on occasion."""
         return sealed.partition(".")[0] == next(iter(self._keys))
+
+
+def _cipher(key: bytes) -> AESGCM:
+    """Loaded when something is sealed or opened: most processes never do either, and it takes 10 MB."""
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+    return AESGCM(key)
 
 
 def _mark(key: bytes, parts: Sequence[str]) -> str:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from starlette.routing import BaseRoute, Mount
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from bot.errors import NotSignedIn
 from bot.types import CustomerId, Identity
@@ -20,6 +19,7 @@ from frontdesk.app import App
 from frontdesk.clock import SystemClock
 from frontdesk.customer_files import erase_with_files, with_links
 from frontdesk.encoders import Encoders
+from frontdesk.lazily import Lazily
 from frontdesk.runtimes import model_name
 
 if TYPE_CHECKING:
@@ -28,23 +28,9 @@ if TYPE_CHECKING:
 PREFIX = "/api/v1"
 
 
-class LazyApi:
-    """An ASGI application that is built in a thread at its first request; the loop goes on meanwhile."""
-
-    def __init__(self, build: Callable[[], ASGIApp]) -> None:
-        self._build = build
-        self._built: asyncio.Future[ASGIApp] | None = None
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._built is None or (self._built.done() and self._built.exception() is not None):
-            self._built = asyncio.ensure_future(asyncio.to_thread(self._build))
-        api = await asyncio.shield(self._built)  # who hangs up meanwhile ends only their own request
-        await api(scope, receive, send)
-
-
 def api_routes(app: App) -> list[BaseRoute]:
     """The route of the API; feeds and outages have routes of their own, which come first."""
-    return [Mount(PREFIX, LazyApi(lambda: _build(app)))]
+    return [Mount(PREFIX, Lazily(lambda: _build(app)))]
 
 
 def _build(app: App) -> ASGIApp:

@@ -34,7 +34,7 @@ from desk.outside import Outside
 from desk.sealing import AUDIT, purpose_keys
 from frontdesk.channel_health import ChannelWatch
 from frontdesk.clock import SystemClock
-from frontdesk.console_mount import ConsoleRole
+from frontdesk.console_lazily import LazyConsole
 from frontdesk.encoders import Encoders
 from frontdesk.faults import no_fault
 from frontdesk.hook_sending import HookSender
@@ -115,7 +115,7 @@ class App:
     staff: StaffServices
     indexer: SearchIndexer
     fault: Callable[[str], None] = no_fault
-    console: ConsoleRole | None = None
+    console: LazyConsole | None = None
     _lock: IOBase | None = None
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
@@ -241,7 +241,7 @@ class App:
             _lock=lock,
         )
         if "console" in roles:
-            app.console = ConsoleRole(app)
+            app.console = LazyConsole(app)
         return app
 
     async def serve(self, roles: Sequence[Role], http: HttpServer | None) -> None:
@@ -257,8 +257,6 @@ class App:
                 for name, work in kit.work(self).items():
                     start(name, work)
             start("typing", partial(relay_typing, self.adapters, self.signals, self.rate_tokens))
-        if self.console is not None and http is not None:
-            start("console", self.console.hub.run)
         if "worker" in roles:
             # A remote engine keeps a batch waiting on the network; more loops keep other conversations moving.
             for _ in range(4 if "rasa" in self.settings.nlu.engine else 1):
@@ -277,7 +275,7 @@ class App:
         self.worker.stop()
         self.sender.stop()
         if self.console is not None:
-            self.console.hub.close()
+            await self.console.close()
         await self.hub.close()
         if http is not None:
             http.stop()

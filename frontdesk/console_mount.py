@@ -81,6 +81,12 @@ class ConsoleRole:
         self.hub = LiveHub(self._frame, staff.inbox.changed_since)
         self._cases = case_services(database, self._policy, clock, self._services.handoff, self._teams)
 
+    async def close(self) -> None:
+        """Every stream ends, and what was held open to the provider."""
+        self.hub.close()
+        if self.provider is not None:
+            await self.provider.close()
+
     def routes(self) -> list[BaseRoute]:
         return [
             *live_route(self._frame, self._services, self.hub),

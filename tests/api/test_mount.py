@@ -14,7 +14,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Mount
 from starlette.types import ASGIApp
 
-from frontdesk.api_mount import LazyApi
+from frontdesk.lazily import Lazily
 
 
 class Building:
@@ -36,7 +36,7 @@ async def client() -> AsyncIterator[Any]:
     opened: list[httpx.AsyncClient] = []
 
     def of(build: Building) -> httpx.AsyncClient:
-        app = Starlette(routes=[Mount("/api/v1", LazyApi(build))])
+        app = Starlette(routes=[Mount("/api/v1", Lazily(build))])
         transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
         opened.append(httpx.AsyncClient(transport=transport, base_url="https://desk.example"))
         return opened[-1]
