@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from starlette.routing import BaseRoute
 
 from bot.types import Language
+from console.flows import FlowServices, flows_routes
 from console.frame import Frame
 from console.knowledge import KnowledgeServices, knowledge_routes
 from console.reports import ReportServices, reports_routes
@@ -16,7 +17,9 @@ from console.words import WORDS
 from desk.article_trials import ArticleTrials
 from desk.cases import CaseDesk
 from desk.knowledge import KnowledgeDesk
+from desk.regression import RegressionDesk
 from desk.reports import ReportDesk
+from desk.responses import ResponseDesk
 from desk.understanding import UnderstandingDesk
 from frontdesk.runtimes import model_name
 
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def content_routes(app: App, frame: Frame, cases: CaseDesk) -> list[BaseRoute]:
-    """Reports, knowledge, understanding. Nothing is read before it is asked for."""
+    """Reports, knowledge, understanding, flows. Nothing is read before it is asked for."""
     database, clock, library = app.store.database, frame.clock, app.library
 
     def titles(kind: str, key: str) -> Mapping[Language, str] | None:
@@ -55,8 +58,12 @@ def content_routes(app: App, frame: Frame, cases: CaseDesk) -> list[BaseRoute]:
 
     knowledge = KnowledgeServices(known, ArticleTrials(database, library, clock, known), library, default)
     understanding = UnderstandingServices(UnderstandingDesk(database, library, clock), library, default)
+    flows = FlowServices(
+        ResponseDesk(database, library, clock), RegressionDesk(database, library, clock), library, default
+    )
     return [
         *reports_routes(frame, reports),
         *knowledge_routes(frame, knowledge),
         *understanding_routes(frame, understanding),
+        *flows_routes(frame, flows),
     ]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from starlette.routing import BaseRoute
 
 from bot.service.report_rules import Summary
+from console.flows import FlowServices, flows_routes
 from console.frame import Frame
 from console.inbox_desk import InboxServices
 from console.knowledge import KnowledgeServices, knowledge_routes
@@ -15,7 +16,9 @@ from console.understanding import UnderstandingServices, understanding_routes
 from crm_sync.database import Database
 from desk.article_trials import ArticleTrials
 from desk.knowledge import KnowledgeDesk
+from desk.regression import RegressionDesk
 from desk.reports import ReportDesk
+from desk.responses import ResponseDesk
 from desk.understanding import UnderstandingDesk
 from tests.library import SampleLibrary
 
@@ -31,6 +34,7 @@ class ContentScreens:
 
     def __post_init__(self) -> None:
         self.reports = ReportDesk(self.database, self.frame.clock, lambda: "Asia/Shanghai")
+        self.tests = RegressionDesk(self.database, self.library, self.frame.clock)
         self.knowledge = KnowledgeDesk(self.database, self.library, self.frame.clock)
         self.trials = ArticleTrials(self.database, self.library, self.frame.clock, self.knowledge)
 
@@ -46,8 +50,12 @@ class ContentScreens:
         understanding = UnderstandingServices(
             UnderstandingDesk(self.database, self.library, self.frame.clock), self.library, lambda: "shop"
         )
+        flows = FlowServices(
+            ResponseDesk(self.database, self.library, self.frame.clock), self.tests, self.library, lambda: "shop"
+        )
         return [
             *reports_routes(self.frame, reports),
             *knowledge_routes(self.frame, knowledge),
             *understanding_routes(self.frame, understanding),
+            *flows_routes(self.frame, flows),
         ]
