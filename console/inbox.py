@@ -130,7 +130,7 @@ class InboxScreen:
         if newest:
             await self._do.conversations.seen(visit.actor, talk, newest[-1])
         names = await talk_names(visit, self._do, view)
-        person = await person_of(visit, self._do.records, self._do.cases, view.row.customer_id)
+        person = await person_of(visit, self._do.records, self._do.cases, view.row.customer_id, self._do.tasks)
         page = view.history
         return {
             **names,

@@ -22,6 +22,7 @@ from desk.inbox import InboxDesk
 from desk.notes import NoteDesk
 from desk.replies import ReplyDesk
 from desk.search import SearchDesk
+from desk.tasks import TaskDesk
 from desk.views import ViewDesk
 
 
@@ -40,6 +41,7 @@ class InboxServices:
     handoff: HandoffDesk
     records: CustomerRecords
     cases: CaseDesk
+    tasks: TaskDesk
     teams: Callable[[str], Sequence[tuple[str, str]]]
     flows: Callable[[str], Sequence[tuple[str, str]]]
     make_test: Callable[[Actor, int], Awaitable[str]]  # from a conversation; its name

@@ -10,7 +10,8 @@ from console.inbox_view import reason_words
 from console.saying import span
 from console.words import WORDS, say
 from desk.cases import BoardFilter, CaseDesk, CaseLine
-from desk.customer_records import CustomerRecords
+from desk.customer_records import ConsentLine, CustomerRecords
+from desk.tasks import OpenTask, TaskDesk
 
 LINES = 20  # of the timeline; the whole is on the person's own page
 
@@ -39,10 +40,14 @@ class Person:
     next_action: str
     cases: tuple[OpenCase, ...]
     timeline: tuple[Happened, ...]
-    consents: tuple[tuple[str, bool], ...]
+    consents: tuple[ConsentLine, ...]
+    phone: str = ""
+    tasks: tuple[OpenTask, ...] = ()
 
 
-async def person_of(visit: Visit, records: CustomerRecords, cases: CaseDesk, customer_id: int) -> Person:
+async def person_of(
+    visit: Visit, records: CustomerRecords, cases: CaseDesk, customer_id: int, tasks: TaskDesk
+) -> Person:
     """Raises: NotPermitted, CustomerNotFound."""
     actor, look = visit.actor, visit.look
     line = await records.line(actor, customer_id)
@@ -67,7 +72,9 @@ async def person_of(visit: Visit, records: CustomerRecords, cases: CaseDesk, cus
             Happened(item.at, happened_words(item.kind, look), reason_words(item.summary, look))
             for item in happened.items
         ),
-        consents=tuple((item.purpose, item.granted) for item in consents if item.until is None),
+        consents=tuple(item for item in consents if item.until is None),
+        phone=line.phone,
+        tasks=await tasks.of(actor, customer_id),
     )
 
 

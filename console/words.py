@@ -7,6 +7,7 @@ from typing import Final, Literal
 
 from console.words_cases import CASE_WORDS
 from console.words_content import WORDS_CONTENT
+from console.words_customers import CUSTOMER_WORDS
 from console.words_reports import WORDS_REPORTS
 from console.words_settings import WORDS_SETTINGS
 
@@ -341,6 +342,7 @@ WORDS.update(WORDS_REPORTS)
 
 WORDS.update(WORDS_SETTINGS)
 WORDS.update(CASE_WORDS)
+WORDS.update(CUSTOMER_WORDS)
 
 
 def say(language: Language, key: str, **values: object) -> str:

@@ -46,7 +46,7 @@ def _build(app: App) -> ASGIApp:
             signals=app.signals,
             rate_tokens=app.rate_tokens,
             resolve=_resolve(app),
-            export=_export(app),
+            export=exporting(app),
             erase=lambda customer_id: erase_with_files(app.store, app.media, CustomerId(customer_id)),
             hooks=HookDesk(
                 app.store.database, SystemClock(), app.secret_keys, allows_private=app.settings.hooks.allow_private
@@ -88,7 +88,9 @@ def _outside(app: App) -> Outside:
     )
 
 
-def _export(app: App) -> Callable[[int], Awaitable[Mapping[str, Any]]]:
+def exporting(app: App) -> Callable[[int], Awaitable[Mapping[str, Any]]]:
+    """What hands out a person's data with links to their files."""
+
     async def export(customer_id: int) -> Mapping[str, Any]:
         document = await export_customer(app.store.database, CustomerId(customer_id))
         return {**document, "media": with_links(document["media"], app.media, key="key")}

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
 
 from bot.ports import Clock
 from bot.service.policy import ServicePolicy
 from bot.types import Language
 from console.case_acts import CaseServices
+from console.customers import CustomerServices
 from crm_sync.database import Database
 from desk.case_board import CaseBoard
 from desk.cases import CaseDesk
 from desk.compensation import CompensationDesk
+from desk.customer_records import CustomerRecords
+from desk.customers import CustomerDesk
 from desk.handoff import HandoffDesk
+from desk.tasks import TaskDesk
+
+Export = Callable[[int], Awaitable[Mapping[str, Any]]]
 
 
 def case_services(
@@ -42,6 +49,21 @@ def case_services(
         causes=lambda language: _titles(policy().cases.causes, language),
         remedies=lambda language: _titles(policy().cases.remedies, language),
         currency=lambda: policy().cases.compensation.currency,
+    )
+
+
+def customer_services(
+    database: Database, policy: Callable[[], ServicePolicy], clock: Clock, export: Export, erase: Export
+) -> CustomerServices:
+    """The services over this store. `export` and `erase` take the person's files along."""
+    return CustomerServices(
+        records=CustomerRecords(database, clock),
+        desk=CustomerDesk(database, policy, clock),
+        tasks=TaskDesk(database, clock),
+        cases=CaseDesk(database, policy, clock),
+        attributes=lambda: tuple(policy().record.attributes),
+        export=export,
+        erase=erase,
     )
 
 

@@ -9,8 +9,10 @@ from starlette.routing import BaseRoute
 
 from bot.business_time import zone
 from bot.service.policy import ServicePolicy
+from bot.types import CustomerId
 from console.assets import asset_routes
 from console.cases import cases_routes
+from console.customers import customers_routes
 from console.frame import Frame
 from console.inbox_desk import InboxServices
 from console.inbox_routes import inbox_routes
@@ -29,10 +31,13 @@ from desk.own_account import OwnAccount
 from desk.policies import PolicyDesk
 from desk.regression import RegressionDesk
 from desk.roles import RoleDesk
+from desk.tasks import TaskDesk
 from desk.tokens import TokenDesk
+from frontdesk.api_mount import exporting
 from frontdesk.clock import SystemClock
-from frontdesk.console_cases import case_services
+from frontdesk.console_cases import case_services, customer_services
 from frontdesk.console_content import content_routes
+from frontdesk.customer_files import erase_with_files
 from frontdesk.doctor import examine
 from frontdesk.runtimes import model_name
 from frontdesk.staff_access import build_signing_in, build_single_sign_on
@@ -74,11 +79,19 @@ class ConsoleRole:
             handoff=HandoffDesk(database, self._policy, clock, app.signals, flows=self._flow_names),
             records=CustomerRecords(database, clock),
             cases=CaseDesk(database, self._policy, clock),
+            tasks=TaskDesk(database, clock),
             teams=self._teams,
             flows=self._flows,
             make_test=self._make_test,
         )
         self.hub = LiveHub(self._frame, staff.inbox.changed_since)
+        self._customers = customer_services(
+            database,
+            self._policy,
+            clock,
+            export=exporting(app),
+            erase=lambda customer_id: erase_with_files(app.store, app.media, CustomerId(customer_id)),
+        )
         self._cases = case_services(database, self._policy, clock, self._services.handoff, self._teams)
 
     async def close(self) -> None:
@@ -96,6 +109,7 @@ class ConsoleRole:
             *settings_routes(self._frame, self._settings()),
             *content_routes(self._app, self._frame, self._services.cases),
             *cases_routes(self._frame, self._cases),
+            *customers_routes(self._frame, self._customers),
             *asset_routes(),
         ]
 

@@ -10,10 +10,11 @@ from zoneinfo import ZoneInfo
 import httpx
 from starlette.applications import Starlette
 
-from bot.types import ArticleHit, Language
+from bot.types import ArticleHit, CustomerId, Language
 from channels.base import Finding
 from console.assets import asset_routes
 from console.cases import cases_routes
+from console.customers import customers_routes
 from console.frame import Frame
 from console.inbox_desk import InboxServices
 from console.inbox_routes import inbox_routes
@@ -21,6 +22,7 @@ from console.live import LiveHub, live_route
 from console.me import me_routes
 from console.settings import SettingsServices, settings_routes
 from console.sign_in import sign_in_routes
+from crm_sync.erasure import erase_customer, export_customer
 from crm_sync.store import SqlStore
 from desk.accounts import AccountDesk
 from desk.actors import Actor
@@ -40,9 +42,10 @@ from desk.replies import ReplyDesk
 from desk.roles import RoleDesk
 from desk.search import SearchDesk
 from desk.sessions import SignInRules
+from desk.tasks import TaskDesk
 from desk.tokens import TokenDesk
 from desk.views import ViewDesk
-from frontdesk.console_cases import case_services
+from frontdesk.console_cases import case_services, customer_services
 from tests.console.content_screens import ContentScreens
 from tests.service_assistant import service_assistant
 from tests.staff import PASSWORD, an_account, signing_in
@@ -93,6 +96,7 @@ class ConsoleUnderTest:
             handoff=HandoffDesk(database, policy, self.clock, around.signals, flows=lambda: frozenset({"returns"})),
             records=CustomerRecords(database, self.clock),
             cases=CaseDesk(database, policy, self.clock),
+            tasks=TaskDesk(database, self.clock),
             teams=lambda language: [("care", "Customer care"), ("shop", "Shop")],
             flows=lambda language: [("returns", "Returns")],
             make_test=self._make_test,
@@ -112,6 +116,13 @@ class ConsoleUnderTest:
             channels=lambda: ["telegram", "web"],
         )
         self.content = ContentScreens(database, self.frame, self.services)
+        self.customers = customer_services(
+            database,
+            policy,
+            self.clock,
+            export=lambda customer_id: export_customer(database, CustomerId(customer_id)),
+            erase=lambda customer_id: erase_customer(database, CustomerId(customer_id)),
+        )
         self.cases = case_services(database, policy, self.clock, self.services.handoff, self.services.teams)
         self.hub = LiveHub(self.frame, self.services.inbox.changed_since)
         self.app = Starlette(
@@ -123,6 +134,7 @@ class ConsoleUnderTest:
                 *settings_routes(self.frame, self.settings),
                 *self.content.routes(),
                 *cases_routes(self.frame, self.cases),
+                *customers_routes(self.frame, self.customers),
                 *asset_routes(),
             ]
         )
