@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bot.hearing import Request
 from bot.talk import Talk
-from bot.types import Owner
+from bot.types import Owner, Text
 from bot.values import plain
 from bot.weighing import HANDOFF, is_vip
 
@@ -64,5 +64,7 @@ def heed_anger(talk: Talk, request: Request, *, least: int) -> bool:
 
 
 def heed_importance(talk: Talk) -> bool:
-    """An important customer is not asked to put it in other words; False for anybody else."""
+    """An important customer is not asked to put it in other words; False for others, and for what came as a file."""
+    if not isinstance(talk.turn.message.content, Text):
+        return False
     return is_vip(talk.turn, talk.assistant.service.handoff) and pass_on(talk, "vip")

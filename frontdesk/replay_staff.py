@@ -15,13 +15,15 @@ from crm_sync.notices import tell
 from crm_sync.service_tables import compensations, site_tasks
 from crm_sync.site_tasks import SiteForm
 from crm_sync.store import SqlStore
-from crm_sync.tables import cases, tasks
+from crm_sync.tables import cases, conversations, tasks
 from crm_sync.tasks import end_task
 from desk.actors import Actor
 from desk.cases import CaseDesk
 from desk.compensation import CompensationDesk
+from desk.handoff import HandoffDesk
 from desk.site_work import act
 from frontdesk.clock import MovableClock
+from frontdesk.signals import LocalSignals
 
 STAFF = Actor("ann", "operator")
 LEAD = Actor("bob", "manager")
@@ -39,14 +41,22 @@ CASE_VERBS = (
     "reward",
     "care",
 )
+CHAT_VERBS = ("join", "hand_back")  # the conversation itself: a colleague takes it, and gives it back to the bot
 SITE_VERBS = ("accept", "report", "close", "decline")
 
 
 class ReplayStaff:
-    """Acts on a customer's newest case or site task. Raises: what the desk raises; InputError for unknown verbs."""
+    """Acts on a customer's newest case, chat or site task. Raises: as the desk does; InputError for unknown verbs."""
 
-    def __init__(self, store: SqlStore, policy: Callable[[], ServicePolicy], clock: MovableClock) -> None:
+    def __init__(
+        self,
+        store: SqlStore,
+        policy: Callable[[], ServicePolicy],
+        clock: MovableClock,
+        flows: Callable[[], frozenset[str]] = frozenset,
+    ) -> None:
         self._store, self._policy, self._clock = store, policy, clock
+        self._handoff = HandoffDesk(store.database, policy, clock, LocalSignals(), flows=flows)
         self._cases = CaseDesk(store.database, policy, clock)
         self._compensation = CompensationDesk(store.database, policy, clock)
 
@@ -55,6 +65,9 @@ class ReplayStaff:
         verb, words = next(iter(action.items()))
         if verb == "care":
             await self._store.database.run(lambda conn: _care(conn, customer_id, words, self._clock.now()))
+            return
+        if verb in CHAT_VERBS:
+            await self._on_the_chat(customer_id, verb, words, action.get("flow", ""))
             return
         number = await self._newest_case(customer_id)
         acts: dict[str, Callable[[], Awaitable[Any]]] = {
@@ -73,7 +86,7 @@ class ReplayStaff:
             "reward": lambda: self._compensation.reward(LEAD, number, amount=int(words) if words else None),
         }
         if verb not in acts:
-            raise InputError(f"staff cannot {verb}; they can {', '.join(CASE_VERBS)}")
+            raise InputError(f"staff cannot {verb}; they can {', '.join((*CASE_VERBS, *CHAT_VERBS))}")
         await acts[verb]()
 
     async def site(self, customer_id: int, action: Mapping[str, str]) -> None:
@@ -98,6 +111,17 @@ class ReplayStaff:
         if newest is None:
             raise NotFound("nothing is proposed")
         await self._compensation.decide(LEAD, newest, approve=True, why=why)
+
+    async def _on_the_chat(self, customer_id: int, verb: str, outcome: str, flow: str) -> None:
+        mine = select(conversations.c.id).where(conversations.c.customer_id == customer_id)
+        newest = mine.order_by(conversations.c.last_message_at.desc()).limit(1)
+        chat = await self._store.database.run(lambda conn: conn.execute(newest).scalar_one(), read=True)
+        if verb == "join":
+            await self._handoff.take(LEAD, chat)
+        elif outcome in ("", "solved", "continue"):
+            await self._handoff.hand_back(LEAD, chat, outcome=outcome, flow=flow)  # type: ignore[arg-type]  # one of them
+        else:
+            raise InputError("a chat is handed back solved, or to continue")
 
     async def _newest_case(self, customer_id: int) -> str:
         def unit(conn: Connection) -> str:

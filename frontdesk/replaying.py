@@ -67,7 +67,12 @@ class AppDesk:
 
     def __init__(self, app: App, clock: MovableClock, made: Path) -> None:
         self._app, self._clock, self._made = app, clock, made
-        self._staff = ReplayStaff(app.store, lambda: app.runtimes.default_assistant().service, clock)
+        self._staff = ReplayStaff(
+            app.store,
+            lambda: app.runtimes.default_assistant().service,
+            clock,
+            lambda: frozenset(app.runtimes.default_assistant().flows),
+        )
         self._feeds = ReplayFeeds(app.store.database, lambda: app.runtimes.default_assistant().service.topics, clock)
         self._said = 0
         self._seen: dict[str, int] = {}  # user -> the last of their messages that was looked at

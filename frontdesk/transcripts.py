@@ -17,6 +17,8 @@
       - bot: {matches: "(?i)colleague", excludes: sorry, buttons: [Yes, No]}
       - later: 26h                                # m, h or d; all that falls due meanwhile is done
       - staff: {solve: the lamp was replaced, cause: defect, remedy: replaced}   # on the newest open case
+      - staff: {join: ""}                          # a colleague takes the chat; from then on the bot is silent
+      - staff: {hand_back: continue}               # or solved; with `flow: …` the bot goes on with that one
       - staff: {care: missed_cycle}               # says what this care rule suggested
       - site: {accept: Mr Zhang}                  # on the newest task of a site
       - feed: {topic: price, en: Petrol rises.}   # news for those who subscribed; zh, en, match

@@ -11,7 +11,7 @@ from bot.assistant import Assistant
 from bot.service.handoff import HandoffRules, Keyword, TeamRule
 from bot.service_types import Notice
 from bot.stems import stems
-from bot.types import Button, Need, Owner, QueueView, RequestHandoff
+from bot.types import Button, Media, Need, Owner, QueueView, RequestHandoff
 from tests.builders import NIGHT, Chat, a_customer, an_article, an_order, shop
 
 
@@ -234,3 +234,9 @@ def test_a_hand_back_that_meets_the_next_operator_says_nothing_of_flows() -> Non
     frozen = chat.state["frozen"]
     chat.send(Notice("utter_handed_back_continue", frozen="continue"))
     assert chat.state["frozen"] == frozen
+
+
+def test_an_important_customer_s_picture_is_asked_about_like_anybody_s() -> None:
+    chat = Chat(customer=a_customer(tags=frozenset({"vip"})))
+    chat.send(Media("image", "photo-1"))
+    assert not any(isinstance(effect, RequestHandoff) for effect in chat.effects)
