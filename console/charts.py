@@ -29,7 +29,7 @@ _GREY, _LINE, _TEXT, _MUTED = (
 )
 MOST_SERIES: Final = 4  # the fifth colour is the time before's
 _FONT: Final = 12
-_LEFT, _RIGHT, _TOP, _BOTTOM = 48, 144, 12, 28
+_LEFT, _RIGHT, _TOP, _BOTTOM = 48, 168, 12, 28
 _ROW: Final = 28
 Say = Callable[[float], str]
 

@@ -19,6 +19,7 @@ WORDS_SETTINGS: Final[dict[str, tuple[str, str]]] = {
     "people.name": ("Account", "账号"),
     "people.role": ("Role", "角色"),
     "people.teams": ("Teams", "团队"),
+    "people.presence": ("Presence", "状态"),
     "people.factor": ("Second factor", "二次验证"),
     "people.seen": ("Last seen", "最近在线"),
     "people.disabled": ("disabled", "已停用"),

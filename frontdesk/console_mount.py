@@ -13,7 +13,7 @@ from bot.types import CustomerId
 from console.assets import asset_routes
 from console.cases import cases_routes
 from console.customers import customers_routes
-from console.frame import Frame
+from console.frame import SCREENS, Frame
 from console.inbox_desk import InboxServices
 from console.inbox_routes import inbox_routes
 from console.live import LiveHub, live_route
@@ -64,6 +64,7 @@ class ConsoleRole:
             zone=lambda: zone(app.settings.timezone),
             language="en" if app.settings.language.startswith("en") else "zh",
             is_https=app.settings.public_url.startswith("https://"),
+            screens=tuple(name for name in SCREENS if name != "broadcasts"),
         )
         staff = app.staff
         self._tests = RegressionDesk(database, app.library, clock)
