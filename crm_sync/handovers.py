@@ -79,6 +79,12 @@ def with_the_vendor(conn: Connection, channel: str, account: str, places: Sequen
     return {(row.chat_id, row.topic) for row in rows} & wanted
 
 
+def waits_at_the_vendor(conn: Connection, conversation_id: int) -> bool:
+    """Whether the one who waits here was passed on to the vendor's own people."""
+    mine = and_(handoffs.c.conversation_id == conversation_id, handoffs.c.ended_at.is_(None))
+    return conn.execute(select(handoffs.c.id).where(mine, handoffs.c.passed_on_at.is_not(None))).first() is not None
+
+
 RELEASE = "release_waiting"  # kind of the timer that does it
 
 

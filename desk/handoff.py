@@ -20,7 +20,7 @@ from bot.service.handoff import HANDED_BACK
 from bot.service.policy import ServicePolicy
 from bot.service_types import Notice
 from bot.types import Owner
-from crm_sync import handoffs, notices, presence
+from crm_sync import handoffs, handovers, notices, presence
 from crm_sync.database import Database
 from crm_sync.handoffs import Move, Moved
 from desk.actors import Actor
@@ -95,7 +95,7 @@ class HandoffDesk:
 
         def giving(conn: Connection, row: Any) -> Move:
             _check_colleague(conn, operator)
-            _check_ours(row)
+            _check_ours(conn, row)
             return Move(
                 row, "assigned", Owner.OPERATOR, by=actor.name, operator=operator, note=_short(note), until=until
             )
@@ -126,7 +126,7 @@ class HandoffDesk:
         until = self._clock.now() + policy.handoff.lease
 
         def passing(conn: Connection, row: Any) -> Move:
-            _check_mine(actor, row)
+            _check_mine(conn, actor, row)
             if team:
                 return Move(row, "transferred", Owner.QUEUE, by=actor.name, team=team, note=_short(note))
             _check_colleague(conn, operator)
@@ -162,7 +162,7 @@ class HandoffDesk:
         def returning(conn: Connection, row: Any) -> Move:
             if row.owner == Owner.BOT:
                 raise StaleState("the bot has it already")
-            _check_mine(actor, row)
+            _check_mine(conn, actor, row)
             if outcome:
                 notice = Notice(HANDED_BACK[outcome], flow=flow, lane="reply", frozen=outcome)
                 notices.tell(conn, row.customer_id, notice, now=now, conversation_id=row.id)
@@ -217,7 +217,7 @@ class HandoffDesk:
     # --- how ----------------------------------------------------------------------------------------------------
 
     def _taking(self, actor: Actor, conn: Connection, row: Any) -> Move | None:
-        _check_ours(row)
+        _check_ours(conn, row)
         if row.operator == actor.name:
             return None
         if row.operator and row.operator != actor.name and not actor.may("conversations.assign"):
@@ -257,13 +257,14 @@ def _as_operator(conn: Connection, actor: Actor, policy: ServicePolicy) -> Opera
     return operator_of(line, policy)
 
 
-def _check_ours(row: Any) -> None:
-    if row.operator and row.owner_until is None:
+def _check_ours(conn: Connection, row: Any) -> None:
+    is_held_there = bool(row.operator) and row.owner_until is None
+    if is_held_there or (row.owner == Owner.QUEUE and handovers.waits_at_the_vendor(conn, row.id)):
         raise RuleError(f"somebody at {row.channel} has this conversation; it is given back there")
 
 
-def _check_mine(actor: Actor, row: Any) -> None:
-    _check_ours(row)
+def _check_mine(conn: Connection, actor: Actor, row: Any) -> None:
+    _check_ours(conn, row)
     if row.operator != actor.name and not actor.may("conversations.assign"):
         raise StaleState(f"{row.operator or 'nobody'} has this conversation; take it first")
 

@@ -21,6 +21,7 @@ from crm_sync import handoffs as rows_of
 from crm_sync import presence
 from crm_sync.console_tables import handoff_events, staff_notices
 from crm_sync.handoffs import Moved
+from crm_sync.handovers import passed_on
 from crm_sync.invariants import check
 from crm_sync.store import SqlStore
 from crm_sync.tables import conversations, handoffs, outbox, staff_users
@@ -213,6 +214,15 @@ async def test_what_a_vendor_s_people_have_is_not_taken_here(floor: Floor) -> No
     assert (there.owner, there.operator, there.owner_until) == ("operator", "wecom_kf:zhang", None)
     with pytest.raises(RuleError, match="given back there"):
         await floor.desk.take(LEAD, claimed.conversation.id)
+
+
+async def test_whoever_was_passed_on_to_a_vendor_s_queue_is_neither_taken_nor_given_out_here(floor: Floor) -> None:
+    chat = await floor.asks(channel="wecom_kf")
+    (handoff,) = await floor.rows(handoffs)
+    await floor.store.database.run(lambda conn: passed_on(conn, handoff.id, floor.clock.at))
+    with pytest.raises(RuleError, match="given back there"):
+        await floor.desk.take(LEAD, chat)
+    assert await floor.desk.take_next(LI) is None
 
 
 # --- what the bot decided before --------------------------------------------------------------------------------------
