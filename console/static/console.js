@@ -366,6 +366,7 @@
     if (!target) return;
     event.preventDefault();
     if (isTyping(target)) target.focus(); else target.click();
+    if (target.matches("summary")) $("textarea, select", target.parentElement)?.focus();
   });
   function step(by) {
     const rows = $$("[data-pages] .row, [data-choices], [data-steps] a, [data-steps] [tabindex]");
