@@ -119,10 +119,19 @@ class InboxScreen:
             "order": ORDER.get(which.list, "down"),
             "here": _rows_url(which, visit, ""),
             "next": _rows_url(which, visit, page.next) if page.next else "",
-            "empty": visit.t(f"list.empty.{which.list}"),
+            "empty": await self._empty(visit, which, page),
             "presence": me.presence if me is not None else "off",
             "opened": None,
         }
+
+    async def _empty(self, visit: Visit, which: InboxFilter, page: Page[ConversationRow]) -> str:
+        """What to do when the list has nothing: an empty queue leaves time for messages nobody understood."""
+        unclear = self._do.unclear
+        if which.list == "queue" and not page.items and unclear is not None and visit.actor.may("understanding.read"):
+            count = await unclear(visit.actor)
+            if count:
+                return visit.t("list.empty.queue.unclear", count=count)
+        return visit.t(f"list.empty.{which.list}")
 
     async def _opened(self, visit: Visit, talk: int) -> dict[str, Any]:
         view = await self._do.conversations.open(visit.actor, talk)

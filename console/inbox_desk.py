@@ -45,6 +45,7 @@ class InboxServices:
     teams: Callable[[str], Sequence[tuple[str, str]]]
     flows: Callable[[str], Sequence[tuple[str, str]]]
     make_test: Callable[[Actor, int], Awaitable[str]]  # from a conversation; its name
+    unclear: Callable[[Actor], Awaitable[int]] | None = None  # messages that could be labelled
 
 
 async def talk_names(visit: Visit, services: InboxServices, view: ConversationView) -> dict[str, Any]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING
 
 from starlette.routing import BaseRoute
 
+from bot.ports import Clock
 from bot.types import Language
 from console.flows import FlowServices, flows_routes
 from console.frame import Frame
@@ -14,6 +15,7 @@ from console.knowledge import KnowledgeServices, knowledge_routes
 from console.reports import ReportServices, reports_routes
 from console.understanding import UnderstandingServices, understanding_routes
 from console.words import WORDS
+from desk.actors import Actor
 from desk.article_trials import ArticleTrials
 from desk.cases import CaseDesk
 from desk.knowledge import KnowledgeDesk
@@ -67,3 +69,13 @@ def content_routes(app: App, frame: Frame, cases: CaseDesk) -> list[BaseRoute]:
         *understanding_routes(frame, understanding),
         *flows_routes(frame, flows),
     ]
+
+
+def unclear_of(app: App, clock: Clock) -> Callable[[Actor], Awaitable[int]]:
+    """Says how many messages wait for somebody to label them."""
+    desk = UnderstandingDesk(app.store.database, app.library, clock)
+
+    async def count(actor: Actor) -> int:
+        return (await desk.counts(actor, model_name(app.settings.assistant))).waiting["unclear"]
+
+    return count

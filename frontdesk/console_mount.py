@@ -36,7 +36,7 @@ from desk.tokens import TokenDesk
 from frontdesk.api_mount import exporting
 from frontdesk.clock import SystemClock
 from frontdesk.console_cases import case_services, customer_services
-from frontdesk.console_content import content_routes
+from frontdesk.console_content import content_routes, unclear_of
 from frontdesk.customer_files import erase_with_files
 from frontdesk.doctor import examine
 from frontdesk.runtimes import model_name
@@ -84,6 +84,7 @@ class ConsoleRole:
             teams=self._teams,
             flows=self._flows,
             make_test=self._make_test,
+            unclear=unclear_of(app, clock),
         )
         self.hub = LiveHub(self._frame, staff.inbox.changed_since)
         self._customers = customer_services(

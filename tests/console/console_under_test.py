@@ -100,6 +100,7 @@ class ConsoleUnderTest:
             teams=lambda language: [("care", "Customer care"), ("shop", "Shop")],
             flows=lambda language: [("returns", "Returns")],
             make_test=self._make_test,
+            unclear=self._unclear,
         )
         self.own = OwnAccount(database, self.clock, self.frame.signing_in)
         self.settings = SettingsServices(
@@ -141,6 +142,9 @@ class ConsoleUnderTest:
 
     async def _examine(self) -> list[Finding]:
         return [Finding("telegram/main token", True, "the vendor refuses it", "set a new TOKEN")]
+
+    async def _unclear(self, actor: Actor) -> int:
+        return (await self.content.understanding.counts(actor, "shop")).waiting["unclear"]
 
     async def _make_test(self, actor: Actor, conversation_id: int) -> str:
         return f"test of {conversation_id}"

@@ -34,6 +34,7 @@ class ContentScreens:
 
     def __post_init__(self) -> None:
         self.reports = ReportDesk(self.database, self.frame.clock, lambda: "Asia/Shanghai")
+        self.understanding = UnderstandingDesk(self.database, self.library, self.frame.clock)
         self.tests = RegressionDesk(self.database, self.library, self.frame.clock)
         self.knowledge = KnowledgeDesk(self.database, self.library, self.frame.clock)
         self.trials = ArticleTrials(self.database, self.library, self.frame.clock, self.knowledge)
@@ -47,9 +48,7 @@ class ContentScreens:
             summaries=lambda: [Summary("weekly", to=("lena",), chats=(("telegram", "main", "-100200"),))],
         )
         knowledge = KnowledgeServices(self.knowledge, self.trials, self.library, lambda: "shop")
-        understanding = UnderstandingServices(
-            UnderstandingDesk(self.database, self.library, self.frame.clock), self.library, lambda: "shop"
-        )
+        understanding = UnderstandingServices(self.understanding, self.library, lambda: "shop")
         flows = FlowServices(
             ResponseDesk(self.database, self.library, self.frame.clock), self.tests, self.library, lambda: "shop"
         )

@@ -68,3 +68,11 @@ async def test_what_cannot_be_is_refused(console: ConsoleUnderTest) -> None:
     assert "data-choice=" not in (await an.page(PAGE)).text
     assert (await an.do(f"{PAGE}/{inbox_id}/label", intent="-")).status_code == 403
     assert (await eve.page(PAGE)).status_code == 403
+
+
+async def test_an_empty_queue_says_how_many_messages_could_be_labelled(console: ConsoleUnderTest) -> None:
+    li = await console.enter("li")
+    assert "No one is waiting.</p>" in (await li.page("/console/inbox?list=queue")).text
+    await asked(console.store, "word", template=UNCLEAR, score=0.3)
+    page = await li.page("/console/inbox?list=queue")
+    assert "No one is waiting. 1 unclear messages could be labelled." in page.text
