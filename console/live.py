@@ -37,6 +37,7 @@ log = structlog.get_logger(__name__)
 PACE_S: Final = 0.5  # between two looks of one stream
 SIGN_OF_LIFE_S: Final = 15.0  # a comment that keeps the line open, and the operator's hold on what they have
 SWEEP_S: Final = 4.0
+COUNTS_S: Final = 3.0  # between two counts of the lists: they cost more than all rows, and nobody waits for them
 OVERLAP: Final = timedelta(seconds=10)  # commits may become visible a little after their time
 MOST_ROWS: Final = 200  # read again at once; a console that missed more begins anew
 GONE_S: Final = 8.0  # after which a colleague who gave no sign is no longer looking or typing
@@ -203,12 +204,14 @@ class _Streams:
 
     async def _news(self, visit: Visit, listener: Listener, state: _State) -> AsyncIterator[str]:
         changed, listener.changed = list(listener.changed), {}
-        has_counts, listener.counts = listener.counts, False
+        now = asyncio.get_running_loop().time()
+        has_counts = listener.counts and now >= state.counted_at + COUNTS_S
         visit = Visit(visit.request, visit.frame, visit.session, look_of(visit.frame, visit.session, visit.request))
         if changed and state.which is not None:
             rows = await self._rows(visit, state.which, changed[-MOST_ROWS:])
             yield _event("rows", rows)
         if has_counts and state.which is not None:
+            listener.counts, state.counted_at = False, now
             counts = await self._do.inbox.counts(visit.actor)
             names = {
                 "tabs": tabs(counts, state.which.list, visit.look),
@@ -316,6 +319,7 @@ class _State:
     which: InboxFilter | None  # None on screens without a list of conversations
     after: str
     tabs: str = ""
+    counted_at: float = float("-inf")
     signs: str = ""
     head: Any = None
     is_mine: bool | None = None
