@@ -219,6 +219,7 @@ def spare_what_stays() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
+    gc.enable()
 
 
 async def merged_articles(store: SqlStore, folder: Path) -> list[Article]:
