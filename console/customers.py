@@ -108,19 +108,19 @@ class CustomersScreen:
         given = {name: visit.text(name) for name in known if name in visit.form}
         seen = {name: visit.text(f"was_{name}") for name in given if f"was_{name}" in visit.form}
         wanted = {name: value for name, value in given.items() if seen.get(name) != value}
-        changed = await self._do.desk.edit(visit.actor, _id(visit), wanted, seen=seen) if wanted else []
+        changed = await self._do.desk.edit(visit.actor, visit.path_id("customer"), wanted, seen=seen) if wanted else []
         return visit.t("record.saved", fields=", ".join(changed)) if changed else visit.t("record.unchanged")
 
     async def tag(self, visit: Visit) -> str:
-        await self._do.desk.tag(visit.actor, _id(visit), visit.text("tag"))
+        await self._do.desk.tag(visit.actor, visit.path_id("customer"), visit.text("tag"))
         return visit.t("saved")
 
     async def untag(self, visit: Visit) -> str:
-        await self._do.desk.untag(visit.actor, _id(visit), visit.text("tag"))
+        await self._do.desk.untag(visit.actor, visit.path_id("customer"), visit.text("tag"))
         return visit.t("saved")
 
     async def credit(self, visit: Visit) -> str:
-        await self._do.desk.set_credit_class(visit.actor, _id(visit), visit.text("credit_class"))
+        await self._do.desk.set_credit_class(visit.actor, visit.path_id("customer"), visit.text("credit_class"))
         return visit.t("saved")
 
     async def consent(self, visit: Visit) -> str:
@@ -128,9 +128,13 @@ class CustomersScreen:
         if not purpose or not channel or visit.text("granted") not in ("0", "1"):
             raise InputError("a consent has a purpose, a channel and an answer")
         await self._do.records.set_consent(
-            visit.actor, _id(visit), purpose=purpose, channel=channel, granted=visit.text("granted") == "1",
+            visit.actor,
+            visit.path_id("customer"),
+            purpose=purpose,
+            channel=channel,
+            granted=visit.text("granted") == "1",
             told=visit.text("told"),
-        )  # fmt: skip
+        )
         return visit.t("saved")
 
     async def task(self, visit: Visit) -> str:
@@ -138,12 +142,12 @@ class CustomersScreen:
         if outcome not in OUTCOMES:
             raise InputError(f"there is no outcome {outcome!r}")
         await self._do.tasks.end(
-            visit.actor, _id(visit), visit.number("task") or 0, outcome=outcome, note=visit.text("note")
+            visit.actor, visit.path_id("customer"), visit.number("task") or 0, outcome=outcome, note=visit.text("note")
         )
         return visit.t("done")
 
     async def merge(self, visit: Visit) -> str:
-        await self._do.desk.merge(visit.actor, _id(visit), visit.number("other") or 0)
+        await self._do.desk.merge(visit.actor, visit.path_id("customer"), visit.number("other") or 0)
         return visit.t("done")
 
     async def unmerge(self, visit: Visit) -> str:
@@ -161,9 +165,11 @@ class CustomersScreen:
                     raise
                 words, status = visit.t("stale"), 409
             if not visit.is_part:
-                return visit.go(f"/console/customers/{_id(visit)}")
+                return visit.go(f"/console/customers/{visit.path_id('customer')}")
             if visit.text("panel"):
-                person = await person_of(visit, self._do.records, self._do.cases, _id(visit), self._do.tasks)
+                person = await person_of(
+                    visit, self._do.records, self._do.cases, visit.path_id("customer"), self._do.tasks
+                )
                 shown = part("#side", visit.html("inbox/side.html", person=person))
             else:
                 shown = part("#record", visit.html("customers/whole.html", **await self._names(visit)), "replace")
@@ -173,7 +179,7 @@ class CustomersScreen:
 
     async def decide(self, visit: Visit) -> Response:
         is_same = visit.text("verdict") == "same"
-        await self._do.desk.decide(visit.actor, _id(visit), is_same=is_same)
+        await self._do.desk.decide(visit.actor, visit.path_id("customer"), is_same=is_same)
         if not visit.is_part:
             return visit.go("/console/customers/proposals")
         html = visit.html("customers/pairs.html", pairs=await self._pairs(visit))
@@ -182,9 +188,9 @@ class CustomersScreen:
     # --- handing out, erasing ---------------------------------------------------------------------------------------
 
     async def export(self, visit: Visit) -> Response:
-        await self._do.records.may_export(visit.actor, _id(visit))
-        document = await self._do.export(_id(visit))
-        name = f"customer-{_id(visit)}.json"
+        await self._do.records.may_export(visit.actor, visit.path_id("customer"))
+        document = await self._do.export(visit.path_id("customer"))
+        name = f"customer-{visit.path_id('customer')}.json"
         content = json.dumps(document, ensure_ascii=False, indent=1, default=str)
         headers = {**SAFE, "Content-Disposition": f'attachment; filename="{name}"'}
         return Response(content, media_type="application/json", headers=headers)
@@ -192,8 +198,8 @@ class CustomersScreen:
     async def erase(self, visit: Visit) -> Response:
         if visit.text("sure") != "1":
             raise InputError(visit.t("record.erase.what"))
-        await self._do.records.may_erase(visit.actor, _id(visit))
-        receipt = await self._do.erase(_id(visit))
+        await self._do.records.may_erase(visit.actor, visit.path_id("customer"))
+        receipt = await self._do.erase(visit.path_id("customer"))
         return visit.page("customers", "customers/receipt.html", receipt=receipt)
 
     # --- how it looks -----------------------------------------------------------------------------------------------
@@ -212,7 +218,7 @@ class CustomersScreen:
         return pairs
 
     async def _names(self, visit: Visit) -> dict[str, Any]:
-        customer_id, actor, look = _id(visit), visit.actor, visit.look
+        customer_id, actor, look = visit.path_id("customer"), visit.actor, visit.look
         record = await self._do.records.sections(actor, customer_id)
         line = await self._do.records.line(actor, customer_id)
         is_get = visit.request.method == "GET"
@@ -242,10 +248,3 @@ class CustomersScreen:
 
 def _label(name: str) -> str:
     return {"name": "customers.name", "timezone": "record.timezone"}.get(name, f"person.{name}")
-
-
-def _id(visit: Visit) -> int:
-    found = int(visit.request.path_params["id"])
-    if found >= 2**63:
-        raise CustomerNotFound(f"no customer {found}")
-    return found

@@ -142,8 +142,8 @@ class FlowsScreen:
         return Response(as_yaml(list(found)), media_type="application/yaml", headers=headers)
 
     async def drop(self, visit: Visit) -> Response:
-        test = int(visit.request.path_params["id"])
-        await self._do.tests.drop(visit.actor, self._assistant(visit), min(test, 2**63 - 1))
+        test = visit.path_id("test")
+        await self._do.tests.drop(visit.actor, self._assistant(visit), test)
         if not visit.is_part:
             return visit.go(f"/console/flows/tests?{urlencode({'assistant': self._assistant(visit)})}")
         return visit.parts(part(f"#test-{test}", Markup(""), "remove"), toast(visit.t("flows.test.dropped")))

@@ -209,6 +209,20 @@ class Visit:
             raise InputError(f"{name} is no whole number")
         return int(text)
 
+    def needed(self, name: str) -> int:
+        """As `number`, for what has to be there. Raises: InputError."""
+        number = self.number(name)
+        if number is None:
+            raise InputError(f"{name} is missing")
+        return number
+
+    def path_id(self, what: str) -> int:
+        """The number in the address. Raises: NotFound for one no row can have; `what` it would have been."""
+        found = int(self.request.path_params["id"])
+        if found >= 2**63:
+            raise NotFound(f"there is no {what} {found}")
+        return found
+
     def html(self, template: str, **values: Any) -> Markup:
         """A template's text with the words and times of this person."""
         names = {**self.look.words(), "actor": self.actor, "may": self.actor.may, "csrf": self.session.csrf}

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from starlette.responses import Response
 
 from console.frame import Frame, Visit, part
-from console.inbox_desk import InboxServices, talk_id, talk_names
+from console.inbox_desk import InboxServices, talk_names
 from console.inbox_filter import filter_of, view_tabs, written
 from console.inbox_view import ORDER, row_of, tabs
 from console.person import person_of
@@ -56,16 +56,16 @@ class InboxScreen:
 
     async def open(self, visit: Visit) -> Response:
         """The conversation with its person; as a fragment just those two."""
-        names = await self._opened(visit, talk_id(visit))
+        names = await self._opened(visit, visit.path_id("conversation"))
         if visit.is_part:
             return visit.parts(*self._opened_parts(visit, names))
-        shown = {**names, **await self._lists(visit), "opened": talk_id(visit)}
+        shown = {**names, **await self._lists(visit), "opened": visit.path_id("conversation")}
         return visit.page("inbox", "inbox/page.html", live="/console/live", title=names["name"], **shown)
 
     async def older(self, visit: Visit) -> Response:
         """The page of messages before those shown."""
-        view = await self._do.conversations.open(visit.actor, talk_id(visit), limit=1)
-        page = await self._do.conversations.older(visit.actor, talk_id(visit), visit.text("cursor"))
+        view = await self._do.conversations.open(visit.actor, visit.path_id("conversation"), limit=1)
+        page = await self._do.conversations.older(visit.actor, visit.path_id("conversation"), visit.text("cursor"))
         return visit.parts(
             part("#older", Markup(""), "remove"),
             part("#talk", self._older(visit, page) + self._entries(visit, view, page), "prepend"),
@@ -74,7 +74,7 @@ class InboxScreen:
     async def canned(self, visit: Visit) -> Response:
         """What fits the words after the slash, filled in for this customer."""
         found = await self._do.canned.find(visit.actor, visit.text("q")[:100], limit=8)
-        filled = [await self._do.canned.use(visit.actor, one.id, talk_id(visit)) for one in found]
+        filled = [await self._do.canned.use(visit.actor, one.id, visit.path_id("conversation")) for one in found]
         lines = [(f"/{one.shortcut} · {ready.text[:80]}", ready.text) for one, ready in zip(found, filled, strict=True)]
         return visit.parts(_menu(lines))
 
@@ -85,7 +85,7 @@ class InboxScreen:
         return visit.parts(_menu([(f"@{one.name} · {one.shown_as}", f"@{one.name} ") for one in fits]))
 
     async def articles(self, visit: Visit) -> Response:
-        found = await self._do.help.articles(visit.actor, talk_id(visit), visit.text("q"))
+        found = await self._do.help.articles(visit.actor, visit.path_id("conversation"), visit.text("q"))
         html = visit.html("inbox/articles.html", found=found)
         return visit.parts(part("#found-articles", html))
 
@@ -163,7 +163,7 @@ class InboxScreen:
         )
 
     def _older(self, visit: Visit, page: HistoryPage) -> Markup:
-        return visit.html("inbox/older.html", older=_older_address(talk_id(visit), page.older))
+        return visit.html("inbox/older.html", older=_older_address(visit.path_id("conversation"), page.older))
 
 
 def _rows_url(which: InboxFilter, visit: Visit, cursor: str) -> str:

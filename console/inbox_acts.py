@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from bot.errors import InputError, NotFound
 from console.frame import Frame, Visit, next_morning, part, toast
-from console.inbox_desk import InboxServices, needed, talk_id, talk_names
+from console.inbox_desk import InboxServices, talk_names
 from desk.handoff import Outcome
 
 MOST_FILE_BYTES: Final = 20_000_000
@@ -32,7 +32,7 @@ class ActingScreen:
 
     async def say(self, visit: Visit) -> Response:
         """What was written goes out, at once or at the time given. The same form twice says it once."""
-        talk, desk = talk_id(visit), self._do.replies
+        talk, desk = visit.path_id("conversation"), self._do.replies
         files = [await self._attached(visit, talk, item) for item in visit.form.getlist("file") if _is_file(item)]
         text, at = visit.text("text"), visit.text("at")
         if at:
@@ -47,19 +47,19 @@ class ActingScreen:
         return await self._changed(visit, talk, "")
 
     async def note(self, visit: Visit) -> Response:
-        await self._do.notes.add(visit.actor, talk_id(visit), visit.text("text"))
-        return await self._changed(visit, talk_id(visit), visit.t("compose.kept"))
+        await self._do.notes.add(visit.actor, visit.path_id("conversation"), visit.text("text"))
+        return await self._changed(visit, visit.path_id("conversation"), visit.t("compose.kept"))
 
     async def test(self, visit: Visit) -> Response:
-        name = await self._do.make_test(visit.actor, talk_id(visit))
-        return await self._changed(visit, talk_id(visit), visit.t("talk.test_made", name=name))
+        name = await self._do.make_test(visit.actor, visit.path_id("conversation"))
+        return await self._changed(visit, visit.path_id("conversation"), visit.t("talk.test_made", name=name))
 
     async def seen(self, visit: Visit) -> Response:
-        await self._do.conversations.seen(visit.actor, talk_id(visit), visit.number("message") or 0)
+        await self._do.conversations.seen(visit.actor, visit.path_id("conversation"), visit.number("message") or 0)
         return visit.parts()
 
     async def typing(self, visit: Visit) -> Response:
-        await self._do.conversations.present(visit.actor, talk_id(visit), "typing")
+        await self._do.conversations.present(visit.actor, visit.path_id("conversation"), "typing")
         return visit.parts()
 
     async def take_next(self, visit: Visit) -> Response:
@@ -77,8 +77,8 @@ class ActingScreen:
         work = getattr(self, f"_{name.replace('-', '_')}")
 
         async def acted(visit: Visit) -> Response:
-            words = await work(visit, talk_id(visit))
-            return await self._changed(visit, talk_id(visit), words)
+            words = await work(visit, visit.path_id("conversation"))
+            return await self._changed(visit, visit.path_id("conversation"), words)
 
         return acted
 
@@ -127,23 +127,23 @@ class ActingScreen:
         return visit.t("toast.reopened")
 
     async def _retry(self, visit: Visit, talk: int) -> str:
-        await self._do.replies.retry(visit.actor, talk, [needed(visit, "outbox")])
+        await self._do.replies.retry(visit.actor, talk, [visit.needed("outbox")])
         return visit.t("toast.retried")
 
     async def _drop(self, visit: Visit, talk: int) -> str:
-        await self._do.replies.drop(visit.actor, talk, [needed(visit, "outbox")])
+        await self._do.replies.drop(visit.actor, talk, [visit.needed("outbox")])
         return visit.t("toast.dropped")
 
     async def _edit(self, visit: Visit, talk: int) -> str:
-        await self._do.replies.edit(visit.actor, talk, needed(visit, "message"), visit.text("text"))
+        await self._do.replies.edit(visit.actor, talk, visit.needed("message"), visit.text("text"))
         return visit.t("saved")
 
     async def _take_back(self, visit: Visit, talk: int) -> str:
-        await self._do.replies.take_back(visit.actor, talk, needed(visit, "message"))
+        await self._do.replies.take_back(visit.actor, talk, visit.needed("message"))
         return visit.t("said.taken_back")
 
     async def _cancel(self, visit: Visit, talk: int) -> str:
-        await self._do.replies.cancel(visit.actor, talk, needed(visit, "scheduled"))
+        await self._do.replies.cancel(visit.actor, talk, visit.needed("scheduled"))
         return visit.t("done")
 
     async def _changed(self, visit: Visit, talk: int, words: str) -> Response:

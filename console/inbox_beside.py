@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 from starlette.responses import Response
 
 from console.frame import Frame, Visit
-from console.inbox_desk import InboxServices, needed
+from console.inbox_desk import InboxServices
 from console.inbox_filter import filter_of, kept, written
 
 
@@ -26,7 +26,7 @@ class BesideScreen:
         return visit.go(f"/console/inbox?{urlencode(written(wanted))}")
 
     async def remove_view(self, visit: Visit) -> Response:
-        await self._do.views.remove(visit.actor, needed(visit, "view"))
+        await self._do.views.remove(visit.actor, visit.needed("view"))
         return visit.go("/console/inbox?list=all")
 
     async def notices(self, visit: Visit) -> Response:

@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bot.errors import InputError, NotFound
 from console.frame import Visit
 from console.inbox_filter import filter_of
 from console.inbox_view import channel_name
@@ -72,17 +71,3 @@ async def talk_names(visit: Visit, services: InboxServices, view: ConversationVi
         "suggestion": suggestion,
         "can_write": view.is_mine or row.owner != "operator",
     }
-
-
-def talk_id(visit: Visit) -> int:
-    found = int(visit.request.path_params["id"])
-    if found >= 2**63:
-        raise NotFound(f"there is no conversation {found}")
-    return found
-
-
-def needed(visit: Visit, name: str) -> int:
-    number = visit.number(name)
-    if number is None:
-        raise InputError(f"{name} is missing")
-    return number

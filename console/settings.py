@@ -225,7 +225,7 @@ class SettingsScreen:
         return visit.go("/console/settings/canned")
 
     async def remove_canned(self, visit: Visit) -> Response:
-        await self._do.canned.remove(visit.actor, _needed(visit, "id"))
+        await self._do.canned.remove(visit.actor, visit.needed("id"))
         return visit.go("/console/settings/canned")
 
     # --- rules -------------------------------------------------------------------------------------------------------
@@ -277,7 +277,7 @@ class SettingsScreen:
         return await self.tokens(visit, secret=made.token)
 
     async def revoke_token(self, visit: Visit) -> Response:
-        await self._do.tokens.revoke(visit.actor, _needed(visit, "id"))
+        await self._do.tokens.revoke(visit.actor, visit.needed("id"))
         return visit.go("/console/settings/tokens")
 
     async def hooks(self, visit: Visit, *, secret: str = "") -> Response:
@@ -285,7 +285,7 @@ class SettingsScreen:
         return self._page(visit, "hooks", hooks=hooks, events=KINDS, secret=secret)
 
     async def hook(self, visit: Visit) -> Response:
-        hook = await self._do.hooks.get(visit.actor, visit.request.path_params["id"])
+        hook = await self._do.hooks.get(visit.actor, visit.path_id("subscriber"))
         page = await self._do.hooks.deliveries(visit.actor, hook.id, cursor=visit.text("cursor"))
         return self._page(visit, "hooks", "settings/hook.html", hook=hook, deliveries=page.items, next=page.next)
 
@@ -294,23 +294,23 @@ class SettingsScreen:
         return await self.hooks(visit, secret=made.secret)
 
     async def change_hook(self, visit: Visit) -> Response:
-        hook_id = visit.request.path_params["id"]
+        hook_id = visit.path_id("subscriber")
         active, version = visit.text("active") == "1", visit.number("version")
         await self._do.hooks.change(visit.actor, hook_id, is_active=active, version=version)
         return visit.go(f"/console/settings/hooks/{hook_id}")
 
     async def remove_hook(self, visit: Visit) -> Response:
-        await self._do.hooks.remove(visit.actor, visit.request.path_params["id"])
+        await self._do.hooks.remove(visit.actor, visit.path_id("subscriber"))
         return visit.go("/console/settings/hooks")
 
     async def ping_hook(self, visit: Visit) -> Response:
-        hook_id = visit.request.path_params["id"]
+        hook_id = visit.path_id("subscriber")
         await self._do.hooks.ping(visit.actor, hook_id)
         return visit.go(f"/console/settings/hooks/{hook_id}")
 
     async def replay(self, visit: Visit) -> Response:
-        hook_id = visit.request.path_params["id"]
-        await self._do.hooks.replay(visit.actor, hook_id, _needed(visit, "delivery"))
+        hook_id = visit.path_id("subscriber")
+        await self._do.hooks.replay(visit.actor, hook_id, visit.needed("delivery"))
         return visit.go(f"/console/settings/hooks/{hook_id}")
 
     # --- the audit log -----------------------------------------------------------------------------------------------
@@ -335,13 +335,6 @@ def _titles(roles: Sequence[Any], visit: Visit) -> list[tuple[str, str]]:
 
 def _listed(visit: Visit, name: str) -> tuple[str, ...]:
     return tuple(value for value in visit.form.getlist(name) if isinstance(value, str))
-
-
-def _needed(visit: Visit, name: str) -> int:
-    number = visit.number(name)
-    if number is None:
-        raise InputError(f"{name} is missing")
-    return number
 
 
 def _day(text: str, visit: Visit) -> datetime | None:

@@ -67,7 +67,7 @@ class UnderstandingScreen:
 
     async def label(self, visit: Visit) -> Response:
         """The message means this from now on; the line says so and lets it be taken back."""
-        inbox_id, meaning = _id(visit), visit.text("intent").strip() or visit.text("other").strip()
+        inbox_id, meaning = visit.path_id("message"), visit.text("intent").strip() or visit.text("other").strip()
         if not meaning:
             raise InputError(visit.t("under.choose"))
         wanted = NOT_WORTH_LEARNING if meaning == NOTHING_TO_LEARN else self._by_title(visit, meaning)
@@ -76,7 +76,7 @@ class UnderstandingScreen:
         return await self._changed(visit, "understanding/done.html", label=words)
 
     async def unlabel(self, visit: Visit) -> Response:
-        await self._do.understanding.unlabel(visit.actor, _id(visit))
+        await self._do.understanding.unlabel(visit.actor, visit.path_id("message"))
         return await self._changed(visit, "", label="")
 
     async def examples(self, visit: Visit) -> Response:
@@ -93,10 +93,10 @@ class UnderstandingScreen:
         names = {**self._titles(visit), **here, "labelled": visit.text("labelled"), **await self._counts(visit)}
         parts = [part("#counts", visit.html("understanding/counts.html", **names), "replace")]
         if template:
-            row = {"id": _id(visit), "text": visit.text("text")[:300], "label": label, **names}
-            parts.append(part(f"#u-{_id(visit)}", visit.html(template, **row), "replace"))
+            row = {"id": visit.path_id("message"), "text": visit.text("text")[:300], "label": label, **names}
+            parts.append(part(f"#u-{visit.path_id('message')}", visit.html(template, **row), "replace"))
         else:
-            parts += [part(f"#u-{_id(visit)}", Markup(""), "remove"), toast(visit.t("under.back"))]
+            parts += [part(f"#u-{visit.path_id('message')}", Markup(""), "remove"), toast(visit.t("under.back"))]
         return visit.parts(*parts)
 
     async def _counts(self, visit: Visit) -> dict[str, Any]:
@@ -130,13 +130,6 @@ class UnderstandingScreen:
         name = visit.text("assistant") or self._do.default()
         self._do.library.assistant(name)
         return name
-
-
-def _id(visit: Visit) -> int:
-    found = int(visit.request.path_params["id"])
-    if found >= 2**63:
-        raise NotFound(f"there is no message {found}")
-    return found
 
 
 def _kind(visit: Visit) -> Kind:

@@ -118,6 +118,12 @@ async def test_a_canned_reply_with_an_unknown_variable_is_refused(console: Conso
     assert "Hello {name}" in (await lead.page("/console/settings/canned")).text
 
 
+async def test_a_subscriber_with_a_number_no_row_can_have_is_not_there(console: ConsoleUnderTest) -> None:
+    admin = await console.enter("boss", "admin")
+    assert (await admin.page(f"/console/settings/hooks/{2**63}")).status_code == 404
+    assert (await admin.post(f"/console/settings/hooks/{2**80}/ping")).status_code == 404
+
+
 async def test_settings_of_the_console_are_ones_own(console: ConsoleUnderTest) -> None:
     li = await console.enter()
     await li.post("/console/me/settings", language="zh", theme="dark", density="compact", lock_minutes=5)
