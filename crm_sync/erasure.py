@@ -14,6 +14,15 @@ from sqlalchemy.sql.elements import ColumnElement
 from bot.errors import CustomerNotFound
 from bot.types import CustomerId
 from crm_sync import search_indexing
+from crm_sync.broadcast_tables import (
+    audience_members,
+    broadcast_clicks,
+    broadcast_recipients,
+    broadcast_waits,
+    consent_requests,
+    contact_wishes,
+    coupons,
+)
 from crm_sync.codec import plain
 from crm_sync.columns import is_postgres
 from crm_sync.console_tables import (
@@ -161,6 +170,15 @@ PERSONAL: Final[dict[Table, _Condition]] = {
     message_labels: lambda customer: message_labels.c.inbox_id.in_(
         select(inbox.c.id).where(inbox.c.conversation_id.in_(conversations_of(customer)))
     ),
+    audience_members: lambda customer: audience_members.c.customer_id == customer,
+    consent_requests: lambda customer: consent_requests.c.customer_id == customer,
+    contact_wishes: lambda customer: contact_wishes.c.customer_id == customer,
+    coupons: lambda customer: coupons.c.customer_id == customer,
+    broadcast_recipients: lambda customer: broadcast_recipients.c.customer_id == customer,
+    broadcast_waits: lambda customer: broadcast_waits.c.customer_id == customer,
+    broadcast_clicks: lambda customer: broadcast_clicks.c.recipient_id.in_(
+        select(broadcast_recipients.c.id).where(broadcast_recipients.c.customer_id == customer)
+    ),
 }
 # The others belong to the deployment and name nobody but its staff.
 IMPERSONAL: Final = frozenset(set(metadata.tables.values()) - set(PERSONAL))
@@ -212,6 +230,12 @@ _BLANK: Final[dict[Table, dict[str, Any]]] = {
         "reason": "",
         "state": case((scheduled_messages.c.state == "waiting", "cancelled"), else_=scheduled_messages.c.state),
     },
+    consent_requests: {
+        "source": "",
+        "answered_at": func.coalesce(consent_requests.c.answered_at, consent_requests.c.asked_at),
+    },
+    coupons: {"customer_id": None, "code": "erased-" + coupons.c.id.cast(String)},
+    broadcast_recipients: {"vendor_message_id": ""},  # who still waits is skipped: nobody is left to send to
     # The key stays until the bytes are gone from the media store; housekeeping deletes what is `gone`.
     media: {"state": "gone", "reason": "erased", "file_id": "", "file_name": "", "sha256": "", "expires_at": None},
 }
@@ -236,6 +260,10 @@ _DELETED: Final = (
     staff_notices,
     operator_sends,
     message_labels,
+    audience_members,
+    contact_wishes,
+    broadcast_waits,
+    broadcast_clicks,
 )
 
 

@@ -16,6 +16,8 @@ from sqlalchemy import Connection, Select, Table, and_, delete, exists, insert, 
 from sqlalchemy.sql.elements import ColumnElement
 
 from bot.errors import CustomerNotFound, NotFound, RuleError
+from crm_sync.broadcast_tables import consent_requests, coupons
+from crm_sync.broadcasts_merged import share
 from crm_sync.console_tables import hook_deliveries
 from crm_sync.merged_facts import offered, settle, write_facts
 from crm_sync.service_tables import (
@@ -39,7 +41,8 @@ from crm_sync.service_tables import (
 )
 from crm_sync.tables import cases, consents, conversations, customers, identities, orders, tasks, timeline
 
-# Whose rows change hands; customer_attributes and customer_tags are facts, customer_values are computed anew.
+# Whose rows change hands; customer_attributes and customer_tags are facts, customer_values are computed anew, and
+# what broadcasts know of somebody is shared (broadcasts_merged.py).
 MOVED: Final[tuple[Table, ...]] = (
     identities,
     conversations,
@@ -61,6 +64,8 @@ MOVED: Final[tuple[Table, ...]] = (
     outage_reports,
     audit,
     hook_deliveries,
+    consent_requests,
+    coupons,
 )
 _DOUBLES: Final[Mapping[Table, tuple[str, ...]]] = {cases: ("kind", "category", "subject"), tasks: ("kind",)}
 _KEPT_HERE: Final = ("identity_linked", "customers_merged")  # lines of the timeline that tell of the merge itself
@@ -203,6 +208,7 @@ def _put_together(conn: Connection, kept: int, merged: int) -> dict[str, Any]:
     for table in MOVED:
         moved[table.name] = list(conn.execute(select(table.c.id).where(table.c.customer_id == merged)).scalars())
         conn.execute(update(table).where(table.c.customer_id == merged).values(customer_id=kept))
+    share(conn, kept, merged)
     moved["facts"] = offered(conn, merged, _documents(conn, merged))
     tags = set(conn.execute(select(customer_tags.c.tag).where(customer_tags.c.customer_id == merged)).scalars())
     had = set(conn.execute(select(customer_tags.c.tag).where(customer_tags.c.customer_id == kept)).scalars())

@@ -477,6 +477,7 @@ consents = Table(
     Column("granted", Boolean, nullable=False),
     Column("at", UtcDateTime, nullable=False),
     Column("until", UtcDateTime),  # null: in force
+    Column("proof", Document, nullable=False, server_default="{}"),  # ids of what shows it: message, import, request
     Index("ix_consents_customer", "customer_id", "channel", "purpose"),
 )
 

@@ -15,6 +15,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 
+import crm_sync.broadcast_tables
 import crm_sync.console_tables
 import crm_sync.migrations
 import crm_sync.service_tables

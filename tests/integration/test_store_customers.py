@@ -35,6 +35,7 @@ from crm_sync.tables import (
     reply_windows,
     web_uploads,
 )
+from tests.broadcast_rows import broadcast_rows
 from tests.console_rows import console_rows
 from tests.service_rows import service_rows
 from tests.store_steps import START, converse, said, send_all
@@ -69,6 +70,7 @@ async def _full_life(store: SqlStore, user: str = "SecretUser") -> CustomerId:
     await store.database.run(lambda conn: service_rows(conn, customer))
     await store.database.run(lambda conn: _told_subscriber(conn, customer))
     await store.database.run(lambda conn: console_rows(conn, customer))
+    await store.database.run(lambda conn: broadcast_rows(conn, customer))
     return customer
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 
@@ -15,7 +15,8 @@ from sqlalchemy import Connection, event, insert, select
 from bot.errors import CustomerNotFound, NotFound, RuleError
 from bot.service_types import SetAttribute
 from bot.types import CreateTask, CustomerId, OpenCase, UpdateCase, UpdateCustomer
-from crm_sync import merge_evidence, merging
+from crm_sync import broadcasts_merged, merge_evidence, merging
+from crm_sync.broadcast_tables import audience_lists, audience_members, contact_wishes
 from crm_sync.customers import find_customers
 from crm_sync.database import parse_url
 from crm_sync.database_sqlite import connect
@@ -226,7 +227,30 @@ async def test_a_clock_of_a_doubled_case_stands_still_until_they_are_apart_again
 def test_every_table_about_a_customer_changes_hands() -> None:
     named = {table.name for table in metadata.tables.values() if "customer_id" in table.c}
     facts = {"customer_attributes", "customer_tags", "customer_values", "merge_proposals"}
-    assert named == {table.name for table in merging.MOVED} | facts
+    of_broadcasts = {table.name for table in (*broadcasts_merged.STAYING, *broadcasts_merged.SHARED)}
+    assert named == {table.name for table in merging.MOVED} | facts | of_broadcasts
+
+
+async def test_a_list_that_leaves_somebody_out_does_so_after_a_merge_too(store: SqlStore) -> None:
+    ann, bob = await _tellers(store, ["ann", "bob"])
+    now = datetime.now(UTC)
+
+    def lists(conn: Connection) -> None:
+        for number, members in ((1, [bob]), (2, [ann, bob])):
+            row = {"id": number, "name": f"list-{number}", "kind": "exclusion", "created_at": now}
+            conn.execute(insert(audience_lists), row)
+            conn.execute(insert(audience_members), [{"list_id": number, "customer_id": who} for who in members])
+        conn.execute(insert(contact_wishes), {"customer_id": bob, "per_week": 1, "updated_at": now})
+
+    await store.database.run(lists)
+    await _merge(store, ann, bob)
+
+    def of_ann(conn: Connection) -> tuple[list[int], list[int | None]]:
+        on = select(audience_members.c.list_id).where(audience_members.c.customer_id == ann).order_by("list_id")
+        wishes = select(contact_wishes.c.per_week).where(contact_wishes.c.customer_id == ann)
+        return list(conn.execute(on).scalars()), list(conn.execute(wishes).scalars())
+
+    assert await store.database.run(of_ann, read=True) == ([1, 2], [1])
 
 
 # --- in any order ---------------------------------------------------------------------------------------------------
