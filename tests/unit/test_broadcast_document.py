@@ -102,7 +102,8 @@ def test_what_it_needs_is_known() -> None:
 
 
 def test_a_mistake_in_a_file_is_named_with_its_line() -> None:
-    raw = b"name: x\naudience:\n  segment: a\n  sement: b\ncontent:\n  variants: [{name: a, text: {en: Hello}}]\npurpose: p"
+    content = b"content:\n  variants: [{name: a, text: {en: Hello}}]\n"
+    raw = b"name: x\naudience:\n  segment: a\n  sement: b\n" + content
     with pytest.raises(AssistantInvalid, match="sement") as failed:
         read(parse_yaml(raw, name="x.yml"))
     assert (failed.value.file, failed.value.line) == ("x.yml", 4)
@@ -197,4 +198,5 @@ def test_what_is_no_document_is_refused(body: Any) -> None:
 
 def test_a_length_is_kept_to_the_minute() -> None:
     trigger = read(document(plan={"on": {"event": "order", "after": "36h"}})).plan.on
-    assert trigger is not None and trigger.after == timedelta(hours=36)
+    assert trigger is not None
+    assert trigger.after == timedelta(hours=36)

@@ -21,12 +21,17 @@ def utc(*parts: int) -> datetime:
     return datetime(*parts, tzinfo=UTC)  # type: ignore[arg-type]  # year, month, day …
 
 
+def wall(*parts: int) -> datetime:
+    """What a clock on a wall shows, wherever it hangs."""
+    return datetime(*parts)  # type: ignore[arg-type]  # noqa: DTZ001 - it has no zone
+
+
 def test_a_wall_time_that_the_clocks_leave_out_is_moved_with_them() -> None:
-    assert moment(datetime(2026, 3, 29, 2, 30), BERLIN) == utc(2026, 3, 29, 1, 30)  # 03:30 on the new clock
+    assert moment(wall(2026, 3, 29, 2, 30), BERLIN) == utc(2026, 3, 29, 1, 30)  # 03:30 on the new clock
 
 
 def test_a_wall_time_that_comes_twice_is_its_first() -> None:
-    assert moment(datetime(2026, 10, 25, 2, 30), BERLIN) == utc(2026, 10, 25, 0, 30)
+    assert moment(wall(2026, 10, 25, 2, 30), BERLIN) == utc(2026, 10, 25, 0, 30)
 
 
 @pytest.mark.parametrize(
@@ -49,7 +54,7 @@ _clock = st.builds(lambda hour, minute: f"{hour:02}:{minute:02}", st.integers(0,
 
 
 @given(
-    st.datetimes(datetime(2025, 1, 1), datetime(2028, 1, 1)),
+    st.datetimes(wall(2025, 1, 1), wall(2028, 1, 1)),
     st.sampled_from([SHANGHAI, BERLIN, NEW_YORK, ZoneInfo("Pacific/Apia"), ZoneInfo("Australia/Lord_Howe")]),
     st.tuples(_clock, _clock),
 )
@@ -73,7 +78,7 @@ def test_at_one_moment_everybody_gets_it_then() -> None:
 
 
 def test_in_each_zone_it_is_the_same_time_of_day() -> None:
-    plan = Plan(at=datetime(2026, 12, 1, 10, 0), in_each_zone=True)
+    plan = Plan(at=wall(2026, 12, 1, 10, 0), in_each_zone=True)
     base = utc(2026, 11, 30, 20, 0)
     assert leaves_at(plan, base, SHANGHAI) == utc(2026, 12, 1, 2, 0)
     assert leaves_at(plan, base, NEW_YORK) == utc(2026, 12, 1, 15, 0)
@@ -87,12 +92,12 @@ def test_a_persons_own_quiet_hours_win() -> None:
 def test_a_time_that_has_passed_never_starts() -> None:
     now = utc(2026, 12, 1, 3, 0)
     assert starts_at(Plan(at=utc(2026, 12, 1, 2, 0)), now, SHANGHAI) is None
-    assert starts_at(Plan(at=datetime(2026, 11, 30, 10, 0), in_each_zone=True), now, SHANGHAI) is None
+    assert starts_at(Plan(at=wall(2026, 11, 30, 10, 0), in_each_zone=True), now, SHANGHAI) is None
     assert starts_at(Plan(), now, SHANGHAI) == now
 
 
 def test_a_plan_in_each_zone_begins_with_the_easternmost() -> None:
-    plan = Plan(at=datetime(2026, 12, 1, 10, 0), in_each_zone=True)
+    plan = Plan(at=wall(2026, 12, 1, 10, 0), in_each_zone=True)
     assert starts_at(plan, utc(2026, 11, 1), SHANGHAI) == utc(2026, 11, 30, 20, 0)
 
 
