@@ -18,6 +18,7 @@ from frontdesk.api_mount import api_routes
 from frontdesk.app import App
 from frontdesk.clock import SystemClock
 from frontdesk.feed_routes import FeedDesk, feed_routes
+from frontdesk.link_routes import LinkDesk, link_routes
 from frontdesk.media_routes import media_routes
 from frontdesk.site_routes import SiteDesk, site_routes
 
@@ -36,6 +37,7 @@ def build_http(app: App) -> Starlette:
         *media_routes(app.media),
         *site_routes(_site_desk(app)),
         *feed_routes(_feed_desk(app)),
+        *link_routes(LinkDesk(app.store.database, app.secret_keys, SystemClock())),
         *api_routes(app),
     ]
     return Starlette(

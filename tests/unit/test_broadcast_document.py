@@ -103,10 +103,10 @@ def test_what_it_needs_is_known() -> None:
 
 def test_a_mistake_in_a_file_is_named_with_its_line() -> None:
     content = b"content:\n  variants: [{name: a, text: {en: Hello}}]\n"
-    raw = b"name: x\naudience:\n  segment: a\n  sement: b\n" + content
+    raw = b"name: x\npurpose: p\naudience:\n  segment: a\n  sement: b\n" + content
     with pytest.raises(AssistantInvalid, match="sement") as failed:
         read(parse_yaml(raw, name="x.yml"))
-    assert (failed.value.file, failed.value.line) == ("x.yml", 4)
+    assert (failed.value.file, failed.value.line) == ("x.yml", 5)
 
 
 def _variant(**changes: Any) -> Callable[[dict[str, Any]], None]:
