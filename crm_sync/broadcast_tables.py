@@ -196,6 +196,12 @@ broadcast_recipients = Table(  # one message to one person; the only queue of th
     Index("ix_broadcast_recipients_due", "broadcast_id", "channel", "account", "id", **only_where("state = 'pending'")),
     Index("ix_broadcast_recipients_sending", "lease_until", **only_where("state = 'sending'")),
     Index("ix_broadcast_recipients_sent", "customer_id", "sent_at", **only_where("sent_at IS NOT NULL")),
+    Index(  # what somebody had lately, whichever record was theirs then: conversations go with the person
+        "ix_broadcast_recipients_heard",
+        "conversation_id",
+        "sent_at",
+        **only_where("state IN ('sending', 'sent', 'uncertain')"),
+    ),
     Index("ix_broadcast_recipients_batch", "batch", **only_where("batch <> ''")),
 )
 

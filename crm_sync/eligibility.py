@@ -1,0 +1,375 @@
+"""Who may be sent a broadcast now: one expression, asked before it starts, when it starts, and again by each claim.
+
+The answer is the first reason of `bot.reach.states.SKIP_REASONS` that holds, or "" for somebody who may be sent to.
+`judged` asks it about people and finds their place; `rechecked` asks it about recipients, whose place is settled.
+Both are statements that may be kept for as long as the rules are the same; `moments` gives their parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    FromClause,
+    Select,
+    Text,
+    and_,
+    bindparam,
+    case,
+    false,
+    func,
+    literal,
+    literal_column,
+    or_,
+    select,
+    true,
+    type_coerce,
+)
+
+from crm_sync.broadcast_tables import audience_members, broadcast_recipients, contact_wishes, vendor_quotas
+from crm_sync.columns import UtcDateTime, is_state
+from crm_sync.merging import is_merged
+from crm_sync.tables import cases, consents, conversations, customers, identities, reply_windows
+
+EVERYTHING: Final = "*"  # purpose, and channel, of a withdrawal that ends all there is
+HEARD: Final = ("sending", "sent", "uncertain")  # states of a recipient that count as having had it
+_WEEK: Final = timedelta(days=7)
+_now = bindparam("eligible_now", type_=UtcDateTime())
+_cap_since = bindparam("eligible_cap_since", type_=UtcDateTime())
+_week_since = bindparam("eligible_week_since", type_=UtcDateTime())
+
+
+@dataclass(frozen=True, slots=True)
+class SendRules:
+    """What one broadcast asks of everybody it may go to. Of several channels the first that will do is a person's."""
+
+    purpose: str  # of the consent it needs
+    channels: tuple[str, ...]  # in the order they are preferred
+    topic: str = ""  # that people may have switched off; "": none
+    exclude: tuple[int, ...] = ()  # audience_lists of those who are left out
+    cap: tuple[int, int] | None = None  # at most so many broadcasts in so many days; None: no cap
+    is_promotion: bool = True  # nobody with an open complaint or a live chat gets it
+    windowed: frozenset[str] = frozenset()  # channels where it is a free-form message that needs an open window
+    quotas: tuple[tuple[str, str, str], ...] = ()  # channel, kind, period: no account whose quota of it is used up
+
+
+def moments(rules: SendRules, now: datetime) -> dict[str, datetime]:
+    """The parameters of the statements for this moment."""
+    days = rules.cap[1] if rules.cap else 0
+    return {
+        "eligible_now": now,
+        "eligible_cap_since": now - timedelta(days=days),
+        "eligible_week_since": now - _WEEK,
+    }
+
+
+def judged(people: Select[tuple[int]], rules: SendRules) -> Select[Any]:
+    """Of each of the `people` (ids of customers): customer_id, reason, and the place where they would be reached.
+
+    conversation_id, identity_id, channel and account are null where there is no such place; a person who is skipped
+    for another reason has one. In the order of customer ids; run it with `moments`.
+    """
+    asked = people.subquery("asked")
+    placed = (
+        select(
+            customers.c.id.label("customer_id"),
+            or_(customers.c.erased_at.is_not(None), is_merged(customers.c.id)).label("is_gone"),
+            _place(customers.c.id, rules).label("place"),
+        )
+        .join_from(asked, customers, customers.c.id == asked.c[0])
+        .cte("placed")
+        .prefix_with("MATERIALIZED")  # else the place is looked for once for each time it is named
+    )
+    person, nowhere = placed.c.customer_id, placed.c.place.is_(None)
+    reason = _first_reason(
+        person,
+        rules,
+        is_gone=placed.c.is_gone,
+        no_consent=and_(nowhere, ~_has_agreed(person, rules)),
+        is_unreachable=and_(nowhere, _has_place(person, rules), ~_has_place(person, rules, reachable=True)),
+        no_channel=and_(nowhere, ~_has_place(person, rules)),
+        no_window=and_(nowhere, ~_has_place(person, rules, reachable=True, open_window=True)),
+        no_quota=nowhere,
+    )
+    return (
+        select(
+            person,
+            reason.label("reason"),
+            conversations.c.id.label("conversation_id"),
+            conversations.c.identity_id,
+            conversations.c.channel,
+            conversations.c.account,
+        )
+        .select_from(placed)
+        .outerjoin(conversations, conversations.c.id == placed.c.place)
+        .order_by(person)
+    )
+
+
+def rechecked(rules: SendRules, *columns: ColumnElement[Any]) -> Select[Any]:
+    """Of recipients, as the caller's `where` picks them: id, person (whose conversation it is now), reason, `columns`.
+
+    Columns may be those of broadcast_recipients, conversations, identities and customers. Run it with `moments`.
+    """
+    row, person = broadcast_recipients.c, conversations.c.customer_id
+    reason = _first_reason(
+        person,
+        rules,
+        is_gone=customers.c.erased_at.is_not(None),
+        no_consent=~_agrees(person, conversations.c.channel, rules),
+        is_unreachable=identities.c.unreachable_at.is_not(None),
+        no_channel=false(),
+        no_window=~_has_window(conversations.c.channel, conversations.c.identity_id, rules),
+        no_quota=~_has_quota(conversations.c.channel, conversations.c.account, rules),
+        is_double=_is_double(person),
+    )
+    return (
+        select(row.id, person.label("person"), reason.label("reason"), *columns)
+        .join_from(broadcast_recipients, conversations, conversations.c.id == row.conversation_id)
+        .join(identities, identities.c.id == conversations.c.identity_id)
+        .join(customers, customers.c.id == person)
+    )
+
+
+def used_up(conn: Connection, rules: SendRules) -> list[tuple[str, str]]:
+    """Channels and accounts whose quota of this kind of send is known to be used up."""
+    quota = vendor_quotas.c
+    named = or_(false(), *(_is_quota(quota, *each) for each in rules.quotas))
+    rows = conn.execute(select(quota.channel, quota.account).where(named, quota.is_known_used_up))
+    return [(row.channel, row.account) for row in rows]
+
+
+# --- the order of reasons ---------------------------------------------------------------------------------------------
+
+
+def _first_reason(
+    person: ColumnElement[int],
+    rules: SendRules,
+    *,
+    is_gone: ColumnElement[bool],
+    no_consent: ColumnElement[bool],
+    is_unreachable: ColumnElement[bool],
+    no_channel: ColumnElement[bool],
+    no_window: ColumnElement[bool],
+    no_quota: ColumnElement[bool],
+    is_double: ColumnElement[bool] | None = None,
+) -> ColumnElement[str]:
+    """The first of SKIP_REASONS that holds, "" for none. Nothing behind the one that holds is evaluated."""
+    ladder: list[tuple[str, ColumnElement[bool] | None]] = [
+        ("erased", is_gone),
+        ("excluded", _is_excluded(person, rules)),
+        ("no_consent", no_consent),
+        ("topic_off", _has_topic_off(person, rules)),
+        ("unreachable", is_unreachable),
+        ("no_channel", no_channel),
+        ("open_case", _has_open_complaint(person) if rules.is_promotion else None),
+        ("live_chat", _has_live_chat(person) if rules.is_promotion else None),
+        ("capped", _is_capped(person, rules, is_double)),
+        ("out_of_window", no_window if rules.windowed else None),
+        ("quota", no_quota if rules.quotas else None),
+    ]
+    return case(
+        *((condition, literal_column(f"'{reason}'")) for reason, condition in ladder if condition is not None),
+        else_=literal_column("''"),
+    )
+
+
+def there_is(tables: Sequence[FromClause], *conditions: ColumnElement[bool]) -> ColumnElement[bool]:
+    """True where these tables have such rows; every other table named is one of the statement around it."""
+    return select(literal_column("1")).select_from(*tables).where(*conditions).correlate_except(*tables).exists()
+
+
+# --- what somebody agreed to ------------------------------------------------------------------------------------------
+
+
+def _agrees(person: ColumnElement[int], channel: ColumnElement[str], rules: SendRules) -> ColumnElement[bool]:
+    """True where they agreed to this purpose on the channel and have not taken it back since."""
+    return agreement(person, rules.purpose, lambda grant: grant.c.channel == channel)
+
+
+def _has_agreed(person: ColumnElement[int], rules: SendRules) -> ColumnElement[bool]:
+    return agreement(person, rules.purpose, lambda grant: grant.c.channel.in_(rules.channels))
+
+
+def agreement(person: ColumnElement[int], purpose: str, on: Any) -> ColumnElement[bool]:
+    """True where a consent in force allows it. `on` says for which channel: a condition on the row of consents.
+
+    What was said last counts, whichever of two records that are one now it was said to. Needs `moments`.
+    """
+    grant, later = consents.alias(), consents.alias()
+    taken_back = there_is(
+        [later],
+        later.c.customer_id == person,
+        later.c.purpose.in_([purpose, EVERYTHING]),
+        or_(later.c.channel == grant.c.channel, later.c.channel == EVERYTHING),
+        ~later.c.granted,
+        or_(later.c.until.is_(None), later.c.until > _now),
+        or_(later.c.at > grant.c.at, and_(later.c.at == grant.c.at, later.c.id > grant.c.id)),
+    )
+    return there_is(
+        [grant],
+        grant.c.customer_id == person,
+        on(grant),
+        grant.c.purpose == purpose,
+        grant.c.granted,
+        grant.c.at <= _now,
+        or_(grant.c.until.is_(None), grant.c.until > _now),
+        ~taken_back,
+    )
+
+
+# --- where somebody can be reached ------------------------------------------------------------------------------------
+
+
+def _place(person: ColumnElement[int], rules: SendRules) -> ColumnElement[int]:
+    """Their conversation on the first channel that will do, the one they wrote in last; null where none does."""
+    talk, them = conversations.alias(), identities.alias()
+    ranks = {channel: rank for rank, channel in enumerate(rules.channels)}
+    order: list[ColumnElement[Any]] = [case(ranks, value=talk.c.channel)] if len(ranks) > 1 else []
+    order += [talk.c.last_inbound_at.desc().nulls_last(), talk.c.id.desc()]
+    return (
+        select(talk.c.id)
+        .join_from(talk, them, them.c.id == talk.c.identity_id)
+        .where(*_will_do(person, talk, them, rules, reachable=True, open_window=True, quota=True))
+        .order_by(*order)
+        .limit(1)
+        .correlate_except(talk, them)
+        .scalar_subquery()
+    )
+
+
+def _has_place(
+    person: ColumnElement[int], rules: SendRules, *, reachable: bool = False, open_window: bool = False
+) -> ColumnElement[bool]:
+    talk, them = conversations.alias(), identities.alias()
+    will_do = _will_do(person, talk, them, rules, reachable=reachable, open_window=open_window, quota=False)
+    return there_is([talk, them], them.c.id == talk.c.identity_id, *will_do)
+
+
+def _will_do(
+    person: ColumnElement[int],
+    talk: Any,
+    them: Any,
+    rules: SendRules,
+    *,
+    reachable: bool,
+    open_window: bool,
+    quota: bool,
+) -> list[ColumnElement[bool]]:
+    conditions = [
+        talk.c.customer_id == person,
+        talk.c.channel.in_(rules.channels),
+        _agrees(person, talk.c.channel, rules),
+    ]
+    if reachable:
+        conditions.append(them.c.unreachable_at.is_(None))
+    if open_window and rules.windowed:
+        conditions.append(_has_window(talk.c.channel, talk.c.identity_id, rules))
+    if quota and rules.quotas:
+        conditions.append(_has_quota(talk.c.channel, talk.c.account, rules))
+    return conditions
+
+
+def _has_window(channel: ColumnElement[str], identity: ColumnElement[int], rules: SendRules) -> ColumnElement[bool]:
+    if not rules.windowed:
+        return true()
+    window = reply_windows.alias()
+    is_open = there_is(
+        [window], window.c.identity_id == identity, window.c.closes_at > _now, window.c.used < window.c.quota
+    )
+    return or_(channel.not_in(sorted(rules.windowed)), is_open)
+
+
+def _has_quota(channel: ColumnElement[str], account: ColumnElement[str], rules: SendRules) -> ColumnElement[bool]:
+    if not rules.quotas:
+        return true()
+    quota = vendor_quotas.alias()
+    named = or_(*(_is_quota(quota.c, *each) for each in rules.quotas))
+    return ~there_is([quota], named, quota.c.channel == channel, quota.c.account == account, quota.c.is_known_used_up)
+
+
+def _is_quota(quota: Any, channel: str, kind: str, period: str) -> ColumnElement[bool]:
+    return and_(quota.channel == channel, quota.kind == kind, quota.period == period)
+
+
+# --- what holds somebody back -----------------------------------------------------------------------------------------
+
+
+def _is_excluded(person: ColumnElement[int], rules: SendRules) -> ColumnElement[bool] | None:
+    if not rules.exclude:
+        return None
+    member = audience_members.alias()
+    return there_is([member], member.c.customer_id == person, member.c.list_id.in_(rules.exclude))
+
+
+def _has_topic_off(person: ColumnElement[int], rules: SendRules) -> ColumnElement[bool] | None:
+    if not rules.topic:
+        return None
+    wish = contact_wishes.alias()
+    is_off = type_coerce(wish.c.topics_off, Text).contains(
+        f'"{rules.topic}"', autoescape=True
+    )  # names are plain: no escapes
+    return there_is([wish], wish.c.customer_id == person, is_off)
+
+
+def _has_open_complaint(person: ColumnElement[int]) -> ColumnElement[bool]:
+    mine = cases.alias()
+    return there_is([mine], mine.c.customer_id == person, mine.c.is_open, mine.c.kind == "complaint")
+
+
+def _has_live_chat(person: ColumnElement[int]) -> ColumnElement[bool]:
+    """A person is with them, or they wait for one, on any channel."""
+    talk = conversations.alias()
+    return there_is([talk], talk.c.customer_id == person, talk.c.owner.in_(["queue", "operator"]))
+
+
+def _is_capped(
+    person: ColumnElement[int], rules: SendRules, is_double: ColumnElement[bool] | None
+) -> ColumnElement[bool]:
+    """They had as many as the rules, or their own wish, allow: what is on its way now counts."""
+    wish = contact_wishes.alias()
+    wished = there_is(
+        [wish], wish.c.customer_id == person, wish.c.per_week.is_not(None), wish.c.per_week <= _had(person, _week_since)
+    )
+    limits = [wished]
+    if rules.cap is not None:
+        limits.append(_had(person, _cap_since) >= literal(rules.cap[0]))
+    if is_double is not None:
+        limits.append(is_double)
+    return or_(*limits)
+
+
+def _had(person: ColumnElement[int], since: ColumnElement[Any]) -> ColumnElement[int]:
+    """How many broadcasts they were sent since then, by whichever record they had: conversations go with the person."""
+    talk, sent = conversations.alias(), broadcast_recipients.alias()
+    return (
+        select(func.count())
+        .join_from(talk, sent, sent.c.conversation_id == talk.c.id)
+        .where(
+            talk.c.customer_id == person,
+            is_state(sent.c.state, *HEARD),
+            or_(sent.c.sent_at.is_(None), sent.c.sent_at > since),
+        )
+        .correlate_except(talk, sent)
+        .scalar_subquery()
+    )
+
+
+def _is_double(person: ColumnElement[int]) -> ColumnElement[bool]:
+    """True of a recipient whose record became part of one that was, or will be, sent the same message."""
+    row, other, talk = broadcast_recipients.c, broadcast_recipients.alias(), conversations.alias()
+    same = and_(other.c.broadcast_id == row.broadcast_id, other.c.occasion == row.occasion, other.c.step == row.step)
+    theirs = there_is([other], same, other.c.customer_id == person)
+    had = there_is(
+        [talk, other],
+        talk.c.customer_id == person,
+        other.c.conversation_id == talk.c.id,
+        is_state(other.c.state, *HEARD),
+        same,
+    )
+    return or_(and_(row.customer_id != person, theirs), had)
