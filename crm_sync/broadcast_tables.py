@@ -147,6 +147,7 @@ broadcasts = Table(
     Column("occasion", Text, nullable=False, server_default=""),  # of the run under way; "": the only one
     Column("events_through", Document, nullable=False, server_default="{}"),  # cursors of triggered broadcasts
     Column("reason", Words, nullable=False, server_default=""),  # why it is paused or was stopped
+    Column("goes_on_as", Text, nullable=False, server_default=""),  # of a paused or stopped one: the state to resume
     Column("started_at", UtcDateTime),
     Column("ended_at", UtcDateTime),
     CheckConstraint(

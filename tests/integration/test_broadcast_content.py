@@ -156,9 +156,7 @@ async def test_a_messenger_that_draws_a_preview_did_not_click(store: SqlStore, b
     assert await _clicks(store) == []
 
 
-async def test_a_link_of_another_broadcast_leads_nowhere(
-    store: SqlStore, browser: httpx.AsyncClient
-) -> None:
+async def test_a_link_of_another_broadcast_leads_nowhere(store: SqlStore, browser: httpx.AsyncClient) -> None:
     link = await _sent_link(store)
     others = [ShortLink(link.recipient_id, link.link_id + 1), ShortLink(link.recipient_id + 1, link.link_id)]
     for path in [*(sign(other, SECRET_KEYS) for other in others), sign(link, [b"forged"]), "x", "%00", "a" * 500]:

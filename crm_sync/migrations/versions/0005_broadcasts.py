@@ -61,6 +61,7 @@ def upgrade() -> None:
     sa.Column('occasion', sa.Text(), server_default='', nullable=False),
     sa.Column('events_through', DOCUMENT, server_default='{}', nullable=False),
     sa.Column('reason', WORDS, server_default='', nullable=False),
+    sa.Column('goes_on_as', sa.Text(), server_default='', nullable=False),
     sa.Column('started_at', TIME),
     sa.Column('ended_at', TIME),
     sa.CheckConstraint("state IN ('draft', 'waiting', 'approved', 'scheduled', 'preparing', 'running', 'paused', 'stopped', 'finished', 'cancelled')", name=op.f('ck_broadcasts_state')),
