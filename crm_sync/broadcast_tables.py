@@ -194,7 +194,15 @@ broadcast_recipients = Table(  # one message to one person; the only queue of th
         name="state",
     ),
     UniqueConstraint("broadcast_id", "customer_id", "occasion", "step", name="uq_broadcast_recipients_broadcast_id"),
-    Index("ix_broadcast_recipients_due", "broadcast_id", "channel", "account", "id", **only_where("state = 'pending'")),
+    Index(
+        "ix_broadcast_recipients_due",
+        "broadcast_id",
+        "channel",
+        "account",
+        "not_before",
+        "id",
+        **only_where("state = 'pending'"),
+    ),
     Index("ix_broadcast_recipients_sending", "lease_until", **only_where("state = 'sending'")),
     Index("ix_broadcast_recipients_sent", "customer_id", "sent_at", **only_where("sent_at IS NOT NULL")),
     Index(  # what somebody had lately, whichever record was theirs then: conversations go with the person
