@@ -20,8 +20,9 @@ from bot.ports import NluEngine
 from bot.types import Entity, Understanding
 from config.settings import NluSettings
 from nlu.compound import CompoundEngine
-from nlu.entities import Lexicon, find_entities
+from nlu.entities import LEFT_OVER, find_entities
 from nlu.language import detect
+from nlu.lexicon import PERSONAL, Lexicon
 from nlu.rasa import RasaEngine, without_overlaps
 
 log = structlog.get_logger(__name__)
@@ -123,9 +124,15 @@ class Recognising:
 
 
 def with_recognised(found: Sequence[Entity], recognised: Sequence[Entity]) -> tuple[Entity, ...]:
-    """Both in text order, without what `found` says about the same stretch of text."""
-    others = [e for e in found if all(e.end <= r.start or r.end <= e.start for r in recognised)]
-    return without_overlaps([*recognised, *others])
+    """Both in text order, without what `found` says about the same stretch of text; times and quantities give way."""
+    sure = [entity for entity in recognised if entity.name not in LEFT_OVER]
+    others = [replace(e, is_personal=e.name in PERSONAL) for e in found if not _touches(e, sure)]
+    left = [entity for entity in recognised if entity.name in LEFT_OVER and not _touches(entity, others)]
+    return without_overlaps([*sure, *left, *others])
+
+
+def _touches(entity: Entity, others: Sequence[Entity]) -> bool:
+    return any(entity.start < other.end and other.start < entity.end for other in others)
 
 
 def _zone(name: str) -> tzinfo:

@@ -22,7 +22,7 @@ def _words(text: str) -> frozenset[str]:
 _HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f]")
 _LATIN_WORD = re.compile(r"[^\W\d_\u3400-\u9fff]{1,}", re.UNICODE)
 _CODE = re.compile(r"[A-Za-z]*\d[A-Za-z\d]*")  # number plates, order numbers: letters that are no words
-_URL_OR_EMAIL = re.compile(r"\S+@\S+|https?://\S+|www\.\S+", re.IGNORECASE)
+_URL_OR_EMAIL = re.compile(r"[^\s@]{1,64}@\S+|https?://\S+|www\.\S+", re.IGNORECASE)
 _INVISIBLE = {
     *range(0x200B, 0x2010),
     *range(0x202A, 0x202F),

@@ -18,6 +18,8 @@ from pathlib import Path
 import yaml
 
 from bot.errors import AssistantInvalid
+from nlu.entity_rules import KEY as RULES_KEY
+from nlu.entity_rules import EntityRule, read_entity_rules
 
 OUT_OF_SCOPE = "out_of_scope"
 _TEXT_COLUMNS = ("text", "sentence", "utterance", "query", "message")
@@ -74,6 +76,7 @@ class TrainingData:
     lookups: tuple[Lookup, ...] = ()
     regexes: tuple[RegexPattern, ...] = ()
     warnings: tuple[str, ...] = ()
+    entity_rules: dict[str, EntityRule] = field(default_factory=dict)
 
     @property
     def intents(self) -> tuple[str, ...]:
@@ -88,6 +91,8 @@ class TrainingData:
         regexes = sorted((regex.entity, regex.pattern) for regex in self.regexes)
         marks = sorted((e.text[m.start : m.end], m.name, m.value) for e in self.examples for m in e.entities)
         digest.update(json.dumps([sorted(self.synonyms.items()), lookups, regexes, marks]).encode())
+        for entity, rule in sorted(self.entity_rules.items()):
+            digest.update(json.dumps([entity, rule.check_digit, rule.is_personal]).encode())
         return digest.hexdigest()
 
 
@@ -181,6 +186,7 @@ class _Collected:
     synonyms: dict[str, str] = field(default_factory=dict)
     lookups: list[Lookup] = field(default_factory=list)
     regexes: list[RegexPattern] = field(default_factory=list)
+    entity_rules: dict[str, EntityRule] = field(default_factory=dict)
 
 
 def _load_folder(folder: Path) -> TrainingData:
@@ -207,7 +213,9 @@ def _read_yaml(text: str, file: str, into: _Collected) -> bool:
         raise AssistantInvalid(f"is not YAML: {exc}", file=file) from exc
     if not isinstance(root, yaml.MappingNode):
         return False
-    section = _child(root, "nlu")
+    rules, section = _child(root, RULES_KEY), _child(root, "nlu")
+    if rules is not None:
+        into.entity_rules.update(read_entity_rules(rules, file))
     if section is None:
         return False
     if not isinstance(section, yaml.SequenceNode):
@@ -370,4 +378,5 @@ def _finish(collected: _Collected, file: str) -> TrainingData:
         tuple(collected.lookups),
         tuple(collected.regexes),
         tuple(warnings),
+        collected.entity_rules,
     )

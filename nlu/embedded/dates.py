@@ -1,4 +1,4 @@
-"""Dates and Chinese numerals as people write them: yesterday, 上周五, 11月3日, since Monday, 三天前, 2026-11-03.
+"""Dates as people write them: yesterday, 上周五, 11月3日, since Monday, 三天前, 2026-11-03.
 
 In: a folded text (`nlu.language.fold`) and the day it was written on, in the customer's zone. Out: calendar days. All
 pure; text without a date, or with an impossible one (30 February), gives nothing.
@@ -13,32 +13,7 @@ from datetime import date, datetime, timedelta
 
 from bot.types import Language
 from nlu.language import fold
-
-ZH_DIGITS = {char: value for value, char in enumerate("零一二三四五六七八九")} | {"两": 2}
-_ZH_SCALES = {"十": 10, "百": 100, "千": 1000}
-
-
-def zh_number(written: str) -> int | None:
-    """The value of a Chinese numeral below 10^8 (三百, 两千零五, 一万二); None when it is not one."""
-    total = section = digit = 0
-    last_scale = 1
-    for char in written:
-        if char in ZH_DIGITS:
-            digit = ZH_DIGITS[char]
-            last_scale = 1 if char == "零" else last_scale
-        elif char in _ZH_SCALES:
-            last_scale = _ZH_SCALES[char]
-            section += (digit or 1) * last_scale
-            digit = 0
-        elif char == "万":
-            total += (section + digit) * 10_000
-            section, digit, last_scale = 0, 0, 10_000
-        else:
-            return None
-    if digit and last_scale >= 100:  # 三百五 is 350, 一万二 is 12,000
-        digit *= last_scale // 10
-    return total + section + digit
-
+from nlu.numerals import zh_number
 
 # Dates beyond this are not looked for.
 _MAX_CHARS = 4000
@@ -85,6 +60,7 @@ _WEEKDAY = r"(?:mon|tues?|wed(?:nes)?|thu(?:rs?)?|fri|sat(?:ur)?|sun)(?:day)?"
 _COUNT = r"\d{1,3}|a couple of|couple of|a few|an?|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve"
 _DATES = re.compile(
     r"(?<![\d/.-])(?P<y>(?:19|20)\d\d)(?P<sep>[-/.])(?P<m>\d{1,2})(?P=sep)(?P<d>\d{1,2})(?![\d/-]|\.\d)"
+    r"|(?<![\d/.-])(?P<n1>\d{1,2})(?P<nsep>[/.-])(?P<n2>\d{1,2})(?P=nsep)(?P<ny>20\d\d)(?![\d/-]|\.\d)"
     r"|(?<![\d/.-])(?P<s1>\d{1,2})/(?P<s2>\d{1,2})(?![\d/]|\.\d)"
     r"|(?:(?P<zy>(?:19|20)?\d\d)年)?(?<!\d)(?P<zm>1[0-2]|0?[1-9])月(?:份)?(?P<zd>3[01]|[12]\d|0?[1-9])[日号]?(?!\d)"
     r"|(?:(?P<hm>十[一二]?|[一二三四五六七八九])月)(?P<hd>三十一?|二?十[一二三四五六七八九]?|[一二三四五六七八九])[日号]"
@@ -104,6 +80,8 @@ _DATES = re.compile(
 # A weekday written alone is a person's month name too rarely to matter; "sun", "sat" and "may" are not dates alone.
 _NOT_ALONE = frozenset({"sun", "sat", "mon", "wed"})
 _FUTURE_CUE = re.compile(r"(?:\bby|\buntil|\bbefore|\bcall me(?: back)? on|之前|最晚|等到)\s*$")
+
+_BEFORE_THEN = re.compile(r"(?:之|以)?前(?!天)")  # 周五之前: a day by which something shall happen
 
 
 def resolve_date(text: str, now: datetime, language: Language = "zh") -> date | None:
@@ -134,6 +112,8 @@ def _day_of(match: re.Match[str], folded: str, today: date, language: Language) 
     found = {name: value for name, value in match.groupdict().items() if value is not None}
     if "y" in found:
         return date(int(found["y"]), int(found["m"]), int(found["d"]))
+    if "ny" in found:
+        return _day_first(int(found["n1"]), int(found["n2"]), int(found["ny"]))
     if "s1" in found:
         return _slashed(int(found["s1"]), int(found["s2"]), today, language)
     if "zm" in found:
@@ -205,7 +185,8 @@ def _en_weekday(found: dict[str, str], match: re.Match[str], folded: str, today:
 
 
 def _alone(weekday: int, match: re.Match[str], folded: str, today: date) -> date:
-    if _FUTURE_CUE.search(folded, max(0, match.start() - 20), match.start()):
+    is_ahead = _FUTURE_CUE.search(folded, max(0, match.start() - 20), match.start())
+    if is_ahead or _BEFORE_THEN.match(folded, match.end()):
         return today + timedelta(days=(weekday - today.weekday()) % 7)
     return today - timedelta(days=(today.weekday() - weekday) % 7)
 
@@ -237,6 +218,13 @@ def _slashed(first: int, second: int, today: date, language: Language) -> date |
     if language == "zh" or (first <= 12 < second):
         return _in_year(None, first, second, today)
     return _in_year(None, second, first, today) if second <= 12 < first else None
+
+
+def _day_first(first: int, second: int, year: int) -> date | None:
+    """25/12/2026 and 12/25/2026 are one day; 3/11/2026 may be two, and is none here."""
+    if first <= 12 < second:
+        return date(year, first, second)
+    return date(year, second, first) if first > 12 or first == second else None
 
 
 def _half(unit: str, sign: int, today: date) -> date:

@@ -25,7 +25,7 @@ from bot.errors import AssistantInvalid
 from nlu.embedded.features import features_of
 from nlu.embedded.keys import KEY_BITS
 from nlu.embedded.vocabulary import Vocabulary
-from nlu.entities import Lexicon
+from nlu.lexicon import Lexicon
 from nlu.training_data import OUT_OF_SCOPE, TrainingData
 
 FORMAT_VERSION = 2  # 2: features are known by their keys

@@ -21,7 +21,7 @@ from bot.errors import AssistantInvalid
 from nlu.embedded.features import Features, features_of
 from nlu.embedded.model import FORMAT_VERSION, Floats, Manifest, Model, softmax
 from nlu.embedded.vocabulary import Vocabulary, build_vocabulary
-from nlu.entities import build_lexicon
+from nlu.lexicon import build_lexicon
 from nlu.training_data import OUT_OF_SCOPE, TrainingData
 
 Labels = npt.NDArray[np.int64]

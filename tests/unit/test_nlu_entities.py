@@ -11,9 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.types import Language
-from nlu.embedded.dates import resolve_date, zh_number
-from nlu.entities import Lexicon, build_lexicon, find_entities
+from nlu.embedded.dates import resolve_date
+from nlu.entities import find_entities
 from nlu.language import fold
+from nlu.lexicon import Lexicon, build_lexicon
+from nlu.numerals import zh_number
 from nlu.training_data import AnnotatedEntity, Example, Lookup, RegexPattern, TrainingData
 
 SUNDAY = datetime(2026, 11, 22, 12, tzinfo=ZoneInfo("Asia/Shanghai"))
