@@ -6,15 +6,22 @@ Other letters and digits are folded (case, width, accents) and cut where somethi
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
+from operator import add
 from typing import Final
 
 LONGEST_TEXT: Final = 20_000  # characters that are looked at
 LONGEST_WORD: Final = 40
 MOST_WORDS: Final = 10_000  # different ones of one text
 EXCERPT: Final = 90  # characters around the first place found
+_CJK: Final = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7a3\uf900-\ufaff\U00020000-\U000323af"
+_STRETCH: Final = re.compile(r"[^\W_]+")  # of letters and digits
+_SPACELESS_OR_NOT: Final = re.compile(f"[{_CJK}]+|[^{_CJK}]+")
+_SPACELESS: Final = re.compile(f"[{_CJK}]")
+_REMEMBERED: Final = 10_000  # characters, more than any language uses
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +48,11 @@ class Span:
 def words_of(text: str) -> list[str]:
     """The different words, in order of appearance."""
     found: dict[str, None] = {}
-    for run, is_cjk in _runs(_folded(text[:LONGEST_TEXT])[0]):
+    shortened = text[:LONGEST_TEXT]
+    for run, is_cjk in _runs(shortened.lower() if shortened.isascii() else shortened.translate(_FOLDED)):
         if is_cjk:
             found.update(dict.fromkeys(run))
-            found.update(dict.fromkeys(run[start : start + 2] for start in range(len(run) - 1)))
+            found.update(dict.fromkeys(map(add, run, run[1:])))
         else:
             found[run[:LONGEST_WORD]] = None
         if len(found) >= MOST_WORDS:
@@ -102,44 +110,34 @@ def _places(folded: str, places: list[int], query: Query) -> Iterator[tuple[int,
                 found = folded.find(word, found + len(word))
 
 
+class _Folding(dict[int, str]):
+    """What is left of a character without case, width and accents; each is looked at once."""
+
+    def __missing__(self, code: int) -> str:
+        char = chr(code)
+        parts = char if "\uac00" <= char <= "\ud7a3" else unicodedata.normalize("NFKD", char)
+        folded = "".join(part.casefold() for part in parts if not unicodedata.combining(part))
+        if len(self) < _REMEMBERED:
+            self[code] = folded
+        return folded
+
+
+_FOLDED: Final = _Folding()
+
+
 def _folded(text: str) -> tuple[str, list[int]]:
     """The text folded, and for each of its characters where it was in the original."""
     if text.isascii():
         return text.lower(), list(range(len(text)))
-    made: list[str] = []
-    places: list[int] = []
-    for place, char in enumerate(text):
-        for part in unicodedata.normalize("NFKD", char) if not _is_hangul(char) else char:
-            if not unicodedata.combining(part):
-                low = part.casefold()
-                made.append(low)
-                places.extend([place] * len(low))
-    return "".join(made), places
+    made = [_FOLDED[ord(char)] for char in text]
+    return "".join(made), [place for place, parts in enumerate(made) for _ in parts]
 
 
 def _runs(folded: str) -> Iterator[tuple[str, bool]]:
     """Stretches of letters and digits: (the stretch, whether it is written without spaces)."""
-    start, kind = 0, 0
-    for place, char in enumerate(folded):
-        now = 0 if not char.isalnum() else 2 if _is_cjk(char) else 1
-        if now != kind:
-            if kind:
-                yield folded[start:place], kind == 2
-            start, kind = place, now
-    if kind:
-        yield folded[start:], kind == 2
-
-
-def _is_cjk(char: str) -> bool:
-    return (
-        "\u3040" <= char <= "\u30ff"
-        or "\u3400" <= char <= "\u4dbf"
-        or "\u4e00" <= char <= "\u9fff"
-        or "\uac00" <= char <= "\ud7a3"
-        or "\uf900" <= char <= "\ufaff"
-        or "\U00020000" <= char <= "\U000323af"
-    )
-
-
-def _is_hangul(char: str) -> bool:
-    return "\uac00" <= char <= "\ud7a3"
+    for stretch in _STRETCH.findall(folded):
+        if stretch.isascii():
+            yield stretch, False
+        else:
+            for run in _SPACELESS_OR_NOT.findall(stretch):
+                yield run, _SPACELESS.match(run) is not None

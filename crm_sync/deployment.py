@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, bindparam, func, select, update
 
 from crm_sync.rows import insert_if_absent, upsert
+from crm_sync.statements import Statement
 from crm_sync.tables import cursors, inbox, rate_buckets
 
 CLOCK_SET_BACK_S = 2.0  # more than callers wait for each other
+_CURSOR = Statement(select(cursors.c.value).where(cursors.c.name == bindparam("name")))
 
 
 def get_cursor(conn: Connection, name: str) -> str:
     """The stored position; empty before the first."""
-    found: str | None = conn.execute(select(cursors.c.value).where(cursors.c.name == name)).scalar()
-    return found or ""
+    found = _CURSOR.rows(conn, {"name": name})
+    return found[0].value or "" if found else ""
 
 
 def set_cursor(conn: Connection, name: str, value: str, now: datetime) -> None:

@@ -39,26 +39,29 @@ def new_ids(conn: Connection, table: Table, count: int) -> Sequence[int]:
 
 def upsert(conn: Connection, table: Table, row: Mapping[str, Any], *, key: Sequence[str]) -> None:
     """The row is there with these values; one with the same `key` columns is overwritten."""
-    build = postgresql.insert if is_postgres(conn) else sqlite.insert
-    statement = build(table).values({name: bindparam(name, type_=table.c[name].type) for name in row})
-    changed = {name: statement.excluded[name] for name in row if name not in key}
-    conn.execute(statement.on_conflict_do_update(index_elements=list(key), set_=changed), dict(row))
+    upsert_many(conn, table, [row], key=key)
 
 
 def upsert_many(
     conn: Connection, table: Table, rows: Sequence[Mapping[str, Any]], *, key: Sequence[str], added: Sequence[str] = ()
 ) -> None:
     """All rows are there; of one with the same `key` columns the `added` columns are summed, the others overwritten."""
-    if not rows:
-        return
-    build = postgresql.insert if is_postgres(conn) else sqlite.insert
-    statement = build(table).values({name: bindparam(name, type_=table.c[name].type) for name in rows[0]})
+    if rows:
+        _upsert(table, tuple(rows[0]), tuple(key), tuple(added), is_postgres(conn)).change_each(conn, rows)
+
+
+@cache
+def _upsert(
+    table: Table, names: tuple[str, ...], key: tuple[str, ...], added: tuple[str, ...], on_postgres: bool
+) -> Statement:
+    build = postgresql.insert if on_postgres else sqlite.insert
+    statement = build(table).values({name: bindparam(name, type_=table.c[name].type) for name in names})
     changed = {
         name: table.c[name] + statement.excluded[name] if name in added else statement.excluded[name]
-        for name in rows[0]
+        for name in names
         if name not in key
     }
-    conn.execute(statement.on_conflict_do_update(index_elements=list(key), set_=changed), [dict(row) for row in rows])
+    return Statement(statement.on_conflict_do_update(index_elements=list(key), set_=changed))
 
 
 def insert_if_absent(conn: Connection, table: Table, row: Mapping[str, Any], *, key: Sequence[str]) -> bool:

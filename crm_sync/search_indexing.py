@@ -12,22 +12,65 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, bindparam, func, select
 
 from bot.ports import Clock
 from bot.search_words import words_of
 from crm_sync import search_tables
-from crm_sync.columns import dump_json, is_postgres, load_json
+from crm_sync.columns import dump_json, id_in, is_postgres, load_json
 from crm_sync.database import Database
 from crm_sync.deployment import get_cursor, set_cursor
 from crm_sync.search_tables import TABLES
 from crm_sync.searching import people_words
 from crm_sync.service_tables import audit
+from crm_sync.statements import Statement
 from crm_sync.tables import conversations, customers, identities, messages
 
 STEP: Final = 100  # messages, or people, in one transaction: a few milliseconds
 SETTLES: Final = timedelta(seconds=60)  # longer than any transaction that writes messages lasts
 _CURSOR, _PURGE = "search", "search_purge"
+
+_settled_by = bindparam("settled", type_=audit.c.at.type)
+_FRESH_PEOPLE = Statement(
+    select(customers.c.id)
+    .where(customers.c.id > bindparam("after"), customers.c.created_at <= _settled_by)
+    .order_by(customers.c.id)
+    .limit(STEP)
+)
+_FRESH_LINES = Statement(
+    select(audit.c.id, audit.c.customer_id)
+    .where(audit.c.id > bindparam("after"), audit.c.at <= _settled_by)
+    .order_by(audit.c.id)
+    .limit(STEP)
+)
+_PEOPLE = Statement(
+    select(customers.c.id, customers.c.name, customers.c.phone, customers.c.email, customers.c.erased_at).where(
+        id_in(customers.c.id, "ids")
+    )
+)
+_NAMED = Statement(
+    select(identities.c.customer_id, identities.c.display_name, identities.c.external_id)
+    .where(id_in(identities.c.customer_id, "ids"))
+    .order_by(identities.c.id)
+)
+_index = search_tables.rows("message_search")
+_FRESH = Statement(select(messages.c.id).where(messages.c.id > bindparam("after")).order_by(messages.c.id).limit(STEP))
+_FRESH_UNSEEN = Statement(
+    select(messages.c.id)
+    .where(
+        messages.c.id > bindparam("after"),
+        ~select(_index.c.rowid).where(_index.c.rowid == messages.c.id).exists(),
+    )
+    .order_by(messages.c.id)
+    .limit(STEP)
+)
+# Locked against an erasure, which waits and then removes what is written here, or has been and left no words.
+_SAID = Statement(
+    select(messages.c.id, messages.c.text, messages.c.replaces, messages.c.conversation_id)
+    .where(id_in(messages.c.id, "ids"))
+    .with_for_update(read=True)
+)
+_OWNERS = Statement(select(conversations.c.customer_id).where(id_in(conversations.c.id, "ids")).distinct())
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +93,8 @@ class SearchIndexer:
         count = 0
         while done := await self.step():
             count += done
+            if done < STEP:  # all of it; what came meanwhile is for the next time
+                break
         return count
 
     async def step(self) -> int:
@@ -72,9 +117,12 @@ class SearchIndexer:
 
 def index_people(conn: Connection, ids: Collection[int]) -> None:
     """These people are found by what their record and identities say now."""
-    known = {row.id: row for row in conn.execute(select(customers).where(customers.c.id.in_(sorted(ids))))}
+    if not ids:
+        return
+    asked = {"ids": sorted(ids)}
+    known = {row.id: row for row in _PEOPLE.rows(conn, asked)}
     named: dict[int, list[Any]] = {}
-    for row in conn.execute(select(identities).where(identities.c.customer_id.in_(sorted(ids)))):
+    for row in _NAMED.rows(conn, asked):
         named.setdefault(row.customer_id, []).append(row)
     gone = [row_id for row_id, row in known.items() if row.erased_at is not None]
     search_tables.remove(conn, "people_search", gone)
@@ -107,11 +155,8 @@ def _read(conn: Connection) -> _Done:
 
 
 def _new_messages(conn: Connection, done: _Done) -> list[int]:
-    fresh = select(messages.c.id).where(messages.c.id > done.messages)
-    if is_postgres(conn):
-        index = search_tables.rows("message_search")
-        fresh = fresh.where(~select(index.c.rowid).where(index.c.rowid == messages.c.id).exists())
-    return list(conn.execute(fresh.order_by(messages.c.id).limit(STEP)).scalars())
+    fresh = _FRESH_UNSEEN if is_postgres(conn) else _FRESH
+    return [row.id for row in fresh.rows(conn, {"after": done.messages})]
 
 
 def _settled(conn: Connection, now: datetime) -> datetime:
@@ -122,11 +167,9 @@ def _settled(conn: Connection, now: datetime) -> datetime:
 def _new_people(conn: Connection, done: _Done, now: datetime) -> tuple[list[int], list[Any]]:
     """New customers, and lines of the audit that say a record was changed."""
     settled = _settled(conn, now)
-    found = select(customers.c.id).where(customers.c.id > done.customers, customers.c.created_at <= settled)
-    lines = select(audit.c.id, audit.c.customer_id).where(audit.c.id > done.audit, audit.c.at <= settled)
     return (
-        list(conn.execute(found.order_by(customers.c.id).limit(STEP)).scalars()),
-        list(conn.execute(lines.order_by(audit.c.id).limit(STEP))),
+        [row.id for row in _FRESH_PEOPLE.rows(conn, {"after": done.customers, "settled": settled})],
+        list(_FRESH_LINES.rows(conn, {"after": done.audit, "settled": settled})),
     )
 
 
@@ -165,16 +208,12 @@ def _messages_done(conn: Connection, done: _Done, ids: Sequence[int], now: datet
 
 
 def _index_messages(conn: Connection, ids: Sequence[int]) -> list[int]:
-    """The messages are found by what they say now, those they edit too; whose conversations they are in.
-
-    Locked against an erasure, which waits and then removes what is written here, or has been and left no words.
-    """
+    """The messages are found by what they say now, those they edit too; whose conversations they are in."""
     if not ids:
         return []
-    shared = select(messages.c.id, messages.c.text, messages.c.replaces, messages.c.conversation_id)
-    rows = list(conn.execute(shared.where(messages.c.id.in_(ids)).with_for_update(read=True)))
+    rows = list(_SAID.rows(conn, {"ids": ids}))
     edited = sorted({row.replaces for row in rows if row.replaces is not None} - set(ids))
-    rows += conn.execute(shared.where(messages.c.id.in_(edited)).with_for_update(read=True)) if edited else []
+    rows += _SAID.rows(conn, {"ids": edited}) if edited else []
     # An edit is found as what it changed; its own row is only noted as seen.
     found = {row.id: words_of(row.text) if row.replaces is None else [] for row in rows}
     if not is_postgres(conn):  # there the cursor alone says what was seen
@@ -182,5 +221,4 @@ def _index_messages(conn: Connection, ids: Sequence[int]) -> list[int]:
         search_tables.remove(conn, "message_search", [row_id for row_id in empty if row_id in edited])
         found = {row_id: words for row_id, words in found.items() if words}
     search_tables.put(conn, "message_search", found)
-    owners = select(conversations.c.customer_id).where(conversations.c.id.in_({row.conversation_id for row in rows}))
-    return list(conn.execute(owners.distinct()).scalars())
+    return [row.customer_id for row in _OWNERS.rows(conn, {"ids": sorted({row.conversation_id for row in rows})})]

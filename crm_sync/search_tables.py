@@ -9,15 +9,34 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, bindparam, column, table, text
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Text,
+    bindparam,
+    column,
+    delete,
+    insert,
+    select,
+    table,
+    text,
+)
 
 from bot.search_words import Query
-from crm_sync.columns import is_postgres
+from crm_sync.columns import id_in, is_postgres
+from crm_sync.statements import Statement
 
 SearchTable = Literal["message_search", "people_search"]
 TABLES: Final[tuple[SearchTable, ...]] = ("message_search", "people_search")
 SHADOWS: Final = ("data", "idx", "content", "docsize", "config")  # what FTS5 keeps beside each of them
 _MERGE_PAGES: Final = 200  # of the index in one transaction: a few milliseconds
+
+
+_FTS: Final = {name: table(name, column("rowid", BigInteger), column("words", Text)) for name in TABLES}
+_KNOWN: Final = {name: Statement(select(fts).where(id_in(fts.c.rowid, "ids"))) for name, fts in _FTS.items()}
+_ADD: Final = {name: Statement(insert(fts), column_keys=("rowid", "words")) for name, fts in _FTS.items()}
+_REMOVE: Final = {name: Statement(delete(fts).where(fts.c.rowid == bindparam("id"))) for name, fts in _FTS.items()}
 
 
 def put(conn: Connection, name: SearchTable, rows: Mapping[int, Sequence[str]]) -> int:
@@ -31,31 +50,22 @@ def put(conn: Connection, name: SearchTable, rows: Mapping[int, Sequence[str]]) 
         )
         conn.execute(statement, [{"id": row_id, "words": sorted(set(words))} for row_id, words in rows.items()])
         return len(rows)
-    known = {
-        row.rowid: row.words
-        for row in conn.execute(
-            text(f"SELECT rowid, words FROM {name} WHERE rowid IN (SELECT value FROM json_each(:ids))"),  # noqa: S608
-            {"ids": str(list(rows))},
-        )
-    }
+    known = {row.rowid: row.words for row in _KNOWN[name].rows(conn, {"ids": list(rows)})}
     fresh = {row_id: " ".join(words) for row_id, words in rows.items()}
     changed = {row_id: words for row_id, words in fresh.items() if known.get(row_id) != words}
     remove(conn, name, [row_id for row_id in changed if row_id in known])
-    written = [{"id": row_id, "words": words} for row_id, words in sorted(changed.items())]
-    if written:
-        conn.execute(text(f"INSERT INTO {name} (rowid, words) VALUES (:id, :words)"), written)  # noqa: S608
+    _ADD[name].change_each(conn, [{"rowid": row_id, "words": words} for row_id, words in sorted(changed.items())])
     return len(changed)
 
 
 def remove(conn: Connection, name: SearchTable, ids: Sequence[int]) -> None:
     """Nothing finds these any more."""
-    if ids:
-        conn.execute(text(f"DELETE FROM {name} WHERE rowid = :id"), [{"id": row_id} for row_id in ids])  # noqa: S608
+    _REMOVE[name].change_each(conn, [{"id": row_id} for row_id in ids])
 
 
 def rows(name: SearchTable) -> Any:
     """The index as something to select from; its column is `rowid`."""
-    return table(name, column("rowid", BigInteger))
+    return _FTS[name]
 
 
 def matches(conn: Connection, name: SearchTable, query: Query) -> ColumnElement[bool]:
