@@ -17,6 +17,7 @@ from crm_sync.site_links import SiteLinks
 from frontdesk.api_mount import api_routes
 from frontdesk.app import App
 from frontdesk.clock import SystemClock
+from frontdesk.direct_routes import DirectRoutes, ErrorHandler
 from frontdesk.feed_routes import FeedDesk, feed_routes
 from frontdesk.link_routes import LinkDesk, link_routes
 from frontdesk.media_routes import media_routes
@@ -25,11 +26,11 @@ from frontdesk.site_routes import SiteDesk, site_routes
 log = structlog.get_logger()
 
 
-def build_http(app: App) -> Starlette:
+def build_http(app: App) -> DirectRoutes:
     """The ASGI application of the roles `web` and `console`."""
-    # Routes are tried one after the other, which costs as much as reading a message: what vendors post comes first.
+    posted = [(kit, kit.routes(app)) for kit in app.kits]
     routes: list[BaseRoute] = [
-        *(route for kit in sorted(app.kits, key=lambda kit: kit.channel == "web") for route in kit.routes(app)),
+        *(route for _, its_routes in posted for route in its_routes),
         Route("/healthz", _healthz, methods=["GET"]),
         Route("/readyz", _readyz(app), methods=["GET"]),
         Route("/metrics", _metrics, methods=["GET"]),
@@ -40,15 +41,17 @@ def build_http(app: App) -> Starlette:
         *link_routes(LinkDesk(app.store.database, app.secret_keys, SystemClock())),
         *api_routes(app),
     ]
-    return Starlette(
-        routes=routes,
-        exception_handlers={
-            HTTPException: _http_error,
-            InputError: _input_error,
-            NotFound: _not_found,
-            ServiceError: _service_error,
-            Exception: _unexpected,
-        },
+    handlers: dict[type[Exception], ErrorHandler] = {
+        HTTPException: _http_error,
+        InputError: _input_error,
+        NotFound: _not_found,
+        ServiceError: _service_error,
+    }
+    return DirectRoutes(
+        Starlette(routes=routes, exception_handlers={**handlers, Exception: _unexpected}),
+        [(route, kit.adapters) for kit, its_routes in posted for route in its_routes],
+        handlers,
+        _unexpected,
     )
 
 

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 import uvicorn
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from bot.errors import Misconfigured
@@ -87,7 +87,7 @@ class Connection(HttpToolsProtocol):
 class HttpServer:
     """uvicorn on a socket we opened ourselves, inside our own loop and signals."""
 
-    def __init__(self, app: Starlette, listener: socket.socket) -> None:
+    def __init__(self, app: ASGIApp, listener: socket.socket) -> None:
         config = uvicorn.Config(
             app,
             loop="none",
