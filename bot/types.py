@@ -677,3 +677,4 @@ class Capabilities:
     max_caption: int = 0  # longest text in one message with a file; 0: files go alone
     max_button_value: int | None = None  # bytes of UTF-8; a button with a longer value makes the list a numbered one
     max_button_label: int | None = None
+    link_buttons: bool = False  # a button whose value is an https address opens it

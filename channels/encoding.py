@@ -118,6 +118,8 @@ def _can_press(buttons: Sequence[ReplyButton], can: Capabilities) -> bool:
 
 
 def _is_pressable(button: ReplyButton, can: Capabilities) -> bool:
+    if can.link_buttons and button.value.startswith("https://"):
+        return not is_blank(button.label)
     if can.max_button_value is not None:
         try:
             if not 1 <= len(button.value.encode("utf-8")) <= can.max_button_value:

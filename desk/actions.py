@@ -15,6 +15,21 @@ from desk.actors import Actor
 _SEE: Final = "conversations.read|conversations.read_all"
 
 NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
+    # broadcasts
+    "BroadcastDesk.page": ("broadcasts.read",),
+    "BroadcastDesk.open": ("broadcasts.read",),
+    "BroadcastDesk.status": ("broadcasts.read",),
+    "BroadcastDesk.preflight": ("broadcasts.read",),
+    "BroadcastDesk.previews": ("broadcasts.read",),
+    "BroadcastDesk.create": ("broadcasts.write",),
+    "BroadcastDesk.edit": ("broadcasts.write",),
+    "BroadcastDesk.ask_approval": ("broadcasts.write",),
+    "BroadcastDesk.approve": ("broadcasts.send",),
+    "BroadcastDesk.start": ("broadcasts.send",),
+    "BroadcastDesk.pause": ("broadcasts.send",),
+    "BroadcastDesk.resume": ("broadcasts.send",),
+    "BroadcastDesk.cancel": ("broadcasts.send",),
+    "BroadcastDesk.test": ("broadcasts.write",),
     # conversations
     "InboxDesk.page": (_SEE,),
     "InboxDesk.counts": (_SEE,),

@@ -16,10 +16,12 @@ import desk
 from bot.edited_texts import EditedText
 from crm_sync.database import Database
 from desk.actors import Actor
+from desk.broadcast_preflight import PreflightDesk
 from desk.paging import write_cursor
 from desk.report_types import Drill, ReportQuery
 from desk.wording import ArticleText
 from frontdesk.signals import LocalSignals
+from tests.broadcast_steps import DOCUMENT, decisions
 from tests.library import SampleLibrary
 from tests.staff import policy
 from tests.staff_steps import an_outside
@@ -59,6 +61,7 @@ LIKELY: Mapping[str, Any] = {
     "cursor": "",
     "newest": write_cursor("1:1", 0, 0),
     "seen": 0,
+    "document": DOCUMENT,
 }
 # Parameters that have a default and are given all the same, because the method asks for one of them.
 GIVEN: Mapping[str, Mapping[str, Any]] = {
@@ -112,6 +115,8 @@ def service(kind: type, database: Database) -> Any:
         "translator": SameWords(),
         "knowledge": lambda channel, account: None,  # an empty store has no conversation that asks
     }
+    parts["decisions"] = decisions
+    parts["preflights"] = PreflightDesk(database, an_outside(clock, library=None), decisions)
     parameters = list(inspect.signature(kind).parameters.values())
     needed = {each.name for each in parameters if each.default is inspect.Parameter.empty} | {"translator"}
     return kind(**{each.name: parts[each.name] for each in parameters if each.name in needed})

@@ -104,6 +104,7 @@ class TelegramAdapter:
             can_pin=True,
             max_caption=MAX_CAPTION,
             max_button_value=MAX_CALLBACK_BYTES,
+            link_buttons=True,
         )
         bot_id = int(settings.token.get_secret_value().partition(":")[0])
         self._reading = Reading(account, settings.groups, now, bot_id)

@@ -60,7 +60,11 @@ def keyboard(buttons: Sequence[ReplyButton]) -> list[list[InlineKeyboardButton]]
     rows: list[list[InlineKeyboardButton]] = []
     pair_open = False
     for button in buttons:
-        cell = InlineKeyboardButton(encodable(button.label), callback_data=button.value)
+        label = encodable(button.label)
+        if button.value.startswith("https://"):
+            cell = InlineKeyboardButton(label, url=button.value)
+        else:
+            cell = InlineKeyboardButton(label, callback_data=button.value)
         is_short = length(button.label, "utf16") <= WIDE_LABEL
         if is_short and pair_open:
             rows[-1].append(cell)

@@ -68,6 +68,13 @@ def test_one_button_that_does_not_fit_turns_all_into_a_list() -> None:
     assert encode_reply(RenderedReply("Sure?", YES_NO), narrow) == (OutPart("Sure?\n\n1. Yes\n2. No"),)
 
 
+def test_a_button_that_opens_an_address_may_be_longer_than_one_that_answers() -> None:
+    button = ReplyButton("Book", "https://shop.example/" + "x" * 100)
+    reply, can = RenderedReply("Half price", (button,)), replace(RICH, max_button_value=64)
+    assert encode_reply(reply, replace(can, link_buttons=True)) == (OutPart("Half price", (button,)),)
+    assert encode_reply(reply, can) == (OutPart("Half price\n\n1. Book"),)
+
+
 def test_cards_become_text_where_there_are_none_or_too_many() -> None:
     card = Card("Teapot", "0.8 l", url="https://shop.example/1", buttons=(ReplyButton("Buy", "flow:buy"),))
 

@@ -96,3 +96,8 @@ def test_short_labels_share_a_row_and_long_ones_do_not() -> None:
     rows = keyboard([ReplyButton(label, label[:9]) for label in labels])
 
     assert [[cell["text"] for cell in row] for row in rows] == [["Yes", "No"], [labels[2]], ["Other"]]
+
+
+def test_a_button_with_an_address_opens_it() -> None:
+    (row,) = keyboard([ReplyButton("Book", "https://shop.example/book"), ReplyButton("No", "/no")])
+    assert [(cell.url, cell.callback_data) for cell in row] == [("https://shop.example/book", None), (None, "/no")]

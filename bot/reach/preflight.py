@@ -1,0 +1,149 @@
+"""What is known of a broadcast before anything is sent: how many, why others not, how long, and what is wrong. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from difflib import get_close_matches
+from typing import Any, Final
+
+from bot.reach.content_reading import languages_of
+from bot.reach.plan import starts_at
+from bot.reach.rendering import recorded
+from bot.reach.types import NOTHING, Broadcast
+
+Account = tuple[str, str]  # channel, account
+SLACK: Final = timedelta(minutes=1)  # between looking and starting: "now" has not passed by then
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that is wrong (`is_blocking`: nothing is sent with it) or worth knowing. `code` is worded elsewhere."""
+
+    code: str
+    is_blocking: bool = True
+    details: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """What a vendor allows in this period, what was used of it and what this broadcast would."""
+
+    channel: str
+    account: str
+    kind: str
+    period: str
+    limit: int
+    used: int
+    needs: int
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """People of the audience: sent to by account, skipped by reason."""
+
+    reached: Mapping[Account, int]
+    skipped: Mapping[str, int]
+
+    @property
+    def total(self) -> int:
+        return sum(self.reached.values()) + sum(self.skipped.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Preflight:
+    """One page to decide on. `reached` counts those held out among them; `takes`: at the real rate of each account."""
+
+    at: datetime
+    counted: Counted
+    held_out: int
+    starts_at: datetime | None
+    takes: timedelta
+    coupons_left: int | None
+    quotas: tuple[Quota, ...]
+    cost_minor: int
+    problems: tuple[Problem, ...]
+
+    @property
+    def may_start(self) -> bool:
+        return not any(problem.is_blocking for problem in self.problems)
+
+
+def takes(reached: Mapping[Account, int], per_s: Mapping[Account, float], holdout: float) -> timedelta:
+    """How long the slowest account needs; accounts send side by side."""
+    times = [count * (1 - holdout) / per_s[account] for account, count in reached.items() if per_s.get(account)]
+    return timedelta(seconds=max(times, default=0.0))
+
+
+def held_out(counted: Counted, holdout: float) -> int:
+    """About so many of those who could be reached are only watched."""
+    return round(sum(counted.reached.values()) * holdout)
+
+
+def examine(
+    broadcast: Broadcast,
+    counted: Counted,
+    *,
+    now: datetime,
+    zone: Any,
+    variables: Collection[str],
+    channels: Collection[str],
+    coupons: tuple[int, datetime | None] | None,
+) -> list[Problem]:
+    """What is wrong with it as it is now.
+
+    `variables`: names the record knows; `channels`: those that are set up; `coupons`: codes left in its pool and how
+    long they are good, None where there is no such pool.
+    """
+    found = [
+        Problem("no_such_channel", details={"channel": name}) for name in broadcast.channels if name not in channels
+    ]
+    found += [
+        Problem("unknown_variable", details={"variable": name, "nearest": _nearest(name, variables)})
+        for name in sorted(recorded(broadcast) - set(variables))
+    ]
+    if not languages_of(broadcast.content):
+        found.append(Problem("no_common_language"))
+    found += _of_time(broadcast, now, zone)
+    reached = sum(counted.reached.values())
+    if broadcast.plan.on is None:
+        if not counted.total:
+            found.append(Problem("nobody"))
+        elif not reached:
+            found.append(Problem("nobody_reached"))
+    if broadcast.content.coupons:
+        found += _of_coupons(coupons, reached - held_out(counted, broadcast.holdout), now)
+    if broadcast.holdout == 0:
+        found.append(Problem("no_holdout", is_blocking=False))
+    elif 0 < reached * broadcast.holdout < 30:
+        found.append(Problem("small_holdout", is_blocking=False))
+    return found
+
+
+def _of_time(broadcast: Broadcast, now: datetime, zone: Any) -> list[Problem]:
+    plan = broadcast.plan
+    if plan.on is None and starts_at(plan, now - SLACK, zone) is None:
+        return [Problem("time_passed")]
+    if plan.until is not None and plan.until <= now:
+        return [Problem("time_passed")]
+    return []
+
+
+def _of_coupons(coupons: tuple[int, datetime | None] | None, needed: int, now: datetime) -> list[Problem]:
+    if coupons is None:
+        return [Problem("no_such_pool")]
+    left, until = coupons
+    if until is not None and until <= now:
+        return [Problem("coupons_over")]
+    return [Problem("too_few_coupons", details={"left": left, "needed": needed})] if left < needed else []
+
+
+def _nearest(name: str, known: Collection[str]) -> str:
+    """The known name that was probably meant, "" when none is like it."""
+    return next(iter(get_close_matches(name, sorted(known), n=1)), "")
+
+
+def too_long(parts: Sequence[Any], channel: str, variant: str) -> Problem | None:
+    """A broadcast is one message: what a channel would cut in two is said before it starts."""
+    return Problem("too_long", details={"channel": channel, "variant": variant}) if len(parts) > 1 else None

@@ -1,0 +1,116 @@
+"""Whom a broadcast means, as a select of customer ids, and what is asked of each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import BigInteger, Connection, Select, bindparam, func, select
+
+from bot.errors import NotFound
+from bot.reach.preflight import Account, Counted
+from bot.reach.types import Audience, Broadcast
+from crm_sync.broadcast_tables import audience_lists, audience_members, segments
+from crm_sync.eligibility import SendRules, judged, moments
+from crm_sync.tables import customers
+
+# A definition, and the moment it is asked at -> the ids of those it means. Raises: InputError.
+Members = Callable[[Mapping[str, Any], datetime], Select[tuple[int]]]
+RANGE: Final = 10_000  # customer ids looked at in one transaction
+
+
+def people_of(conn: Connection, audience: Audience, members: Members, now: datetime) -> Select[tuple[int]]:
+    """The ids of all it means, whatever stands in the way; more conditions on `customers` may be added.
+
+    Raises: NotFound (no such segment or list), InputError (a condition that cannot be evaluated).
+    """
+    if audience.segment:
+        return members(_definition(conn, audience.segment), now)
+    if audience.where:
+        return members(audience.where, now)
+    listed = list_ids(conn, (audience.list,))
+    member = audience_members.alias()
+    return select(customers.c.id).where(
+        select(member.c.customer_id)
+        .where(member.c.list_id == listed[0], member.c.customer_id == customers.c.id)
+        .correlate(customers)
+        .exists()
+    )
+
+
+def _definition(conn: Connection, name: str) -> Mapping[str, Any]:
+    kept = segments.c.archived_at.is_(None)
+    definition = conn.execute(select(segments.c.definition).where(segments.c.name == name, kept)).scalar()
+    if definition is None:
+        raise NotFound(f"there is no segment called {name!r}")
+    found: Mapping[str, Any] = definition
+    return found
+
+
+def list_ids(conn: Connection, names: tuple[str, ...]) -> tuple[int, ...]:
+    """Raises: NotFound, naming the first that is not there."""
+    known: Mapping[str, int] = {
+        row.name: row.id
+        for row in conn.execute(
+            select(audience_lists.c.name, audience_lists.c.id).where(
+                audience_lists.c.name.in_(names), audience_lists.c.archived_at.is_(None)
+            )
+        )
+    }
+    for name in names:
+        if name not in known:
+            raise NotFound(f"there is no list called {name!r}")
+    return tuple(known[name] for name in names)
+
+
+def rules_of(conn: Connection, broadcast: Broadcast, **asked: Any) -> SendRules:
+    """What the broadcast asks of everybody; `asked` are the fields of SendRules that the business decides."""
+    return SendRules(
+        purpose=broadcast.purpose,
+        channels=broadcast.channels,
+        topic=broadcast.topic,
+        exclude=list_ids(conn, broadcast.audience.exclude) if broadcast.audience.exclude else (),
+        **asked,
+    )
+
+
+def count_range(
+    conn: Connection, people: Select[tuple[int]], rules: SendRules, after: int, now: datetime
+) -> tuple[Counted, int | None]:
+    """Of the audience among the next customer ids behind `after`: who would be sent to, who not and why; and the last
+    id looked at, None when there is nobody behind.
+    """
+    ids = select(customers.c.id).where(customers.c.id > after).order_by(customers.c.id)
+    through = conn.execute(ids.offset(RANGE - 1).limit(1)).scalar()
+    some = people.where(customers.c.id > bindparam("after", type_=BigInteger))
+    if through is not None:
+        some = some.where(customers.c.id <= bindparam("through", type_=BigInteger))
+    found = judged(some, rules).order_by(None).subquery()
+    rows = conn.execute(
+        select(found.c.reason, found.c.channel, found.c.account, func.count().label("people")).group_by(
+            found.c.reason, found.c.channel, found.c.account
+        ),
+        {**moments(rules, now), "after": after, **({} if through is None else {"through": through})},
+    )
+    reached: dict[Account, int] = {}
+    skipped: dict[str, int] = {}
+    for row in rows:
+        if row.reason:
+            skipped[row.reason] = skipped.get(row.reason, 0) + row.people
+        else:
+            place = (row.channel, row.account)
+            reached[place] = reached.get(place, 0) + row.people
+    return Counted(reached, skipped), through
+
+
+def together(counts: list[Counted]) -> Counted:
+    """The sum."""
+    reached: dict[Account, int] = {}
+    skipped: dict[str, int] = {}
+    for each in counts:
+        for place, people in each.reached.items():
+            reached[place] = reached.get(place, 0) + people
+        for reason, people in each.skipped.items():
+            skipped[reason] = skipped.get(reason, 0) + people
+    return Counted(reached, skipped)

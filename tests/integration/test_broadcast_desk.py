@@ -1,0 +1,251 @@
+"""Broadcasts as marketers make them."""
+
+from __future__ import annotations
+
+import asyncio
+from copy import deepcopy
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import insert, select
+
+from bot.errors import AssistantInvalid, InputError, NotFound, RuleError, StaleState
+from bot.reach.states import BroadcastState as S
+from crm_sync import coupons
+from crm_sync.broadcast_tables import audience_lists
+from crm_sync.service_tables import customer_tags
+from crm_sync.store import SqlStore
+from crm_sync.tables import cases, messages
+from desk.broadcast_preflight import Decisions, PreflightDesk
+from desk.broadcasts import BroadcastDesk
+from tests.broadcast_steps import BO, DOCUMENT, MIA, agreed, decisions
+from tests.staff_steps import an_outside
+from tests.store_steps import START, SetClock
+
+
+def desk(
+    store: SqlStore, decided: Decisions | None = None, clock: SetClock | None = None, **alive: Any
+) -> BroadcastDesk:
+    outside = an_outside(clock or SetClock())
+    found = decided or decisions()
+    return BroadcastDesk(
+        store.database, outside, PreflightDesk(store.database, outside, lambda: found, **alive), lambda: found
+    )
+
+
+def document(**changes: Any) -> dict[str, Any]:
+    return {**deepcopy(dict(DOCUMENT)), **changes}
+
+
+def content(text: str, **more: Any) -> dict[str, Any]:
+    return {"variants": [{"name": "a", "text": {"en": text}}], "fallbacks": {"name": {"en": "you"}}, **more}
+
+
+# --- pre-flight -----------------------------------------------------------------------------------------------------
+
+
+async def test_preflight_says_how_many_and_why_not(store: SqlStore) -> None:
+    who = await agreed(store, 4)
+    case = {"number": "C-1", "customer_id": who[0], "kind": "complaint", "category": "x", "subject": "", "severity": 1}
+    opened = {
+        "status": "received",
+        "summary": "",
+        "details": {},
+        "is_open": True,
+        "opened_at": START,
+        "updated_at": START,
+    }
+    await store.database.run(lambda conn: conn.execute(insert(cases).values(**case, **opened)) and None)
+    broadcasts = desk(store)
+    await broadcasts.create(MIA, document())
+    looked = await broadcasts.preflight(MIA, "winter")
+    assert (looked.counted.reached, looked.counted.skipped) == ({("telegram", "main"): 3}, {"open_case": 1})
+    assert looked.takes == timedelta(seconds=3 * 0.9 / 30)
+    assert looked.may_start
+    assert {problem.code for problem in looked.problems} == {"small_holdout"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"audience": {"list": "strangers"}}, "no_such_audience"),
+        ({"audience": {"segment": "nobody"}}, "no_such_audience"),
+        ({"audience": {"list": "regulars", "exclude": ["staff"]}}, "no_such_audience"),
+        ({"channels": ["wechat"]}, "no_such_channel"),
+        ({"purpose": "news"}, "nobody_reached"),
+        ({"content": content("Hi {nmae}", fallbacks={"nmae": {"en": "you"}})}, "unknown_variable"),
+        ({"content": content("Code {coupon}", coupons="spring")}, "no_such_pool"),
+        ({"content": content("Code {coupon}", coupons="winter")}, "too_few_coupons"),
+        ({"content": content("Code {coupon}", coupons="autumn")}, "coupons_over"),
+        ({"content": content("x" * 2001)}, "too_long"),
+        ({"plan": {"at": "2026-11-01 10:00"}}, "time_passed"),
+        ({"plan": {"until": "2026-11-01 10:00"}}, "time_passed"),
+    ],
+)
+async def test_what_would_go_wrong_is_said_before_and_nothing_starts(
+    store: SqlStore, changes: dict[str, Any], code: str
+) -> None:
+    await agreed(store, 2)
+
+    def pools(conn: Any) -> None:
+        coupons.add(conn, coupons.create(conn, "winter", {}, by="mia", now=START).id, ["A"])
+        over = coupons.create(conn, "autumn", {"valid_until": START}, by="mia", now=START)
+        coupons.add(conn, over.id, ["A", "B"])
+
+    await store.database.run(pools)
+    broadcasts = desk(store)
+    await broadcasts.create(MIA, document(**changes))
+    looked = await broadcasts.preflight(MIA, "winter")
+    assert code in {problem.code for problem in looked.problems if problem.is_blocking}
+    with pytest.raises(InputError, match=code.replace("_", " ")):
+        await broadcasts.start(MIA, "winter")
+    assert (await broadcasts.status(MIA, "winter")).state is S.DRAFT
+
+
+async def test_a_misspelt_variable_names_the_one_that_was_meant(store: SqlStore) -> None:
+    await agreed(store, 1)
+    broadcasts = desk(store, decisions(variables=["city"]))
+    body = content("{cty} {city}", fallbacks={name: {"en": "you"} for name in ("cty", "city")})
+    await broadcasts.create(MIA, document(content=body))
+    (problem,) = [each for each in (await broadcasts.preflight(MIA, "winter")).problems if each.is_blocking]
+    assert dict(problem.details) == {"variable": "cty", "nearest": "city"}
+
+
+async def test_a_link_that_does_not_answer_is_worth_knowing(store: SqlStore) -> None:
+    await agreed(store, 1)
+
+    async def alive(urls: Any) -> dict[str, bool]:
+        return {url: "gone" not in url for url in urls}
+
+    broadcasts = desk(store, alive=alive)
+    links = {"a": "https://shop.example", "b": "https://gone.example"}
+    await broadcasts.create(MIA, document(content=content("{link_a} {link_b}", links=links)))
+    looked = await broadcasts.preflight(MIA, "winter")
+    assert [each.details for each in looked.problems if each.code == "link_dead"] == [
+        {"link": "b", "url": "https://gone.example"}
+    ]
+    assert looked.may_start
+
+
+async def test_an_empty_list_starts_nothing(store: SqlStore) -> None:
+    row = {"name": "regulars", "kind": "upload", "created_at": START}
+    await store.database.run(lambda conn: conn.execute(insert(audience_lists).values(**row)) and None)
+    broadcasts = desk(store)
+    await broadcasts.create(MIA, document())
+    with pytest.raises(InputError, match="nobody"):
+        await broadcasts.start(MIA, "winter")
+
+
+# --- approval, start, control ---------------------------------------------------------------------------------------
+
+
+async def test_a_big_one_needs_a_second_person(store: SqlStore) -> None:
+    await agreed(store, 3)
+    broadcasts = desk(store)
+    made = await broadcasts.create(MIA, document())
+    with pytest.raises(RuleError, match="3 people would get it"):
+        await broadcasts.start(MIA, "winter")
+    waiting = await broadcasts.ask_approval(MIA, "winter", version=made.version)
+    with pytest.raises(RuleError, match="whoever wrote"):
+        await broadcasts.approve(MIA, "winter", version=waiting.version)
+    await broadcasts.approve(BO, "winter", version=waiting.version)
+    started = await broadcasts.start(MIA, "winter")
+    assert (started.state, started.next_at) == (S.SCHEDULED, START)
+
+
+async def test_words_changed_after_the_approval_are_approved_again(store: SqlStore) -> None:
+    await agreed(store, 3)
+    broadcasts = desk(store)
+    await broadcasts.create(MIA, document())
+    approved = await broadcasts.approve(BO, "winter", version=0)
+    await broadcasts.edit(MIA, "winter", document(title="Other"), version=approved.version)
+    with pytest.raises(RuleError, match="second person"):
+        await broadcasts.start(MIA, "winter")
+
+
+async def test_two_who_start_it_at_once_start_it_once(store: SqlStore) -> None:
+    await agreed(store, 1)
+    broadcasts = desk(store)
+    await broadcasts.create(MIA, document())
+    done = await asyncio.gather(*(broadcasts.start(who, "winter") for who in (MIA, BO)), return_exceptions=True)
+    assert sum(not isinstance(each, Exception) for each in done) == 1
+    assert {type(each) for each in done if isinstance(each, Exception)} <= {StaleState, RuleError}
+
+
+async def test_a_planned_one_starts_at_its_time(store: SqlStore) -> None:
+    await agreed(store, 1)
+    broadcasts = desk(store)
+    await broadcasts.create(MIA, document(plan={"at": "2026-11-23 10:00"}))
+    started = await broadcasts.start(MIA, "winter")
+    assert started.next_at == START + timedelta(hours=17)  # 02:00 UTC the next day
+
+
+async def test_pausing_resuming_and_cancelling_say_who(store: SqlStore) -> None:
+    await agreed(store, 1)
+    broadcasts = desk(store)
+    await broadcasts.create(MIA, document())
+    await broadcasts.start(MIA, "winter")
+    assert (await broadcasts.pause(BO, "winter")).reason == "paused by bo"
+    assert (await broadcasts.resume(MIA, "winter")).state is S.SCHEDULED
+    assert (await broadcasts.cancel(MIA, "winter")).state is S.CANCELLED
+    with pytest.raises(RuleError):
+        await broadcasts.resume(MIA, "winter")
+
+
+# --- writing --------------------------------------------------------------------------------------------------------
+
+
+async def test_what_cannot_be_read_is_not_kept(store: SqlStore) -> None:
+    broadcasts = desk(store)
+    with pytest.raises(AssistantInvalid):
+        await broadcasts.create(MIA, document(channels=[]))
+    with pytest.raises(NotFound):
+        await broadcasts.open(MIA, "winter")
+
+
+async def test_a_broadcast_keeps_its_name(store: SqlStore) -> None:
+    broadcasts = desk(store)
+    await broadcasts.create(MIA, document())
+    with pytest.raises(RuleError, match="keeps its name"):
+        await broadcasts.edit(MIA, "winter", document(name="summer"), version=0)
+
+
+async def test_the_list_is_read_page_by_page(store: SqlStore) -> None:
+    broadcasts = desk(store)
+    for name in ("a", "b", "c"):
+        await broadcasts.create(MIA, document(name=name))
+    first = await broadcasts.page(MIA, limit=2)
+    second = await broadcasts.page(MIA, cursor=first.next, limit=2)
+    assert [row.name for row in (*first.items, *second.items)] == ["c", "b", "a"]
+    assert (first.items[0].title, first.items[0].channels, second.next) == ("Winter check", ("telegram",), "")
+
+
+# --- previews and test sends ----------------------------------------------------------------------------------------
+
+
+async def test_a_preview_shows_what_one_person_would_see(store: SqlStore) -> None:
+    (who,) = await agreed(store, 1)
+    shown = await desk(store).previews(MIA, document(), who)
+    assert [(each.channel, each.variant, each.parts[0].text) for each in shown] == [
+        ("telegram", "a", f"Hello Person {who}")
+    ]
+    (unknown,) = await desk(store).previews(MIA, document())
+    assert unknown.parts[0].text == "Hello customer"
+    with pytest.raises(NotFound):
+        await desk(store).previews(MIA, document(), 999_999)
+
+
+async def test_a_test_goes_to_staff_and_to_nobody_else(store: SqlStore) -> None:
+    (who,) = await agreed(store, 1)
+    broadcasts = desk(store)
+    await broadcasts.create(MIA, document())
+    with pytest.raises(RuleError, match="tagged"):
+        await broadcasts.test(MIA, "winter", "a", who)
+    tag = {"customer_id": who, "tag": "test", "at": START}
+    await store.database.run(lambda conn: conn.execute(insert(customer_tags).values(**tag)) and None)
+    message_id = await broadcasts.test(MIA, "winter", "a", who)
+    text = select(messages.c.text).where(messages.c.id == message_id)
+    assert await store.database.run(lambda conn: conn.execute(text).scalar(), read=True) == f"Hello Person {who}"
+    with pytest.raises(NotFound):
+        await broadcasts.test(MIA, "winter", "z", who)
