@@ -14,7 +14,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Select, and_, func, literal, or_, select, tuple_, union
 from sqlalchemy.sql.elements import ColumnElement
 
-from crm_sync.columns import id_in, is_filled, is_state
+from crm_sync.columns import is_filled, is_state
 from crm_sync.console_tables import handoff_events
 from crm_sync.service_tables import customer_tags, customer_values
 from crm_sync.tables import conversations
@@ -95,13 +95,6 @@ def page(sight: Sight, which: InboxFilter, after: Place | None, limit: int) -> S
     order = _ORDERS[which.list]
     conditions = [*_belongs(sight, which), *_behind(order, after)]
     return _in_order(_walks(sight, order, conditions, limit), order, limit)
-
-
-def those_in(conn: Connection, sight: Sight, which: InboxFilter, ids: Sequence[int]) -> list[int]:
-    """Those of `ids` that the list has now, by id."""
-    conditions = [*_belongs(sight, which), *is_visible(sight), _ORDERS[which.list].column.is_not(None)]
-    found = select(_c.id).where(id_in(_c.id, "ids"), *conditions).order_by(_c.id)
-    return list(conn.execute(found, {"ids": list(ids)}).scalars())
 
 
 def changed_since(conn: Connection, at: datetime, limit: int) -> list[int]:

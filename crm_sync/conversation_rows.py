@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -75,11 +75,13 @@ _REASONS: Final = Statement(
     .where(id_in(handoffs.c.conversation_id, "ids"), handoffs.c.ended_at.is_(None))
     .order_by(handoffs.c.id)
 )
-_SEEN: Final = Statement(
-    select(conversation_seen.c.conversation_id, conversation_seen.c.message_id)
+_SEEN_BY_ALL: Final = (
+    select(conversation_seen.c.conversation_id, conversation_seen.c.message_id, staff_users.c.name)
     .join_from(conversation_seen, staff_users, staff_users.c.id == conversation_seen.c.user_id)
-    .where(staff_users.c.name == bindparam("name"), id_in(conversation_seen.c.conversation_id, "ids"))
+    .where(id_in(conversation_seen.c.conversation_id, "ids"))
 )
+_SEEN: Final = Statement(_SEEN_BY_ALL.where(staff_users.c.name == bindparam("name")))
+_SEEN_BY: Final = Statement(_SEEN_BY_ALL)
 _VIPS: Final = Statement(
     select(customer_tags.c.customer_id).where(
         and_(id_in(customer_tags.c.customer_id, "ids"), customer_tags.c.tag == "vip")
@@ -126,23 +128,53 @@ class ConversationRow:
     timezone: str  # the customer's own, if known
 
 
+@dataclass(frozen=True, slots=True)
+class SharedRow:
+    """A line that was read once for many readers: unread for everybody until one of them is named."""
+
+    row: ConversationRow
+    last_id: int
+    seen: Mapping[str, int]  # name -> the newest message they have read
+
+    def of(self, name: str) -> ConversationRow:
+        """The line as this reader sees it."""
+        is_unread = self.last_id > self.seen.get(name, 0)
+        return self.row if is_unread else replace(self.row, is_unread=is_unread)
+
+
 def rows_of(conn: Connection, ids: Sequence[int], name: str) -> list[ConversationRow]:
     """The lines in the order of `ids`, as `name` sees them; what is gone is left out."""
+    seen = _SEEN.rows(conn, {"ids": list(ids), "name": name})
+    return [line.of(name) for line in _lines(conn, ids, seen)]
+
+
+def shared_rows(conn: Connection, ids: Sequence[int]) -> list[SharedRow]:
+    """The lines in the order of `ids`, for whoever may see them; what is gone is left out."""
+    return _lines(conn, ids, _SEEN_BY.rows(conn, {"ids": list(ids)}))
+
+
+def _lines(conn: Connection, ids: Sequence[int], seen: Sequence[Any]) -> list[SharedRow]:
     found = {row.id: row for row in _ROWS.rows(conn, {"ids": list(ids)})}
     last = [row.last_id for row in found.values() if row.last_id is not None]
     words = {row.id: row for row in _WORDS.rows(conn, {"ids": last})}
     reasons = {row.conversation_id: row for row in _REASONS.rows(conn, {"ids": list(ids)})}
-    seen = {row.conversation_id: row.message_id for row in _SEEN.rows(conn, {"ids": list(ids), "name": name})}
+    readers: dict[int, dict[str, int]] = {row_id: {} for row_id in found}
+    for mark in seen:
+        readers.get(mark.conversation_id, {})[mark.name] = mark.message_id
     people = sorted({row.customer_id for row in found.values()})
     vips = {row.customer_id for row in _VIPS.rows(conn, {"ids": people})}
     return [
-        _line(found[row_id], words.get(found[row_id].last_id), reasons.get(row_id), seen.get(row_id, 0), vips)
+        SharedRow(
+            _line(found[row_id], words.get(found[row_id].last_id), reasons.get(row_id), vips),
+            found[row_id].last_id or 0,
+            readers[row_id],
+        )
         for row_id in ids
         if row_id in found
     ]
 
 
-def _line(row: Any, last: Any, why: Any, seen: int, vips: set[int]) -> ConversationRow:
+def _line(row: Any, last: Any, why: Any, vips: set[int]) -> ConversationRow:
     return ConversationRow(
         id=row.id,
         customer_id=row.customer_id,
@@ -170,7 +202,7 @@ def _line(row: Any, last: Any, why: Any, seen: int, vips: set[int]) -> Conversat
         owner_until=row.owner_until,
         reason="" if why is None or row.owner == "bot" else why.reason,
         topic="" if why is None else why.topic,
-        is_unread=(row.last_id or 0) > seen,
+        is_unread=True,
         has_trouble=bool(row.has_trouble),
         is_vip=row.customer_id in vips or row.value_class == "A",
         value_class=row.value_class or "",

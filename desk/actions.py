@@ -34,7 +34,6 @@ NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
     "InboxDesk.page": (_SEE,),
     "InboxDesk.counts": (_SEE,),
     "InboxDesk.row": (_SEE,),
-    "InboxDesk.rows": (_SEE,),
     "ConversationDesk.open": (_SEE,),
     "ConversationDesk.older": (_SEE,),
     "ConversationDesk.updates": (_SEE,),

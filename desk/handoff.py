@@ -178,7 +178,7 @@ class HandoffDesk:
         """A sign of life of the actor's console: what they hold stays theirs for another lease; how many that is."""
         now = self._clock.now()
         until = now + self._policy().handoff.lease
-        return await self._database.run(lambda conn: handoffs.renew(conn, actor.name, until, now))
+        return await self._database.run(lambda conn: handoffs.renew(conn, actor.name, until, now), durable=False)
 
     async def set_presence(self, actor: Actor, state: str) -> list[Moved]:
         """The actor is online, busy, away or off. Online: they are given their share at once; off: all they hold goes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Final
@@ -19,15 +19,16 @@ from crm_sync.conversation_lists import (
     changed_since,
     counted,
     page_ids,
-    those_in,
 )
-from crm_sync.conversation_rows import ConversationRow, rows_of
+from crm_sync.conversation_rows import ConversationRow, SharedRow, rows_of, shared_rows
 from crm_sync.database import Database
+from crm_sync.list_counts import counts_of
+from crm_sync.list_membership import is_shown
 from desk.actors import Actor
 from desk.paging import MOST, PAGE, Page, read_cursor, write_cursor
 from desk.sight import sight_of, visible
 
-__all__ = ["LISTS", "MOST_COUNTED", "ConversationRow", "InboxDesk", "InboxFilter"]
+__all__ = ["LISTS", "MOST_COUNTED", "ConversationRow", "InboxDesk", "InboxFilter", "SharedRow", "line_for"]
 _IN_BADGES: Final = ("mine", "queue", "all", "unanswered", "snoozed")
 
 
@@ -72,21 +73,31 @@ class InboxDesk:
 
         return await self._database.run(unit, read=True)
 
-    async def rows(self, actor: Actor, which: InboxFilter | str, ids: Sequence[int]) -> list[ConversationRow]:
-        """The lines of those of `ids` that the list has now; the others have left it, or are not to be seen.
-
-        Raises: NotPermitted, InputError.
+    async def shared(self, ids: Sequence[int]) -> dict[int, SharedRow]:
+        """The lines of at most MOST conversations, read once for all whose consoles are open; those that are gone are
+        left out. Whoever hands one on asks `line_for` what a member of staff sees of it.
         """
-        wanted, sight = _filter(which), sight_of(actor)
+        wanted = ids[:MOST]
+        found = await self._database.run(lambda conn: shared_rows(conn, wanted), read=True)
+        return {line.row.id: line for line in found}
 
-        def unit(conn: Connection) -> list[ConversationRow]:
-            return rows_of(conn, those_in(conn, sight, wanted, ids[:MOST]), sight.name)
-
-        return await self._database.run(unit, read=True)
+    async def shared_counts(self, actors: Iterable[Actor]) -> Mapping[str, Mapping[str, int]]:
+        """By name: what `counts` would say to each of them; who sees no conversations is left out."""
+        sights = list({actor.name: sight_of(actor) for actor in actors if actor.may("conversations.read")}.values())
+        return await self._database.run(lambda conn: counts_of(conn, sights, _IN_BADGES), read=True)
 
     async def changed_since(self, at: datetime) -> list[int]:
         """Ids of conversations that changed since then, for whoever tells consoles what a lost hint left out."""
         return await self._database.run(lambda conn: changed_since(conn, at, MOST), read=True)
+
+
+def line_for(actor: Actor, which: InboxFilter, line: SharedRow) -> ConversationRow | None:
+    """The line as the actor sees it in this list; None where the list has not got it, or it is not theirs to see.
+
+    Raises: NotPermitted for a role that sees none.
+    """
+    sight = sight_of(actor)
+    return line.of(actor.name) if is_shown(sight, which, line.row) else None
 
 
 def _page(conn: Connection, sight: Sight, which: InboxFilter, after: Place | None, limit: int) -> Page[ConversationRow]:

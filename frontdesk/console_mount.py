@@ -16,7 +16,8 @@ from console.customers import customers_routes
 from console.frame import SCREENS, Frame
 from console.inbox_desk import InboxServices
 from console.inbox_routes import inbox_routes
-from console.live import LiveHub, live_route
+from console.live import live_route
+from console.live_hub import LiveHub
 from console.me import me_routes
 from console.settings import SettingsServices, settings_routes
 from console.sign_in import sign_in_routes
@@ -86,7 +87,7 @@ class ConsoleRole:
             make_test=self._make_test,
             unclear=unclear_of(app, clock),
         )
-        self.hub = LiveHub(self._frame, staff.inbox.changed_since)
+        self.hub = LiveHub(self._frame, staff.inbox)
         self._customers = customer_services(
             database,
             self._policy,

@@ -68,7 +68,6 @@ GIVEN: Mapping[str, Mapping[str, Any]] = {
     "CaseDesk.assign": {"owner": "li"},
     "AccountDesk.add": {"role": "viewer"},
     "HandoffDesk.transfer": {"team": "service"},
-    "InboxDesk.rows": {"which": "all"},
     "KnowledgeDesk.publish": {"seen": {"en": 0}},
 }
 

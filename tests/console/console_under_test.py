@@ -18,7 +18,8 @@ from console.customers import customers_routes
 from console.frame import Frame
 from console.inbox_desk import InboxServices
 from console.inbox_routes import inbox_routes
-from console.live import LiveHub, live_route
+from console.live import live_route
+from console.live_hub import LiveHub
 from console.me import me_routes
 from console.settings import SettingsServices, settings_routes
 from console.sign_in import sign_in_routes
@@ -125,7 +126,7 @@ class ConsoleUnderTest:
             erase=lambda customer_id: erase_customer(database, CustomerId(customer_id)),
         )
         self.cases = case_services(database, policy, self.clock, self.services.handoff, self.services.teams)
-        self.hub = LiveHub(self.frame, self.services.inbox.changed_since)
+        self.hub = LiveHub(self.frame, self.services.inbox)
         self.app = Starlette(
             routes=[
                 *live_route(self.frame, self.services, self.hub),

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import random
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, insert, text
+from sqlalchemy import Connection, insert, text, update
 
 from bot.errors import InputError, NotFound, NotPermitted
 from crm_sync.columns import is_postgres
 from crm_sync.conversation_lists import InboxFilter, Sight, page, queue_page
+from crm_sync.seen import mark_seen
 from crm_sync.service_tables import customer_tags, customer_values
 from crm_sync.store import SqlStore
-from crm_sync.tables import handoffs, outbox
+from crm_sync.tables import conversations, handoffs, outbox
 from desk.actors import Actor
-from desk.inbox import MOST_COUNTED, InboxDesk
+from desk.inbox import LISTS, MOST_COUNTED, InboxDesk, line_for
 from tests.staff_steps import AUDITOR, LEAD, LI, WU, change, many, staff, wrote
 from tests.store_steps import START
 
@@ -211,3 +213,64 @@ async def _plan(store: SqlStore, sight: Sight, which: str) -> str:
         return "\n".join(" ".join(map(str, row)) for row in conn.exec_driver_sql(explain + str(compiled))) + "\n"
 
     return await store.database.run(unit)
+
+
+async def test_a_line_read_for_all_is_in_the_lists_in_which_the_store_has_it(store: SqlStore) -> None:
+    """What is decided on lines that were read once agrees with what the statements find, for every list and filter."""
+    desk, chance = InboxDesk(store.database), random.Random(5)
+    ids = await store.database.run(lambda conn: _of_any_kind(conn, 60, chance))
+    await store.database.run(
+        lambda conn: conn.execute(
+            insert(customer_tags), [{"customer_id": n, "tag": "vip", "at": START} for n in ids[::7]]
+        )
+    )
+    filters = [
+        InboxFilter(name, **more)
+        for name in LISTS
+        for more in ({}, {"team": "care"}, {"operator": "li"}, {"owner": "bot"}, {"language": "zh"}, {"is_vip": True})
+    ]
+    filters += [InboxFilter("queue", min_priority=2), InboxFilter(channel="web"), InboxFilter(account="main")]
+    lines = await desk.shared(ids)
+    for actor in (LI, WU, LEAD):
+        for which in filters:
+            seen = [n for n in ids if line_for(actor, which, lines[n]) is not None]
+            assert seen == sorted(await _ids(desk, actor, which, limit=100)), (actor.name, which)
+
+
+async def test_counts_of_many_are_those_of_each(store: SqlStore) -> None:
+    desk, chance = InboxDesk(store.database), random.Random(6)
+    await store.database.run(lambda conn: _of_any_kind(conn, 80, chance))
+    everybody = [LI, WU, LEAD, Actor("zhao", "operator", frozenset({"care", "shop"}))]
+    counts = await desk.shared_counts([*everybody, AUDITOR])
+    assert counts == {actor.name: await desk.counts(actor) for actor in everybody}
+
+
+async def test_a_line_read_for_all_is_unread_for_who_has_not_read_it(store: SqlStore) -> None:
+    desk = InboxDesk(store.database)
+    await staff(store, LI, WU)
+    talk = await wrote(store, "hello")
+    await store.database.run(lambda conn: mark_seen(conn, "li", talk, 1, START))
+    line = (await desk.shared([talk, talk + 1]))[talk]
+    unread = [line_for(actor, InboxFilter(), line) for actor in (LI, WU)]
+    assert [row.is_unread for row in unread if row is not None] == [False, True]
+
+
+def _of_any_kind(conn: Connection, count: int, chance: random.Random) -> list[int]:
+    """Conversations in every state there is, and in some there hardly are; nobody holds a closed one."""
+
+    def one_of(*values: Any) -> Any:
+        return lambda n: chance.choice(values)
+
+    row = {
+        "status": one_of("open", "open", "snoozed", "closed"),
+        "owner": one_of("bot", "queue", "operator"),
+        "operator": one_of("", "", "li", "wu"),
+        "last_operator": one_of("", "li", "wu", "zhao"),
+        "team": one_of("", "care", "shop", "quality"),
+        "language": one_of(None, "zh", "en"),
+        "priority": one_of(0, 1, 2, 3),
+    }
+    times = ("waiting_since", "unanswered_since", "snoozed_until", "closed_at")
+    ids = many(conn, count, **row, **{name: one_of(None, START) for name in times})
+    conn.execute(update(conversations).where(conversations.c.status == "closed").values(operator=""))
+    return ids
