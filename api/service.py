@@ -16,9 +16,9 @@ from api.routing import DeskRoutes
 from api.versions import IfMatch, tag
 from bot.service.what_if import WhatIf
 from crm_sync.appointments import AppointmentLine
-from crm_sync.tasks import OpenTask
 from desk.day_lists import DayDesk
 from desk.policies import PolicyDesk
+from desk.tasks import OpenTask, TaskDesk
 
 
 class Site(Shown):
@@ -84,6 +84,7 @@ class Finding(Shown):
 
 def service_routes(desk: ApiDesk) -> DeskRoutes:
     days = DayDesk(desk.database, desk.policy, desk.clock, desk.timezone)
+    tasks = TaskDesk(desk.database, desk.clock)
     rules = PolicyDesk(desk.database, desk.policy, desk.assistant, desk.clock)
     routes = DeskRoutes(tags=["service"])
 
@@ -113,12 +114,12 @@ def service_routes(desk: ApiDesk) -> DeskRoutes:
         kind: Annotated[str, Query(max_length=60)] = "",
     ) -> Any:
         """Open tasks, those due first at the top."""
-        return {"items": await days.tasks(by, assignee=assignee, kind=kind)}
+        return {"items": await tasks.open(by, assignee=assignee, kind=kind)}
 
     @routes.post("/tasks/{task_id}/end", status_code=204)
     async def end_task(by: By, task_id: Id, end: TaskEnd) -> None:
         """The task is done, with what came of it."""
-        await days.end_task(by, task_id, outcome=end.outcome, note=end.note)
+        await tasks.end(by, task_id, outcome=end.outcome, note=end.note)
 
     @routes.get("/policies", response_model=Listed[Policy])
     async def list_policies(by: By, response: Response) -> Any:

@@ -40,6 +40,7 @@ class Console:
     """One open console: by conversation, when its row came, in order."""
 
     heard: dict[int, list[float]] = field(default_factory=lambda: defaultdict(list))
+    received: int = 0  # bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,7 @@ def run(plan: Plan) -> Section:
     section.add("First page of the inbox, p50 of 20", measured["page_ms"], "ms", limit=1000)
     section.add("Message accepted while consoles listen, p99", measured["accept_p99_ms"], "ms")
     section.add("CPU of one core", measured["cpu_percent"], "%")
+    section.add("Sent to each console", measured["kb_each"], "kB/s")
     return section
 
 
@@ -99,8 +101,10 @@ async def measure(server: Server, password: str, seconds: float) -> dict[str, An
             await asyncio.sleep(2)
             visitors.accepted_ms.clear()
             cpu, began = server.cpu_s(), monotonic()
+            received = sum(console.received for console in consoles)
             await visitors.talk(seconds)
             spent, took = server.cpu_s() - cpu, monotonic() - began
+            received = sum(console.received for console in consoles) - received
             await asyncio.sleep(3)
         after = server.memory_mb()
     finally:
@@ -118,6 +122,7 @@ async def measure(server: Server, password: str, seconds: float) -> dict[str, An
         "page_ms": page_ms,
         "accept_p99_ms": percentile(visitors.accepted_ms, 0.99),
         "cpu_percent": 100 * spent / took,
+        "kb_each": received / CONSOLES / took / 1000,
     }
 
 
@@ -148,6 +153,7 @@ async def listen(jar: aiohttp.ClientSession, base: str, console: Console) -> Non
     async with jar.get(f"{base}/console/live?list=all", timeout=aiohttp.ClientTimeout(total=None)) as answer:
         name = b""
         async for line in answer.content:
+            console.received += len(line)
             if line.startswith(b"event: "):
                 name = line[7:].strip()
             elif line.startswith(b"data: ") and name == b"rows":

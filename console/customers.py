@@ -59,7 +59,7 @@ def customers_routes(frame: Frame, services: CustomerServices) -> list[BaseRoute
         route(f"{one}/untag", desk.changing(desk.untag), "customers.write"),
         route(f"{one}/class", desk.changing(desk.credit), "customers.class"),
         route(f"{one}/consent", desk.changing(desk.consent), "customers.write"),
-        route(f"{one}/task", desk.changing(desk.task), "customers.write"),
+        route(f"{one}/task", desk.changing(desk.task), "cases.work"),
         route(f"{one}/merge", desk.changing(desk.merge), "customers.merge"),
         route(f"{one}/unmerge", desk.changing(desk.unmerge), "customers.merge"),
         route(f"{one}/export", desk.export, "customers.export"),
@@ -142,7 +142,11 @@ class CustomersScreen:
         if outcome not in OUTCOMES:
             raise InputError(f"there is no outcome {outcome!r}")
         await self._do.tasks.end(
-            visit.actor, visit.path_id("customer"), visit.number("task") or 0, outcome=outcome, note=visit.text("note")
+            visit.actor,
+            visit.needed("task"),
+            customer_id=visit.path_id("customer"),
+            outcome=outcome,
+            note=visit.text("note"),
         )
         return visit.t("done")
 

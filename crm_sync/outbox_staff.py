@@ -10,7 +10,7 @@ from typing import Any, Final
 import structlog
 from sqlalchemy import ColumnElement, Connection, func, literal_column, select, update
 
-from bot.errors import NotFound, NotPermitted
+from bot.errors import NotFound, RuleError
 from bot.ports import Clock
 from bot.types import Lane
 from crm_sync.columns import is_state
@@ -68,7 +68,7 @@ class OutboxDesk:
     async def retry(self, ids: Sequence[int], *, may_repeat: bool = False) -> int:
         """These rows are due now, before what was decided after them; how many.
 
-        Raises: NotFound, NotPermitted (one of them is not set aside, or is an uncertain broadcast and `may_repeat` is
+        Raises: NotFound, RuleError (one of them is not set aside, or is an uncertain broadcast and `may_repeat` is
         not given); nothing is changed then.
         """
         now = self._clock.now()
@@ -85,7 +85,7 @@ class OutboxDesk:
         return await self._database.run(unit)
 
     async def drop(self, ids: Sequence[int]) -> int:
-        """These rows will not be sent; how many. Raises: NotFound, NotPermitted (sent, or being sent)."""
+        """These rows will not be sent; how many. Raises: NotFound, RuleError (sent, or being sent)."""
         now = self._clock.now()
         return await self._database.run(lambda conn: drop_rows(conn, ids, now))
 
@@ -157,9 +157,9 @@ def retry_rows(conn: Connection, ids: Sequence[int], now: datetime, *, may_repea
     rows = _locked(conn, ids)
     for row in rows:
         if row.state not in NEEDS_STAFF:
-            raise NotPermitted(f"outbox row {row.id} is {row.state}; only what was set aside can be tried again")
+            raise RuleError(f"outbox row {row.id} is {row.state}; only what was set aside can be tried again")
         if row.state == "uncertain" and row.lane == LANES[Lane.BROADCAST] and not may_repeat:
-            raise NotPermitted(
+            raise RuleError(
                 f"nobody knows whether broadcast row {row.id} left; add --yes-it-may-repeat to send it all the same"
             )
     for row in rows:
@@ -186,7 +186,7 @@ def drop_rows(conn: Connection, ids: Sequence[int], now: datetime, *, reason: st
     rows = _locked(conn, ids)
     for row in rows:
         if row.state not in (*NEEDS_STAFF, "pending"):
-            raise NotPermitted(f"outbox row {row.id} is {row.state} and cannot be dropped")
+            raise RuleError(f"outbox row {row.id} is {row.state} and cannot be dropped")
     values = {"state": "dropped", "is_held": False, "reason": reason, "set_aside_at": now}
     conn.execute(update(outbox).where(outbox.c.id.in_([row.id for row in rows])).values(**values))
     log.info("outbox_rows_dropped", ids=[row.id for row in rows])

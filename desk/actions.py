@@ -83,8 +83,6 @@ NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
     "DayDesk.sites": ("cases.read",),
     "DayDesk.appointments": ("customers.read",),
     "DayDesk.end_appointment": ("appointments.write",),
-    "DayDesk.tasks": ("cases.read",),
-    "DayDesk.end_task": ("cases.work",),
     "PolicyDesk.history": ("settings.read",),
     "PolicyDesk.put": ("settings.write",),
     "PolicyDesk.what_if": ("settings.read",),
@@ -108,7 +106,8 @@ NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
     "CustomerDesk.unmerge": ("customers.merge",),
     "CustomerDesk.decide": ("customers.merge",),
     "TaskDesk.of": ("customers.read",),
-    "TaskDesk.end": ("customers.write",),
+    "TaskDesk.open": ("cases.read",),
+    "TaskDesk.end": ("cases.work",),
     # cases
     "CaseBoard.columns": ("cases.read",),
     "CaseBoard.page": ("cases.read",),

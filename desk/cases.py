@@ -28,11 +28,13 @@ from crm_sync.handovers import RELEASE
 from crm_sync.notices import as_is
 from crm_sync.tables import conversations, staff_users
 from desk.actors import Actor
+from desk.audit import record
 from desk.case_notices import tell_about, tell_status
 from desk.surveys import AFTER_SOLVED, plan_after_solved
 
 __all__ = ["BoardFilter", "CaseDesk", "CaseLine", "change_and_tell", "clockwork", "following"]
 LONGEST = 4000  # characters of one note
+AUDITED = ("status", "owner", "team", "severity", "cause", "remedy")  # what the audit log names when it differs
 DONE = frozenset({"solved", "confirmed", "withdrawn"})
 
 
@@ -102,7 +104,7 @@ class CaseDesk:
 
     async def take(self, actor: Actor, number: str, *, version: int | None = None) -> Any:
         """The case is the actor's own. Raises: NotPermitted, CaseNotFound, StaleState, RuleError."""
-        return await self._change(actor, number, CaseChange(status="assigned", owner=actor.name), version)
+        return await self._change(actor, number, "take", CaseChange(status="assigned", owner=actor.name), version)
 
     async def assign(
         self, actor: Actor, number: str, *, owner: str = "", team: str = "", why: str = "", version: int | None = None
@@ -126,15 +128,17 @@ class CaseDesk:
                 raise NotFound(f"there is no staff account {owner!r}")
 
         change = CaseChange(note=why, status="assigned", owner=owner, team=team or None)
-        return await self._change(actor, number, change, version, check=check)
+        return await self._change(actor, number, "assign", change, version, check=check)
 
     async def progress(self, actor: Actor, number: str, what: str, *, version: int | None = None) -> Any:
         """It is being worked on, and the customer hears what is done. Raises: as `take`, InputError without words."""
-        return await self._change(actor, number, CaseChange(_words(what), status="in_progress"), version)
+        return await self._change(actor, number, "progress", CaseChange(_words(what), status="in_progress"), version)
 
     async def ask(self, actor: Actor, number: str, question: str, *, version: int | None = None) -> Any:
         """The customer is asked; until they answer no promise runs out. Raises: as `progress`."""
-        return await self._change(actor, number, CaseChange(_words(question), status="waiting_customer"), version)
+        return await self._change(
+            actor, number, "ask", CaseChange(_words(question), status="waiting_customer"), version
+        )
 
     async def solve(
         self, actor: Actor, number: str, what: str, *, cause: str, remedy: str, version: int | None = None
@@ -149,7 +153,7 @@ class CaseDesk:
             if code not in known:
                 raise InputError(f"{code!r} is no {kind}; there are: {', '.join(sorted(known))}")
         change = CaseChange(_words(what), status="solved", cause=cause, remedy=remedy)
-        return await self._change(actor, number, change, version)
+        return await self._change(actor, number, "solve", change, version)
 
     async def reopen(self, actor: Actor, number: str, why: str, *, version: int | None = None) -> Any:
         """It is open again, one severity higher, with promises of its own. Raises: as `progress`."""
@@ -160,21 +164,21 @@ class CaseDesk:
             clocks, back = policy.clocks_for(level, now), policy.routing.reopened_to_site
             return CaseChange(words, status="reopened", severity=level, clocks=clocks, back_to_site=back)
 
-        return await self._change(actor, number, higher, version)
+        return await self._change(actor, number, "reopen", higher, version)
 
     async def withdraw(self, actor: Actor, number: str, why: str, *, version: int | None = None) -> Any:
         """Nothing more is done on it, e.g. because the customer said so on the telephone. Raises: as `progress`."""
-        return await self._change(actor, number, CaseChange(_words(why), status="withdrawn"), version)
+        return await self._change(actor, number, "withdraw", CaseChange(_words(why), status="withdrawn"), version)
 
     # --- beside its status --------------------------------------------------------------------------------------
 
     async def note(self, actor: Actor, number: str, words: str) -> Any:
         """Colleagues read it in the history; the customer never does. Raises: as `take`, InputError without words."""
-        return await self._change(actor, number, CaseChange(_words(words), is_internal=True), None)
+        return await self._change(actor, number, "note", CaseChange(_words(words), is_internal=True), None)
 
     async def tell(self, actor: Actor, number: str, words: str, *, version: int | None = None) -> Any:
         """The customer is told this about their case, which goes on as before. Raises: as `progress`."""
-        return await self._change(actor, number, CaseChange(_words(words)), version)
+        return await self._change(actor, number, "tell", CaseChange(_words(words)), version)
 
     async def classify(
         self,
@@ -194,7 +198,7 @@ class CaseDesk:
             sooner = policy.clocks_for(severity, now) if severity > case.severity else ()
             return CaseChange(words, is_internal=True, severity=severity, tighter=sooner)
 
-        return await self._change(actor, number, weighed, version)
+        return await self._change(actor, number, "classify", weighed, version)
 
     async def watch(self, actor: Actor, number: str, *, wanted: bool = True) -> None:
         """The actor hears of what happens to it, or no longer. Raises: NotPermitted, CaseNotFound."""
@@ -224,6 +228,7 @@ class CaseDesk:
             link(conn, case.id, conversation_id, now)
             case_event(conn, case.id, "link", By("operator", now, actor.name),
                        changes={"conversation": conversation_id}, is_internal=True)  # fmt: skip
+            record(conn, actor, "case.link", f"case:{case.number}", {"conversation": conversation_id}, now=now)
 
         await self._database.run(unit)
 
@@ -231,6 +236,7 @@ class CaseDesk:
         self,
         actor: Actor,
         number: str,
+        deed: str,
         change: CaseChange | Callable[[Any, datetime], CaseChange],
         version: int | None,
         *,
@@ -243,7 +249,11 @@ class CaseDesk:
             case = locked_case(conn, number, version)
             check(conn, case)
             wanted = change if isinstance(change, CaseChange) else change(case, now)
-            return change_and_tell(conn, case, wanted, By("operator", now, actor.name), policy)
+            row = change_and_tell(conn, case, wanted, By("operator", now, actor.name), policy)
+            fields = [name for name in AUDITED if getattr(row, name) != getattr(case, name)]
+            details = {"fields": [*fields, *(["note"] if wanted.note else [])], "status": row.status}
+            record(conn, actor, f"case.{deed}", f"case:{row.number}", details, now=now)
+            return row
 
         return await self._database.run(unit)
 

@@ -17,6 +17,7 @@ from crm_sync.rows import insert_if_absent
 from crm_sync.service_tables import compensations, points
 from crm_sync.tables import cases, customers
 from desk.actors import Actor
+from desk.audit import record
 from desk.case_notices import tell_about
 
 KINDS = ("refund", "voucher", "points", "goods")
@@ -64,6 +65,8 @@ class CompensationDesk:
             key = conn.execute(insert(compensations).values(values)).inserted_primary_key
             row = conn.execute(select(compensations).where(compensations.c.id == key[0])).one()  # type: ignore[index]
             self._follow(conn, case, row, By("operator", now, actor.name))
+            details = {"compensation": row.id, "state": row.state}
+            record(conn, actor, "case.offer", f"case:{case.number}", details, now=now)
             return row
 
         return await self._database.run(unit)
@@ -97,6 +100,8 @@ class CompensationDesk:
             conn.execute(update(compensations).where(compensations.c.id == row.id).values(**changed))
             row = conn.execute(select(compensations).where(compensations.c.id == row.id)).one()
             self._follow(conn, case, row, By("operator", now, actor.name), why)
+            details = {"compensation": row.id, "state": row.state}
+            record(conn, actor, "case.decide", f"case:{case.number}", details, now=now)
             return row
 
         return await self._database.run(unit)
@@ -137,6 +142,7 @@ class CompensationDesk:
             case_event(conn, case.id, "reward", by, changes={"points": many})
             args = {"number": case.number, "points": str(many)}
             tell_about(conn, case, "utter_notice_reward", args, now, key="reward")
+            record(conn, actor, "case.reward", f"case:{case.number}", {"fields": ["points"]}, now=now)
             return many
 
         return await self._database.run(unit)

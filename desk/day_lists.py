@@ -1,4 +1,4 @@
-"""What staff look at all day beside conversations and cases: sites, the day's appointments, open tasks."""
+"""What staff look at all day beside conversations and cases: sites and the day's appointments."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from bot.business_time import zone
 from bot.ports import Clock
 from bot.service.policy import ServicePolicy
 from bot.service_types import Site
-from crm_sync import appointments, sites, tasks
+from crm_sync import appointments, sites
 from crm_sync.appointments import AppointmentLine
 from crm_sync.database import Database
-from crm_sync.tasks import OpenTask
 from desk.actors import Actor
 from desk.appointments import finish
 
@@ -50,19 +49,3 @@ class DayDesk:
             now=self._clock.now(),
         )  # fmt: skip
         await self._database.run(unit)
-
-    async def tasks(self, actor: Actor, *, assignee: str = "", kind: str = "") -> list[OpenTask]:
-        """Open tasks, those due first at the top. Raises: NotPermitted."""
-        actor.require("cases.read")
-        now = self._clock.now()
-        return await self._database.run(
-            lambda conn: tasks.open_tasks(conn, now, assignee=assignee, kind=kind), read=True
-        )
-
-    async def end_task(self, actor: Actor, task_id: int, *, outcome: str, note: str = "") -> None:
-        """The task is done, with what came of it. Raises: NotPermitted, NotFound, StaleState."""
-        actor.require("cases.work")
-        now = self._clock.now()
-        await self._database.run(
-            lambda conn: tasks.end_task(conn, task_id, outcome=outcome, note=note, by=actor.name, now=now)
-        )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import Any, Final, Literal, get_args
 
@@ -25,10 +26,19 @@ from crm_sync.database import Database
 from crm_sync.handoffs import Move, Moved
 from desk.actors import Actor
 from desk.assigning import MOST_WAITING, give_out, in_turn, let_go, operator_of
+from desk.audit import record
 from desk.live import tell
 from desk.sight import visible
 
 LONGEST: Final = 1000  # characters of a note or summary
+# What a move is called in the audit log.
+_DEEDS: Final = {
+    "taken": "take",
+    "pulled": "pull",
+    "assigned": "assign",
+    "transferred": "transfer",
+    "returned": "return",
+}
 Outcome = Literal["", "solved", "continue"]
 
 
@@ -77,7 +87,7 @@ class HandoffDesk:
         def unit(conn: Connection) -> Moved | None:
             row = in_turn(presence.waiting_chats(conn, MOST_WAITING), _as_operator(conn, actor, policy), policy, now)
             taking = None if row is None else self._taking(actor, conn, row)
-            return None if taking is None else handoffs.move(conn, [taking], now)[0]
+            return None if taking is None else _moved(conn, actor, taking, now)
 
         moved = await self._database.run(unit)
         if moved is not None:
@@ -239,7 +249,7 @@ class HandoffDesk:
             wanted = decide(conn, row)
             if wanted is None:
                 return handoffs.as_it_is(row), ""
-            return handoffs.move(conn, [wanted], now)[0], wanted.kind
+            return _moved(conn, actor, wanted, now), wanted.kind
 
         moved, kind = await self._database.run(unit)
         if kind:
@@ -248,6 +258,17 @@ class HandoffDesk:
 
     def _tell(self, moved: Moved, kind: str) -> None:
         tell(self._signals, moved.conversation_id, kind)
+
+
+def _moved(conn: Connection, actor: Actor, wanted: Move, now: datetime) -> Moved:
+    """The move is made, and the audit log says by whom and to whom."""
+    moved = handoffs.move(conn, [wanted], now)[0]
+    whose = {name: value for name, value in (("operator", moved.operator), ("team", moved.team)) if value}
+    details = {"owner": moved.owner.value, "fence": moved.fence, **whose}
+    record(
+        conn, actor, f"conversation.{_DEEDS[wanted.kind]}", f"conversation:{moved.conversation_id}", details, now=now
+    )
+    return moved
 
 
 def _as_operator(conn: Connection, actor: Actor, policy: ServicePolicy) -> Operator:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from starlette.types import Message
 
+from bot.errors import StoreUnavailable
+from console.live_hub import Listener, LiveHub
+from crm_sync.database import Database
 from desk.actors import actor_named
+from desk.inbox import InboxDesk, InboxFilter, SharedRow, line_for
 from tests.console.console_under_test import Browser, ConsoleUnderTest
-from tests.staff_steps import change, wrote
+from tests.staff_steps import LEAD, LI, change, wrote
 
 WITHIN_S = 20.0
 
@@ -92,6 +96,65 @@ async def test_who_may_not_see_a_conversation_hears_only_that_it_is_none_of_thei
         await stream.until(f'"id": {talk}')
     assert stream.events("rows")[-1] == [{"id": talk, "html": ""}]
     assert "not for you" not in stream.text
+
+
+async def test_what_changed_is_read_once_for_all_consoles_and_told_once(console: ConsoleUnderTest) -> None:
+    """Each of them hears of what is theirs to see; a line that is as it was is told again to nobody."""
+    ours = await wrote(console.store, "for care", team="care")
+    theirs = await wrote(console.store, "for quality", user="bob", team="quality")
+    await wrote(console.store, "for nobody", user="cid")
+    inbox = CountedInbox(console.store.database)
+    hub = LiveHub(console.frame, inbox)
+    li, lead = Listener(LI, None), Listener(LEAD, None)
+    hub.join(li)
+    hub.join(lead)
+    running = asyncio.create_task(hub.run())
+    for _ in range(2):
+        hub.hear({"conversation_ids": [ours, theirs]})
+        await inbox.until_read()
+    running.cancel()
+    assert inbox.asked == [[ours, theirs], [ours, theirs]]
+    for listener in (li, lead):
+        (found,) = {id(found): found for found in listener.fresh.values()}.values()  # of the first look only
+        seen = [row_id for row_id, line in found.lines.items() if line_for(listener.actor, InboxFilter(), line)]
+        assert seen == ([ours] if listener is li else [ours, theirs])
+    assert li.fresh[ours] is lead.fresh[ours]
+
+
+async def test_the_store_being_away_loses_no_change(console: ConsoleUnderTest) -> None:
+    talk = await wrote(console.store, "hello")
+    inbox = CountedInbox(console.store.database, fails=1)
+    hub = LiveHub(console.frame, inbox)
+    lead = Listener(LEAD, None)
+    hub.join(lead)
+    running = asyncio.create_task(hub.run())
+    hub.hear({"conversation_id": talk})
+    await inbox.until_read()
+    await asyncio.wait_for(lead.woken.wait(), WITHIN_S)
+    running.cancel()
+    assert inbox.asked == [[talk], [talk]]
+
+
+class CountedInbox(InboxDesk):
+    """Remembers which lines were read; the first `fails` times the store is away."""
+
+    def __init__(self, database: Database, fails: int = 0) -> None:
+        super().__init__(database)
+        self.asked: list[list[int]] = []
+        self._fails, self._read = fails, asyncio.Event()
+
+    async def shared(self, ids: Sequence[int]) -> dict[int, SharedRow]:
+        self.asked.append(list(ids))
+        if len(self.asked) <= self._fails:
+            raise StoreUnavailable("away")
+        found = await super().shared(ids)
+        self._read.set()
+        return found
+
+    async def until_read(self) -> None:
+        """Lines were read, and handed out."""
+        await asyncio.wait_for(self._read.wait(), WITHIN_S)
+        self._read.clear()
 
 
 async def test_a_row_that_left_the_list_is_taken_out(console: ConsoleUnderTest) -> None:

@@ -24,12 +24,13 @@ from crm_sync.store import SqlStore
 from crm_sync.tables import cases, conversations, customers, handoffs
 from crm_sync.timers import done, due
 from desk.actors import Actor, actor_named
+from desk.audit import AuditDesk
 from desk.cases import CaseDesk
 from desk.compensation import CompensationDesk
 from desk.surveys import ask_about_cases, close_cases, plan_survey, send_surveys
 from tests.service_assistant import service_assistant
 from tests.staff import disable_user
-from tests.store_steps import START, SetClock, converse
+from tests.store_steps import AUDIT_KEYS, START, SetClock, converse
 
 NUMBER = "C-1024-7"
 LI, WANG = Actor("li", "operator"), Actor("wang", "operator")
@@ -92,7 +93,7 @@ class Desk:
 @pytest.fixture
 async def desk(store_url: str) -> AsyncIterator[Desk]:
     clock = SetClock()
-    store = await SqlStore.open(store_url, clock=clock)
+    store = await SqlStore.open(store_url, clock=clock, audit_keys=AUDIT_KEYS)
     policy = service_assistant().service
     found = Desk(store, clock, policy)
     opened = OpenCase(
@@ -132,6 +133,23 @@ async def test_the_whole_way_tells_the_customer_of_each_status_once(desk: Desk) 
         ("customer", "", "in_progress"),
         ("operator", "li", "solved"),
     ]
+
+
+async def test_what_staff_change_in_a_case_is_in_the_audit_log_by_names_of_fields(desk: Desk) -> None:
+    await desk.cases.take(LI, NUMBER)
+    await desk.cases.classify(LI, NUMBER, severity=3, why="they cannot drive")
+    await desk.cases.note(LI, NUMBER, "the wife called")
+    await desk.cases.solve(LI, NUMBER, "new pads", cause="wear", remedy="replaced")
+    await desk.money.offer(LI, NUMBER, "voucher", 5000, "CNY", reason="the wait")
+    lines = list(reversed((await AuditDesk(desk.store.database).lines(Actor("ada", "admin"))).items))
+    assert [(line.actor, line.action, line.details) for line in lines] == [
+        ("li", "case.take", {"fields": ["status", "owner"], "status": "assigned"}),
+        ("li", "case.classify", {"fields": ["severity", "note"], "status": "assigned"}),
+        ("li", "case.note", {"fields": ["note"], "status": "assigned"}),
+        ("li", "case.solve", {"fields": ["status", "cause", "remedy", "note"], "status": "solved"}),
+        ("li", "case.offer", {"compensation": 1, "state": "approved"}),
+    ]
+    assert {line.object for line in lines} == {f"case:{NUMBER}"}
 
 
 async def test_a_notice_names_number_person_next_step_and_time(desk: Desk) -> None:

@@ -27,12 +27,14 @@ from crm_sync.store import SqlStore
 from crm_sync.tables import conversations, handoffs, outbox, staff_users
 from desk.actors import Actor
 from desk.assigning import is_due, step
+from desk.audit import AuditDesk
 from desk.handoff import HandoffDesk
 from frontdesk.scheduler import Scheduler
 from tests.builders import shop
-from tests.store_steps import SetClock, converse, decided, said, send_all
+from tests.store_steps import AUDIT_KEYS, SetClock, converse, decided, said, send_all
 
 LI, WANG = Actor("li", "operator", frozenset({"care"})), Actor("wang", "operator", frozenset({"care", "workshop"}))
+ADMIN = Actor("ada", "admin")
 LEAD, VIEWER = Actor("lena", "lead"), Actor("vera", "viewer")
 ASKED = RequestHandoff("customer_asked", team="care", priority=10)
 
@@ -116,7 +118,7 @@ def teams() -> RoutingRules:
 @pytest.fixture
 async def floor(store_url: str) -> AsyncIterator[Floor]:
     clock = SetClock()
-    store = await SqlStore.open(store_url, clock=clock)
+    store = await SqlStore.open(store_url, clock=clock, audit_keys=AUDIT_KEYS)
     found = Floor(store, clock, ServicePolicy(routing=teams()), store_url)
     await found.staff("li", "wang")
     await found.staff("lena", role="lead")
@@ -142,6 +144,25 @@ async def test_whoever_takes_a_waiting_customer_holds_them_with_a_lease_and_a_hi
     assert (handoff.operator, handoff.taken_at, handoff.ended_at) == ("li", floor.clock.at, None)
     assert await floor.history() == ["requested", "taken"]
     assert floor.signals.kinds() == ["taken"]
+
+
+async def test_every_change_of_hands_by_staff_is_in_the_audit_log_without_their_words(floor: Floor) -> None:
+    chat = await floor.asks()
+    await floor.desk.take(LI, chat)
+    await floor.desk.take(LI, chat)  # it is theirs already: nothing happens, and nothing is written
+    await floor.desk.transfer(LI, chat, team="workshop", note="knows the brakes")
+    await floor.desk.assign(LEAD, chat, "wang", note="please")
+    await floor.desk.take(LEAD, chat)
+    await floor.desk.hand_back(LEAD, chat, outcome="solved", summary="new pads")
+    lines = [line for line in (await AuditDesk(floor.store.database).lines(ADMIN)).items if line.actor != "system"]
+    assert [(line.actor, line.action, line.details) for line in reversed(lines)] == [
+        ("li", "conversation.take", {"owner": "operator", "fence": 1, "operator": "li", "team": "care"}),
+        ("li", "conversation.transfer", {"owner": "queue", "fence": 2, "team": "workshop"}),
+        ("lena", "conversation.assign", {"owner": "operator", "fence": 3, "operator": "wang", "team": "workshop"}),
+        ("lena", "conversation.pull", {"owner": "operator", "fence": 4, "operator": "lena", "team": "workshop"}),
+        ("lena", "conversation.return", {"owner": "bot", "fence": 5, "team": "workshop"}),
+    ]
+    assert {line.object for line in lines} == {f"conversation:{chat}"}
 
 
 async def test_of_two_who_take_at_once_exactly_one_wins(floor: Floor) -> None:

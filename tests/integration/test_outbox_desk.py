@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 from sqlalchemy import select
 
-from bot.errors import NotFound, NotPermitted
+from bot.errors import NotFound, RuleError
 from bot.ports import SendOutcome
 from bot.types import Lane
 from crm_sync.invariants import check
@@ -101,7 +101,7 @@ async def test_all_parked_leaves_out_what_is_held_and_what_failed(desk: SqlStore
 
 async def test_an_uncertain_broadcast_needs_a_word_more_and_is_marked(desk: SqlStore) -> None:
     ids = await _ended(desk, "uncertain", "news", lane=Lane.BROADCAST)
-    with pytest.raises(NotPermitted, match="--yes-it-may-repeat"):
+    with pytest.raises(RuleError, match="--yes-it-may-repeat"):
         await desk.outbox_desk.retry(ids)
     assert await _states(desk) == ["uncertain"]
 
@@ -116,7 +116,7 @@ async def test_nothing_changes_when_one_of_them_cannot_be_retried(desk: SqlStore
     parked = await _ended(desk, "parked", "1")
     sent = await _ended(desk, "sent", "2", user="bob")
 
-    with pytest.raises(NotPermitted, match="sent"):
+    with pytest.raises(RuleError, match="sent"):
         await desk.outbox_desk.retry([*parked, *sent])
     with pytest.raises(NotFound, match="999"):
         await desk.outbox_desk.retry([*parked, 999])
@@ -139,5 +139,5 @@ async def test_what_is_being_sent_cannot_be_dropped(desk: SqlStore) -> None:
     await converse(desk, "hi", "1", channel="telegram")
     (row,) = await desk.outbox.claim("s", 1)
 
-    with pytest.raises(NotPermitted, match="sending"):
+    with pytest.raises(RuleError, match="sending"):
         await desk.outbox_desk.drop([row.outbox_id])
