@@ -212,6 +212,7 @@ article_versions = Table(  # `articles` holds what is published
     Column("note", Words, nullable=False, server_default=""),
     Column("at", UtcDateTime, nullable=False),
     Column("published_at", UtcDateTime),
+    Column("details", Document, nullable=False, server_default="{}"),  # bot/article_details.py
     UniqueConstraint("assistant", "article_id", "language", "version", name="uq_article_versions_version"),
     Index("ix_article_versions_state", "assistant", "state", "id"),
 )

@@ -39,6 +39,7 @@ from crm_sync.console_tables import (
 )
 from crm_sync.customers import conversations_of, orders_of, rows_as_dicts
 from crm_sync.database import Database
+from crm_sync.learning_tables import turn_outcomes
 from crm_sync.service_tables import (
     appointments,
     assets,
@@ -167,9 +168,6 @@ PERSONAL: Final[dict[Table, _Condition]] = {
     operator_sends: lambda customer: operator_sends.c.message_id.in_(
         select(messages.c.id).where(messages.c.conversation_id.in_(conversations_of(customer)))
     ),
-    message_labels: lambda customer: message_labels.c.inbox_id.in_(
-        select(inbox.c.id).where(inbox.c.conversation_id.in_(conversations_of(customer)))
-    ),
     audience_members: lambda customer: audience_members.c.customer_id == customer,
     consent_requests: lambda customer: consent_requests.c.customer_id == customer,
     contact_wishes: lambda customer: contact_wishes.c.customer_id == customer,
@@ -179,6 +177,12 @@ PERSONAL: Final[dict[Table, _Condition]] = {
     broadcast_clicks: lambda customer: broadcast_clicks.c.recipient_id.in_(
         select(broadcast_recipients.c.id).where(broadcast_recipients.c.customer_id == customer)
     ),
+    **{
+        table: lambda customer, table=table: table.c.inbox_id.in_(  # type: ignore[misc]
+            select(inbox.c.id).where(inbox.c.conversation_id.in_(conversations_of(customer)))
+        )
+        for table in (message_labels, turn_outcomes)
+    },
 }
 # The others belong to the deployment and name nobody but its staff.
 IMPERSONAL: Final = frozenset(set(metadata.tables.values()) - set(PERSONAL))
@@ -264,6 +268,7 @@ _DELETED: Final = (
     contact_wishes,
     broadcast_waits,
     broadcast_clicks,
+    turn_outcomes,
 )
 
 

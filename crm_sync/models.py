@@ -9,7 +9,8 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, insert, select, update
 
-from bot.errors import NotFound
+from bot.errors import NotFound, StaleState
+from crm_sync.learning_tables import model_activations
 from crm_sync.rows import upsert
 from crm_sync.tables import active_models, articles, counters, models
 
@@ -57,22 +58,62 @@ def put(conn: Connection, model: StoredModel, now: datetime) -> None:
     )
 
 
-def activate(conn: Connection, name: str, version: str, now: datetime) -> None:
-    """This version is the active one and the epoch has moved.
+@dataclass(frozen=True, slots=True)
+class Activation:
+    """Somebody made a version the active one; `previous` served before, "" for none."""
 
-    Raises: NotFound.
+    version: str
+    previous: str
+    by: str
+    at: datetime
+
+
+def activate(
+    conn: Connection, name: str, version: str, now: datetime, *, by: str = "", training_hash: str = "", seen: str = ""
+) -> None:
+    """This version is the active one, the epoch has moved, and the history says who did it.
+
+    `training_hash`: of the files as they are now, where that is not what the model was trained from. `seen`: the
+    version that whoever asks believes to be active; "" for whichever.
+    Raises: NotFound, StaleState.
     """
     same = (models.c.name == name) & (models.c.version == version)
     if conn.execute(select(models.c.id).where(same)).first() is None:
         raise NotFound(f"no version {version} of model {name}")
-    upsert(conn, active_models, {"name": name, "version": version, "activated_at": now}, key=["name"])
-    raise_epoch(conn)
+    raise_epoch(conn)  # first: its row is the lock of all who activate
+    previous = active_version(conn, name)
+    if seen and seen != previous:
+        raise StaleState(f"model {name} was changed meanwhile: {previous} is active")
+    row = {"name": name, "version": version, "activated_at": now, "training_hash": training_hash}
+    upsert(conn, active_models, row, key=["name"])
+    if previous != version:
+        told = {"name": name, "version": version, "previous": previous, "by": by, "at": now}
+        conn.execute(insert(model_activations), told)
+
+
+def active_version(conn: Connection, name: str) -> str:
+    """ "" before the first activation."""
+    found: str | None = conn.execute(select(active_models.c.version).where(active_models.c.name == name)).scalar()
+    return found or ""
+
+
+def activations(conn: Connection, name: str, limit: int = 20) -> list[Activation]:
+    """The newest first."""
+    table = model_activations
+    rows = conn.execute(select(table).where(table.c.name == name).order_by(table.c.id.desc()).limit(limit))
+    return [Activation(row.version, row.previous, row.by, row.at) for row in rows]
+
+
+def find_version(conn: Connection, name: str, version: str) -> StoredModel | None:
+    """A stored model, active or not."""
+    row = conn.execute(select(models).where(models.c.name == name, models.c.version == version)).first()
+    return None if row is None else StoredModel(row.name, row.version, row.payload, row.training_hash, row.manifest)
 
 
 def find_active(conn: Connection, name: str) -> StoredModel | None:
     """The active model of this name; None before the first activation."""
     row = conn.execute(
-        select(models)
+        select(models, active_models.c.training_hash.label("files_hash"))
         .join_from(
             active_models,
             models,
@@ -80,7 +121,9 @@ def find_active(conn: Connection, name: str) -> StoredModel | None:
         )
         .where(active_models.c.name == name)
     ).first()
-    return None if row is None else StoredModel(row.name, row.version, row.payload, row.training_hash, row.manifest)
+    if row is None:
+        return None
+    return StoredModel(row.name, row.version, row.payload, row.files_hash or row.training_hash, row.manifest)
 
 
 def raise_epoch(conn: Connection) -> None:

@@ -151,6 +151,9 @@ UNCLEAR_TEMPLATES: Final = (
     "utter_rephrase",
 )
 _UNCLEAR: Final = ", ".join(f"'{name}'" for name in UNCLEAR_TEMPLATES)
+# What the bot says when the customer's next message tells how it had understood the one before.
+TELLING_TEMPLATES: Final = (*UNCLEAR_TEMPLATES, "utter_article", "utter_articles_offer", "utter_offer_person_article")
+_TELLING: Final = ", ".join(f"'{name}'" for name in TELLING_TEMPLATES)
 
 # --- what was said --------------------------------------------------------------------------------------------------
 
@@ -205,6 +208,7 @@ messages = Table(
     Index("ix_messages_replaces", "replaces", **only_where("replaces IS NOT NULL")),
     Index("ix_messages_status", "conversation_id", "status_key", "id", **only_where("status_key <> ''")),
     Index("ix_messages_unclear", "id", **only_where(f"template IN ({_UNCLEAR})")),
+    Index("ix_messages_telling", "inbox_id", **only_where(f"template IN ({_TELLING})")),
 )
 
 turns = Table(
@@ -598,6 +602,8 @@ active_models = Table(
     Column("name", Text, primary_key=True),
     Column("version", Text, nullable=False),
     Column("activated_at", UtcDateTime, nullable=False),
+    # Of the files as they were then: when they change, a model is trained anew. "": the model's own training_hash.
+    Column("training_hash", Text, nullable=False, server_default=""),
 )
 
 articles = Table(  # edited ones only: files seed, edits in the store win
@@ -611,6 +617,8 @@ articles = Table(  # edited ones only: files seed, edits in the store win
     Column("questions", Document, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
     Column("is_withdrawn", Boolean, nullable=False, server_default=text("false")),  # answers nobody, also as a file
+    Column("details", Document, nullable=False, server_default="{}"),  # bot/article_details.py
+    Index("ix_articles_updated", "assistant", "updated_at"),
 )
 
 cursors = Table(

@@ -161,6 +161,12 @@ NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
     "UnderstandingDesk.examples": ("understanding.read",),
     "UnderstandingDesk.label": ("understanding.label",),
     "UnderstandingDesk.unlabel": ("understanding.label",),
+    "ModelDesk.state": ("understanding.read",),
+    "ModelDesk.differences": ("understanding.read",),
+    "ModelDesk.train": ("understanding.train",),
+    "ModelDesk.stop": ("understanding.train",),
+    "ModelDesk.promote": ("understanding.train",),
+    "ModelDesk.roll_back": ("understanding.train",),
     # numbers
     "ReportDesk.report": ("reports.read",),
     "ReportDesk.drill": ("reports.read", "cases.read|conversations.read_all"),

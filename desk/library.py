@@ -42,3 +42,11 @@ class AssistantLibrary(Protocol):
     def encode(self, channel: str, reply: RenderedReply) -> tuple[OutPart, ...]:
         """What the channel would show of it. Raises: NotFound for a channel nobody serves."""
         ...
+
+    async def files_hash(self, name: str) -> str:
+        """Changes when the training files do. Raises: NotFound."""
+        ...
+
+    async def why_unreadable(self, packed: bytes) -> str:
+        """Why this model cannot serve here, as the end of a sentence; "" when it can."""
+        ...

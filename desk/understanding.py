@@ -7,7 +7,6 @@ import io
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
 from typing import Final, Literal
 
 from sqlalchemy import Connection
@@ -110,16 +109,8 @@ class UnderstandingDesk:
         out = io.StringIO(newline="")
         writer = csv.writer(out)
         writer.writerow(("text", "intent"))
-        seen: set[tuple[str, str]] = set()
-        after, more = 0, True
-        while more:
-            rows = await self._database.run(partial(_examples, after), read=True)
-            for _, words, intent in rows:
-                example = (" ".join(Placeholders()(words).split()), intent)
-                if example not in seen:
-                    seen.add(example)
-                    writer.writerow((guarded(example[0]), intent))
-            after, more = (rows[-1][0], True) if rows else (after, False)
+        for text, intent in await self._database.run(learnt_examples, read=True):
+            writer.writerow((guarded(text), intent))
         return out.getvalue()
 
     def _wanted(self, assistant: str, kind: Kind, days: int) -> Wanted:
@@ -136,5 +127,12 @@ class UnderstandingDesk:
         raise InputError(f"there is no kind {kind!r}; there are {', '.join(KINDS)}")
 
 
-def _examples(after: int, conn: Connection) -> list[tuple[int, str, str]]:
-    return unclear.labelled_examples(conn, after, _CHUNK)
+def learnt_examples(conn: Connection) -> list[tuple[str, str]]:
+    """(words, intent) of labelled messages worth learning from, each once, without personal data, the oldest first."""
+    found: dict[tuple[str, str], None] = {}
+    after = 0
+    while rows := unclear.labelled_examples(conn, after, _CHUNK):
+        for _, words, intent in rows:
+            found[" ".join(Placeholders()(words).split()), intent] = None
+        after = rows[-1][0]
+    return list(found)

@@ -40,13 +40,14 @@ from frontdesk.faults import no_fault
 from frontdesk.hook_sending import HookSender
 from frontdesk.housekeeping import tidy
 from frontdesk.kits import Kit, build_kits
+from frontdesk.learning import LearningLoop
 from frontdesk.library import LoadedLibrary
 from frontdesk.media import build_media
 from frontdesk.media_fetching import MediaFetcher
 from frontdesk.observing import ACCEPTED, LoggingObserver
 from frontdesk.pacing import RedisRateTokens, StoreRateTokens
 from frontdesk.report_summaries import report_jobs
-from frontdesk.runtimes import Runtimes, spare_what_stays
+from frontdesk.runtimes import Runtimes, model_name, spare_what_stays
 from frontdesk.scheduler import PERIODIC, TIMER_HANDLERS, Scheduler
 from frontdesk.search_keeping import keep_search
 from frontdesk.secret_key import load_secret_keys, sqlite_path
@@ -114,6 +115,7 @@ class App:
     library: LoadedLibrary
     staff: StaffServices
     indexer: SearchIndexer
+    learning: LearningLoop
     fault: Callable[[str], None] = no_fault
     console: LazyConsole | None = None
     _lock: IOBase | None = None
@@ -237,6 +239,9 @@ class App:
             ),
             staff=staff,
             indexer=SearchIndexer(store.database, clock),
+            learning=LearningLoop(
+                store, clock, settings, lambda: {model_name(each.folder): each for each in runtimes.loaded()}
+            ),
             fault=fault,
             _lock=lock,
         )
@@ -268,6 +273,7 @@ class App:
         if "scheduler" in roles:
             start("scheduler", self.scheduler.run)
             start("search", partial(keep_search, self.indexer))
+            start("learning", self.learning.run)
             start("housekeeping", self._housekeeping)
 
     async def stop(self, http: HttpServer | None = None) -> None:

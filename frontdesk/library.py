@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from bot.assistant import Assistant
-from bot.errors import NotFound
+from bot.errors import AssistantInvalid, NotFound
 from bot.ports import BatchIndex, Encoder
 from bot.types import OutPart, RenderedReply
 from crm_sync.models import StoredArticle
-from frontdesk.runtimes import LoadedAssistant, model_name
+from frontdesk.runtimes import LoadedAssistant, model_name, training_hash
+from nlu.embedded.model import unpack
 from nlu.knowledge import ArticleIndex
 
 
@@ -49,6 +51,16 @@ class LoadedLibrary:
             return self.encoder.encode(channel, reply)
         except KeyError as exc:
             raise NotFound(f"no account of channel {channel!r} is served here") from exc
+
+    async def files_hash(self, name: str) -> str:
+        return await asyncio.to_thread(training_hash, self._loaded(name).folder)
+
+    async def why_unreadable(self, packed: bytes) -> str:
+        try:
+            await asyncio.to_thread(unpack, packed)
+        except AssistantInvalid as error:
+            return error.reason
+        return ""
 
     def folder(self, name: str) -> Path:
         """Raises: NotFound."""

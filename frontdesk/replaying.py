@@ -20,7 +20,7 @@ from frontdesk.clock import MovableClock, SystemClock
 from frontdesk.replay import Replies, Summary, replay_all
 from frontdesk.replay_feeds import ReplayFeeds
 from frontdesk.replay_staff import ReplayStaff
-from frontdesk.runtimes import model_name
+from frontdesk.runtimes import model_name, training_hash
 from frontdesk.seeding import become, seed
 from frontdesk.transcripts import Transcript, read_transcripts, transcript_of
 
@@ -48,18 +48,36 @@ async def stored_transcripts(settings: Settings) -> list[Transcript]:
     ]
 
 
-async def replay_read(settings: Settings, transcripts: Sequence[Transcript]) -> Summary:
-    """As `replay_files`, of conversations that are read already."""
+async def replay_read(
+    settings: Settings, transcripts: Sequence[Transcript], *, model: tuple[str, bytes] | None = None
+) -> Summary:
+    """As `replay_files`, of conversations that are read already.
+
+    `model`: version and packed bytes of the one that understands; None for the assistant's own.
+    """
     with tempfile.TemporaryDirectory(prefix="frontdesk-replay-") as folder:
         own = settings.model_copy(
             update={"database_url": SecretStr(f"sqlite:///{folder}/replay.db"), "redis_url": None}
         )
         clock = MovableClock(SystemClock().now())
+        if model is not None:
+            await _put_model(own, *model)
         app = await App.open(own, clock=clock)
         try:
             return await replay_all(transcripts, AppDesk(app, clock, Path(folder) / "seed"))
         finally:
             await app.close()
+
+
+async def _put_model(settings: Settings, version: str, packed: bytes) -> None:
+    """The settings' store, made now, has this model as if it were trained from the assistant's present files."""
+    folder = settings.assistant
+    store = await SqlStore.open(settings.database_url.get_secret_value(), migrate=True)
+    try:
+        name = model_name(folder)
+        await store.put_model(name, version, packed, training_hash=training_hash(folder), activate=True)
+    finally:
+        await store.close()
 
 
 class AppDesk:

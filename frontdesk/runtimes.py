@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import gc
 import hashlib
+import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -25,7 +26,7 @@ from bot.service.policy import ServicePolicy, read_policy
 from bot.types import Identity
 from config.settings import AccountSettings, Settings
 from crm_sync import policies, response_versions
-from crm_sync.models import StoredArticle
+from crm_sync.models import StoredArticle, StoredModel
 from crm_sync.store import SqlStore
 from desk.responses import edited_responses
 from frontdesk.assistant import load_assistant
@@ -135,8 +136,11 @@ class Runtimes:
         name = model_name(folder)
         active = await self._store.active_model(name)
         if train and (active is None or active.training_hash != training_hash(folder)):
-            version, packed = await asyncio.to_thread(trained, folder, self._settings.nlu.model_dir)
-            await self._store.put_model(name, version, packed, training_hash=training_hash(folder), activate=True)
+            learnt = learnt_of(active)  # what staff have taught stays when files change
+            version, packed = await asyncio.to_thread(trained, folder, self._settings.nlu.model_dir, learnt)
+            await self._store.put_model(
+                name, version, packed, training_hash=training_hash(folder), manifest={"learnt": learnt}, activate=True
+            )
             self._epoch = await self._store.model_epoch()  # our own change is no news to us
             active = await self._store.active_model(name)
         if active is None:
@@ -246,6 +250,13 @@ def seeded_articles(folder: Path) -> list[Article]:
     return load_articles(shelf) if shelf.is_dir() else []
 
 
+def learnt_of(model: StoredModel | None) -> list[tuple[str, str]]:
+    """The labelled examples that a stored model was trained on beside the files."""
+    if model is None:
+        return []
+    return [(str(text), str(intent)) for text, intent in model.manifest.get("learnt", ())]
+
+
 def model_name(folder: Path) -> str:
     return folder.resolve().name
 
@@ -258,21 +269,26 @@ def training_hash(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def trained(folder: Path, cache: Path) -> tuple[str, bytes]:
+def trained(folder: Path, cache: Path, learnt: Sequence[tuple[str, str]] = ()) -> tuple[str, bytes]:
     """(version, packed model) for the folder's present content: from the cache, or trained now and kept there.
+
+    `learnt`: words and intents that are learnt beside the files.
 
     Training runs in a process of its own, so that scikit-learn never enters a serving one.
     Raises: AssistantInvalid with what the training said.
     """
-    kept = cache / f"{model_name(folder)}-{training_hash(folder)[:16]}.zip"
+    taught = json.dumps(learnt).encode() if learnt else b""
+    mark = f"-{hashlib.sha256(taught).hexdigest()[:8]}" if taught else ""
+    kept = cache / f"{model_name(folder)}-{training_hash(folder)[:16]}{mark}.zip"
     if not kept.is_file():
         log.info("model_training_started", assistant=model_name(folder))
         cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=cache, prefix="training-") as out:
             command = [sys.executable, "-m", "frontdesk.training", str(folder / "data"), out]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own module
+            done = subprocess.run(command, input=taught, capture_output=True, check=False)  # noqa: S603 - our own module
             if done.returncode != 0:
-                raise AssistantInvalid(f"training failed: {done.stderr.strip() or 'no message'}", file=folder.name)
+                reason = done.stderr.decode("utf-8", "replace").strip() or "no message"
+                raise AssistantInvalid(f"training failed: {reason}", file=folder.name)
             (Path(out) / "model.zip").replace(kept)  # in one step: a cache never holds half a model
     packed = kept.read_bytes()
     return unpack(packed).version, packed

@@ -1,19 +1,26 @@
-"""`python -m frontdesk.training DATA OUT`: train in a process of its own, so that a serving one stays small."""
+"""`python -m frontdesk.training DATA OUT`: train in a process of its own, so that a serving one stays small.
+
+On stdin: a JSON list of [words, intent] that were labelled and are learnt beside the files; nothing for none.
+"""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
+import orjson
+
 from bot.errors import BotError
+from frontdesk.candidate import with_learnt
 from nlu.embedded.model import pack, train_model
 from nlu.training_data import load_training_data
 
 
 def main(data: str, out: str) -> int:
     """Writes OUT/model.zip; on failure one sentence on stderr."""
+    learnt = [(text, intent) for text, intent in orjson.loads(sys.stdin.buffer.read() or b"[]")]
     try:
-        model = train_model(load_training_data(Path(data)))
+        model = train_model(with_learnt(load_training_data(Path(data)), learnt))
     except BotError as error:
         sys.stderr.write(f"{error}\n")
         return 1

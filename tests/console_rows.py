@@ -14,6 +14,7 @@ from crm_sync.console_tables import (
     scheduled_messages,
     staff_notices,
 )
+from crm_sync.learning_tables import turn_outcomes
 from crm_sync.rows import insert_if_absent
 from crm_sync.tables import conversations, messages, staff_users
 from tests.store_steps import START
@@ -50,3 +51,4 @@ def console_rows(conn: Connection, customer_id: int) -> None:
     sent = {"key": f"s{customer_id}", "digest": "SecretDigest", "message_id": message.id, "at": START}
     conn.execute(insert(operator_sends).values(**sent))
     conn.execute(insert(message_labels).values(inbox_id=message.inbox_id, intent="greet", by="li", at=START))
+    conn.execute(insert(turn_outcomes).values(inbox_id=message.inbox_id, outcome="confirmed", meant="greet", at=START))

@@ -56,3 +56,10 @@ class SampleLibrary:
         if channel not in self.served:
             raise NotFound(f"no account of channel {channel!r}")
         return encode_reply(reply, self.served[channel])
+
+    async def files_hash(self, name: str) -> str:
+        self.assistant(name)
+        return "files"
+
+    async def why_unreadable(self, packed: bytes) -> str:
+        return "is a damaged NLU model" if packed == b"damaged" else ""

@@ -124,6 +124,8 @@ async def test_every_table_is_known_as_personal_or_not() -> None:
     assert {table.name for table in IMPERSONAL} == {
         "staff_users",
         "models",
+        "model_activations",
+        "trainings",
         "active_models",
         "articles",
         "cursors",

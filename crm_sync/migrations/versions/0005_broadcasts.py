@@ -1,5 +1,7 @@
 """Broadcasts: audiences, consent asked twice, wishes, coupons, recipients, links, results; where consent is shown by what.
 
+And the learning loop: outcomes of what was understood, trainings of candidates, activations of models.
+
 Revision ID: 0005
 Revises: 0004
 """
@@ -27,6 +29,7 @@ def _where(condition: str) -> dict[str, sa.TextClause]:
 
 
 def upgrade() -> None:
+    _learning_tables()
     op.create_table('audience_lists',
     sa.Column('id', ID, nullable=False),
     sa.Column('name', sa.Text(), nullable=False),
@@ -246,3 +249,55 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('recipient_id', 'link_id', name=op.f('pk_broadcast_clicks'))
     )
     op.add_column('consents', sa.Column('proof', DOCUMENT, server_default='{}', nullable=False))
+
+
+def _learning_tables() -> None:
+    op.create_table('turn_outcomes',
+    sa.Column('inbox_id', ID, autoincrement=False, nullable=False),
+    sa.Column('outcome', sa.Text(), nullable=False),
+    sa.Column('meant', sa.Text(), server_default='', nullable=False),
+    sa.Column('at', TIME, nullable=False),
+    sa.ForeignKeyConstraint(['inbox_id'], ['inbox.id'], name=op.f('fk_turn_outcomes_inbox_id')),
+    sa.PrimaryKeyConstraint('inbox_id', name=op.f('pk_turn_outcomes'))
+    )
+    op.create_index('ix_turn_outcomes_outcome', 'turn_outcomes', ['outcome', 'inbox_id'])
+    op.create_table('trainings',
+    sa.Column('id', ID, nullable=False),
+    sa.Column('assistant', sa.Text(), nullable=False),
+    sa.Column('state', sa.Text(), nullable=False),
+    sa.Column('step', sa.Text(), server_default='', nullable=False),
+    sa.Column('progress', sa.Float(), server_default='0', nullable=False),
+    sa.Column('by', WORDS, nullable=False),
+    sa.Column('at', TIME, nullable=False),
+    sa.Column('started_at', TIME),
+    sa.Column('beat_at', TIME),
+    sa.Column('ended_at', TIME),
+    sa.Column('worker', sa.Text(), server_default='', nullable=False),
+    sa.Column('attempts', sa.Integer(), server_default='0', nullable=False),
+    sa.Column('baseline', sa.Text(), server_default='', nullable=False),
+    sa.Column('candidate', sa.Text(), server_default='', nullable=False),
+    sa.Column('comparison', DOCUMENT, server_default='{}', nullable=False),
+    sa.Column('reason', WORDS, server_default='', nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_trainings'))
+    )
+    op.create_index('ix_trainings_assistant', 'trainings', ['assistant', 'id'])
+    op.create_index('ix_trainings_open', 'trainings', ['id'], **_where("state IN ('queued', 'running')"))
+    op.create_table('model_activations',
+    sa.Column('id', ID, nullable=False),
+    sa.Column('name', sa.Text(), nullable=False),
+    sa.Column('version', sa.Text(), nullable=False),
+    sa.Column('previous', sa.Text(), server_default='', nullable=False),
+    sa.Column('by', WORDS, nullable=False),
+    sa.Column('at', TIME, nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_model_activations'))
+    )
+    op.create_index('ix_model_activations_name', 'model_activations', ['name', 'id'])
+    op.add_column('active_models', sa.Column('training_hash', sa.Text(), server_default='', nullable=False))
+    op.create_index('ix_messages_telling', 'messages', ['inbox_id'], **_where(
+        "template IN ('utter_caption_unclear', 'utter_clarify', 'utter_offer_person', 'utter_out_of_scope', 'utter_rephrase', "
+        "'utter_article', 'utter_articles_offer', 'utter_offer_person_article')"
+    ))
+    # Knowledge: what an article says of itself beside its words (audience, validity, tags, media, buttons).
+    op.add_column('articles', sa.Column('details', DOCUMENT, server_default='{}', nullable=False))
+    op.add_column('article_versions', sa.Column('details', DOCUMENT, server_default='{}', nullable=False))
+    op.create_index('ix_articles_updated', 'articles', ['assistant', 'updated_at'])
