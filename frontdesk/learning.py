@@ -11,6 +11,7 @@ import secrets
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -29,6 +30,7 @@ from crm_sync.store import SqlStore
 from crm_sync.traffic import Spoken, recent
 from crm_sync.trainings import Training
 from desk.understanding import UNCLEAR_REASONS, learnt_examples
+from frontdesk.assistant import load_assistant
 from frontdesk.runtimes import training_hash
 
 log = structlog.get_logger()
@@ -234,3 +236,16 @@ def _heard(spoken: Spoken, assistant: Assistant) -> dict[str, Any]:
         "acted_on": spoken.intent,
         "engine": spoken.engine,
     }
+
+
+@dataclass(frozen=True, slots=True)
+class AtHome:
+    """An assistant read from its folder, for a command that trains without a running desk. Implements `Taught`."""
+
+    folder: Path
+    assistant: Assistant
+
+    @classmethod
+    def of(cls, folder: Path) -> AtHome:
+        """Raises: AssistantInvalid."""
+        return cls(folder, load_assistant(folder))

@@ -12,11 +12,13 @@ import uvloop
 
 from config.logging import configure_logging
 from config.settings import Settings
+from frontdesk.commands import nlu_learning
 from frontdesk.commands.output import print_json, print_table, say
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
 
 app = typer.Typer(help="Understanding.", no_args_is_help=True)
+nlu_learning.register(app)
 
 
 @app.command("train")

@@ -154,6 +154,14 @@ async def test_every_table_is_known_as_personal_or_not() -> None:
         "report_marks",
         "report_days",
         "audit_head",
+        "audience_lists",
+        "broadcast_counts",
+        "broadcast_links",
+        "broadcast_results",
+        "broadcasts",
+        "coupon_pools",
+        "segments",
+        "vendor_quotas",
     }
     assert set(PERSONAL) | IMPERSONAL == set(metadata.tables.values())
 
