@@ -7,7 +7,7 @@ Both are statements that may be kept for as long as the rules are the same; `mom
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -196,10 +196,13 @@ def _has_agreed(person: ColumnElement[int], rules: SendRules) -> ColumnElement[b
     return agreement(person, rules.purpose, lambda grant: grant.c.channel.in_(rules.channels))
 
 
-def agreement(person: ColumnElement[int], purpose: str, on: Any) -> ColumnElement[bool]:
+def agreement(
+    person: ColumnElement[int], purpose: str, on: Callable[[Any], ColumnElement[bool]], now: ColumnElement[Any] = _now
+) -> ColumnElement[bool]:
     """True where a consent in force allows it. `on` says for which channel: a condition on the row of consents.
 
-    What was said last counts, whichever of two records that are one now it was said to. Needs `moments`.
+    What was said last counts, whichever of two records that are one now it was said to. Needs `moments`
+    unless `now` is given.
     """
     grant, later = consents.alias(), consents.alias()
     taken_back = there_is(
@@ -208,7 +211,7 @@ def agreement(person: ColumnElement[int], purpose: str, on: Any) -> ColumnElemen
         later.c.purpose.in_([purpose, EVERYTHING]),
         or_(later.c.channel == grant.c.channel, later.c.channel == EVERYTHING),
         ~later.c.granted,
-        or_(later.c.until.is_(None), later.c.until > _now),
+        or_(later.c.until.is_(None), later.c.until > now),
         or_(later.c.at > grant.c.at, and_(later.c.at == grant.c.at, later.c.id > grant.c.id)),
     )
     return there_is(
@@ -217,8 +220,8 @@ def agreement(person: ColumnElement[int], purpose: str, on: Any) -> ColumnElemen
         on(grant),
         grant.c.purpose == purpose,
         grant.c.granted,
-        grant.c.at <= _now,
-        or_(grant.c.until.is_(None), grant.c.until > _now),
+        grant.c.at <= now,
+        or_(grant.c.until.is_(None), grant.c.until > now),
         ~taken_back,
     )
 

@@ -1,0 +1,82 @@
+"""Whom a segment means: the same people in SQL as row by row in Python; counted, sampled, paged."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+from sqlalchemy import Connection, select
+
+from bot.reach.segment_fields import OPERATORS, THINGS, field_named, known_fields
+from bot.reach.segments import EVERYBODY, read_segment
+from crm_sync.segment_sql import count, members, sample
+from crm_sync.store import SqlStore
+from crm_sync.tables import customers
+from tests import segment_truth
+from tests.audience_rows import a_person
+from tests.segment_truth import ATTRIBUTES, Truth, definition
+from tests.store_steps import START
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_a_segment_means_the_same_people_in_sql_as_by_hand(store: SqlStore, seed: int) -> None:
+    random = Random(seed)
+
+    def unit(conn: Connection) -> None:
+        segment_truth.fill(conn, random)
+        truth, sizes = Truth(conn, START), set()
+        for _ in range(80):
+            wanted = definition(random)
+            segment = read_segment(wanted, ATTRIBUTES)
+            found = {row.id for row in conn.execute(members(segment, START))}
+            assert found == truth.members(segment), wanted
+            sizes.add(len(found))
+        assert len(sizes) > 8  # not always nobody, or everybody
+
+    await store.database.run(unit)
+
+
+async def test_every_field_and_operator_has_its_sql(store: SqlStore) -> None:
+    random = Random(3)
+
+    def unit(conn: Connection) -> None:
+        segment_truth.fill(conn, random)
+        truth = Truth(conn, START)
+        fields = [field_named(name, ATTRIBUTES) for name in known_fields(ATTRIBUTES)]
+        asked = [({}, field) for field in fields if field is not None and "…" not in field.name]
+        asked += [({"did": thing.name}, field) for thing in THINGS.values() for field in thing.fields.values()]
+        for thing, field in asked:
+            for operator in OPERATORS[field.kind]:
+                condition = segment_truth._comparison(_Always(operator), field)
+                wanted = {**thing, "where": condition} if thing else condition
+                segment = read_segment(wanted, ATTRIBUTES)
+                found = {row.id for row in conn.execute(members(segment, START))}
+                assert found == truth.members(segment), wanted
+
+    await store.database.run(unit)
+
+
+class _Always(Random):
+    """Chooses one operator, and anything else at random."""
+
+    def __init__(self, operator: str) -> None:
+        super().__init__(operator)
+        self._operator = operator
+
+    def choice(self, seq):  # type: ignore[no-untyped-def]  # of any kind
+        named = [item for item in seq if isinstance(item, tuple) and item[0] == self._operator]
+        return named[0] if named else super().choice(seq)
+
+
+async def test_a_segment_is_counted_sampled_and_paged(store: SqlStore) -> None:
+    def unit(conn: Connection) -> None:
+        ids = [a_person(conn, language="zh" if number % 2 else "en") for number in range(20)]
+        chinese = read_segment({"field": "language", "is": "zh"}, {})
+        assert (count(conn, EVERYBODY, START), count(conn, chinese, START)) == (20, 10)
+        assert sample(conn, chinese, START, 3) == ids[1:7:2]
+        assert sample(conn, chinese, START, 4, start=0.8) == [ids[17], ids[19], ids[1], ids[3]]
+        page = members(chinese, START).where(customers.c.id > ids[9]).order_by(customers.c.id).limit(2)
+        assert list(conn.execute(page).scalars()) == [ids[11], ids[13]]
+        assert conn.execute(select(customers.c.id).where(customers.c.id.in_(members(chinese, START)))).all()
+
+    await store.database.run(unit)
