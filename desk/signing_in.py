@@ -46,10 +46,12 @@ class SigningIn:
         clock: Clock,
         policy: Callable[[], ServicePolicy],
         rules: SignInRules | None = None,
+        *,
+        passwords: Passwords | None = None,
     ) -> None:
         self._database, self._clock, self._policy = database, clock, policy
         self.rules = rules or SignInRules()
-        self.passwords = Passwords()
+        self.passwords = passwords or Passwords()
         self._tries, self._csrf = Marks(keys, "sign-in failures"), Marks(keys, "csrf")
         self._recovery, self._totp = Marks(keys, "recovery codes"), Seal(keys, "second factor")
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from argon2 import PasswordHasher
+
 from bot.ports import Clock
 from bot.service.policy import ServicePolicy, read_policy
 from crm_sync.database import Database
@@ -18,6 +20,7 @@ from frontdesk.clock import SystemClock
 from tests.store_steps import SECRET_KEYS
 
 PASSWORD = "correct horse battery"
+CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)  # hundreds of tests sign somebody in
 TEAMS = {"routing": {"teams": {"service": {"members": ["li"], "lead": "ann"}, "quality": {"members": ["ann"]}}}}
 
 
@@ -32,16 +35,17 @@ def signing_in(
     rules: SignInRules | None = None,
     *,
     keys: Sequence[bytes] = SECRET_KEYS,
+    hasher: PasswordHasher = CHEAP,
 ) -> SigningIn:
     """The service on this store."""
-    return SigningIn(store.database, keys, clock or SystemClock(), policy, rules)
+    return SigningIn(store.database, keys, clock or SystemClock(), policy, rules, passwords=Passwords(hasher))
 
 
 async def an_account(
     store: SqlStore, name: str = "li", role: str = "operator", *, password: str = PASSWORD, **values: Any
 ) -> int:
     """The account is there with this password; its id."""
-    hashed = await Passwords().hash(password)
+    hashed = await Passwords(CHEAP).hash(password)
     now = datetime(2026, 11, 1, tzinfo=UTC)
     return await store.database.run(lambda conn: insert_user(conn, name, role, hashed, now, **values))
 

@@ -14,6 +14,7 @@ from bot.errors import NotSignedIn, SignInRefused, TooManyTries
 from crm_sync import sign_in_failures as failures
 from crm_sync import staff_sessions as sessions_sql
 from crm_sync.console_tables import sign_in_failures, staff_roles, staff_sessions
+from crm_sync.passwords import STANDARD
 from crm_sync.staff import put_user
 from crm_sync.store import SqlStore
 from crm_sync.tables import staff_users
@@ -112,12 +113,9 @@ async def test_a_disabled_account_opens_nothing_with_its_password_and_its_sessio
         await desk.sign_in("li", PASSWORD)
 
 
-async def test_a_hash_of_old_costs_is_renewed_on_signing_in(store: SqlStore, desk: SigningIn) -> None:
-    from argon2 import PasswordHasher
-
-    cheap = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)
-    user_id = await an_account(store)
-    await store.database.run(lambda conn: put_user(conn, user_id, password_hash=cheap))
+async def test_a_hash_of_old_costs_is_renewed_on_signing_in(store: SqlStore, clock: SetClock) -> None:
+    desk = signing_in(store, clock, hasher=STANDARD)
+    await an_account(store)  # with a cheap hash
     await desk.sign_in("li", PASSWORD)
     kept = await store.database.run(lambda conn: conn.execute(select(staff_users.c.password_hash)).scalar_one())
     assert "m=65536" in kept
