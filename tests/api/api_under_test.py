@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 
 import httpx
@@ -29,9 +30,59 @@ from tests.store_steps import SECRET_KEYS, SetClock, converse
 NUMBER = "C-1024-7"
 
 
+class Lent:
+    """Is whatever was lent last: what is built over it once works for each test on that test's own."""
+
+    def lend(self, thing: Any) -> None:
+        self._thing = thing
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._thing, name)
+
+
+class SharedApi:
+    """The API built once in this process, which takes a second with its first answer; `serve` says for which test."""
+
+    def __init__(self) -> None:
+        self.database, self.clock, self.signals, self.rate_tokens = Lent(), Lent(), Lent(), Lent()
+        self.test: ApiUnderTest
+        database: Any = self.database
+        self.desk = ApiDesk(
+            database=database,
+            policy=lambda: service_assistant().service,
+            assistant="shop",
+            clock=self.clock,
+            signals=self.signals,
+            rate_tokens=self.rate_tokens,
+            resolve=self._resolve,
+            export=lambda customer_id: export_customer(database, customer_id),  # type: ignore[arg-type]
+            erase=lambda customer_id: erase_customer(database, customer_id),  # type: ignore[arg-type]
+            hooks=HookDesk(database, self.clock, SECRET_KEYS),
+            outside=an_outside(self.clock, signals=self.signals),
+            library=SampleLibrary(),
+            timezone=lambda: "Asia/Shanghai",
+            examine=_examine,
+            max_body_bytes=50_000,
+        )
+        self.app = _mounted(self.desk)
+
+    def serve(self, test: ApiUnderTest) -> None:
+        self.test = test
+        self.database.lend(test.store.database)
+        self.clock.lend(test.clock)
+        self.signals.lend(test.signals)
+        self.rate_tokens.lend(LocalRateTokens())
+
+    async def _resolve(self, token: str) -> Caller | None:
+        return await self.test.resolve(token)
+
+
+shared_api = cache(SharedApi)
+
+
 @dataclass
 class ApiUnderTest:
-    """`client(role)` asks with a token of that role, which is called like it."""
+    """`client(role)` asks with a token of that role, which is called like it. One at a time in a process."""
 
     store: SqlStore
     clock: SetClock
@@ -41,35 +92,18 @@ class ApiUnderTest:
 
     def __post_init__(self) -> None:
         self.signals = LocalSignals()
-        self.desk = ApiDesk(
-            database=self.store.database,
-            policy=lambda: service_assistant().service,
-            assistant="shop",
-            clock=self.clock,
-            signals=self.signals,
-            rate_tokens=LocalRateTokens(),
-            resolve=self._resolve,
-            export=lambda customer_id: export_customer(self.store.database, customer_id),  # type: ignore[arg-type]
-            erase=lambda customer_id: erase_customer(self.store.database, customer_id),  # type: ignore[arg-type]
-            hooks=HookDesk(self.store.database, self.clock, SECRET_KEYS),
-            outside=an_outside(self.clock, signals=self.signals),
-            library=SampleLibrary(),
-            timezone=lambda: "Asia/Shanghai",
-            examine=self._examine,
-            max_body_bytes=50_000,
-        )
-        self.rebuild()
+        shared = shared_api()
+        shared.serve(self)
+        self.desk, self.app = shared.desk, shared.app
 
     def rebuild(self, **changes: Any) -> None:
+        """Clients made from now on meet an API of this test's own, which differs in this."""
         self.desk = replace(self.desk, **changes)
-        self.app = Starlette(routes=[Mount("/api/v1", build_api(self.desk))])
+        self.app = _mounted(self.desk)
 
-    async def _resolve(self, token: str) -> Caller | None:
+    async def resolve(self, token: str) -> Caller | None:
         self.reads += 1
         return Caller(Actor(f"token:{token}", token), self.per_minute) if token in ROLES else None
-
-    async def _examine(self) -> list[Finding]:
-        return [Finding("web/default", False, "open to https://shop.example")]
 
     def client(self, role: str = "admin", headers: Mapping[str, str] | None = None) -> httpx.AsyncClient:
         """`role` "": without a token."""
@@ -90,6 +124,14 @@ class ApiUnderTest:
     async def close(self) -> None:
         for client in self._clients.values():
             await client.aclose()
+
+
+async def _examine() -> list[Finding]:
+    return [Finding("web/default", False, "open to https://shop.example")]
+
+
+def _mounted(desk: ApiDesk) -> Starlette:
+    return Starlette(routes=[Mount("/api/v1", build_api(desk))])
 
 
 def a_complaint(number: str = NUMBER, subject: str = "2391") -> OpenCase:
