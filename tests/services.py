@@ -200,8 +200,7 @@ def _identity(account: pwd.struct_passwd | None) -> dict[str, Any]:
 
 def create_database(server_url: str, name: str, *, template: str = "") -> str:
     """A database of this name exists; its address."""
-    suffix = f' TEMPLATE "{template}"' if template else ""
-    apart(_execute(server_url, f'CREATE DATABASE "{name}"{suffix}'))
+    apart(_create(server_url, name, template))
     return database_url(server_url, name)
 
 
@@ -213,6 +212,19 @@ def drop_database(server_url: str, name: str) -> None:
 def database_url(server_url: str, name: str) -> str:
     """Address of another database on the same server."""
     return urlunsplit(urlsplit(server_url)._replace(path=f"/{name}"))
+
+
+async def _create(server_url: str, name: str, template: str) -> None:
+    connection = await asyncpg.connect(server_url)
+    try:
+        suffix = f' TEMPLATE "{template}"' if template else ""
+        # Since 15 a copy is written to the log page by page unless told otherwise; files are copied in half the time,
+        # and the first to connect finds the catalogue's cache among them.
+        if template and connection.get_server_version().major >= 15:
+            suffix += " STRATEGY FILE_COPY"
+        await connection.execute(f'CREATE DATABASE "{name}"{suffix}')
+    finally:
+        await connection.close()
 
 
 async def _execute(url: str, statement: str) -> None:
