@@ -15,6 +15,7 @@ from hypothesis import settings
 from crm_sync.schema import upgrade
 from crm_sync.store import SqlStore
 from tests import services
+from tests.statements import share_compiled_statements
 from tests.store_steps import AUDIT_KEYS
 
 # The same examples on every run, and no time limit: how fast a shared machine is says nothing about the code.
@@ -22,6 +23,8 @@ from tests.store_steps import AUDIT_KEYS
 settings.register_profile("suite", deadline=None, derandomize=True, max_examples=50)
 settings.register_profile("explore", deadline=None, max_examples=1000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
+
+share_compiled_statements()
 
 
 @pytest.fixture(scope="session")
