@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
-
-import numpy as np
-from scipy.sparse import csr_matrix
 
 from bot.assistant import Assistant
 from bot.errors import AssistantInvalid
@@ -19,10 +13,11 @@ from bot.located import line_of, text
 from bot.types import Language
 from frontdesk.assistant import assistant_paths, load_assistant, nlu_items
 from frontdesk.assistant_service import read_shared
+from nlu.alike import normalised
+from nlu.lint import Finding, Level, in_order, near_duplicates
+from nlu.training_data import Example
 
 THIN = 20  # examples an intent should have in each language
-ALIKE = 0.86  # cosine of character 2- and 3-grams from which two examples count as near-duplicates
-MAX_PAIRS = 200  # near-duplicates reported at most: the first ones tell enough
 
 RASA_DEFAULT = "utter_default"  # what a Rasa server says when its rules have no answer
 
@@ -30,27 +25,6 @@ _ANNOTATION = re.compile(r"\[([^\]]+)\](?:\([^)]*\)|\{[^}]*\})")
 _IDEOGRAPH = re.compile(r"[\u3400-\u9fff]")
 _LATIN_WORD = re.compile(r"[A-Za-z]{2,}")
 _NAME_IN_CODE = re.compile(r"\butter_(?:\{[a-z_]+\}_)?[a-z_]+")
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """`level` error: it cannot serve; warning: it serves worse than it could; note: perhaps meant."""
-
-    level: Literal["error", "warning", "note"]
-    where: str  # file:line, or the name of the intent, response or slot
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingExample:
-    intent: str
-    words: str  # without annotations
-    file: str
-    line: int | None
-
-    @property
-    def where(self) -> str:
-        return f"{self.file}:{self.line}" if self.line else self.file
 
 
 def assistant_check(folder: Path) -> list[Finding]:
@@ -70,11 +44,10 @@ def assistant_check(folder: Path) -> list[Finding]:
         *unused(assistant),
         *never_filled(assistant),
     ]
-    order = {"error": 0, "warning": 1, "note": 2}
-    return sorted(findings, key=lambda finding: order[finding.level])
+    return in_order(findings)
 
 
-def training_examples(folder: Path) -> Iterator[TrainingExample]:
+def training_examples(folder: Path) -> Iterator[Example]:
     """Every example of every intent in the folder's NLU files, annotations removed. Raises: AssistantInvalid."""
     for path in assistant_paths(folder).nlu:
         name = path.relative_to(folder).as_posix()
@@ -86,7 +59,7 @@ def training_examples(folder: Path) -> Iterator[TrainingExample]:
             for offset, line in enumerate(str(item.get("examples") or "").splitlines()):
                 words = _ANNOTATION.sub(r"\1", line.strip().removeprefix("-").strip())
                 if words:
-                    yield TrainingExample(intent, words, name, first + offset + 1 if first else None)
+                    yield Example(words, intent, (), name, first + offset + 1 if first else 0)
 
 
 def language_of(words: str) -> Language | None:
@@ -105,7 +78,7 @@ def file_language(file: str) -> Language | None:
     return "zh" if match[1] == "zh" else "en"
 
 
-def unknown_intents(assistant: Assistant, examples: Iterable[TrainingExample]) -> Iterator[Finding]:
+def unknown_intents(assistant: Assistant, examples: Iterable[Example]) -> Iterator[Finding]:
     seen: set[str] = set()
     for example in examples:
         if example.intent not in assistant.intents and example.intent not in seen:
@@ -113,30 +86,30 @@ def unknown_intents(assistant: Assistant, examples: Iterable[TrainingExample]) -
             yield Finding("error", example.where, f"intent {example.intent!r} is not in domain.yml")
 
 
-def thin_intents(assistant: Assistant, examples: Iterable[TrainingExample]) -> Iterator[Finding]:
+def thin_intents(assistant: Assistant, examples: Iterable[Example]) -> Iterator[Finding]:
     counts: dict[tuple[str, Language], set[str]] = defaultdict(set)
     for example in examples:
-        language = file_language(example.file) or language_of(example.words)
+        language = file_language(example.file) or language_of(example.text)
         for spoken in [language] if language else assistant.languages:
-            counts[example.intent, spoken].add(normalised(example.words))
+            counts[example.intent, spoken].add(normalised(example.text))
     for intent in assistant.intents:
         for language in assistant.languages:
             count = len(counts[intent, language])
             if count < THIN:
-                level: Literal["error", "warning"] = "warning" if count else "error"
+                level: Level = "warning" if count else "error"
                 yield Finding(level, intent, f"{count} different examples in {language}; {THIN} or more are needed")
 
 
-def wrong_language(examples: Iterable[TrainingExample]) -> Iterator[Finding]:
+def wrong_language(examples: Iterable[Example]) -> Iterator[Finding]:
     for example in examples:
-        said, expected = language_of(example.words), file_language(example.file)
+        said, expected = language_of(example.text), file_language(example.file)
         if (
             expected
             and said
             and said != expected
-            and not (expected == "zh" and said == "en" and _is_loan(example.words))
+            and not (expected == "zh" and said == "en" and _is_loan(example.text))
         ):
-            yield Finding("warning", example.where, f"{example.words[:40]!r} is not {expected}")
+            yield Finding("warning", example.where, f"{example.text[:40]!r} is not {expected}")
 
 
 def _is_loan(words: str) -> bool:
@@ -194,67 +167,6 @@ def never_filled(assistant: Assistant) -> Iterator[Finding]:
     for slot in assistant.slots.values():
         if not slot.entities and slot.name not in filled | named:
             yield Finding("note", slot.name, "is never filled")
-
-
-# --- near-duplicates ---------------------------------------------------------------------------------------------
-
-
-def normalised(words: str) -> str:
-    """Lower case, compatibility form, nothing but letters and digits."""
-    folded = unicodedata.normalize("NFKC", words).casefold()
-    return "".join(character for character in folded if character.isalnum())
-
-
-def near_duplicates(examples: Iterable[TrainingExample]) -> Iterator[Finding]:
-    """Examples of different intents that say almost the same; the same words twice in one intent are a note.
-
-    Compared by the cosine of their character n-grams, as one sparse product: 5,000 examples take below a second.
-    """
-    known = [example for example in examples if normalised(example.words)]
-    first: dict[tuple[str, str], TrainingExample] = {}
-    for example in known:
-        same = first.setdefault((example.intent, normalised(example.words)), example)
-        if same is not example:
-            yield Finding("note", example.where, f"{example.words[:40]!r} is already at {same.where}")
-    unique = list(first.values())
-    pairs = sorted(_alike(unique), reverse=True)[:MAX_PAIRS]
-    for score, left, right in pairs:
-        one, other = unique[left], unique[right]
-        left_says, right_says = (
-            f"{one.words[:40]!r} ({one.intent})",
-            f"{other.words[:40]!r} ({other.intent}, {other.where})",
-        )
-        yield Finding("warning", one.where, f"{left_says} is {score:.0%} like {right_says}")
-
-
-def _alike(examples: list[TrainingExample]) -> Iterator[tuple[float, int, int]]:
-    if len(examples) < 2:
-        return
-    grams = _vectors([normalised(example.words) for example in examples])
-    intents = np.unique([example.intent for example in examples], return_inverse=True)[1]
-    for start in range(0, len(examples), 512):  # in slices, so that memory stays small
-        near = (grams[start : start + 512] @ grams.T).tocoo()
-        is_near = near.data >= ALIKE
-        for row, column, score in zip(near.row[is_near], near.col[is_near], near.data[is_near], strict=True):
-            left = start + int(row)
-            if left < column and intents[left] != intents[column]:
-                yield float(score), left, int(column)
-
-
-def _vectors(texts: list[str]) -> csr_matrix:
-    """One unit-length row of character 2- and 3-gram counts per text."""
-    vocabulary: dict[str, int] = {}
-    rows: list[int] = []
-    columns: list[int] = []
-    for row, words in enumerate(texts):
-        padded = f"^{words}$"
-        for size in (2, 3):
-            for at in range(len(padded) - size + 1):
-                rows.append(row)
-                columns.append(vocabulary.setdefault(padded[at : at + size], len(vocabulary)))
-    counts = csr_matrix((np.ones(len(rows), dtype=np.float32), (rows, columns)), shape=(len(texts), len(vocabulary)))
-    lengths = np.sqrt(np.asarray(counts.multiply(counts).sum(axis=1)).ravel())
-    return csr_matrix(counts.multiply(1 / np.maximum(lengths, 1e-9)[:, None]))
 
 
 def counted(findings: Iterable[Finding]) -> Mapping[str, int]:

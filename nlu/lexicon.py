@@ -32,7 +32,7 @@ RECOGNISED = frozenset(
 # Of those, the ones that name a person or what is theirs. `entity_rules` adds an assistant's own.
 PERSONAL = frozenset({"email", "phone", "bank_card", "id_number", "plate"})
 # Rasa assistants guess the language from frequent words with an entity of this name; Understanding.language says it.
-_IGNORED = frozenset({"language"})
+IGNORED = frozenset({"language"})
 _LATIN_WORD = re.compile(r"[a-z][a-z']+")
 
 
@@ -122,7 +122,7 @@ def build_lexicon(data: TrainingData) -> Lexicon:
 
     def learn(entity: str, phrase: str, value: str) -> None:
         folded = fold(phrase).strip()
-        if folded and entity not in _IGNORED:
+        if folded and entity not in IGNORED:
             known.setdefault(folded, {}).setdefault(entity, synonyms.get(folded, value))
 
     for lookup in data.lookups:
@@ -145,7 +145,7 @@ def build_lexicon(data: TrainingData) -> Lexicon:
             learn(entity, text, value)
             learn(entity, value, value)
     phrases = {phrase: tuple(sorted(entities.items())) for phrase, entities in sorted(known.items())}
-    patterns = [(regex.entity, regex.pattern) for regex in data.regexes if regex.entity not in _IGNORED]
+    patterns = [(regex.entity, regex.pattern) for regex in data.regexes if regex.entity not in IGNORED]
     return Lexicon.of(phrases, synonyms, patterns, rules=data.entity_rules, words=_like_slips(data, phrases))
 
 

@@ -50,6 +50,10 @@ class Example:
     file: str = ""
     line: int = 0
 
+    @property
+    def where(self) -> str:
+        return f"{self.file}:{self.line}" if self.line else self.file
+
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
@@ -96,22 +100,23 @@ class TrainingData:
         return digest.hexdigest()
 
 
-def load_training_data(path: Path | str) -> TrainingData:
+def load_training_data(path: Path | str, *, broken: list[AssistantInvalid] | None = None) -> TrainingData:
     """The training data at `path`: a .yml/.yaml or .csv/.tsv file, or a folder searched for YAML files in depth.
 
     In a folder, YAML files without an `nlu:` section (stories, rules, domain) are passed over.
+    With `broken`, what is wrong in an example, a pattern or a file of a folder is put there, and the rest is read.
     Raises: AssistantInvalid naming file, line and reason.
     """
     path = Path(path)
     if path.is_dir():
-        return _load_folder(path)
+        return _load_folder(path, broken)
     if not path.is_file():
         raise AssistantInvalid("no such file or folder", file=str(path))
     text = read_text(path)
     if path.suffix.lower() in (".csv", ".tsv"):
         return _finish(_Collected(list(_table_examples(text, path.name, path.suffix.lower()))), path.name)
     if path.suffix.lower() in (".yml", ".yaml"):
-        collected = _Collected([])
+        collected = _Collected([], broken=broken)
         if not _read_yaml(text, path.name, collected):
             raise AssistantInvalid("has no `nlu:` section", file=path.name)
         return _finish(collected, path.name)
@@ -187,16 +192,27 @@ class _Collected:
     lookups: list[Lookup] = field(default_factory=list)
     regexes: list[RegexPattern] = field(default_factory=list)
     entity_rules: dict[str, EntityRule] = field(default_factory=dict)
+    broken: list[AssistantInvalid] | None = None
+
+    def refuse(self, invalid: AssistantInvalid) -> None:
+        """Kept with what else is broken, where that is asked for. Raises: AssistantInvalid, where it is not."""
+        if self.broken is None:
+            raise invalid
+        self.broken.append(invalid)
 
 
-def _load_folder(folder: Path) -> TrainingData:
+def _load_folder(folder: Path, broken: list[AssistantInvalid] | None) -> TrainingData:
     files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in (".yml", ".yaml") and p.is_file())
     if not files:
         raise AssistantInvalid("no .yml file in this folder", file=str(folder))
-    collected = _Collected([])
+    collected = _Collected([], broken=broken)
     found = False
     for file in files:
-        found |= _read_yaml(read_text(file), file.relative_to(folder).as_posix(), collected)
+        try:
+            found |= _read_yaml(read_text(file), file.relative_to(folder).as_posix(), collected)
+        except AssistantInvalid as invalid:
+            collected.refuse(invalid)
+            found = True
     if not found:
         raise AssistantInvalid("no file here has an `nlu:` section", file=str(folder))
     return _finish(collected, str(folder))
@@ -242,21 +258,24 @@ def _read_item(item: yaml.Node, file: str, into: _Collected) -> None:
         raise AssistantInvalid(f"`{kind}: {name}` has no `examples`", file=file, line=_line(item))
     lines = list(_example_lines(keys["examples"], file))
     if kind == "intent":
-        into.examples.extend(_annotated_examples(lines, name, file))
+        into.examples.extend(_annotated_examples(lines, name, file, into))
     elif kind == "synonym":
         into.synonyms.update({text: name for _, text in lines})
     elif kind == "lookup":
         into.lookups.append(Lookup(name, tuple(text for _, text in lines)))
     else:
-        into.regexes.extend(_patterns(lines, name, file))
+        into.regexes.extend(_patterns(lines, name, file, into))
 
 
-def _annotated_examples(lines: Iterable[tuple[int, str]], intent: str, file: str) -> Iterator[Example]:
+def _annotated_examples(
+    lines: Iterable[tuple[int, str]], intent: str, file: str, into: _Collected
+) -> Iterator[Example]:
     for line, text in lines:
         try:
             plain, entities = parse_annotated(text)
         except ValueError as exc:
-            raise AssistantInvalid(str(exc), file=file, line=line) from exc
+            into.refuse(AssistantInvalid(str(exc), file=file, line=line))
+            continue
         if plain.strip():
             yield Example(plain.strip(), intent, _shifted(entities, plain), file, line)
 
@@ -269,12 +288,13 @@ def _shifted(entities: tuple[AnnotatedEntity, ...], plain: str) -> tuple[Annotat
     return tuple(AnnotatedEntity(e.name, e.value, max(e.start - by, 0), e.end - by) for e in entities)
 
 
-def _patterns(lines: Iterable[tuple[int, str]], entity: str, file: str) -> Iterator[RegexPattern]:
+def _patterns(lines: Iterable[tuple[int, str]], entity: str, file: str, into: _Collected) -> Iterator[RegexPattern]:
     for line, pattern in lines:
         try:
             re.compile(pattern)
         except re.error as exc:
-            raise AssistantInvalid(f"regex `{entity}` cannot be read: {exc}", file=file, line=line) from exc
+            into.refuse(AssistantInvalid(f"regex `{entity}` cannot be read: {exc}", file=file, line=line))
+            continue
         yield RegexPattern(entity, pattern)
 
 

@@ -97,6 +97,24 @@ def measure(
         print_table("NLU test", ("measure", "value"), report.items())
 
 
+@app.command("lint")
+def lint_data(
+    data: Annotated[Path | None, typer.Argument(help="Training file or folder; without it, the assistant's.")] = None,
+    json_: JsonFlag = False,
+) -> None:
+    """Conflicting, duplicate and lonely examples, confusable intents, broken annotations; exit 1 on an error."""
+    from nlu.lint import lint
+
+    findings = lint(data or Settings().assistant / "data")
+    if json_:
+        print_json(findings)
+    elif findings:
+        print_table("Findings", ("", "where", "what"), ((f.level, f.where, f.message) for f in findings))
+    else:
+        say("Nothing to report.")
+    raise typer.Exit(1 if any(finding.level == "error" for finding in findings) else 0)
+
+
 def newest(folder: Path) -> Path:
     """The folder itself when it is a model, else the newest of the versions that `nlu train --out` put into it."""
     if (folder / "manifest.json").is_file():

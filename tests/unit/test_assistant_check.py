@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from config.settings import SAMPLE_ASSISTANT
-from frontdesk.assistant_check import Finding, assistant_check, language_of, near_duplicates, training_examples
+from frontdesk.assistant_check import assistant_check, language_of, training_examples
+from nlu.lint import Finding, near_duplicates
 
 DOMAIN = """\
 intents: [greet, subscribe, lonely]
@@ -79,7 +80,7 @@ def test_a_folder_that_cannot_be_loaded_gives_that_one_error(folder: Path) -> No
 
 
 def test_annotations_are_no_part_of_the_words(folder: Path) -> None:
-    assert "please send me the news every week" in [example.words for example in training_examples(folder)]
+    assert "please send me the news every week" in [example.text for example in training_examples(folder)]
 
 
 def test_examples_of_one_intent_are_never_near_duplicates_of_each_other(folder: Path) -> None:
