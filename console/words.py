@@ -8,6 +8,7 @@ from typing import Final, Literal
 from console.words_cases import CASE_WORDS
 from console.words_content import WORDS_CONTENT
 from console.words_customers import CUSTOMER_WORDS
+from console.words_learning import LEARNING_WORDS
 from console.words_reports import WORDS_REPORTS
 from console.words_settings import WORDS_SETTINGS
 
@@ -330,6 +331,7 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
 }
 
 WORDS.update(WORDS_CONTENT)
+WORDS.update(LEARNING_WORDS)
 WORDS.update(WORDS_REPORTS)
 
 

@@ -13,12 +13,14 @@ from console.flows import FlowServices, flows_routes
 from console.frame import Frame
 from console.knowledge import KnowledgeServices, knowledge_routes
 from console.reports import ReportServices, reports_routes
+from console.training import TrainingServices, training_routes
 from console.understanding import UnderstandingServices, understanding_routes
 from console.words import WORDS
 from desk.actors import Actor
 from desk.article_trials import ArticleTrials
 from desk.cases import CaseDesk
 from desk.knowledge import KnowledgeDesk
+from desk.model_learning import ModelDesk
 from desk.regression import RegressionDesk
 from desk.reports import ReportDesk
 from desk.responses import ResponseDesk
@@ -60,6 +62,7 @@ def content_routes(app: App, frame: Frame, cases: CaseDesk) -> list[BaseRoute]:
 
     knowledge = KnowledgeServices(known, ArticleTrials(database, library, clock, known), library, default)
     understanding = UnderstandingServices(UnderstandingDesk(database, library, clock), library, default)
+    training = TrainingServices(ModelDesk(database, library, clock), understanding)
     flows = FlowServices(
         ResponseDesk(database, library, clock), RegressionDesk(database, library, clock), library, default
     )
@@ -67,6 +70,7 @@ def content_routes(app: App, frame: Frame, cases: CaseDesk) -> list[BaseRoute]:
         *reports_routes(frame, reports),
         *knowledge_routes(frame, knowledge),
         *understanding_routes(frame, understanding),
+        *training_routes(frame, training),
         *flows_routes(frame, flows),
     ]
 

@@ -53,7 +53,18 @@
     for (const block of $$("[data-fill], [data-more]", root)) seen.observe(block);
     for (const box of $$("[data-stick]", root)) if (!box.dataset.stuck) { box.dataset.stuck = "1"; box.scrollTop = box.scrollHeight; }
     for (const field of $$("[autofocus]", root)) field.focus();
+    for (const block of $$("[data-poll]", root)) follow(block);
     for (const time of $$("time[data-age]", root)) age(time);
+  }
+
+  // A block that changes by itself is asked for again; the answer replaces it, and says whether to go on.
+  function follow(block) {
+    if (block.dataset.following) return;
+    block.dataset.following = "1";
+    setTimeout(async () => {
+      while (block.isConnected && !document.hidden && !(await ask(block.dataset.poll))) await new Promise((done) => setTimeout(done, 5000));
+      if (block.isConnected) { delete block.dataset.following; follow(block); }
+    }, 1000);
   }
 
   async function ask(url, options = {}) {

@@ -12,10 +12,12 @@ from console.frame import Frame
 from console.inbox_desk import InboxServices
 from console.knowledge import KnowledgeServices, knowledge_routes
 from console.reports import ReportServices, reports_routes
+from console.training import TrainingServices, training_routes
 from console.understanding import UnderstandingServices, understanding_routes
 from crm_sync.database import Database
 from desk.article_trials import ArticleTrials
 from desk.knowledge import KnowledgeDesk
+from desk.model_learning import ModelDesk
 from desk.regression import RegressionDesk
 from desk.reports import ReportDesk
 from desk.responses import ResponseDesk
@@ -49,6 +51,7 @@ class ContentScreens:
         )
         knowledge = KnowledgeServices(self.knowledge, self.trials, self.library, lambda: "shop")
         understanding = UnderstandingServices(self.understanding, self.library, lambda: "shop")
+        training = TrainingServices(ModelDesk(self.database, self.library, self.frame.clock), understanding)
         flows = FlowServices(
             ResponseDesk(self.database, self.library, self.frame.clock), self.tests, self.library, lambda: "shop"
         )
@@ -56,5 +59,6 @@ class ContentScreens:
             *reports_routes(self.frame, reports),
             *knowledge_routes(self.frame, knowledge),
             *understanding_routes(self.frame, understanding),
+            *training_routes(self.frame, training),
             *flows_routes(self.frame, flows),
         ]
