@@ -74,10 +74,15 @@ def review(
         print_json(found)
     else:
         for title, rows in found.items():
+            if not rows:
+                continue
             columns = ("id", "words", "taken for", "score", "suggested")
             cells = [(row["id"], row["text"][:80], row["intent"], row["score"], row["suggested"]) for row in rows]
             print_table(title, columns, cells)
-        say("Label with: frontdesk nlu review --label ID=INTENT; then --train or --queue.")
+        if any(found.values()):
+            say("Label with: frontdesk nlu review --label ID=INTENT; then --train or --queue.")
+        else:
+            say("Nothing is worth labelling: every message was understood, or has a label.")
 
 
 def worth_labelling(
