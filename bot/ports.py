@@ -456,6 +456,7 @@ TOPIC_WEB = "web"  # a web conversation has something new to show: payload {"con
 
 
 TOPIC_TIMERS = "timers"  # something is due now
+TOPIC_BROADCASTS = "broadcasts"  # one was begun, goes on, or has recipients to be sent to
 # Something that staff look at has changed: payload {"conversation_id", "kind"}, {"case": number} or {"user": name}.
 TOPIC_DESK = "desk"
 TOPIC_TYPING = "typing"  # an answer is being thought of: payload {"channel", "account", "chat_id", "topic"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, runtime_checkable
@@ -108,4 +108,44 @@ class Examinable(Protocol):
         With `repair` whatever can be mended from here is (and the finding says so). Never raises ServiceError: what
         could not be asked is a finding.
         """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Templated:
+    """What fills a vendor's own template; `kind`: template | subscribe."""
+
+    kind: str
+    template_id: str
+    fields: Mapping[str, str]
+    url: str = ""
+
+
+@runtime_checkable
+class SendsInBulk(Protocol):
+    """The channel has a cheaper call for messages to many, each with words of its own."""
+
+    async def send_bulk(self, outbound: Outbound) -> Receipt:
+        """As `send`."""
+        ...
+
+
+@runtime_checkable
+class SendsTemplates(Protocol):
+    """The vendor has templates, which it takes where a free message is not allowed."""
+
+    async def send_template(self, outbound: Outbound, template: Templated) -> Receipt:
+        """As `send`."""
+        ...
+
+
+@runtime_checkable
+class SendsToMany(Protocol):
+    """The vendor takes one message with a list of whom it is for, and reports later how it went."""
+
+    most_recipients: int
+    least_recipients: int
+
+    async def send_to_many(self, recipients: Sequence[str], part: OutPart, key: str) -> str:
+        """The vendor's id of the send; the same `key` sends once. Raises: what `send` raises, QuotaUsedUp."""
         ...

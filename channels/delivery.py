@@ -27,6 +27,7 @@ from bot.types import Lane, Outbound
 from channels.base import ChannelAdapter, NotifiesHeld
 from channels.delivery_policy import DeliveryPolicy, for_all, outcome_of, reserve_for, uncertain
 from channels.permits import Account, MustWait, Permits
+from channels.traffic import AllTraffic
 
 log = structlog.get_logger()
 
@@ -61,11 +62,12 @@ class Sender:
         jitter: Callable[[], float] = random.random,
         ledger: QuotaLedger | None = None,
         watch: ChannelHealth | None = None,
+        traffic: AllTraffic | None = None,
     ) -> None:
         """`name` tells senders apart in the outbox's leases; `fault` is called before and after each vendor call.
 
-        `ledger` counts replies on channels that allow so many; `watch` is told which accounts work. Accounts of direct
-        channels need no sender and are left alone.
+        `ledger` counts replies on channels that allow so many; `watch` is told which accounts work; `traffic` is shared
+        with the broadcasts of this process. Accounts of direct channels need no sender and are left alone.
         """
         adapters = {account: adapter for account, adapter in adapters.items() if not adapter.capabilities.direct}
         self._outbox, self._adapters, self._signals = outbox, adapters, signals
@@ -76,7 +78,7 @@ class Sender:
         self._paused_until: dict[Account, float] = {}  # monotonic
         self._health: dict[Account, AccountHealth] = {account: AccountHealth(True) for account in adapters}
         self._permits = Permits(
-            tokens, self._pause_left_s, hold_s=self._policy.hold_s, sleep=sleep, monotonic=monotonic
+            tokens, self._pause_left_s, hold_s=self._policy.hold_s, sleep=sleep, monotonic=monotonic, traffic=traffic
         )
         self._under_way: set[asyncio.Task[None]] = set()
         self._outcomes: list[SendOutcome] = []  # not stored yet; never dropped

@@ -14,8 +14,9 @@ from functools import partial
 from bot.ports import RateTokens
 from bot.types import Capabilities, Lane, Outbound
 from channels.pacing import AccountPace, pace_within, within_a_second
+from channels.traffic import Account, AllTraffic, Traffic
 
-Account = tuple[str, str]  # channel, account
+__all__ = ["Account", "MustWait", "Permits"]
 
 
 class MustWait(Exception):
@@ -36,12 +37,17 @@ class Permits:
         hold_s: float,
         sleep: Callable[[float], Awaitable[None]],
         monotonic: Callable[[], float],
+        traffic: AllTraffic | None = None,
     ) -> None:
-        """`pause_s`: how long the account still rests (0 or less: not at all); `hold_s`: how long a row may wait."""
+        """`pause_s`: how long the account still rests (0 or less: not at all); `hold_s`: how long a row may wait.
+
+        `traffic` is shared with whoever else sends for the same accounts in this process.
+        """
         self._tokens, self._pause_s, self._hold_s = tokens, pause_s, hold_s
         self._sleep, self._monotonic = sleep, monotonic
         self._turns: dict[Account, asyncio.Lock] = {}
         self._paces: dict[str, AccountPace] = {}
+        self._traffic = traffic or AllTraffic(monotonic)
 
     async def take(self, row: Outbound, can: Capabilities, claimed_at: float) -> None:
         """The row may leave now. Raises: MustWait, ServiceUnavailable (no token source)."""
@@ -49,7 +55,7 @@ class Permits:
         await self._take_of_long_windows(row, can, deadline)
         pace = self._pace(row, can)
         while True:
-            await self._take_of_account(row, pace, deadline)
+            await self._take_of_account(row, can, pace, deadline)
             wait_s = await self._take_of_chat(row, can)
             if not wait_s:
                 return
@@ -66,7 +72,8 @@ class Permits:
             return
         pace.leaves(row.outbox_id)
         try:
-            yield
+            with self._traffic_of(row, can).under_way(is_broadcast=row.lane is Lane.BROADCAST):
+                yield
         finally:
             pace.answered(row.outbox_id)
 
@@ -80,7 +87,9 @@ class Permits:
                 key = f"{name}:{row.channel}:{row.account}:{row.chat_id}"
                 await self._until_taken(partial(self._tokens.take, key, per_s=pace.per_s, burst=pace.burst), deadline)
 
-    async def _take_of_account(self, row: Outbound, pace: AccountPace | None, deadline: float) -> None:
+    async def _take_of_account(
+        self, row: Outbound, can: Capabilities, pace: AccountPace | None, deadline: float
+    ) -> None:
         account = (row.channel, row.account)
         turn = self._turns.setdefault(account, asyncio.Lock())
         async with turn:  # first come, first served, instead of everybody asking again at once
@@ -89,6 +98,22 @@ class Permits:
                 raise MustWait(pause_s)
             if pace is not None:
                 await self._until_taken(pace.take, deadline)
+                await self._until_there_is_room(row, can, deadline)
+
+    async def _until_there_is_room(self, row: Outbound, can: Capabilities, deadline: float) -> None:
+        """A broadcast that fills the account's second lets a reply in at its next place."""
+        traffic = self._traffic_of(row, can)
+        traffic.waiting += 1
+        try:
+            while wait_s := traffic.wait_s(is_broadcast=False):
+                await self._wait(wait_s, deadline)
+        finally:
+            traffic.waiting -= 1
+
+    def _traffic_of(self, row: Outbound, can: Capabilities) -> Traffic:
+        is_paid = row.lane is Lane.BROADCAST and can.broadcast_per_s is not None
+        limit = can.broadcast_per_s if is_paid else can.per_account_per_s
+        return self._traffic.of((row.channel, row.account), limit, is_paid=is_paid)
 
     async def _take_of_chat(self, row: Outbound, can: Capabilities) -> float:
         """0.0 when it is the chat's turn, else seconds until it is."""

@@ -135,7 +135,7 @@ def claim(conn: Connection, ask: Asked, place: tuple[str, str], limit: int, now:
         elif row.waits:
             later[now + BEHIND_REPLIES].append(row.id)
         else:
-            handed.append(_handed(row, row.attempts + 1, batch=batch))
+            handed.append(handed_of(row, row.attempts + 1, batch=batch))
     for (arm, reason), rows in skipped.items():
         _set(conn, rows, state="skipped", reason=reason)
         changes[(ask.broadcast_id, arm, "pending", "")] -= len(rows)
@@ -171,7 +171,8 @@ def _set(conn: Connection, ids: Sequence[int], **values: Any) -> None:
         conn.execute(_CHANGE.values(**values), {"ids": sorted(ids)})
 
 
-def _handed(row: Any, attempt: int, *, batch: str, is_left: bool = False) -> Handed:
+def handed_of(row: Any, attempt: int, *, batch: str, is_left: bool = False) -> Handed:
+    """A row with its conversation's address, as it is handed to a sender."""
     return Handed(
         id=row.id,
         broadcast_id=row.broadcast_id,
@@ -196,7 +197,7 @@ def _handed(row: Any, attempt: int, *, batch: str, is_left: bool = False) -> Han
 
 
 def take_over(conn: Connection, sender: str, direct: Sequence[str], limit: int, now: datetime) -> list[Handed]:
-    """Recipients whose sender is gone are this one's, to be made `uncertain`; those of a mass send to be repeated.
+    """Recipients whose sender is gone are this one's, to be made `uncertain`; not those of a mass send (batches).
 
     Where sending is the transaction that stores it (`direct` channels) nothing has left: they are due again.
     """
@@ -210,7 +211,7 @@ def take_over(conn: Connection, sender: str, direct: Sequence[str], limit: int, 
         )
         .join_from(broadcast_recipients, _talk, _talk.c.id == _row.conversation_id)
         .join(_them, _them.c.id == _talk.c.identity_id)
-        .where(is_state(_row.state, "sending"), _row.lease_until <= now)
+        .where(is_state(_row.state, "sending"), _row.lease_until <= now, _row.batch == "")
         .order_by(_row.id)
         .limit(limit)
         .with_for_update(of=broadcast_recipients, skip_locked=True)
@@ -224,7 +225,7 @@ def take_over(conn: Connection, sender: str, direct: Sequence[str], limit: int, 
     add_counts(conn, changes)
     left = [row for row in rows if row.channel not in direct]
     _set(conn, [row.id for row in left], lease_owner=sender, lease_until=now + SEND_LEASE)
-    return [_handed(row, row.attempts, batch=row.batch, is_left=True) for row in left]
+    return [handed_of(row, row.attempts, batch=row.batch, is_left=True) for row in left]
 
 
 def renew(conn: Connection, ids: Sequence[int], sender: str, now: datetime) -> None:

@@ -1,0 +1,79 @@
+"""The pace of broadcasts of one account: the rate asked for, shared by all processes, behind the account's replies."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from math import ceil
+from typing import Final
+
+from bot.ports import RateTokens
+from bot.types import Capabilities
+from channels.traffic import Account, AllTraffic, Traffic
+
+GROUPS_PER_S: Final = 20  # waking up costs a sender more than the message itself
+CATCH_UP: Final = 3  # groups that may leave at once after a moment in which nothing could
+UNLIMITED_PER_S: Final = 20.0  # on channels whose vendor names no limit
+SHORTEST_S: Final = 0.001
+
+
+class BroadcastPace:
+    """Of one account in this process. A token of the shared source is worth a group of messages."""
+
+    def __init__(
+        self,
+        account: Account,
+        can: Capabilities,
+        tokens: RateTokens,
+        traffic: AllTraffic,
+        *,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._tokens, self._sleep, self._monotonic = tokens, sleep, monotonic
+        is_paid = can.broadcast_per_s is not None
+        self.limit = can.broadcast_per_s or can.per_account_per_s or UNLIMITED_PER_S
+        own = can.broadcast_per_s if is_paid else can.per_account_per_s
+        self.traffic: Traffic = traffic.of(account, own, is_paid=is_paid)
+        self._key = f"broadcasts:{account[0]}:{account[1]}"
+        self._left, self._owed = 0, 0.0
+        self._per_s = self.limit
+        self._resumes_at = float("-inf")
+
+    def size(self, per_s: float) -> int:
+        """Messages in a group at this rate."""
+        return max(1, round(min(per_s, self.limit) / GROUPS_PER_S))
+
+    async def take(self, per_s: float | None, may_go_on: Callable[[], bool]) -> bool:
+        """True when a message may leave now; False when `may_go_on` said no meanwhile. Raises: ServiceUnavailable."""
+        rate = min(per_s or self.limit, self.limit)
+        if rate != self._per_s:
+            self._per_s, self._left = rate, 0
+        while may_go_on():
+            wait_s = self._resumes_at - self._monotonic()
+            if wait_s <= 0:
+                wait_s = self.traffic.wait_s(is_broadcast=True)
+            if wait_s <= 0 and not self._left:
+                wait_s = await self._next_group(rate)
+            if wait_s <= 0 and self._left:
+                self._left -= 1
+                return True
+            await self._sleep(min(max(wait_s, SHORTEST_S), 0.25))
+        return False
+
+    async def rest(self, wait_s: float, per_s: float | None) -> None:
+        """The vendor says to wait: nobody's broadcast leaves the account until then."""
+        self._resumes_at = max(self._resumes_at, self._monotonic() + wait_s)
+        rate = min(per_s or self.limit, self.limit)
+        size = self.size(rate)
+        await self._tokens.take(self._key, per_s=rate / size, burst=CATCH_UP, owed=ceil(wait_s * rate / size))
+
+    async def _next_group(self, rate: float) -> float:
+        size = self.size(rate)
+        self._owed += self.traffic.unpaid() / size if rate >= self.limit else 0
+        owed, self._owed = int(self._owed), self._owed % 1
+        wait_s = await self._tokens.take(self._key, per_s=rate / size, burst=CATCH_UP, owed=owed)
+        if not wait_s:
+            self._left = size
+        return wait_s
