@@ -30,6 +30,10 @@ NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
     "BroadcastDesk.resume": ("broadcasts.send",),
     "BroadcastDesk.cancel": ("broadcasts.send",),
     "BroadcastDesk.test": ("broadcasts.write",),
+    "CouponDesk.pools": ("broadcasts.read",),
+    "CouponDesk.create": ("broadcasts.write",),
+    "CouponDesk.add": ("broadcasts.write",),
+    "CouponDesk.redeem": ("cases.work|broadcasts.write",),
     # conversations
     "InboxDesk.page": (_SEE,),
     "InboxDesk.counts": (_SEE,),

@@ -138,8 +138,12 @@ class BroadcastDesk:
         return await self._preflights.previews(self.read(document), customer_id)
 
     def read(self, document: Any) -> Broadcast:
-        """The broadcast a document describes. Raises: AssistantInvalid."""
-        return read_broadcast(document, self._decisions().zone)
+        """The broadcast a document describes, its condition checked too. Raises: AssistantInvalid."""
+        decided = self._decisions()
+        broadcast = read_broadcast(document, decided.zone)
+        if broadcast.audience.where:
+            decided.members(broadcast.audience.where, self._outside.clock.now())
+        return broadcast
 
     # --- writing --------------------------------------------------------------------------------------------------
 

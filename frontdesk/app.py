@@ -12,6 +12,7 @@ from functools import partial
 from io import IOBase
 from typing import Literal
 
+from bot.business_time import zone as zone_named
 from bot.engine import Engine, Worker
 from bot.errors import Misconfigured
 from bot.ports import TOPIC_FILES, TOPIC_INBOX, Clock, Inbox, RateTokens
@@ -32,6 +33,7 @@ from crm_sync.store import SqlStore
 from desk.hooks import HookQueue
 from desk.outside import Outside
 from desk.sealing import AUDIT, purpose_keys
+from frontdesk.broadcast_services import BroadcastServices, broadcast_services
 from frontdesk.channel_health import ChannelWatch
 from frontdesk.clock import SystemClock
 from frontdesk.console_lazily import LazyConsole
@@ -114,6 +116,7 @@ class App:
     watch: ChannelWatch
     library: LoadedLibrary
     staff: StaffServices
+    reach: BroadcastServices
     indexer: SearchIndexer
     learning: LearningLoop
     fault: Callable[[str], None] = no_fault
@@ -238,6 +241,14 @@ class App:
                 runtimes.loaded, encoders, sorted({adapter.channel for adapter in adapters.values()})
             ),
             staff=staff,
+            reach=broadcast_services(
+                store.database,
+                outside,
+                lambda: runtimes.default_assistant().service,
+                lambda: zone_named(settings.timezone),
+                adapters,
+                allows_private=settings.hooks.allow_private,
+            ),
             indexer=SearchIndexer(store.database, clock),
             learning=LearningLoop(
                 store, clock, settings, lambda: {model_name(each.folder): each for each in runtimes.loaded()}

@@ -13,6 +13,7 @@ from bot.errors import BotError
 from frontdesk.commands import (
     appointments,
     assistant,
+    broadcast,
     care,
     case_sites,
     cases,
@@ -67,6 +68,8 @@ app.add_typer(wechat.wechat_app, name="wechat")
 case_sites.register(cases.app)
 app.add_typer(cases.app, name="case")
 app.add_typer(appointments.app, name="appointment")
+app.add_typer(broadcast.app, name="broadcast")
+app.add_typer(broadcast.coupons_app, name="coupons")
 
 
 def main() -> None:

@@ -7,18 +7,15 @@ from typing import Annotated
 
 import typer
 
-from bot.service.policy import read_policy
 from config.settings import Settings
-from crm_sync import policies
 from crm_sync.cases import By
 from crm_sync.site_links import SiteLinks
 from crm_sync.site_tasks import Offered
 from crm_sync.store import SqlStore
 from desk.site_work import offer_site
-from frontdesk.assistant_service import read_policy_of
 from frontdesk.commands.output import print_json, say
 from frontdesk.commands.records import with_store
-from frontdesk.runtimes import model_name
+from frontdesk.newest_policy import newest_policy
 from frontdesk.secret_key import load_secret_keys
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
@@ -42,10 +39,7 @@ def case_site(
     )
 
     async def work(store: SqlStore) -> Offered:
-        changed = await store.database.run(
-            lambda conn: policies.newest(conn, model_name(settings.assistant)), read=True
-        )
-        policy = read_policy_of(settings.assistant) if changed is None else read_policy(changed.document)
+        policy = await newest_policy(store.database, settings.assistant)
         return await offer_site(store.database, number, site, policy, By("operator", datetime.now(UTC), author))
 
     offered = with_store(work)

@@ -11,21 +11,17 @@ from zoneinfo import ZoneInfo
 import typer
 
 from bot.ports import Clock
-from bot.service.policy import ServicePolicy, read_policy
 from config.settings import Settings
-from crm_sync import policies
 from crm_sync.case_lists import PAGE, BoardFilter
 from crm_sync.store import SqlStore
 from desk.actors import Actor, actor_named
 from desk.cases import CaseDesk
 from desk.compensation import CompensationDesk
-from frontdesk.assistant_service import read_policy_of, with_hours
-from frontdesk.assistant_settings import read_settings
 from frontdesk.clock import SystemClock
 from frontdesk.commands.output import print_json, print_table, say
 from frontdesk.commands.record_view import local_time
 from frontdesk.commands.records import with_store
-from frontdesk.runtimes import model_name
+from frontdesk.newest_policy import newest_policy
 
 T = TypeVar("T")
 app = typer.Typer(help="Cases: complaints and what else is tracked to its end.", no_args_is_help=True)
@@ -52,7 +48,7 @@ def at_desk(name: str, work: Callable[[Session], Awaitable[T]]) -> T:
 
     async def run(store: SqlStore) -> T:
         actor = await actor_named(store.database, name) if name else Actor("admin", "admin")
-        policy = await _policy(store)
+        policy = await newest_policy(store.database, folder)
         return await work(
             Session(
                 actor,
@@ -60,13 +56,6 @@ def at_desk(name: str, work: Callable[[Session], Awaitable[T]]) -> T:
                 CompensationDesk(store.database, lambda: policy, clock),
             )
         )
-
-    async def _policy(store: SqlStore) -> ServicePolicy:
-        stored = await store.database.run(lambda conn: policies.newest(conn, model_name(folder)), read=True)
-        if stored is None:
-            return read_policy_of(folder)
-        hours = read_settings(folder).hours
-        return with_hours(read_policy(stored.document, version=stored.version), stored.document, hours)
 
     return with_store(run)
 
