@@ -109,7 +109,7 @@ class PresenceGiven(Given):
 
 
 def conversation_routes(desk: ApiDesk) -> DeskRoutes:
-    inbox = InboxDesk(desk.database)
+    inbox = InboxDesk(desk.database, lambda: desk.policy().handoff)
     talks = ConversationDesk(desk.database, desk.outside)
     replies = ReplyDesk(desk.database, desk.outside)
     hands = HandoffDesk(desk.database, desk.policy, desk.clock, desk.signals)
@@ -132,7 +132,7 @@ def conversation_routes(desk: ApiDesk) -> DeskRoutes:
         language: Annotated[Literal["zh", "en", ""], Query()] = "",
         is_vip: Annotated[bool, Query()] = False,
     ) -> Any:
-        """A list as the inbox shows it; the queue the most urgent first, the others the newest."""
+        """A list as the inbox shows it; the queue by points and waiting time, the others the newest."""
         wanted = InboxFilter(which, channel, account, team, operator, owner, language, None, is_vip)
         return paging.shown(await inbox.page(by, wanted, cursor=paging.cursor, limit=paging.limit))
 

@@ -15,7 +15,7 @@ from bot.errors import CustomerNotFound, InputError, StaleState
 from console.cases_view import named
 from console.customers_view import PROFILE, classes_of, sections_of, why_class
 from console.frame import SAFE, Frame, Visit, part, screen, toast
-from console.person import happened_words, person_of
+from console.person import happened_about, happened_words, person_of
 from desk.cases import CaseDesk
 from desk.customer_records import CustomerFilter, CustomerRecords
 from desk.customers import CustomerDesk
@@ -31,13 +31,15 @@ KINDS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class CustomerServices:
-    """What the screens of customers work with. `export` and `erase` know the files too; `attributes` names them."""
+    """What the screens of customers work with. `export` and `erase` know the files too; `attributes`: names of facts
+    with their titles in a language.
+    """
 
     records: CustomerRecords
     desk: CustomerDesk
     tasks: TaskDesk
     cases: CaseDesk
-    attributes: Callable[[], Sequence[str]]
+    attributes: Callable[[str], Sequence[tuple[str, str]]]
     export: Callable[[int], Awaitable[Mapping[str, Any]]]
     erase: Callable[[int], Awaitable[Mapping[str, Any]]]
 
@@ -51,6 +53,7 @@ def customers_routes(frame: Frame, services: CustomerServices) -> list[BaseRoute
     one = "/{id:int}"
     return [
         route("", desk.list, "customers.read", "GET"),
+        route("", desk.list, "customers.read"),
         route("/proposals", desk.proposals, "customers.merge", "GET"),
         route("/proposals/{id:int}", desk.decide, "customers.merge"),
         route(one, desk.page, "customers.read", "GET"),
@@ -76,9 +79,13 @@ class CustomersScreen:
     # --- looking ------------------------------------------------------------------------------------------------
 
     async def list(self, visit: Visit) -> Response:
-        fields = {
-            name: visit.text(name).strip()[:200] for name in ("q", "tag", "value_class", "credit_class", "lifecycle")
-        }
+        """Those that fit. Words of a search come as a form: no address holds a name or number."""
+        names = ("q", "tag", "value_class", "credit_class", "lifecycle")
+        fields = {name: visit.text(name).strip()[:200] for name in names}
+        if visit.request.method != "POST":
+            fields["q"] = ""
+        elif not fields["q"]:
+            return visit.go("/console/customers?" + urlencode({name: value for name, value in fields.items() if value}))
         page = await self._do.records.find(visit.actor, CustomerFilter(**fields), cursor=visit.text("cursor"))
         shown = {name: value for name, value in fields.items() if value}
         return visit.page(
@@ -86,8 +93,9 @@ class CustomersScreen:
             "customers/list.html",
             fields=fields,
             lines=[(line, classes_of(line, visit.look)) for line in page.items],
-            next=urlencode({**shown, "cursor": page.next}) if page.next else "",
-            first=urlencode(shown) if visit.text("cursor") else None,
+            next=page.next,
+            is_first=not visit.text("cursor"),
+            shown=shown,
             is_narrowed=bool(shown),
             lifecycles=[(name, visit.t(f"lifecycle.{name}")) for name in LIFECYCLES],
             credit=CREDIT,
@@ -104,12 +112,14 @@ class CustomersScreen:
     # --- changing: each gives the words of the toast ----------------------------------------------------------------
 
     async def edit(self, visit: Visit) -> str:
-        known = (*PROFILE, *self._do.attributes())
+        titles = dict(self._do.attributes(visit.look.language))
+        known = (*PROFILE, *titles)
         given = {name: visit.text(name) for name in known if name in visit.form}
         seen = {name: visit.text(f"was_{name}") for name in given if f"was_{name}" in visit.form}
         wanted = {name: value for name, value in given.items() if seen.get(name) != value}
         changed = await self._do.desk.edit(visit.actor, visit.path_id("customer"), wanted, seen=seen) if wanted else []
-        return visit.t("record.saved", fields=", ".join(changed)) if changed else visit.t("record.unchanged")
+        words = [titles.get(name) or visit.t(_label(name)) for name in changed]
+        return visit.t("record.saved", fields=", ".join(words)) if changed else visit.t("record.unchanged")
 
     async def tag(self, visit: Visit) -> str:
         await self._do.desk.tag(visit.actor, visit.path_id("customer"), visit.text("tag"))
@@ -233,7 +243,7 @@ class CustomersScreen:
         return {
             "line": line,
             "profile": [(name, _label(name), getattr(line, name)) for name in PROFILE],
-            "attributes": [(name, held.get(name, "")) for name in self._do.attributes()],
+            "attributes": [(name, title, held.get(name, "")) for name, title in self._do.attributes(look.language)],
             "classes": classes_of(line, look),
             "why": why_class(record["value"], look),
             "credit": CREDIT,
@@ -242,7 +252,9 @@ class CustomersScreen:
             "outcomes": [(name, visit.t(f"outcome.{name}")) for name in OUTCOMES],
             "consents": await self._do.records.consents(actor, customer_id),
             "channels": sorted({row["channel"] for row in record["identities"]}),
-            "happened": [(item, happened_words(item.kind, look)) for item in happened.items],
+            "happened": [
+                (item, happened_words(item.kind, look), happened_about(item, look)) for item in happened.items
+            ],
             "kind": kind,
             "kinds": [(name, happened_words(name, look)) for name in KINDS],
             "earlier": urlencode({"kind": kind, "cursor": happened.next}) if happened.next else "",

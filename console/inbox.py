@@ -35,7 +35,18 @@ class InboxScreen:
 
     async def page(self, visit: Visit) -> Response:
         """Without a conversation; as a fragment only the lists, so that what is open stays."""
-        names = await self._lists(visit)
+        return await self._listed(visit, "")
+
+    async def search(self, visit: Visit) -> Response:
+        """What was found, in place of the list. The words are what people said or are called: no address holds them,
+        which browsers, proxies and their logs would keep.
+        """
+        if visit.request.method != "POST":
+            return visit.go("/console/inbox")
+        return await self._listed(visit, visit.text("q").strip()[:200])
+
+    async def _listed(self, visit: Visit, words: str) -> Response:
+        names = await self._lists(visit, words)
         if visit.is_part:
             rows = visit.html("inbox/found.html" if names["found"] else "inbox/rows.html", **names)
             return visit.parts(
@@ -95,9 +106,8 @@ class InboxScreen:
         which = filter_of(visit)
         return which, await self._do.inbox.page(visit.actor, which, cursor=cursor, limit=ROWS)
 
-    async def _lists(self, visit: Visit) -> dict[str, Any]:
+    async def _lists(self, visit: Visit, words: str = "") -> dict[str, Any]:
         counts = await self._do.inbox.counts(visit.actor)
-        words = visit.text("q").strip()[:200]
         if not visit.text("list") and not words:
             name = "mine" if counts.get("mine") else "queue" if counts.get("queue") else "all"
             which = InboxFilter(list=name)

@@ -29,13 +29,14 @@ def inbox_routes(frame: Frame, services: InboxServices) -> list[BaseRoute]:
     one = "/inbox/{id:int}"
     return [
         route("/inbox", looking.page, see),
+        Route("/console/inbox/search", screen(frame, looking.search, see), methods=["GET", "POST"]),
         route("/inbox/rows", looking.rows, see),
         route("/inbox/next", acting.take_next, act),
         route(one, looking.open, see),
         route(f"{one}/older", looking.older, see),
         route(f"{one}/canned", looking.canned, see),
         route(f"{one}/people", looking.people, see),
-        route(f"{one}/articles", looking.articles, see),
+        route(f"{one}/articles", looking.articles, see, post=True),
         route(f"{one}/say", acting.say, act, files=True),
         route(f"{one}/note", acting.note, act),
         route(f"{one}/test", acting.test, "knowledge.write"),
@@ -47,5 +48,5 @@ def inbox_routes(frame: Frame, services: InboxServices) -> list[BaseRoute]:
         route("/views/remove", beside.remove_view, see, post=True),
         route("/notices", beside.notices, see),
         route("/notices/read", beside.read_notices, see, post=True),
-        route("/find", beside.find, see),
+        route("/find", beside.find, see, post=True),
     ]

@@ -93,9 +93,8 @@ def reason_words(reason: str, look: Look) -> str:
 
 def sort_key(row: ConversationRow, which: str) -> str:
     """Text that sorts as the list does: see ORDER for the direction."""
-    first = ""
     if which == "queue":
-        first, at = f"{99_999_999 - row.priority:08d}", row.waiting_since
+        at = row.rank
     elif which == "unanswered":
         at = row.unanswered_since
     elif which == "snoozed":
@@ -104,7 +103,7 @@ def sort_key(row: ConversationRow, which: str) -> str:
         at = row.closed_at
     else:
         at = row.last_message_at
-    return f"{first}{at.isoformat(timespec='microseconds') if at else ''}{row.id:020d}"
+    return f"{at.isoformat(timespec='microseconds') if at else ''}{row.id:020d}"
 
 
 def _shown_age(row: ConversationRow, which: str) -> datetime | None:

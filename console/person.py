@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from console.cases_view import named
 from console.frame import Look, Visit
 from console.inbox_view import reason_words
 from console.saying import span
 from console.words import WORDS, say
 from desk.cases import BoardFilter, CaseDesk, CaseLine
-from desk.customer_records import ConsentLine, CustomerRecords
+from desk.customer_records import ConsentLine, CustomerRecords, TimelineLine
 from desk.tasks import OpenTask, TaskDesk
 
 LINES = 20  # of the timeline; the whole is on the person's own page
@@ -69,8 +70,7 @@ async def person_of(
         next_action=line.next_action,
         cases=tuple(open_case(case, look) for case in found),
         timeline=tuple(
-            Happened(item.at, happened_words(item.kind, look), reason_words(item.summary, look))
-            for item in happened.items
+            Happened(item.at, happened_words(item.kind, look), happened_about(item, look)) for item in happened.items
         ),
         consents=tuple(item for item in consents if item.until is None),
         phone=line.phone,
@@ -95,5 +95,16 @@ def left_of(case: CaseLine, look: Look) -> tuple[str, str]:
 
 
 def happened_words(kind: str, look: Look) -> str:
-    key = f"happened.{kind}"
-    return say(look.language, key) if key in WORDS else kind.replace("_", " ")
+    """What a line of the timeline says; a case's status is worded as its kind and that status."""
+    if (key := f"happened.{kind}") in WORDS:
+        return say(look.language, key)
+    what, _, status = kind.partition("_")
+    if (key := f"status.{status}") in WORDS:
+        return f"{named('kind', what, look)}: {say(look.language, key)}"
+    return kind.replace("_", " ")
+
+
+def happened_about(item: TimelineLine, look: Look) -> str:
+    """What a line adds to its words; what only repeats them is left out."""
+    repeats = item.kind.endswith(f"_{item.summary}")
+    return "" if repeats else reason_words(item.summary, look)

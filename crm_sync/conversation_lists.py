@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import Connection, Select, and_, func, literal, or_, select, tuple_, union
 from sqlalchemy.sql.elements import ColumnElement
 
-from crm_sync.columns import is_filled, is_state
+from crm_sync.columns import EPOCH, MICROSECOND, is_filled, is_state
 from crm_sync.console_tables import handoff_events
+from crm_sync.queue_views import as_rank, rank_of
 from crm_sync.service_tables import customer_tags, customer_values
 from crm_sync.tables import conversations
 
@@ -66,7 +67,7 @@ _ORDERS: Final = {
     "closed": _Order(_c.closed_at, True, True),
 }
 
-Place = tuple[datetime, int, int]  # time of the list's order, id, priority (of the queue's)
+Place = tuple[datetime, int]  # time of the list's order, id
 
 
 def is_visible(sight: Sight) -> list[ColumnElement[bool]]:
@@ -82,12 +83,15 @@ def is_visible(sight: Sight) -> list[ColumnElement[bool]]:
     ]
 
 
-def page_ids(conn: Connection, sight: Sight, which: InboxFilter, after: Place | None, limit: int) -> list[Place]:
-    """At most `limit` places of the list behind `after`, in the list's order."""
+def page_ids(
+    conn: Connection, sight: Sight, which: InboxFilter, after: Place | None, *, limit: int, ageing: timedelta
+) -> list[Place]:
+    """At most `limit` places of the list behind `after`, in the list's order. `ageing`: what a point is worth."""
     if which.list == "queue":
-        return _queue_ids(conn, sight, which, after, limit)
+        rows = conn.execute(queue_page(conn, sight, which, after, limit=limit, ageing=ageing))
+        return [(_moment(row.sorted), row.id) for row in rows]
     rows = conn.execute(page(sight, which, after, limit))
-    return [(row.sorted, row.id, 0) for row in rows]
+    return [(row.sorted, row.id) for row in rows]
 
 
 def page(sight: Sight, which: InboxFilter, after: Place | None, limit: int) -> Select[Any]:
@@ -134,7 +138,7 @@ def _by(column: Any, row_id: Any, order: _Order) -> tuple[Any, Any]:
 def _behind(order: _Order, after: Place | None) -> list[ColumnElement[bool]]:
     if after is None:
         return [order.column.is_not(None)]
-    here, there = tuple_(order.column, _c.id), _pair(after[0], after[1])
+    here, there = tuple_(order.column, _c.id), _pair(*after)
     return [order.column.is_not(None), here < there if order.is_newest_first else here > there]
 
 
@@ -179,38 +183,24 @@ def _is_vip() -> tuple[ColumnElement[bool], ColumnElement[bool]]:
     return valued.exists(), tagged.exists()
 
 
-# --- the queue: the most urgent first, and of those who waits longest ----------------------------------------------
+# --- the queue: by points and waiting time, as customers are told their place ---------------------------------------
 
 
 def queue_page(
-    sight: Sight, which: InboxFilter, priority: int, after: tuple[datetime, int] | None, limit: int
+    conn: Connection, sight: Sight, which: InboxFilter, after: Place | None, *, limit: int, ageing: timedelta
 ) -> Select[Any]:
-    """The statement for those of one priority; also for a look at its plan."""
-    found = select(_c.waiting_since.label("sorted"), _c.id).where(
-        *_belongs(sight, which), *is_visible(sight), _c.priority == priority, _c.waiting_since.is_not(None)
+    """The statement of `page_ids` for the queue; also for a look at its plan. Who waits is sorted in memory."""
+    rank = rank_of(conn, ageing)
+    found = select(rank.label("sorted"), _c.id).where(
+        *_belongs(sight, which), *is_visible(sight), _c.waiting_since.is_not(None)
     )
     if after is not None:
-        found = found.where(tuple_(_c.waiting_since, _c.id) > _pair(*after))
-    return found.order_by(_c.waiting_since, _c.id).limit(limit)
+        found = found.where(tuple_(rank, _c.id) > tuple_(as_rank(conn, after[0]), literal(after[1], _c.id.type)))
+    return found.order_by(rank, _c.id).limit(limit)
 
 
-def _queue_ids(conn: Connection, sight: Sight, which: InboxFilter, after: Place | None, limit: int) -> list[Place]:
-    places: list[Place] = []
-    priority = _next_priority(conn, None) if after is None else after[2]
-    while priority is not None and len(places) < limit:
-        begin = None if after is None or priority != after[2] else (after[0], after[1])
-        rows = conn.execute(queue_page(sight, which, priority, begin, limit - len(places)))
-        places += [(row.sorted, row.id, priority) for row in rows]
-        priority = _next_priority(conn, priority)
-    return places
-
-
-def _next_priority(conn: Connection, below: int | None) -> int | None:
-    waiting = select(func.max(_c.priority)).where(is_state(_c.owner, "queue"))
-    if below is not None:
-        waiting = waiting.where(_c.priority < below)
-    found: int | None = conn.execute(waiting).scalar()
-    return found
+def _moment(rank: Any) -> datetime:
+    return rank if isinstance(rank, datetime) else EPOCH + rank * MICROSECOND
 
 
 # --- how many ------------------------------------------------------------------------------------------------------

@@ -113,6 +113,7 @@ class ConversationRow:
     last_message_at: datetime | None
     last_inbound_at: datetime | None
     waiting_since: datetime | None
+    rank: datetime | None  # place in the queue: the smaller the sooner; None where nobody waits or it was not asked for
     unanswered_since: datetime | None
     snoozed_until: datetime | None
     closed_at: datetime | None
@@ -196,6 +197,7 @@ def _line(row: Any, last: Any, why: Any, vips: set[int]) -> ConversationRow:
         last_message_at=row.last_message_at,
         last_inbound_at=row.last_inbound_at,
         waiting_since=row.waiting_since,
+        rank=None,
         unanswered_since=row.unanswered_since,
         snoozed_until=row.snoozed_until,
         closed_at=row.closed_at,

@@ -1,4 +1,4 @@
-"""The queue as a customer sees it: how many come before, and how long the last ones waited."""
+"""The order of the queue, and the queue as a customer sees it: how many come before, how long the last ones waited."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from statistics import median
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Connection, Interval, and_, func, literal, or_, select, type_coerce
+from sqlalchemy import BigInteger, Connection, Interval, and_, func, literal, select, tuple_, type_coerce
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -32,10 +32,7 @@ def queue_view(conn: Connection, key: str, now: datetime) -> QueueView:
         team, priority, since = row.team, row.priority, row.waiting_since
     ageing = timedelta(seconds=float(ageing_s))
     rank = since - priority * ageing
-    before = or_(
-        _rank(conn, ageing) < _moment(conn, rank),
-        and_(_rank(conn, ageing) == _moment(conn, rank), conversations.c.id < int(conversation)),
-    )
+    before = tuple_(rank_of(conn, ageing), conversations.c.id) < tuple_(as_rank(conn, rank), int(conversation))
     waiting = and_(
         is_state(conversations.c.owner, "queue"), conversations.c.team == team, conversations.c.id != int(conversation)
     )
@@ -62,15 +59,16 @@ def _usual_wait(conn: Connection, team: str, now: datetime) -> timedelta | None:
     return timedelta(seconds=median(waits)) if len(waits) >= FEWEST else None
 
 
-def _rank(conn: Connection, ageing: timedelta) -> ColumnElement[Any]:
-    """`HandoffRules.rank` of a row that waits."""
+def rank_of(conn: Connection, ageing: timedelta) -> ColumnElement[Any]:
+    """`HandoffRules.rank` of a row that waits: what the queue is sorted by, for customers and for staff."""
     if is_postgres(conn):
         since: ColumnElement[Any] = type_coerce(conversations.c.waiting_since, TIMESTAMP(timezone=True))
         return since - conversations.c.priority * literal(ageing, Interval())
     return type_coerce(conversations.c.waiting_since, BigInteger) - conversations.c.priority * (ageing // MICROSECOND)
 
 
-def _moment(conn: Connection, moment: datetime) -> ColumnElement[Any]:
+def as_rank(conn: Connection, moment: datetime) -> ColumnElement[Any]:
+    """A moment to be compared with `rank_of`."""
     if is_postgres(conn):
         return literal(moment, TIMESTAMP(timezone=True))
     return literal((moment - EPOCH) // MICROSECOND, BigInteger())

@@ -96,6 +96,24 @@ def conversation_count(conn: Connection, span: Span) -> int:
     return int(conn.execute(counted).scalar() or 0)
 
 
+def conversations_by_channel(conn: Connection, span: Span) -> dict[str, int]:
+    """As `conversation_count`, of each channel."""
+    many = func.count(_DAYS.conversation_id.distinct()).label("many")
+    counted = select(_DAYS.channel, many).where(_in(span), _IS_ASKED).group_by(_DAYS.channel)
+    return {row.channel: int(row.many) for row in conn.execute(counted)}
+
+
+def handed_over_count(conn: Connection, span: Span) -> int:
+    """Of the conversations that `conversation_count` counts, those in which a person was wanted."""
+    wanted = (
+        select(_DAYS.conversation_id)
+        .where(_in(span))
+        .group_by(_DAYS.conversation_id)
+        .having(func.sum(_DAYS.messages_in) > 0, func.sum(_DAYS.handoffs) > 0)
+    )
+    return int(conn.execute(select(func.count()).select_from(wanted.subquery())).scalar() or 0)
+
+
 def bot_seconds(conn: Connection, span: Span) -> tuple[float | None, dict[str, float]]:
     """The median of the whole span, and of each day: from the day's first words of a customer to the bot's answer."""
     many = func.count().label("many")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Final
@@ -10,12 +10,12 @@ from typing import Final
 from sqlalchemy import Connection
 
 from bot.errors import InputError, NotFound
+from bot.service.handoff import HandoffRules
 from crm_sync.conversation_lists import (
     LISTS,
     MOST_COUNTED,
     InboxFilter,
     Place,
-    Sight,
     changed_since,
     counted,
     page_ids,
@@ -35,20 +35,30 @@ _IN_BADGES: Final = ("mine", "queue", "all", "unanswered", "snoozed")
 class InboxDesk:
     """Reads only; what staff do with a conversation is in desk.conversations and desk.handoff."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, database: Database, handoff: Callable[[], HandoffRules] = HandoffRules) -> None:
+        """`handoff`: the rules by which the queue is ordered, as they are now."""
+        self._database, self._handoff = database, handoff
 
     async def page(
         self, actor: Actor, which: InboxFilter | str = "all", *, cursor: str = "", limit: int = PAGE
     ) -> Page[ConversationRow]:
-        """A page of a list: mine and all: last spoken in first; queue: most urgent first, then longest waiting;
-        unanswered: longest first; snoozed: those that wake first; closed: last closed first.
+        """A page of a list: mine and all: last spoken in first; queue: as customers are told their place, by points and
+        waiting time; unanswered: longest first; snoozed: those that wake first; closed: last closed first.
 
         At most MOST rows. Raises: NotPermitted, InputError for a list there is none of or a foreign cursor.
         """
         wanted = _filter(which)
         sight, after, most = sight_of(actor), _read(cursor, wanted.list), max(1, min(limit, MOST))
-        return await self._database.run(lambda conn: _page(conn, sight, wanted, after, most), read=True)
+        rules = self._handoff()
+
+        def unit(conn: Connection) -> Page[ConversationRow]:
+            places = page_ids(conn, sight, wanted, after, limit=most + 1, ageing=rules.ageing)
+            shown = places[:most]
+            rows = rows_of(conn, [row_id for _, row_id in shown], sight.name)
+            following = write_cursor(wanted.list, *shown[-1]) if len(places) > most else ""
+            return Page(tuple(_ranked(row, rules) for row in rows), following)
+
+        return await self._database.run(unit, read=True)
 
     async def counts(
         self, actor: Actor, lists: Sequence[str] = _IN_BADGES, *, within: InboxFilter | None = None
@@ -77,9 +87,9 @@ class InboxDesk:
         """The lines of at most MOST conversations, read once for all whose consoles are open; those that are gone are
         left out. Whoever hands one on asks `line_for` what a member of staff sees of it.
         """
-        wanted = ids[:MOST]
+        wanted, rules = ids[:MOST], self._handoff()
         found = await self._database.run(lambda conn: shared_rows(conn, wanted), read=True)
-        return {line.row.id: line for line in found}
+        return {line.row.id: replace(line, row=_ranked(line.row, rules)) for line in found}
 
     async def shared_counts(self, actors: Iterable[Actor]) -> Mapping[str, Mapping[str, int]]:
         """By name: what `counts` would say to each of them; who sees no conversations is left out."""
@@ -100,11 +110,9 @@ def line_for(actor: Actor, which: InboxFilter, line: SharedRow) -> ConversationR
     return line.of(actor.name) if is_shown(sight, which, line.row) else None
 
 
-def _page(conn: Connection, sight: Sight, which: InboxFilter, after: Place | None, limit: int) -> Page[ConversationRow]:
-    places = page_ids(conn, sight, which, after, limit + 1)
-    shown = places[:limit]
-    rows = tuple(rows_of(conn, [row_id for _, row_id, _ in shown], sight.name))
-    return Page(rows, write_cursor(which.list, *shown[-1]) if len(places) > limit else "")
+def _ranked(row: ConversationRow, rules: HandoffRules) -> ConversationRow:
+    """With its place in the queue, for those that wait."""
+    return row if row.waiting_since is None else replace(row, rank=rules.rank(row.priority, row.waiting_since))
 
 
 def _filter(which: InboxFilter | str) -> InboxFilter:
@@ -115,9 +123,9 @@ def _filter(which: InboxFilter | str) -> InboxFilter:
 
 
 def _read(cursor: str, name: str) -> Place | None:
-    found = read_cursor(cursor, str, datetime, int, int)
+    found = read_cursor(cursor, str, datetime, int)
     if found is None:
         return None
     if found[0] != name or None in found:
         raise InputError("the cursor belongs to another list; begin with the first page")
-    return found[1], found[2], found[3]
+    return found[1], found[2]

@@ -217,7 +217,7 @@ def containment(build: Building) -> Told:
 
 def handoffs(build: Building) -> Told:
     rows, rows_before = build.both(reports.handoffs_in)
-    asked = build.both(reports.conversation_count)
+    asked, handed = build.both(reports.conversation_count), build.both(reports.handed_over_count)
     counted = tuple(Counter(row.reason for row in each) for each in (rows, rows_before))
     per_day = tuple(dict(Counter(build.day(row.requested_at) for row in each)) for each in (rows, rows_before))
     waits: dict[str, list[float]] = defaultdict(list)
@@ -228,7 +228,7 @@ def handoffs(build: Building) -> Told:
         _figure(
             "handoff_share",
             "share",
-            (_share(len(rows), asked[0]), _share(len(rows_before), asked[1])),
+            (_share(handed[0], asked[0]), _share(handed[1], asked[1])),
             "down",
             _conversation("handoff"),
         ),
@@ -378,13 +378,14 @@ def promises(build: Building) -> Told:
 
 def channels(build: Building) -> Told:
     now, before = build.both(reports.volume_by_channel)
+    talks, talks_before = build.both(reports.conversations_by_channel)
     figures = [_figure("conversations", "count", build.both(reports.conversation_count), "", _conversation("asked"))]
     nothing = Volume()
     table = []
     for name in sorted({*now, *before}, key=lambda name: (-now.get(name, nothing).messages_in, name)):
         one, was = now.get(name, nothing), before.get(name, nothing)
         cells = {
-            "conversations": Cell("count", one.asked, was.asked),
+            "conversations": Cell("count", talks.get(name, 0), talks_before.get(name, 0)),
             "messages_in": Cell("count", one.messages_in, was.messages_in),
             "contained_share": Cell("share", _share(one.contained, one.asked), _share(was.contained, was.asked)),
             "unclear_share": Cell("share", _share(one.unclear, one.messages_in), _share(was.unclear, was.messages_in)),

@@ -61,7 +61,10 @@ def customer_services(
         desk=CustomerDesk(database, policy, clock),
         tasks=TaskDesk(database, clock),
         cases=CaseDesk(database, policy, clock),
-        attributes=lambda: tuple(policy().record.attributes),
+        attributes=lambda language: [
+            (name, kept.names.get(_language(language)) or name.replace("_", " "))
+            for name, kept in policy().record.attributes.items()
+        ],
         export=export,
         erase=erase,
     )

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from frontdesk.app import App
 
 
-def content_routes(app: App, frame: Frame, cases: CaseDesk) -> list[BaseRoute]:
+def content_routes(app: App, frame: Frame, cases: CaseDesk, tests: RegressionDesk) -> list[BaseRoute]:
     """Reports, knowledge, understanding, flows. Nothing is read before it is asked for."""
     database, clock, library = app.store.database, frame.clock, app.library
 
@@ -63,9 +63,7 @@ def content_routes(app: App, frame: Frame, cases: CaseDesk) -> list[BaseRoute]:
     knowledge = KnowledgeServices(known, ArticleTrials(database, library, clock, known), library, default)
     understanding = UnderstandingServices(UnderstandingDesk(database, library, clock), library, default)
     training = TrainingServices(ModelDesk(database, library, clock), understanding)
-    flows = FlowServices(
-        ResponseDesk(database, library, clock), RegressionDesk(database, library, clock), library, default
-    )
+    flows = FlowServices(ResponseDesk(database, library, clock), tests, library, default)
     return [
         *reports_routes(frame, reports),
         *knowledge_routes(frame, knowledge),

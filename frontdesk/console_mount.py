@@ -110,7 +110,7 @@ class ConsoleRole:
             *sign_in_routes(self._frame, self._own, self._single),
             *me_routes(self._frame, self._own),
             *settings_routes(self._frame, self._settings()),
-            *content_routes(self._app, self._frame, self._services.cases),
+            *content_routes(self._app, self._frame, self._services.cases, self._tests),
             *cases_routes(self._frame, self._cases),
             *customers_routes(self._frame, self._customers),
             *asset_routes(),

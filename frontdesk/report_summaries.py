@@ -25,6 +25,7 @@ from crm_sync.rows import insert_if_absent
 from crm_sync.staff_notices import notify
 from crm_sync.store import SqlStore
 from crm_sync.tables import counters, identities
+from desk.learning import find_spikes
 from desk.report_types import Report, ReportQuery
 from desk.reports import ReportDesk
 from frontdesk.periodic import Periodic
@@ -49,8 +50,9 @@ class _At(Clock):
 
 
 def report_jobs(timezone: str) -> tuple[Periodic, ...]:
-    """What the scheduler does for reports. `timezone`: the business's, the same as whoever shows reports has."""
+    """What the scheduler counts by the business's days. `timezone`: the same as whoever shows reports has."""
     return (
+        Periodic("case_spikes", timedelta(hours=1), partial(look_for_spikes, timezone=timezone)),
         Periodic("report_facts", timedelta(minutes=5), partial(count_reports, timezone=timezone)),
         Periodic("report_summaries", timedelta(minutes=10), partial(send_summaries, timezone=timezone)),
     )
@@ -59,6 +61,11 @@ def report_jobs(timezone: str) -> tuple[Periodic, ...]:
 async def count_reports(store: SqlStore, context: Context, *, timezone: str) -> None:
     """What was said since the last time is part of the figures."""
     await _desk(store, context, timezone).count_on()
+
+
+async def look_for_spikes(store: SqlStore, context: Context, *, timezone: str) -> None:
+    """Kinds of cases that stand out in the day or week under way have their alert."""
+    await find_spikes(store.database, context.policy.cases.spikes, context.now, timezone)
 
 
 async def send_summaries(store: SqlStore, context: Context, *, timezone: str) -> None:

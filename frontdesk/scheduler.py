@@ -31,7 +31,6 @@ from crm_sync.due_clocks import DueClock, Step, Task, is_clock_due, recount, ste
 from crm_sync.store import SqlStore
 from crm_sync.timers import Timer
 from desk import appointments, assigning, surveys
-from desk.learning import find_spikes
 from desk.live import tell
 from frontdesk.caring import nightly
 from frontdesk.due_reminders import remind_of_dues
@@ -100,10 +99,6 @@ def by_desk(work: Callable[[Connection, Sequence[Timer], ServicePolicy, datetime
     return handle
 
 
-async def look_for_spikes(store: SqlStore, context: Context) -> None:
-    await find_spikes(store.database, context.policy.cases.spikes, context.now, context.assistant.hours.timezone)
-
-
 async def propose_same_people(store: SqlStore, context: Context) -> None:
     log.info("same_people_proposed", pairs=await merge_sweep.propose_all(store.database, context.now))
 
@@ -132,7 +127,6 @@ TIMER_HANDLERS: Mapping[str, TimerHandler] = {
 PERIODIC: tuple[Periodic, ...] = (
     Periodic("due_reminders", timedelta(hours=1), remind_of_dues),
     Periodic("values_and_care", timedelta(days=1), nightly),
-    Periodic("case_spikes", timedelta(hours=1), look_for_spikes),
     Periodic("same_people", timedelta(days=1), propose_same_people),
 )
 

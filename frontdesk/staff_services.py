@@ -48,7 +48,7 @@ def staff_services(
         return runtimes.runtime_for(Identity(channel, account, "")).knowledge
 
     return StaffServices(
-        inbox=InboxDesk(database),
+        inbox=InboxDesk(database, lambda: runtimes.default_assistant().service.handoff),
         talks=ConversationDesk(database, outside),
         replies=ReplyDesk(database, outside),
         notes=NoteDesk(database, outside),

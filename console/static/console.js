@@ -99,6 +99,8 @@
       go(link.href);
       return;
     }
+    const asking = event.target.closest("a[data-asks]");
+    if (asking) { event.preventDefault(); ask(asking.href); return; }
     const button = event.target.closest("[data-do]");
     if (button) commands[button.dataset.do]?.(button, event);
   });
@@ -126,7 +128,7 @@
       if (once) once.value = "";
       for (const field of $$("[data-draft]", form)) forget(field);
       if (form.dataset.live === "clear") { form.reset(); for (const field of $$("textarea", form)) grow(field); }
-      form.closest("dialog")?.close();
+      if (form.getAttribute("role") !== "search") form.closest("dialog")?.close();
     } finally { delete form.dataset.busy; }
   });
   document.addEventListener("change", (event) => {
@@ -195,7 +197,7 @@
 
   // A row is replaced, moved to where it sorts, or taken out; what is in view stays where it is.
   function upsert(row) {
-    const list = $("[data-pages]");
+    const list = $("[data-pages]:not([data-found])");
     if (!list) return;
     const old = document.getElementById(`row-${row.id}`);
     const anchor = $$(".row", list).find((item) => item !== old && item.getBoundingClientRect().bottom > list.getBoundingClientRect().top);
@@ -470,7 +472,8 @@
     }));
     if (wanted.length < 1) return;
     later(menu, async () => {
-      const answer = await fetch(`/console/find?q=${encodeURIComponent(query)}`, { headers: { "X-Part": "menu" } }).catch(() => null);
+      const body = new URLSearchParams({ q: query });
+      const answer = await fetch("/console/find", { method: "POST", body, headers: { "X-Part": "menu", "X-CSRF": csrf() } }).catch(() => null);
       if (!answer?.ok || $("#palette input").value !== query) return;
       const box = document.createElement("template");
       box.innerHTML = await answer.text();

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 
 from crm_sync.service_tables import audit, customer_tags, merge_proposals
-from crm_sync.tables import consents, conversations, customers, tasks
+from crm_sync.tables import consents, conversations, customers, tasks, timeline
 from tests.console.console_under_test import ConsoleUnderTest
 from tests.staff_steps import wrote
 from tests.store_steps import START
@@ -35,12 +36,42 @@ async def _rows(console: ConsoleUnderTest, table: Any) -> list[Any]:
 async def test_people_are_found_by_name_and_number_and_their_words_never_run(console: ConsoleUnderTest) -> None:
     await _ann(console, name=XSS, phone="+8613800138000")
     li = await console.enter()
-    for query in ("", "?q=onerror", "?q=13800138000"):
-        page = await li.page(f"/console/customers{query}")
+    pages = [await li.page("/console/customers")]
+    pages += [await li.do("/console/customers", q=words) for words in ("onerror", "13800138000")]
+    for page in pages:
         assert "&lt;img" in page.text
         assert XSS not in page.text
-    assert "Nobody fits this." in (await li.page("/console/customers?q=zzzz")).text
+    assert "Nobody fits this." in (await li.do("/console/customers", q="zzzz")).text
     assert (await li.page("/console/customers?cursor=x")).status_code == 422
+
+
+async def test_words_of_a_search_stand_in_no_address(console: ConsoleUnderTest) -> None:
+    """Histories and logs of proxies keep addresses: names and numbers are not put there, nor read from there."""
+    await _ann(console, phone="+8613800138000")
+    li = await console.enter()
+    for path in ("/console/customers", "/console/inbox/search", "/console/find"):
+        found = await li.do(path, q="zzzz")
+        assert found.status_code == 200
+        assert "zzzz" not in "".join(re.findall(r'(?:href|action|data-more|data-page)="([^"]*)"', found.text))
+    assert "Nobody fits this." not in (await li.page("/console/customers?q=zzzz")).text
+    for path, where in (("/console/customers", "/console/customers?tag=vip"), ("/console/inbox/search", "")):
+        answer = await li.post(path, q="", tag="vip")
+        assert (answer.status_code, answer.headers.get("location", "")) == ((303, where) if where else (200, ""))
+
+
+async def test_what_the_business_calls_a_fact_is_shown_and_what_happened_is_worded(console: ConsoleUnderTest) -> None:
+    ann = await _ann(console)
+    kinds = ("handoff_taken", "handoff_expired", "complaint_solved", "complaint_opened", "task_done")
+    rows = [{"customer_id": ann, "kind": kind, "summary": kind[8:], "author": "system", "at": START} for kind in kinds]
+    await console.store.database.run(lambda conn: conn.execute(insert(timeline), rows) and None)
+    li = await console.enter(language="zh")
+    page = await li.page(f"/console/customers/{ann}")
+    assert "<span>生日</span>" in page.text
+    for words in ("人工已接入", "客服失联，退回队列", "投诉: 已解决", "新建投诉"):
+        assert words in page.text
+    assert '<bdi class="meta">expired</bdi>' not in page.text  # it would only say again what the line says
+    saved = await li.do(f"/console/customers/{ann}/edit", birthday="1990-01-02", was_birthday="")
+    assert "已保存：生日" in saved.text
 
 
 async def test_an_empty_list_says_where_customers_come_from(console: ConsoleUnderTest) -> None:
@@ -58,7 +89,7 @@ async def test_facts_are_put_right_with_an_audit_and_only_what_was_changed(conso
     assert "Not computed yet." in page.text
     fields = {"name": "Ann Jones", "was_name": "Ann Smith", "email": "ann@example.com", "was_email": "ann@example.com"}
     saved = await li.do(f"/console/customers/{ann}/edit", **fields)
-    assert "Saved: name" in saved.text
+    assert "Saved: Name" in saved.text
     lines = [row for row in await _rows(console, audit) if row.action == "correct"]
     assert [(row.author, row.fields) for row in lines] == [("li", ["name"])]
     stale = await li.do(f"/console/customers/{ann}/edit", name="Ann Miller", was_name="Ann Smith")

@@ -10,8 +10,10 @@ import pytest
 from sqlalchemy import Connection, insert, text, update
 
 from bot.errors import InputError, NotFound, NotPermitted
+from bot.service.handoff import HandoffRules
 from crm_sync.columns import is_postgres
 from crm_sync.conversation_lists import InboxFilter, Sight, page, queue_page
+from crm_sync.queue_views import queue_view
 from crm_sync.seen import mark_seen
 from crm_sync.service_tables import customer_tags, customer_values
 from crm_sync.store import SqlStore
@@ -39,7 +41,7 @@ async def _everything(desk: InboxDesk, actor: Actor, which: InboxFilter | str, l
 async def test_each_list_holds_what_it_says_in_its_order(store: SqlStore) -> None:
     desk = InboxDesk(store.database)
     calm = await wrote(store, user="calm", owner="queue", waiting_since=START, priority=1)
-    urgent = await wrote(store, user="urgent", owner="queue", waiting_since=START + timedelta(minutes=5), priority=3)
+    urgent = await wrote(store, user="urgent", owner="queue", waiting_since=START + timedelta(minutes=5), priority=30)
     early = await wrote(store, user="early", owner="queue", waiting_since=START - timedelta(minutes=5), priority=1)
     mine = await wrote(store, user="m", owner="operator", operator="li", unanswered_since=START)
     sleeping = await wrote(store, user="s", status="snoozed", snoozed_until=START, operator="li")
@@ -71,6 +73,29 @@ async def test_pages_together_are_the_list_once(store: SqlStore, which: str) -> 
     assert sorted(seen) == ids
     assert sorted(await _everything(desk, LI, which, 4)) == [n for n in ids if n % 3 != 2]
     assert await _everything(desk, LEAD, which, 200) == seen
+
+
+async def test_the_queue_is_in_the_order_in_which_customers_are_told_their_places(store: SqlStore) -> None:
+    rules = HandoffRules(ageing=timedelta(minutes=2))
+    desk, chance = InboxDesk(store.database, lambda: rules), random.Random(7)
+    ids = await store.database.run(
+        lambda conn: many(
+            conn,
+            12,
+            owner="queue",
+            priority=lambda n: chance.choice((0, 5, 60)),
+            waiting_since=lambda n: START + timedelta(minutes=chance.randrange(120)),
+        )
+    )
+
+    def places(conn: Connection) -> list[int]:
+        return [queue_view(conn, f"{n}|0|{rules.ageing.total_seconds()}|", START).ahead for n in ids]
+
+    told = await store.database.run(places, read=True)
+    shown = await _everything(desk, LEAD, "queue", 5)
+    assert shown == [n for _, n in sorted(zip(told, ids, strict=True))]
+    ranks = [row.rank for row in (await desk.page(LEAD, "queue")).items if row.rank is not None]
+    assert ranks == sorted(ranks)
 
 
 async def test_a_row_that_moves_up_is_not_shown_twice_and_hides_nobody(store: SqlStore) -> None:
@@ -204,9 +229,9 @@ async def _plan(store: SqlStore, sight: Sight, which: str) -> str:
         if is_postgres(conn):
             conn.execute(text("SET LOCAL enable_seqscan = off"))  # so few rows are read faster without an index
         statement = (
-            queue_page(sight, InboxFilter(list=which), 1, (START, 5), 50)
+            queue_page(conn, sight, InboxFilter(list=which), (START, 5), limit=50, ageing=timedelta(minutes=1))
             if which == "queue"
-            else page(sight, InboxFilter(list=which), (START + timedelta(days=1), 5, 0), 50)
+            else page(sight, InboxFilter(list=which), (START + timedelta(days=1), 5), 50)
         )
         explain = "EXPLAIN " if is_postgres(conn) else "EXPLAIN QUERY PLAN "
         compiled = statement.compile(dialect=conn.dialect, compile_kwargs={"literal_binds": True})

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import Connection, insert, select
 
 from bot.errors import AssistantInvalid
 from bot.service.policy import ServicePolicy, read_policy
 from bot.service.report_rules import Summary
 from crm_sync.console_tables import staff_notices
-from crm_sync.service_tables import timers
+from crm_sync.service_tables import case_alerts, timers
 from crm_sync.staff import add_user
 from crm_sync.store import SqlStore
-from frontdesk.report_summaries import count_reports, send_summaries
+from crm_sync.tables import cases, customers
+from frontdesk.report_summaries import count_reports, report_jobs, send_summaries
 from frontdesk.scheduler import Context
 from tests.builders import shop
 from tests.store_steps import SetClock, converse
@@ -43,6 +44,26 @@ def context(at: datetime, policy: ServicePolicy) -> Context:
 
 async def rows(store: SqlStore, table: Any) -> list[Any]:
     return await store.database.run(lambda conn: list(conn.execute(select(table).order_by(table.c.id))), read=True)
+
+
+async def test_everything_that_counts_by_days_does_so_by_those_of_the_business(store: SqlStore) -> None:
+    """Six complaints since midnight in Auckland, where the assistant's own hours are those of Shanghai."""
+    now = datetime(2026, 11, 25, 12, tzinfo=UTC)  # one in the morning of the 26th there
+    rules = read_policy({"cases": {"spikes": {"least": 5, "count": 6}}})
+
+    def unit(conn: Connection) -> None:
+        customer = conn.execute(insert(customers).values(created_at=now)).inserted_primary_key[0]  # type: ignore[index]
+        for number in range(6):
+            at = now - timedelta(minutes=number)
+            row = {"number": f"N{number}", "customer_id": customer, "kind": "complaint", "category": "fuel"}
+            times = {"opened_at": at, "updated_at": at, "is_open": True, "severity": 1, "status": "received"}
+            conn.execute(insert(cases).values(**row, **times, subject=f"s{number}", summary="", details={}))
+
+    await store.database.run(unit)
+    (job,) = [job for job in report_jobs("Pacific/Auckland") if job.name == "case_spikes"]
+    await job.work(store, context(now, rules))
+    (alert,) = await rows(store, case_alerts)
+    assert alert.period_from == datetime(2026, 11, 25, 11, tzinfo=UTC)
 
 
 async def test_on_monday_morning_everybody_named_hears_of_the_week_once(store_url: str) -> None:

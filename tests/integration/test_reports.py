@@ -248,6 +248,24 @@ async def test_handoffs_are_counted_by_reason_with_the_wait(history: History) ->
     assert await history.behind(report.rows[0].drill) == [history.talks["bob"], history.talks["ann"]]
 
 
+async def test_who_is_handed_over_again_and_again_is_one_conversation_of_all(history: History) -> None:
+    for day in range(3):
+        await history.asks("ann", at(day))
+        await history.handoff("ann", at(day, 3), "anger")
+    await history.asks("bob", at(0))
+    await history.handoff("tom", at(1), "taken")  # an operator took it, the customer had said nothing that week
+    report = await history.report("handoffs")
+    assert (report.figure("handoffs").now, report.figure("handoff_share").now) == (4, 0.5)
+
+
+async def test_a_conversation_of_several_days_is_one_of_its_channel(history: History) -> None:
+    for day in range(3):
+        await history.asks("ann", at(day))
+    await history.asks("tom", at(0), channel="telegram")
+    rows = (await history.report("channels")).rows
+    assert {row.key: row.cells["conversations"].now for row in rows} == {"web": 1, "telegram": 1}
+
+
 async def test_intents_and_unanswered_messages_are_counted_once_per_message(history: History) -> None:
     await history.asks("ann", at(0), intent="order_status", parts=3)
     await history.asks("bob", at(0), intent="order_status")
