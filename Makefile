@@ -20,10 +20,10 @@ test: ## the everyday suite, on real SQLite, PostgreSQL and Redis which it start
 	@$(PY) -m tests.models
 	@$(PY) -m pytest -n 2 --dist worksteal -m "not slow and not browser and not rasa" $(ARGS)
 
-test-slow: ## every fault point by itself on both databases, full NLU training
+test-slow: ## every fault point by itself on both databases, every case on PostgreSQL, many examples, full NLU training
 	@scripts/setup.sh dev
 	@$(PY) -m tests.services ensure
-	@$(PY) -m pytest -n 2 --dist worksteal -m "slow and not browser and not rasa" $(ARGS)
+	@HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-thorough} $(PY) -m pytest -n 2 --dist worksteal -m "(slow or hypothesis) and not browser and not rasa" $(ARGS)
 
 test-browser: ## the suite in a real Chromium
 	@scripts/setup.sh dev

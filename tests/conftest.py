@@ -19,12 +19,27 @@ from tests.statements import share_compiled_statements
 from tests.store_steps import AUDIT_KEYS
 
 # The same examples on every run, and no time limit: how fast a shared machine is says nothing about the code.
-# `HYPOTHESIS_PROFILE=explore` searches anew.
-settings.register_profile("suite", deadline=None, derandomize=True, max_examples=50)
+# Everyday a few, `thorough` in make test-slow; `HYPOTHESIS_PROFILE=explore` searches anew.
+settings.register_profile("suite", deadline=None, derandomize=True, max_examples=15)
+settings.register_profile("thorough", deadline=None, derandomize=True, max_examples=60)
 settings.register_profile("explore", deadline=None, max_examples=1000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
 share_compiled_statements()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The everyday suite asks PostgreSQL one case of a table; the others differ in values, and run with the slow ones.
+
+    A test whose cases have SQL of their own says so with `sql_per_case`.
+    """
+    for item in items:
+        call = getattr(item, "callspec", None)
+        if call is None or call.params.get("store_url") != "postgresql" or item.get_closest_marker("sql_per_case"):
+            continue
+        if any(place for name, place in call.indices.items() if name != "store_url"):
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")

@@ -56,6 +56,7 @@ async def test_each_list_holds_what_it_says_in_its_order(store: SqlStore) -> Non
     assert counts == {"mine": 1, "queue": 3, "all": 4, "unanswered": 1, "snoozed": 1, "closed": 1}
 
 
+@pytest.mark.sql_per_case
 @pytest.mark.parametrize("which", ["all", "queue", "unanswered", "snoozed", "closed"])
 async def test_pages_together_are_the_list_once(store: SqlStore, which: str) -> None:
     desk = InboxDesk(store.database)
@@ -181,6 +182,7 @@ async def test_an_unknown_list_and_a_foreign_cursor_are_refused(store: SqlStore)
             await desk.page(LEAD, **wrong)  # type: ignore[arg-type]
 
 
+@pytest.mark.sql_per_case
 @pytest.mark.parametrize(
     ("which", "index"),
     [

@@ -98,6 +98,7 @@ HOLD_BACK: dict[str, Callable[[Connection, int], Any]] = {
 }
 
 
+@pytest.mark.sql_per_case
 @pytest.mark.parametrize("reason", HOLD_BACK)
 async def test_each_reason_is_told_before_the_start_and_at_the_claim(store: SqlStore, reason: str) -> None:
     def unit(conn: Connection) -> None:

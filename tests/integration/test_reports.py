@@ -360,6 +360,7 @@ async def test_channels_and_operators_have_a_line_each(history: History) -> None
     assert await history.behind(li.drill) == [history.talks["ann"]]
 
 
+@pytest.mark.sql_per_case
 @pytest.mark.parametrize("name", REPORTS)
 async def test_every_report_can_be_told_of_nothing_and_of_one_channel(history: History, name: str) -> None:
     empty = await history.report(name)

@@ -141,6 +141,7 @@ async def test_an_endless_sender_id_is_parked_and_holds_nobody_up(store: SqlStor
     assert [answer.conversation_id is None for answer in answers] == [True, False]
 
 
+@pytest.mark.sql_per_case
 @pytest.mark.parametrize(
     "text",
     [
@@ -175,6 +176,7 @@ def _echo(claimed: object, text: str) -> object:
     return decided(claimed, text, state={"slot": text})  # type: ignore[arg-type]
 
 
+@pytest.mark.sql_per_case
 @pytest.mark.parametrize(
     "content",
     [

@@ -50,6 +50,7 @@ async def test_a_sound_store_has_no_violations(store: SqlStore) -> None:
     assert await check(store.database, SOUND_LEDGER) == []
 
 
+@pytest.mark.sql_per_case
 @pytest.mark.parametrize(
     ("rule", "damage"),
     [
@@ -107,6 +108,7 @@ async def test_a_message_that_waits_too_long_is_named(store_url: str) -> None:
     await store.close()
 
 
+@pytest.mark.sql_per_case
 @pytest.mark.parametrize(
     ("rule", "ledger"),
     [

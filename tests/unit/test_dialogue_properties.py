@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.dialogue import decide
@@ -171,10 +171,6 @@ def assert_sound(decision: Any, *, speaks: bool) -> None:
         assert all(button.label and len(button.value.encode()) <= 64 for button in shown.buttons)
 
 
-QUICK = settings(max_examples=60, deadline=None)
-
-
-@QUICK
 @given(st.one_of(st.just({}), JSON), CUSTOMERS, ARTICLES, st.lists(MESSAGES, min_size=1, max_size=5))
 def test_a_conversation_of_anything_is_always_answered(state: Any, customer: Any, articles: Any, messages: Any) -> None:
     for heard, other in messages:
@@ -186,7 +182,6 @@ def test_a_conversation_of_anything_is_always_answered(state: Any, customer: Any
         state = decision.state
 
 
-@QUICK
 @given(st.lists(st.tuples(MESSAGES, st.sampled_from(Owner)), min_size=1, max_size=5))
 def test_a_conversation_that_changes_hands_never_breaks(messages: Any) -> None:
     state: Any = {}

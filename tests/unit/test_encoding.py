@@ -47,7 +47,7 @@ capabilities = st.builds(
 )
 
 
-@settings(max_examples=400)
+@settings(max_examples=7 * settings.default.max_examples)  # replies have many shapes
 @given(reply=replies, can=capabilities)
 def test_nothing_is_lost_and_every_limit_kept(reply: RenderedReply, can: Capabilities) -> None:
     parts = encode_reply(reply, can)
