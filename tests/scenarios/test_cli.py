@@ -142,16 +142,16 @@ def test_parsing_has_the_shape_of_rasa(frontdesk: Frontdesk) -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
-    [
+    [  # each is a process of its own: everyday one of the store, one of the settings, one of the arguments
         (("customer", "show", "99999"), 1, "no customer"),
-        (("customer", "unlink", "99999"), 1, "no customer"),
-        (("import", "orders", "missing.csv"), 1, "missing.csv"),
-        (("run", "--roles", "juggler"), 2, "unknown role"),
         (("run", "--roles", "worker"), 1, "PostgreSQL"),
-        (("simulate", "fax"), 2, "telegram"),
-        (("nlu", "train", "--data", "missing.yml"), 1, "missing.yml"),
         (("say",), 2, "Missing argument"),
-        (("no-such-command",), 2, "No such command"),
+        pytest.param(("customer", "unlink", "99999"), 1, "no customer", marks=pytest.mark.slow),
+        pytest.param(("import", "orders", "missing.csv"), 1, "missing.csv", marks=pytest.mark.slow),
+        pytest.param(("run", "--roles", "juggler"), 2, "unknown role", marks=pytest.mark.slow),
+        pytest.param(("simulate", "fax"), 2, "telegram", marks=pytest.mark.slow),
+        pytest.param(("nlu", "train", "--data", "missing.yml"), 1, "missing.yml", marks=pytest.mark.slow),
+        pytest.param(("no-such-command",), 2, "No such command", marks=pytest.mark.slow),
     ],
 )
 def test_a_mistake_gets_one_plain_sentence(
