@@ -54,7 +54,9 @@ def list_ids(conn: Connection, names: tuple[str, ...]) -> tuple[int, ...]:
         row.name: row.id
         for row in conn.execute(
             select(audience_lists.c.name, audience_lists.c.id).where(
-                audience_lists.c.name.in_(names), audience_lists.c.archived_at.is_(None)
+                audience_lists.c.name.in_(names),
+                audience_lists.c.archived_at.is_(None),
+                audience_lists.c.filling_since.is_(None),
             )
         )
     }

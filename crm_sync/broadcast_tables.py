@@ -53,6 +53,7 @@ audience_lists = Table(  # people by name: a snapshot of a segment, an upload, o
     Column("strangers", Integer, nullable=False, server_default="0"),  # lines that name nobody we know
     Column("created_by", Words, nullable=False, server_default=""),
     Column("created_at", UtcDateTime, nullable=False),
+    Column("filling_since", UtcDateTime),  # not ready, perhaps never finished: nobody's list; null: it can be used
     Column("archived_at", UtcDateTime),
     CheckConstraint("kind IN ('snapshot', 'upload', 'exclusion')", name="kind"),
 )

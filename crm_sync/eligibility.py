@@ -75,21 +75,11 @@ def judged(people: Select[tuple[int]], rules: SendRules) -> Select[Any]:
     for another reason has one. In the order of customer ids; run it with `moments`.
     """
     asked = people.subquery("asked")
-    placed = (
-        select(
-            customers.c.id.label("customer_id"),
-            or_(customers.c.erased_at.is_not(None), is_merged(customers.c.id)).label("is_gone"),
-            _place(customers.c.id, rules).label("place"),
-        )
-        .join_from(asked, customers, customers.c.id == asked.c[0])
-        .cte("placed")
-        .prefix_with("MATERIALIZED")  # else the place is looked for once for each time it is named
-    )
-    person, nowhere = placed.c.customer_id, placed.c.place.is_(None)
+    person, nowhere = customers.c.id, conversations.c.id.is_(None)
     reason = _first_reason(
         person,
         rules,
-        is_gone=placed.c.is_gone,
+        is_gone=or_(customers.c.erased_at.is_not(None), is_merged(person)),
         no_consent=and_(nowhere, ~_has_agreed(person, rules)),
         is_unreachable=and_(nowhere, _has_place(person, rules), ~_has_place(person, rules, reachable=True)),
         no_channel=and_(nowhere, ~_has_place(person, rules)),
@@ -98,15 +88,16 @@ def judged(people: Select[tuple[int]], rules: SendRules) -> Select[Any]:
     )
     return (
         select(
-            person,
+            person.label("customer_id"),
             reason.label("reason"),
             conversations.c.id.label("conversation_id"),
             conversations.c.identity_id,
             conversations.c.channel,
             conversations.c.account,
         )
-        .select_from(placed)
-        .outerjoin(conversations, conversations.c.id == placed.c.place)
+        .join_from(asked, customers, customers.c.id == asked.c[0])
+        # Looked for once for each person, as the key of the join.
+        .outerjoin(conversations, conversations.c.id == _place(person, rules))
         .order_by(person)
     )
 

@@ -40,6 +40,13 @@ def last_job(conn: Connection, kind: str, sha256: str, mapping: Mapping[str, str
     return next((_job(row) for row in found if dict(row.mapping) == dict(mapping)), None)
 
 
+def latest_of(conn: Connection, kind: str) -> Job | None:
+    """The latest import of this kind."""
+    newest = select(import_jobs).where(import_jobs.c.kind == kind).order_by(import_jobs.c.id.desc()).limit(1)
+    row = conn.execute(newest).first()
+    return None if row is None else _job(row)
+
+
 def begin(conn: Connection, values: Mapping[str, Any], now: datetime) -> Job:
     """A new job whose first row is the one below the header."""
     key = conn.execute(insert(import_jobs).values(**values, state="running", next_row=2, started_at=now))

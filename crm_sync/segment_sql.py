@@ -145,7 +145,11 @@ class _Conditions:
             return there_is([customer_tags], customer_tags.c.customer_id == person, fits(customer_tags.c.tag))
         if name == "list":
             member = audience_members
-            named = and_(audience_lists.c.id == member.c.list_id, fits(audience_lists.c.name))
+            named = and_(
+                audience_lists.c.id == member.c.list_id,
+                audience_lists.c.filling_since.is_(None),
+                fits(audience_lists.c.name),
+            )
             return there_is([member, audience_lists], member.c.customer_id == person, named)
         if name == "channel":
             talk, them = conversations, identities

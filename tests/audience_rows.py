@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, insert
 
+from crm_sync.addressing import identity_key
 from crm_sync.broadcast_tables import broadcast_recipients, broadcasts
 from crm_sync.tables import cases, consents, conversations, customers, identities
 from tests.store_steps import START
@@ -35,7 +36,8 @@ def a_talk(conn: Connection, customer_id: int, channel: str, *, account: str = "
     """A conversation of the customer; its id. `unreachable_at` is said of the identity."""
     number = next(_numbers)
     who = {"customer_id": customer_id, "channel": channel, "account": account, "created_at": START}
-    them = {"key": f"i{number}", "external_id": f"u{number}", "unreachable_at": more.pop("unreachable_at", None)}
+    key = identity_key(channel, account, f"u{number}")
+    them = {"key": key, "external_id": f"u{number}", "unreachable_at": more.pop("unreachable_at", None)}
     identity_id = add(conn, identities, **who, **them)
     talk = {"key": f"c{number}", "chat_id": f"u{number}", "identity_id": identity_id, **more}
     return add(conn, conversations, **who, **talk)

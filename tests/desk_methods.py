@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import desk
 from bot.edited_texts import EditedText
@@ -19,6 +20,7 @@ from desk.actors import Actor
 from desk.broadcast_preflight import PreflightDesk
 from desk.paging import write_cursor
 from desk.report_types import Drill, ReportQuery
+from desk.segments import SegmentDesk
 from desk.wording import ArticleText
 from frontdesk.signals import LocalSignals
 from tests.broadcast_steps import DOCUMENT, decisions
@@ -62,12 +64,15 @@ LIKELY: Mapping[str, Any] = {
     "newest": write_cursor("1:1", 0, 0),
     "seen": 0,
     "document": DOCUMENT,
+    "definition": {"field": "language", "is": "zh"},
+    "file": Path("nowhere.csv"),
 }
 # Parameters that have a default and are given all the same, because the method asks for one of them.
 GIVEN: Mapping[str, Mapping[str, Any]] = {
     "CaseDesk.assign": {"owner": "li"},
     "AccountDesk.add": {"role": "viewer"},
     "HandoffDesk.transfer": {"team": "service"},
+    "AudienceDesk.snapshot": {"where": {"all": []}},
     "KnowledgeDesk.publish": {"seen": {"en": 0}},
 }
 
@@ -115,6 +120,8 @@ def service(kind: type, database: Database) -> Any:
         "knowledge": lambda channel, account: None,  # an empty store has no conversation that asks
     }
     parts["decisions"] = decisions
+    parts["segments"] = SegmentDesk(database, policy, clock, lambda: "Asia/Shanghai")
+    parts["zone"] = ZoneInfo("Asia/Shanghai")
     parts["preflights"] = PreflightDesk(database, an_outside(clock, library=None), decisions)
     parameters = list(inspect.signature(kind).parameters.values())
     needed = {each.name for each in parameters if each.default is inspect.Parameter.empty} | {"translator"}

@@ -183,7 +183,7 @@ def definition(random: Random, depth: int = 3) -> dict[str, Any]:
     names = [name for name in known_fields(ATTRIBUTES) if not name.endswith("…")] + ["consent.news"]
     field = field_named(random.choice(names), ATTRIBUTES)
     assert field is not None
-    return _comparison(random, field)
+    return comparison(random, field)
 
 
 def _did(random: Random) -> dict[str, Any]:
@@ -192,7 +192,7 @@ def _did(random: Random) -> dict[str, Any]:
     if random.random() < 0.3:
         found["within_days"] = random.choice((8, 30, 100))
     if random.random() < 0.7:
-        parts = [_comparison(random, field) for field in random.sample(list(thing.fields.values()), 2)]
+        parts = [comparison(random, field) for field in random.sample(list(thing.fields.values()), 2)]
         found["where"] = random.choice(({"all": parts}, {"any": parts}, {"not": parts[0]}, parts[0]))
     if random.random() < 0.4:
         found["times"] = {random.choice(("at_least", "at_most", "is", "is_not", "less_than")): random.choice((0, 1, 2))}
@@ -201,7 +201,8 @@ def _did(random: Random) -> dict[str, Any]:
     return found
 
 
-def _comparison(random: Random, field: Field) -> dict[str, Any]:
+def comparison(random: Random, field: Field) -> dict[str, Any]:
+    """Some operator of the field's kind with some value."""
     operator, takes = random.choice(list(OPERATORS[field.kind].items()))
     one = {
         "text": lambda: random.choice((*WORDS[1:], "T", "zh", "en", "north", "paid", "complaint", "vehicle", "CNY")),

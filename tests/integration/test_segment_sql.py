@@ -46,12 +46,14 @@ async def test_every_field_and_operator_has_its_sql(store: SqlStore) -> None:
         asked = [({}, field) for field in fields if field is not None and "…" not in field.name]
         asked += [({"did": thing.name}, field) for thing in THINGS.values() for field in thing.fields.values()]
         for thing, field in asked:
-            for operator in OPERATORS[field.kind]:
-                condition = segment_truth._comparison(_Always(operator), field)
-                wanted = {**thing, "where": condition} if thing else condition
-                segment = read_segment(wanted, ATTRIBUTES)
-                found = {row.id for row in conn.execute(members(segment, START))}
-                assert found == truth.members(segment), wanted
+            conditions = [segment_truth.comparison(_Always(name), field) for name in OPERATORS[field.kind]]
+            wanted = [{**thing, "where": condition} if thing else condition for condition in conditions]
+            read = [read_segment(each, ATTRIBUTES) for each in wanted]
+            # All operators of a field in one statement, which takes a fifth of the time of one for each.
+            holds = [customers.c.id.in_(members(segment, START)).label(f"c{n}") for n, segment in enumerate(read)]
+            rows = conn.execute(select(customers.c.id, *holds)).all()
+            for n, segment in enumerate(read):
+                assert {row.id for row in rows if row[n + 1]} == truth.members(segment), wanted[n]
 
     await store.database.run(unit)
 

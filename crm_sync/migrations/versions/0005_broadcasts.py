@@ -41,6 +41,7 @@ def upgrade() -> None:
     sa.Column('strangers', sa.Integer(), server_default='0', nullable=False),
     sa.Column('created_by', WORDS, server_default='', nullable=False),
     sa.Column('created_at', TIME, nullable=False),
+    sa.Column('filling_since', TIME),
     sa.Column('archived_at', TIME),
     sa.CheckConstraint("kind IN ('snapshot', 'upload', 'exclusion')", name=op.f('ck_audience_lists_kind')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_audience_lists')),
