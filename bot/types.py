@@ -37,6 +37,8 @@ MessageId = NewType("MessageId", int)
 WEB_SIGNED_IN = "u-"
 
 Language = Literal["zh", "en"]
+# How a message is written; "" where its words do not tell. Answers are in one of the languages above.
+Written = Literal["zh-Hans", "zh-Hant", "en", "mixed", ""]
 Author = Literal["customer", "bot", "operator", "system"]
 
 # --- inbound ----------------------------------------------------------------------------------------------------
@@ -231,6 +233,7 @@ class Understanding:
     duration_ms: float = 0.0
     parts: tuple[Understanding, ...] = ()  # several requests in one message, in order; empty for one request
     note: str = ""  # e.g. "rasa timed out after 1.5 s"
+    written: Written = ""
 
     @property
     def intent(self) -> ScoredIntent:

@@ -151,6 +151,7 @@ def _nothing(text: str) -> Understanding:
         intents=(),
         entities=(),
         engine="none",
+        written=language.written,
     )
 
 

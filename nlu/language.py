@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bot.types import Language
+from bot.types import Language, Written
 
 
 def _words(text: str) -> frozenset[str]:
@@ -46,6 +46,8 @@ _COMMON_ENGLISH = _words(
     stores exchange repair broken login password payment account correct right wrong sure nope yeah yep kettle lamp
     desk duvet pan oven shelf curtains pillow fan"""
 )
+_HAN_WEIGHT = 1.5  # one Chinese character says about as much as two thirds of an English word
+_MIXED_FROM = 0.25
 # Code points above this many are folded without being remembered, so that odd input cannot grow the table.
 _REMEMBERED = 30_000
 
@@ -54,12 +56,17 @@ _REMEMBERED = 30_000
 class Detected:
     """`is_sure` False: numbers, emoji, punctuation or neutral words only; keep the conversation's language.
 
-    `is_traditional`: Chinese with at least one character that only Traditional writing uses (zh-Hant).
+    `written`: zh-Hant for Chinese with a character that only Traditional writing uses, mixed where both languages carry
+    at least a quarter of the words, empty where nothing tells.
     """
 
     language: Language
     is_sure: bool
-    is_traditional: bool = False
+    written: Written = ""
+
+    @property
+    def is_traditional(self) -> bool:
+        return self.written == "zh-Hant"
 
 
 def detect(text: str, default: Language = "zh") -> Detected:
@@ -72,10 +79,8 @@ def detect(text: str, default: Language = "zh") -> Detected:
         han = len(_HAN.findall(sample))
         if han:
             words = [w for w in _LATIN_WORD.findall(_CODE.sub(" ", sample)) if w.isascii()]
-            # One Chinese character says about as much as two thirds of an English word.
-            if han * 1.5 >= len(words) or han >= 12:
-                return Detected("zh", is_sure=True, is_traditional=is_traditional(sample))
-            return Detected("en", is_sure=True)
+            is_zh = han * _HAN_WEIGHT >= len(words) or han >= 12
+            return Detected("zh" if is_zh else "en", is_sure=True, written=_written(sample, han, words))
     if "@" in sample or "://" in sample or "www." in sample:
         sample = _URL_OR_EMAIL.sub(" ", sample)
     words = _LATIN_WORD.findall(sample.lower())
@@ -85,7 +90,19 @@ def detect(text: str, default: Language = "zh") -> Detected:
     latin = sum(1 for w in telling if w.isascii())
     if latin * 2 < len(telling):
         return Detected("en", is_sure=False)
-    return Detected("en", is_sure=len(words) >= 2 or telling[0] in _COMMON_ENGLISH)
+    is_sure = len(words) >= 2 or telling[0] in _COMMON_ENGLISH
+    return Detected("en", is_sure=is_sure, written="en" if is_sure else "")
+
+
+def _written(sample: str, han: int, words: list[str]) -> Written:
+    """How a text with so many Chinese characters and these Latin words is written. One Latin word is a name."""
+    telling = [word for word in words if len(word) > 1 and word.lower() not in _NEUTRAL]
+    chinese, english = han * _HAN_WEIGHT, float(len(telling))
+    if len(telling) > 1 and min(chinese, english) >= _MIXED_FROM * (chinese + english):
+        return "mixed"
+    if english > chinese:
+        return "en"
+    return "zh-Hant" if is_traditional(sample) else "zh-Hans"
 
 
 _SIMPLE: set[str] = set()  # Chinese characters already seen that Simplified writing uses too

@@ -125,6 +125,7 @@ class RasaEngine:
             intents=(),
             entities=(),
             engine=self.name,
+            written=language.written,
         )
         sent = what_to_send(text)
         if not sent.text:

@@ -87,6 +87,7 @@ class EmbeddedEngine:
             entities=find_entities(text, self.model.lexicon, now=local, language=detected.language),
             engine=NAME,
             model=self.model.version,
+            written=detected.written,
         )
 
     def rank(self, texts: Sequence[str]) -> Rankings:

@@ -42,6 +42,28 @@ def test_traditional_writing_is_recognised(text: str, expected: bool) -> None:
     assert detect(text).is_traditional is expected
 
 
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("我的订单还没到", "zh-Hans"),
+        ("我的訂單還沒到", "zh-Hant"),
+        ("where is my order", "en"),
+        ("我的 order 还没到，can you check", "mixed"),
+        ("please send it to 人民广场 store before Friday", "mixed"),
+        ("iPhone坏了", "zh-Hans"),
+        ("帮我查一下 SO-20391 iPhone case", "zh-Hans"),
+        ("冀F7K26N", "zh-Hans"),
+        ("my 冰箱 stopped working and nobody ever called me back about it", "en"),
+        ("ok", ""),
+        ("13812345678", ""),
+        ("👍", ""),
+        ("مرحبا كيف حالك", ""),
+    ],
+)
+def test_each_message_says_how_it_is_written(text: str, written: str) -> None:
+    assert detect(text).written == written
+
+
 @settings(deadline=None)
 @given(st.text())
 def test_any_text_has_a_language(text: str) -> None:
