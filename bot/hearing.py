@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from bot.assistant import Assistant
 from bot.business_time import zone
 from bot.memory import Memory
+from bot.service.mood import is_only_swearing
 from bot.typed_numbers import LAST, typed_number
 from bot.types import (
     ArticleHit,
@@ -125,6 +126,8 @@ def _request(
     if best.name not in assistant.intents or is_command:
         # nlu_fallback and the like: the engine itself does not believe it. Rasa also obeys "/intent": we do not, and
         # `/intent{"entity": …}` is nothing a customer means by its words.
+        known = tuple(ScoredIntent(intent.name, 0.0) for intent in known)
+    if is_only_swearing(words):  # somebody lets off steam: nothing they want is to be read into it
         known = tuple(ScoredIntent(intent.name, 0.0) for intent in known)
     cases = [match.span() for match in CASE_NUMBER.finditer(words)]
     entities = tuple(

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from bot.assistant import Assistant
 from bot.service.handoff import HandoffMatter, HandoffRules
+from bot.service.mood import is_only_swearing, read_mood
 from bot.types import Decision, Language, Need, QueueView, RequestHandoff, Turn
 
 HANDOFF = "human_handoff"  # the intent, and the flow it starts
@@ -29,6 +30,7 @@ def weigh(turn: Turn, assistant: Assistant, language: Language, asked: RequestHa
         channel=turn.conversation.identity.channel,
         is_vip=is_vip(turn, rules),
         keyword=keyword,
+        mood=read_mood(turn.understanding.text, rules.anger).score,
     )
     return replace(asked, team=rules.team(matter), priority=rules.priority(matter))
 
@@ -53,7 +55,8 @@ def topic_of(turn: Turn, decision: Decision) -> str:
     """What it is about: the flow that was interrupted, else what the message means beyond the wish for a person."""
     frozen = decision.state.get("frozen") or ()
     flows = [str(frame.get("flow", "")) for frame in frozen if isinstance(frame, dict)]
-    intents = [intent.name for intent in turn.understanding.intents[:1]]
+    is_about_nothing = is_only_swearing(turn.understanding.text)
+    intents = [] if is_about_nothing else [intent.name for intent in turn.understanding.intents[:1]]
     return next((name for name in (*reversed(flows), *intents) if name and name != HANDOFF), "")
 
 

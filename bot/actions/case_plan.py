@@ -46,7 +46,7 @@ def plan_case(
     policy, customer, now = context.assistant.service, context.customer, context.turn.now
     finding = policy.cases.find(words, is_danger=is_dangerous(words))
     level = policy.cases.severity(
-        urgency(words, customer.cases, now),
+        urgency(words, customer.cases, now, anger=policy.handoff.anger),
         finding,
         value_minor=about.value_minor if about else None,
         is_repeat=is_repeat(context, finding.category, subject),

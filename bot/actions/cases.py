@@ -196,7 +196,7 @@ def add_more(context: ActionContext) -> ActionResult:
     if not isinstance(case, Case):
         return _not_theirs(context, case)
     words = context.text("more_words")
-    level = severity(words)
+    level = severity(words, anger=context.assistant.service.handoff.anger)
     details = {"evidence_more": ", ".join(files)} if (files := recent_files(context)) else {}
     rises = level > case.severity
     effects: tuple[Effect, ...] = (
@@ -242,8 +242,8 @@ def contest(context: ActionContext) -> ActionResult:
 
 def reopening(context: ActionContext, case: Case, words: str) -> tuple[tuple[Effect, ...], datetime]:
     """What reopens a case one severity higher, and by when the customer hears from us then."""
-    level = min(MOST_SEVERE, max(case.severity + 1, severity(words)))
     policy = context.assistant.service
+    level = min(MOST_SEVERE, max(case.severity + 1, severity(words, anger=policy.handoff.anger)))
     clocks, back = policy.clocks_for(level, context.turn.now), policy.routing.reopened_to_site
     effect = UpdateCase(case.number, note=words, severity=level, status="reopened", clocks=clocks, back_to_site=back)
     return (effect, *handoff(level)), answer_by(context, clocks)

@@ -134,8 +134,9 @@ def open_complaint(context: ActionContext, category: str, subject: str) -> Case 
 def add_to_case(context: ActionContext) -> ActionResult:
     """Adds what was said to the open complaint, and says so with its number."""
     number, words = context.text("matched_case"), context.text("what_happened")
-    level = severity(words, context.customer.cases, context.turn.now)
-    clocks = context.assistant.service.clocks_for(level, context.turn.now)
+    policy = context.assistant.service
+    level = severity(words, context.customer.cases, context.turn.now, anger=policy.handoff.anger)
+    clocks = policy.clocks_for(level, context.turn.now)
     effects: tuple[Effect, ...] = (
         UpdateCase(number, note=words, details=details_of(context), severity=level, clocks=clocks),
     )

@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
+from bot.service.anger import Anger
+from bot.service.mood import HIGH, RAISED, read_mood
 from bot.stems import stems
 from bot.types import Case
 
@@ -37,11 +39,6 @@ _AUTHORITY = stems(
     "consumer association, consumer council, regulator*, ombudsman, trading standards, the press, journalist*, "
     "newspaper*, the media, social media, go public, fraud*, scam*, counterfeit*, police",
 )
-_ANGER = stems(
-    "气死 太差 过分 恶心 垃圾 忍无可忍 受够 愤怒 生气 离谱 坑人 骗子 骗人 无语 恶劣 再也不 什么破 差劲",
-    "angry, furious, outrage*, unacceptable, disgust*, terrible, horrible, awful, worst, ridiculous, appalling, "
-    "fed up, sick of, never again, rude, liar*, rubbish, garbage, disgrace*",
-)
 _AGAIN = stems(
     "又 再次 第二次 第三次 第四次 两次 三次 几次 好多次 多次 屡次 反复 一直没 还是没 还没解决 没人管 没人理",
     "again, second time, third time, two times, three times, several times, many times, still not, still no, "
@@ -63,21 +60,21 @@ def is_dangerous(words: str) -> bool:
     return len(_SAFETY.findall(words)) > len(_HARMLESS.findall(words))
 
 
-def severity(words: str, cases: Iterable[Case] = (), now: datetime | None = None) -> int:
+def severity(words: str, cases: Iterable[Case] = (), now: datetime | None = None, *, anger: Anger | None = None) -> int:
     """1 low to 4 critical, from the words and the customer's earlier complaints.
 
-    4: danger to people. 3: lawyers, regulators or the press; or anger on top of a repeated problem. 2: anger, a
-    repetition or an open or recent complaint. 1: everything else.
+    4: danger to people. 3: lawyers, regulators or the press; anger on top of a repeated problem; a mood of many signs.
+    2: anger or haste, a repetition or an open or recent complaint. 1: everything else. `anger`: the business's words.
     """
     if is_dangerous(words):
         return 4
     if _AUTHORITY.search(words):
         return 3
-    is_angry, is_repeated = bool(_ANGER.search(words)), bool(_AGAIN.search(words))
+    mood, is_repeated = read_mood(words, anger), bool(_AGAIN.search(words))
     earlier = sum(_is_recent_complaint(case, now) for case in cases)
-    if (is_angry and (is_repeated or earlier)) or earlier >= 3:
+    if (mood.anger >= RAISED and (is_repeated or earlier)) or mood.score >= HIGH or earlier >= 3:
         return 3
-    return 2 if is_angry or is_repeated or earlier else 1
+    return 2 if mood.score >= RAISED or is_repeated or earlier else 1
 
 
 def _is_recent_complaint(case: Case, now: datetime | None) -> bool:

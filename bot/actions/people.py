@@ -42,7 +42,7 @@ def check_staff(context: ActionContext) -> ActionResult:
 def handoff(context: ActionContext) -> ActionResult:
     """Hands the conversation to the queue and tells their place there, or when a person will be there."""
     calendar, now, rules = context.assistant.calendar, context.turn.now, context.assistant.service.handoff
-    urgency = max(2, severity(context.words))
+    urgency = max(2, severity(context.words, anger=rules.anger))
     contact = context.text("contact")
     reason = context.text("handoff_reason") or "customer_asked"
     if reason == "customer_asked" and rules.anger.is_strong(context.words):

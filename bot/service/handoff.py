@@ -54,6 +54,7 @@ class HandoffMatter:
     channel: str = ""
     is_vip: bool = False
     keyword: str = ""  # name of the keyword heard
+    mood: float = 0.0  # 0 to 1: how angry and pressed they sound (bot/service/mood.py)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +109,7 @@ class HandoffRules:
     points: Mapping[str, int] = field(default_factory=lambda: dict(POINTS))  # by reason
     urgency_points: Mapping[int, int] = field(default_factory=lambda: {1: 0, 2: 0, 3: 20, 4: 60})
     vip_points: int = 20
+    mood_points: int = 15  # of somebody as angry and pressed as can be; the reason `anger` has said so already
     ageing: timedelta = timedelta(minutes=1)  # waiting so long weighs as much as one point: nobody starves
     vip: Vip = field(default_factory=Vip)
     teams: tuple[TeamRule, ...] = ()
@@ -137,6 +139,7 @@ class HandoffRules:
             + self.urgency_points.get(matter.urgency, 0)
             + (self.vip_points if matter.is_vip else 0)
             + keyword
+            + (0 if matter.reason == "anger" else round(self.mood_points * matter.mood))
         )
 
     def team(self, matter: HandoffMatter) -> str:

@@ -34,6 +34,7 @@ def read_handoff(section: dict[str, Any]) -> HandoffRules:
         reasons: {customer_asked: 10, unclear_twice: 10, anger: 25, complaint: 20, flow_failed: 10, keyword: 15}
         urgency: {3: 20, 4: 60}   # severity of what is told
         vip: 20
+        mood: 15                  # of somebody as angry and pressed as can be
       ageing_min: 1               # waiting so long weighs as much as one point
       vip: {value_class: [A], credit_class: [A], tags: [vip]}
       teams:                      # the first that fits; one without conditions fits everything
@@ -62,7 +63,7 @@ def read_handoff(section: dict[str, Any]) -> HandoffRules:
         "handoff",
     )  # fmt: skip
     priorities = table(section.get("priorities", {}), "priorities", section, "priorities")
-    only_keys(priorities, ("reasons", "urgency", "vip"), "priorities")
+    only_keys(priorities, ("reasons", "urgency", "vip", "mood"), "priorities")
     assignment = section.get("assignment", _DEFAULT.assignment)
     if assignment not in ("manual", "automatic"):
         raise invalid("assignment must be manual or automatic", section, "assignment")
@@ -71,6 +72,7 @@ def read_handoff(section: dict[str, Any]) -> HandoffRules:
         points={**POINTS, **_points(priorities, "reasons", REASONS)},
         urgency_points={**_DEFAULT.urgency_points, **_urgency(priorities)},
         vip_points=_count(priorities, "vip", _DEFAULT.vip_points, least=0),
+        mood_points=_count(priorities, "mood", _DEFAULT.mood_points, least=0),
         vip=_vip(section) if "vip" in section else _DEFAULT.vip,
         teams=tuple(_team(item, section) for item in rows(section.get("teams", []), "teams", section, "teams")),
         keywords=tuple(
