@@ -33,6 +33,7 @@ from crm_sync.store import SqlStore
 from desk.hooks import HookQueue
 from desk.outside import Outside
 from desk.sealing import AUDIT, purpose_keys
+from frontdesk.broadcast_reckoning import broadcast_jobs
 from frontdesk.broadcast_services import BroadcastServices, broadcast_services
 from frontdesk.channel_health import ChannelWatch
 from frontdesk.clock import SystemClock
@@ -223,7 +224,11 @@ class App:
                 clock,
                 runtimes.default_assistant,
                 handlers={**TIMER_HANDLERS, **staff_timers(staff.replies)},
-                periodic=(*PERIODIC, *report_jobs(settings.timezone)),
+                periodic=(
+                    *PERIODIC,
+                    *report_jobs(settings.timezone),
+                    *broadcast_jobs(lambda: zone_named(settings.timezone)),
+                ),
                 outside={site_messages.KIND: SiteMessenger(keys, settings).deliver},
                 fault=fault,
             ),

@@ -22,6 +22,7 @@ from channels.base import ChannelAdapter
 from crm_sync import segment_sql
 from crm_sync.database import Database
 from desk.broadcast_preflight import Decisions, PreflightDesk
+from desk.broadcast_results import ResultDesk
 from desk.broadcasts import BroadcastDesk
 from desk.coupons import CouponDesk
 from desk.outside import Outside
@@ -38,6 +39,7 @@ class BroadcastServices:
 
     broadcasts: BroadcastDesk
     coupons: CouponDesk
+    results: ResultDesk
 
 
 def broadcast_services(
@@ -53,7 +55,9 @@ def broadcast_services(
     decide = partial(decisions, policy, zone, rates_of({place: each.capabilities for place, each in adapters.items()}))
     preflights = PreflightDesk(database, outside, decide, partial(alive, allows_private=allows_private))
     return BroadcastServices(
-        broadcasts=BroadcastDesk(database, outside, preflights, decide), coupons=CouponDesk(database, outside)
+        broadcasts=BroadcastDesk(database, outside, preflights, decide),
+        coupons=CouponDesk(database, outside),
+        results=ResultDesk(database, outside.clock, zone),
     )
 
 
