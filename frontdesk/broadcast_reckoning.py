@@ -1,8 +1,7 @@
-"""What follows a broadcast, noted and reckoned in the background: answers each minute, effects while they still grow."""
+"""What follows a broadcast, noted and reckoned in the background: answers each minute, effects while they grow."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from datetime import timedelta, tzinfo
 from functools import partial
@@ -38,7 +37,7 @@ def broadcast_jobs(zone: Callable[[], tzinfo]) -> tuple[Periodic, ...]:
 async def note_answers(store: SqlStore, context: Context) -> None:
     """What came in is noted, some rows in each transaction."""
     while await store.database.run(lambda conn: broadcast_answers.note_on(conn, context.now)):
-        await asyncio.sleep(0)
+        log.debug("broadcast_answers_noted")
 
 
 async def reckon(store: SqlStore, context: Context, *, zone: Callable[[], tzinfo]) -> None:
