@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 PY := .venv/bin/python
 FAST := tests/unit tests/contract
-# Where it is set, every process of a suite would translate every module anew: seconds of work for each of hundreds.
+# Where it is set, every worker translates every test module anew, which takes half of the time of collecting them.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help run test test-slow test-browser test-rasa test-all lint check bench rasa fmt lock
