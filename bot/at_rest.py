@@ -78,7 +78,8 @@ def answer(talk: Talk, request: Request, *, least: float) -> bool:
         if talk.needs:
             return True
     if article and (not is_believed or article.score >= talk.assistant.tuning.article_over_intent):
-        talk.say("utter_article", {"title": article.title}, literal=article.answer)
+        said = {"title": article.title, "image": article.media}
+        talk.say("utter_article", said, buttons=(*article.buttons, *helpful_buttons(talk)), literal=article.answer)
         talk.memory.article = article.article_id[:60]
         return True
     if is_believed:
@@ -86,6 +87,12 @@ def answer(talk: Talk, request: Request, *, least: float) -> bool:
         if intent.name in talk.assistant.general_answers:
             offer_articles(talk, request)
     return is_believed
+
+
+def helpful_buttons(talk: Talk) -> tuple[ReplyButton, ...]:
+    """ "Was this helpful?" as two buttons, where the assistant has words for them (`words: {button: …}`)."""
+    words = [talk.assistant.word("button", name, talk.language, "") for name in ("helpful", "unhelpful")]
+    return (ReplyButton(words[0], "helpful:yes"), ReplyButton(words[1], "helpful:no")) if all(words) else ()
 
 
 def offer_articles(talk: Talk, request: Request) -> None:

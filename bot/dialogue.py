@@ -23,7 +23,7 @@ from bot.memory import recall
 from bot.noticing import announce
 from bot.own_words import goes_with_the_last, own_words_only
 from bot.ownership import while_operator_owns, while_queued
-from bot.passing_on import heed_keyword, pass_on
+from bot.passing_on import heed_keyword, offer_person, pass_on
 from bot.service_types import Notice
 from bot.stopping import heed_stop_word
 from bot.talk import Talk
@@ -247,6 +247,8 @@ def choose(talk: Talk, request: Request, choice: Choice) -> None:
     elif choice.kind == "article":
         if not answer(talk, request, least=2.0):
             talk.say("utter_rephrase")
+    elif choice.kind == "helpful":
+        say_whether_helpful(talk, is_helpful=choice.name == "yes")
     elif choice.kind == "flow" and choice.name in talk.assistant.flows:
         if all(frame.flow != choice.name for frame in talk.memory.stack):
             talk.start(choice.name, dict(choice.slots))
@@ -254,6 +256,14 @@ def choose(talk: Talk, request: Request, choice: Choice) -> None:
         act_on(talk, choice.name, dict(choice.slots))
     else:
         talk.say("utter_rephrase")
+
+
+def say_whether_helpful(talk: Talk, *, is_helpful: bool) -> None:
+    """Kept with the turn, which tells how the article did (crm_sync/outcomes.py); others may have a person."""
+    if is_helpful:
+        talk.say("utter_thanks")
+    else:
+        offer_person(talk, "utter_offer_person_article", "article_unhelpful")
 
 
 def choose_value(talk: Talk, choice: Choice) -> None:

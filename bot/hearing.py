@@ -31,7 +31,7 @@ from bot.values import CASE_NUMBER, has_words, in_words, plain
 
 MAX_PARTS = 4  # requests of one message; what comes after is only stored
 
-_CHOICE = re.compile(r"^(intent|flow|slot|say):([A-Za-z_][\w-]{0,63})(?:([?=])(.{0,300}))?$", re.DOTALL)
+_CHOICE = re.compile(r"^(intent|flow|slot|say|helpful):([A-Za-z_][\w-]{0,63})(?:([?=])(.{0,300}))?$", re.DOTALL)
 _ENGINE_COMMAND = re.compile(r"^\s*/[A-Za-z_]")
 _WITH_ENTITIES = re.compile(r"^\s*/[A-Za-z_]\w*\s*\{")
 

@@ -27,7 +27,7 @@ def render(reply: Reply, language: Language, channel: str, assistant: Assistant,
     variations = fitting(assistant.responses.get(reply.template, ()), language, channel)
     buttons = shown_buttons(reply, language, channel, assistant)
     if reply.literal.strip():
-        return RenderedReply(text=reply.literal, buttons=buttons)
+        return RenderedReply(text=reply.literal, buttons=buttons, image_url=reply.args.get("image", ""))
     if not variations:
         variations = fitting(assistant.responses.get(FALLBACK_TEMPLATE, ()), language, channel)
     if not variations:

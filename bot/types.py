@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, Literal, NewType
+from typing import Any, Final, Literal, NewType
 
 from bot.service_types import (
     Appointment,
@@ -335,6 +335,33 @@ class Conversation:
 
 
 @dataclass(frozen=True, slots=True)
+class ReplyButton:
+    label: str  # finished text in the reply's language
+    value: str  # comes back as Button.value
+
+
+@dataclass(frozen=True, slots=True)
+class ArticleDetails:
+    """What an article says of itself beside its words."""
+
+    audience: str = ""  # staff: only they find it; "": everybody
+    valid_from: datetime | None = None
+    valid_until: datetime | None = None  # from then on nobody finds it
+    tags: tuple[str, ...] = ()
+    media: str = ""  # address of a picture that goes with the answer
+    buttons: tuple[ReplyButton, ...] = ()  # follow-ups, below the answer
+
+    def is_for(self, now: datetime, *, staff: bool = False) -> bool:
+        """Whether it may answer now: customers, or the staff."""
+        is_over = self.valid_until is not None and now >= self.valid_until
+        is_early = self.valid_from is not None and now < self.valid_from
+        return not is_over and not is_early and (staff or self.audience != "staff")
+
+
+NO_DETAILS: Final = ArticleDetails()
+
+
+@dataclass(frozen=True, slots=True)
 class ArticleHit:
     article_id: str
     title: str
@@ -342,6 +369,8 @@ class ArticleHit:
     language: str
     score: float  # 0 to 1
     is_sure: bool  # above the index's own threshold: good enough to answer with
+    media: str = ""  # address of a picture that goes with the answer
+    buttons: tuple[ReplyButton, ...] = ()  # follow-ups
 
 
 @dataclass(frozen=True, slots=True)
@@ -397,12 +426,6 @@ class Turn:
 
 
 # --- what a turn decides ----------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class ReplyButton:
-    label: str  # finished text in the reply's language
-    value: str  # comes back as Button.value
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,9 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, and_, func, select, update
 
+from bot.types import NO_DETAILS, ArticleDetails
 from crm_sync.console_tables import article_versions
-from crm_sync.models import StoredArticle
+from crm_sync.models import StoredArticle, dump_details, load_details
 from crm_sync.rows import insert_if_absent
 
 DRAFT, REVIEW, PUBLISHED, SUPERSEDED, WITHDRAWN = "draft", "review", "published", "superseded", "withdrawn"
@@ -36,13 +37,16 @@ class ArticleVersion:
     note: str
     at: datetime
     published_at: datetime | None
+    details: ArticleDetails = NO_DETAILS
 
     @property
     def is_open(self) -> bool:
         return self.state in OPEN
 
     def as_article(self, *, is_withdrawn: bool = False) -> StoredArticle:
-        return StoredArticle(self.article_id, self.language, self.title, self.answer, self.questions, is_withdrawn)
+        return StoredArticle(
+            self.article_id, self.language, self.title, self.answer, self.questions, is_withdrawn, self.details
+        )
 
 
 def of_article(conn: Connection, assistant: str, article_id: str) -> list[ArticleVersion]:
@@ -99,6 +103,7 @@ def add(
         "note": note,
         "at": at,
         "published_at": at if state == PUBLISHED else None,
+        "details": dump_details(article.details),
     }
     key = ("assistant", "article_id", "language", "version")
     same = and_(*(article_versions.c[name] == row[name] for name in key))
@@ -155,5 +160,5 @@ def _read(conn: Connection, *where: Any) -> list[ArticleVersion]:
 def _version(row: Any) -> ArticleVersion:
     return ArticleVersion(
         row.article_id, row.language, row.version, row.state, row.title, row.answer, tuple(row.questions), row.by,
-        row.reviewed_by, row.note, row.at, row.published_at,
+        row.reviewed_by, row.note, row.at, row.published_at, load_details(row.details),
     )  # fmt: skip

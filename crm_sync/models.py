@@ -10,6 +10,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, insert, select, update
 
 from bot.errors import NotFound, StaleState
+from bot.types import NO_DETAILS, ArticleDetails, ReplyButton
 from crm_sync.learning_tables import model_activations
 from crm_sync.rows import upsert
 from crm_sync.tables import active_models, articles, counters, models
@@ -38,6 +39,7 @@ class StoredArticle:
     answer: str
     questions: tuple[str, ...] = ()
     is_withdrawn: bool = False  # answers nobody, also where the folder has it
+    details: ArticleDetails = NO_DETAILS
 
 
 def put(conn: Connection, model: StoredModel, now: datetime) -> None:
@@ -149,6 +151,7 @@ def put_article(conn: Connection, assistant: str, article: StoredArticle, now: d
         "questions": list(article.questions),
         "updated_at": now,
         "is_withdrawn": article.is_withdrawn,
+        "details": dump_details(article.details),
     }
     upsert(conn, articles, row, key=["assistant", "id", "language"])
     raise_epoch(conn)
@@ -171,12 +174,48 @@ def put_new_articles(
         tell(conn)
 
 
-def edited_articles(conn: Connection, assistant: str) -> Sequence[StoredArticle]:
+def edited_articles(conn: Connection, assistant: str) -> list[StoredArticle]:
     """The assistant's edited articles, by id and language."""
-    rows = conn.execute(
-        select(articles).where(articles.c.assistant == assistant).order_by(articles.c.id, articles.c.language)
-    )
-    return [
-        StoredArticle(row.id, row.language, row.title, row.answer, tuple(row.questions), row.is_withdrawn)
+    return list(article_news(conn, assistant, None)[0])
+
+
+def article_news(
+    conn: Connection, assistant: str, since: datetime | None
+) -> tuple[Sequence[StoredArticle], datetime | None]:
+    """The edited articles, and when the newest was written; `since`: only those written at that moment or later."""
+    mine = select(articles).where(articles.c.assistant == assistant).order_by(articles.c.id, articles.c.language)
+    rows = conn.execute(mine if since is None else mine.where(articles.c.updated_at >= since)).all()
+    found = [
+        StoredArticle(
+            row.id, row.language, row.title, row.answer, tuple(row.questions), row.is_withdrawn,
+            load_details(row.details),
+        )
         for row in rows
-    ]
+    ]  # fmt: skip
+    return found, max((row.updated_at for row in rows), default=since)
+
+
+def dump_details(details: ArticleDetails) -> dict[str, Any]:
+    """Only what is filled, JSON-safe."""
+    document = {
+        "audience": details.audience,
+        "valid_from": details.valid_from.isoformat() if details.valid_from else "",
+        "valid_until": details.valid_until.isoformat() if details.valid_until else "",
+        "tags": list(details.tags),
+        "media": details.media,
+        "buttons": [{"label": button.label, "value": button.value} for button in details.buttons],
+    }
+    return {name: value for name, value in document.items() if value}
+
+
+def load_details(document: Mapping[str, Any]) -> ArticleDetails:
+    """The inverse of `dump_details`."""
+    since, until = document.get("valid_from"), document.get("valid_until")
+    return ArticleDetails(
+        audience=document.get("audience", ""),
+        valid_from=datetime.fromisoformat(since) if since else None,
+        valid_until=datetime.fromisoformat(until) if until else None,
+        tags=tuple(document.get("tags", ())),
+        media=document.get("media", ""),
+        buttons=tuple(ReplyButton(each["label"], each["value"]) for each in document.get("buttons", ())),
+    )

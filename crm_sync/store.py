@@ -262,6 +262,12 @@ class SqlStore:
         """The assistant's articles as edited in the store."""
         return await self.database.run(lambda conn: models.edited_articles(conn, assistant), read=True)
 
+    async def article_news(
+        self, assistant: str, since: datetime | None
+    ) -> tuple[Sequence[models.StoredArticle], datetime | None]:
+        """Those written at that moment or later (None: all), and when the newest was written."""
+        return await self.database.run(lambda conn: models.article_news(conn, assistant, since), read=True)
+
     async def put_article(self, assistant: str, article: models.StoredArticle) -> None:
         """The article says this now; every process notices within a second."""
         now = self._clock.now()

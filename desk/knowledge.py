@@ -8,7 +8,7 @@ StaleState.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
@@ -128,7 +128,16 @@ class KnowledgeDesk:
         """
         actor.require("knowledge.write")
         article = draft.checked(article_id, language, self._library.assistant(assistant).languages)
-        return await self._database.run(lambda conn: self._add(conn, actor, assistant, article, seen=seen, note=note))
+        seeds = {(each.id, each.language): each for each in await self._library.seeded_articles(assistant)}
+
+        def unit(conn: Connection) -> ArticleVersion:
+            whole = article
+            if draft.details is None:  # who edits words leaves the rest as it is
+                was = versions.newest(conn, assistant, article_id, language) or seeds.get((article_id, language))
+                whole = replace(article, details=was.details if was else article.details)
+            return self._add(conn, actor, assistant, whole, seen=seen, note=note)
+
+        return await self._database.run(unit)
 
     async def submit(
         self, actor: Actor, assistant: str, article_id: str, language: str, *, seen: int
@@ -231,7 +240,9 @@ class KnowledgeDesk:
         published = view.sides[language].published if language in view.sides else None
         if published is None:
             raise NotFound(f"nothing of article {article_id!r} is published in {language}")
-        gone = StoredArticle(article_id, language, published.title, published.answer, published.questions, True)
+        gone = StoredArticle(
+            article_id, language, published.title, published.answer, published.questions, True, published.details
+        )
         now = self._clock.now()
 
         def unit(conn: Connection) -> None:

@@ -9,6 +9,7 @@ from difflib import SequenceMatcher
 from typing import Literal, Protocol
 
 from bot.errors import InputError
+from bot.types import NO_DETAILS, ArticleDetails
 from crm_sync.models import StoredArticle
 
 LONGEST_TITLE, LONGEST_ANSWER, LONGEST_QUESTION, MOST_QUESTIONS = 200, 8000, 300, 200
@@ -19,11 +20,12 @@ _COMPARED = 4000  # pieces of one text at most; longer ones are compared line by
 
 @dataclass(frozen=True, slots=True)
 class ArticleText:
-    """What an article says in one language. `questions`: other ways to ask for it."""
+    """What an article says in one language. `questions`: other ways to ask for it; `details`: None leaves them."""
 
     title: str
     answer: str
     questions: tuple[str, ...] = ()
+    details: ArticleDetails | None = None
 
     def checked(self, article_id: str, language: str, languages: Sequence[str]) -> StoredArticle:
         """As it is kept: trimmed, every question once. Raises: InputError naming the field."""
@@ -43,7 +45,9 @@ class ArticleText:
                 raise InputError(f"a {what} has {most} characters at most, not {len(words)}")
         if len(questions) > MOST_QUESTIONS:
             raise InputError(f"an article has {MOST_QUESTIONS} questions at most")
-        return StoredArticle(article_id, language, self.title.strip(), self.answer.strip(), questions)
+        return StoredArticle(
+            article_id, language, self.title.strip(), self.answer.strip(), questions, details=self.details or NO_DETAILS
+        )
 
 
 class Wording(Protocol):

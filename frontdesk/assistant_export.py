@@ -18,10 +18,10 @@ from bot.assistant import Variation
 from bot.edited_texts import EditedResponse, with_edits
 from bot.errors import InputError
 from bot.types import Language
-from crm_sync.models import StoredArticle
+from crm_sync.models import StoredArticle, dump_details
 from frontdesk.assistant import load_assistant
 from frontdesk.yaml_lines import read_yaml
-from nlu.knowledge import load_articles
+from nlu.articles import load_articles
 
 DOMAIN = "domain.yml"
 
@@ -76,13 +76,14 @@ def _articles(folder: Path, articles: Iterable[StoredArticle], done: Exported) -
         path.parent.mkdir(parents=True, exist_ok=True)
         fields |= {"id": article.id, "language": article.language, "title": article.title}
         fields["questions"] = list(article.questions)
+        fields |= dump_details(article.details)
         words = yaml.safe_dump(fields, allow_unicode=True, sort_keys=False, width=110)
         path.write_text(f"---\n{words}---\n{article.answer}\n", encoding="utf-8")
         done.files.append(path.relative_to(folder).as_posix())
 
 
 def _front_matter(path: Path) -> dict[str, Any]:
-    """What the file's head says, e.g. tags, which the store does not keep."""
+    """What the file's head says, also what the store does not keep."""
     loaded = yaml.safe_load(path.read_text(encoding="utf-8").split("---", 2)[1])
     return dict(loaded) if isinstance(loaded, dict) else {}
 

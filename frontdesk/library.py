@@ -33,8 +33,8 @@ class LoadedLibrary:
 
     async def seeded_articles(self, name: str) -> Sequence[StoredArticle]:
         return [
-            StoredArticle(each.id, each.language, each.title, each.answer, each.questions)
-            for each in self._loaded(name).shelf
+            StoredArticle(each.id, each.language, each.title, each.answer, each.questions, details=each.details)
+            for each in self._loaded(name).shelf.seeds
         ]
 
     def seeded_assistant(self, name: str) -> Assistant:

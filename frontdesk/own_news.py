@@ -24,7 +24,7 @@ from crm_sync.store import SqlStore
 from crm_sync.subscriptions import in_languages
 from frontdesk.assistant_service import read_policy_of
 from frontdesk.runtimes import model_name
-from nlu.knowledge import Article
+from nlu.article_fields import Article
 
 
 async def topic_rules(store: SqlStore, folder: Path) -> TopicRules:
@@ -81,7 +81,10 @@ def _store_one(
     rules: TopicRules,
     now: datetime,
 ) -> None:
-    rows = [StoredArticle(each.id, each.language, each.title, each.answer, each.questions) for each in versions]
+    rows = [
+        StoredArticle(each.id, each.language, each.title, each.answer, each.questions, details=each.details)
+        for each in versions
+    ]
     article_versions.record_published(conn, assistant, rows, by="import", note="", at=now)
     if is_known or not rules.own.articles:
         for row in rows:

@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -32,14 +33,29 @@ from desk.responses import edited_responses
 from frontdesk.assistant import load_assistant
 from frontdesk.assistant_service import with_hours
 from frontdesk.observing import MODEL_LOADED
+from nlu.article_fields import Article
+from nlu.articles import SUFFIXES, load_articles
 from nlu.cascade import Cascade, build_engine
 from nlu.embedded.engine import EmbeddedEngine
 from nlu.embedded.model import FORMAT_VERSION, unpack
-from nlu.knowledge import Article, ArticleIndex, load_articles
+from nlu.knowledge import ArticleIndex
 
 log = structlog.get_logger()
 
+LOOK_BACK = timedelta(minutes=1)  # further than the clocks of two processes lie apart
 WATCH_S = 0.25  # how often the epoch row is read; design.md promises a new model within 1 s
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """The articles that answer, with what tells which of them have changed since. `index` finds them for customers."""
+
+    seeds: tuple[Article, ...]  # of the files
+    files: tuple[tuple[str, int, int], ...]  # name, time and size of each: as long as they stay, nothing is read again
+    stored: Mapping[tuple[str, str], StoredArticle]
+    newest: datetime | None  # when the newest of those was written
+    articles: Mapping[tuple[str, str], Article]
+    index: ArticleIndex
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +66,7 @@ class LoadedAssistant:
     knowledge: KnowledgeIndex
     model_version: str
     seeded: Assistant  # as the files have it
-    shelf: tuple[Article, ...]  # the articles of the files
+    shelf: Shelf
 
 
 class Runtimes:
@@ -145,19 +161,23 @@ class Runtimes:
             active = await self._store.active_model(name)
         if active is None:
             raise ServiceError("nlu", f"no model for {name}")
-        shelf = await asyncio.to_thread(seeded_articles, folder)
-        articles = with_stored(shelf, await self._store.articles(name))
+        shelf = await self._shelf(folder, before.shelf if before else None)
         if before is not None and before.model_version == active.version:
             nlu = before.nlu
         else:
             embedded = EmbeddedEngine(await asyncio.to_thread(unpack, active.packed))
             nlu = build_engine(self._settings.nlu, embedded)
             MODEL_LOADED.set(1)
-        knowledge = await asyncio.to_thread(ArticleIndex, articles)
-        self._loaded[folder] = LoadedAssistant(folder, assistant, nlu, knowledge, active.version, seeded, tuple(shelf))
+        self._loaded[folder] = LoadedAssistant(folder, assistant, nlu, shelf.index, active.version, seeded, shelf)
         if before is not None and before.nlu is not nlu:
             await close_engine(before.nlu)  # a turn still waiting for it is answered by the next engine in line
-        log.info("assistant_loaded", assistant=name, model=active.version, articles=len(articles))
+        log.info("assistant_loaded", assistant=name, model=active.version, articles=len(shelf.articles))
+
+    async def _shelf(self, folder: Path, before: Shelf | None) -> Shelf:
+        """The articles as they are now; of those that were there before, only what has changed is read and indexed."""
+        since = before.newest - LOOK_BACK if before is not None and before.newest is not None else None
+        news, newest = await self._store.article_news(model_name(folder), since)
+        return await asyncio.to_thread(renewed, folder, before, news, newest)
 
     async def _policy(self, folder: Path, seeded: ServicePolicy, hours: StaffedHours) -> ServicePolicy:
         """The rules in force: those changed in the store win over the folder's service.yml."""
@@ -226,6 +246,31 @@ def spare_what_stays() -> None:
     gc.enable()
 
 
+def renewed(folder: Path, before: Shelf | None, news: Iterable[StoredArticle], newest: datetime | None) -> Shelf:
+    """The shelf with what the store has of late; the files are read again where one of them was touched.
+
+    Raises: AssistantInvalid.
+    """
+    files = _touched(folder)
+    stored = {**(before.stored if before else {}), **{(row.id, row.language): row for row in news}}
+    if before is None or before.files != files:
+        seeds = tuple(seeded_articles(folder))
+        articles = {(each.id, each.language): each for each in with_stored(seeds, stored.values())}
+        return Shelf(seeds, files, stored, newest, articles, ArticleIndex(articles.values()))
+    changed = [key for key in stored if stored[key] != before.stored.get(key)]
+    now = {key: found for key in changed for found in with_stored((), (stored[key],))}
+    articles = {key: each for key, each in before.articles.items() if key not in changed} | now
+    gone = [key for key in changed if key not in now]
+    index = before.index.updated(list(now.values()), gone) if changed else before.index
+    return Shelf(before.seeds, files, stored, newest, articles, index)
+
+
+def _touched(folder: Path) -> tuple[tuple[str, int, int], ...]:
+    """Name, time and size of each file of articles."""
+    found = (path for path in sorted((folder / "knowledge").rglob("*")) if path.suffix.lower() in SUFFIXES)
+    return tuple((str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in found)
+
+
 async def merged_articles(store: SqlStore, folder: Path) -> list[Article]:
     """The folder's articles; those edited in the store win, and those withdrawn there are gone."""
     return with_stored(await asyncio.to_thread(seeded_articles, folder), await store.articles(model_name(folder)))
@@ -239,7 +284,12 @@ def with_stored(shelf: Iterable[Article], stored: Iterable[StoredArticle]) -> li
             found.pop((row.id, row.language), None)
         else:
             found[row.id, row.language] = Article(
-                id=row.id, language=row.language, title=row.title, answer=row.answer, questions=row.questions
+                id=row.id,
+                language=row.language,
+                title=row.title,
+                answer=row.answer,
+                questions=row.questions,
+                details=row.details,
             )
     return list(found.values())
 

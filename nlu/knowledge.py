@@ -1,32 +1,29 @@
-"""Articles: read them from files, find the ones that answer a question, say how sure that is.
+"""Find the articles that answer a question, say how sure that is, and measure how good that is.
 
-In: a folder of Markdown with front matter, or a .csv or .jsonl file. Out: `Article`s, and an in-memory index per
-language that ranks them (BM25 over words and character pieces). Broken files are `AssistantInvalid` with file, line
-and reason; a question never raises.
+In: articles (nlu/articles.py reads them from files). Out: an in-memory index per language that ranks them; a question
+never raises.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-import itertools
 import math
-import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-import orjson
-import yaml
 
 from bot.errors import AssistantInvalid
 from bot.types import ArticleHit, Language
+from nlu.article_fields import Indexable
+from nlu.article_index import Additions, Shelf, best_of, plain
+from nlu.articles import load_articles
 from nlu.embedded.features import Features, features_of
-from nlu.embedded.keys import Floats, Ints, Keys, KeyTable, runs
-from nlu.language import fold
 from nlu.training_data import read_text
 
 # Good enough to answer with: on the 120 paraphrased questions of the sample assistant 19 of 20 answers given from here
@@ -37,179 +34,61 @@ SURE = 0.6
 _MAX_QUERY = 300  # characters; beyond them a question is a story, and the cost per question stays bounded
 _EXACT = 0.99
 _NOTHING = 0.005  # a best hit below this shares a few letters with the question and no more
-_COMMON = 12  # a feature is common when more than one article in so many has it
-_NOT_SAID = re.compile(r"[\W_]+")
-_LIST_SEPARATORS = "|\n；"
+_BESIDE: Final = 300  # articles that stand beside a shelf before it is built anew
+Key = tuple[str, str]  # id and language
+Ranked = list[tuple[Indexable, float]]  # articles and their scores, best first
 
 
-@dataclass(frozen=True, slots=True)
-class Article:
-    """One answer. `questions` are other ways to ask for it."""
-
-    id: str
-    language: str
-    title: str
-    answer: str
-    questions: tuple[str, ...] = ()
-    tags: tuple[str, ...] = ()
-
-
-class Indexable(Protocol):
-    """What the index reads of an article; rows of a store have it too."""
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def language(self) -> str: ...
-    @property
-    def title(self) -> str: ...
-    @property
-    def answer(self) -> str: ...
-    @property
-    def questions(self) -> tuple[str, ...]: ...
-
-
-# --- reading -------------------------------------------------------------------------------------------------------
-
-
-def load_articles(path: Path | str) -> list[Article]:
-    """The articles at `path`: a folder (its .md, .csv and .jsonl files in depth) or one such file.
-
-    In a folder, CSV files without an `answer` column (lists of test questions) are passed over.
-    Raises: AssistantInvalid with file, line and reason; also when two articles share id and language.
-    """
-    path = Path(path)
-    if path.is_dir():
-        files = sorted(p for p in path.rglob("*") if p.suffix.lower() in (".md", ".csv", ".jsonl") and p.is_file())
-        found = [(article, file) for file in files for article in _read_file(file, path, in_folder=True)]
-    elif path.is_file():
-        found = [(article, path) for article in _read_file(path, path.parent, in_folder=False)]
-    else:
-        raise AssistantInvalid("no such file or folder", file=str(path))
-    if not found:
-        raise AssistantInvalid("holds no articles", file=str(path))
-    seen: dict[tuple[str, str], Path] = {}
-    for article, file in found:
-        key = (article.id, article.language)
-        if key in seen:
-            raise AssistantInvalid(
-                f"article `{article.id}` ({article.language}) is also in {seen[key]}", file=str(file)
-            )
-        seen[key] = file
-    return [article for article, _ in found]
-
-
-def _read_file(file: Path, root: Path, *, in_folder: bool) -> Iterator[Article]:
-    suffix, name = file.suffix.lower(), file.relative_to(root).as_posix()
-    if suffix == ".md":
-        yield _markdown(read_text(file), name)
-    elif suffix == ".csv":
-        yield from _table(read_text(file), name, in_folder=in_folder)
-    elif suffix == ".jsonl":
-        yield from _json_lines(read_text(file), name)
-    elif suffix in (".xlsx", ".xls", ".ods"):
-        raise AssistantInvalid("spreadsheets are not read; save the sheet as CSV (UTF-8) and import that", file=name)
-    else:
-        raise AssistantInvalid("articles must be .md, .csv or .jsonl", file=name)
-
-
-def _markdown(text: str, file: str) -> Article:
-    lines = text.splitlines()
-    if not lines or lines[0].strip() != "---":
-        raise AssistantInvalid("must begin with front matter between two `---` lines", file=file, line=1)
-    end = next((i for i, line in enumerate(lines[1:], start=1) if line.strip() == "---"), None)
-    if end is None:
-        raise AssistantInvalid("front matter is not closed by `---`", file=file, line=1)
-    try:
-        fields = yaml.safe_load("\n".join(lines[1:end]))
-    except yaml.MarkedYAMLError as exc:
-        line = exc.problem_mark.line + 2 if exc.problem_mark else 1
-        raise AssistantInvalid(f"front matter is not YAML: {exc.problem}", file=file, line=line) from exc
-    except yaml.YAMLError as exc:
-        raise AssistantInvalid(f"front matter is not YAML: {exc}", file=file, line=1) from exc
-    if not isinstance(fields, dict):
-        raise AssistantInvalid("front matter must be `key: value` lines", file=file, line=2)
-    return _article({**fields, "answer": "\n".join(lines[end + 1 :]).strip()}, file, 1)
-
-
-def _table(text: str, file: str, *, in_folder: bool) -> Iterator[Article]:
-    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-    header = [(name or "").strip().lower() for name in reader.fieldnames or ()]
-    reader.fieldnames = header
-    if in_folder and "answer" not in header:
-        return
-    missing = [name for name in ("id", "language", "title", "answer") if name not in header]
-    if missing:
-        raise AssistantInvalid(f"the first line must name a column `{missing[0]}`", file=file, line=1)
-    try:
-        for row in reader:
-            if any(row.values()):
-                yield _article({key: value for key, value in row.items() if key}, file, reader.line_num)
-    except csv.Error as exc:
-        raise AssistantInvalid(f"is not CSV: {exc}", file=file, line=reader.line_num) from exc
-
-
-def _json_lines(text: str, file: str) -> Iterator[Article]:
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            fields = orjson.loads(line)
-        except orjson.JSONDecodeError as exc:
-            raise AssistantInvalid(f"is not JSON: {exc}", file=file, line=number) from exc
-        if not isinstance(fields, dict):
-            raise AssistantInvalid("each line must be a JSON object", file=file, line=number)
-        yield _article(fields, file, number)
-
-
-def _article(fields: dict[str, Any], file: str, line: int) -> Article:
-    def required(name: str) -> str:
-        value = fields.get(name)
-        if value is None or not str(value).strip():
-            raise AssistantInvalid(f"`{name}` is missing", file=file, line=line)
-        return str(value).strip()
-
-    language = required("language").lower()
-    if language[:2] not in ("zh", "en"):
-        raise AssistantInvalid(f"`language` must be zh or en, not {language!r}", file=file, line=line)
-    return Article(
-        id=required("id"),
-        language=language[:2],
-        title=required("title"),
-        answer=required("answer"),
-        questions=_list(fields.get("questions"), "questions", file, line),
-        tags=_list(fields.get("tags"), "tags", file, line),
-    )
-
-
-def _list(value: Any, name: str, file: str, line: int) -> tuple[str, ...]:
-    """A list, or in a table one cell with `|`, line breaks or `；` between the entries."""
-    if value is None:
-        return ()
-    if isinstance(value, str):
-        for separator in _LIST_SEPARATORS:
-            value = value.replace(separator, "\n")
-        value = value.split("\n")
-    if not isinstance(value, list):
-        raise AssistantInvalid(f"`{name}` must be a list", file=file, line=line)
-    return tuple(str(entry).strip() for entry in value if str(entry).strip())
-
-
-# --- asking --------------------------------------------------------------------------------------------------------
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 class ArticleIndex:
-    """Implements `bot.ports.KnowledgeIndex`. Immutable after building; safe to share between threads.
+    """Implements `bot.ports.KnowledgeIndex`. Never changes after building; safe to share between threads.
 
-    `sure` is the score from which a hit is good enough to answer with.
+    `sure` is the score from which a hit is good enough to answer with; `staff`: articles for the staff are found too.
     """
 
-    def __init__(self, articles: Iterable[Indexable], *, sure: float = SURE) -> None:
+    def __init__(
+        self,
+        articles: Iterable[Indexable],
+        *,
+        sure: float = SURE,
+        staff: bool = False,
+        clock: Callable[[], datetime] = _now,
+    ) -> None:
         by_language: dict[str, list[Indexable]] = {}
         for article in articles:
             by_language.setdefault(article.language[:2], []).append(article)
-        self._sure = sure
-        self._parts = {language: _Index(members) for language, members in by_language.items()}
+        self._sure, self._staff, self._clock = sure, staff, clock
+        self._parts = {language: _Part(Shelf(members)) for language, members in by_language.items()}
+
+    def updated(self, changed: Collection[Indexable], removed: Collection[Key] = ()) -> ArticleIndex:
+        """An index in which these articles are new or say something else, and those are gone.
+
+        It costs what the changed ones cost, unless so many have changed since the last building that all is built anew.
+        """
+        other = self._copy()
+        keys = {(article.id, article.language) for article in changed} | set(removed)
+        for language in {language[:2] for _, language in keys}:
+            mine = [article for article in changed if article.language[:2] == language]
+            part = self._parts.get(language)
+            if part is not None:
+                other._parts[language] = part.updated(mine, {key for key in keys if key[1][:2] == language})
+            elif mine:
+                other._parts[language] = _Part(Shelf(mine))
+        return other
+
+    def for_staff(self) -> ArticleIndex:
+        """The same articles, with those for the staff."""
+        other = self._copy()
+        other._staff = True
+        return other
+
+    def _copy(self) -> ArticleIndex:
+        other = ArticleIndex((), sure=self._sure, staff=self._staff, clock=self._clock)
+        other._parts = dict(self._parts)
+        return other
 
     def ask(self, text: str, *, language: Language, top: int = 3) -> tuple[ArticleHit, ...]:
         """Best first, articles of `language` only; empty when nothing of the question occurs in any."""
@@ -221,132 +100,105 @@ class ArticleIndex:
         answers: list[tuple[ArticleHit, ...]] = [()] * len(texts)
         if top <= 0 or not texts:
             return answers
-        features = features_of(texts)
+        features, now = features_of(texts), self._clock()
         for language, part in self._parts.items():
             asked = [place for place, (_, wanted) in enumerate(questions) if wanted == language]
             if not asked:
                 continue
             own = features if len(asked) == len(texts) else features.at(np.asarray(asked))
-            for place, ranked in zip(asked, part.ask([texts[place] for place in asked], own, top), strict=True):
-                answers[place] = tuple(
-                    ArticleHit(
-                        article.id, article.title, article.answer, article.language, score, is_sure=score >= self._sure
-                    )
-                    for article, score in ranked
-                )
+            hidden = part.hidden(now, staff=self._staff)
+            for place, ranked in zip(asked, part.ask([texts[each] for each in asked], own, top, hidden), strict=True):
+                answers[place] = tuple(self._hit(article, score) for article, score in ranked)
         return answers
 
+    def _hit(self, article: Indexable, score: float) -> ArticleHit:
+        return ArticleHit(
+            article.id, article.title, article.answer, article.language, score, is_sure=score >= self._sure,
+            media=article.details.media, buttons=article.details.buttons,
+        )  # fmt: skip
 
-Ranked = list[tuple[Indexable, float]]  # articles and their scores, best first
 
+@dataclass(frozen=True)
+class _Part:
+    """The articles of one language: a shelf, what has left it, and what came since. `gone`: places on the shelf."""
 
-class _Index:
-    """BM25F over the articles of one language; postings carry their finished weight, so that asking only adds up.
+    shelf: Shelf
+    gone: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    beside: Additions | None = None
 
-    Constants k1 and b, and weighting fields before saturation: Robertson and Zaragoza 2009, The Probabilistic
-    Relevance Framework. Their values, and the weights of fields and groups, were chosen on the questions of the sample
-    assistant and are flat around these.
+    def __post_init__(self) -> None:
+        places = [place for place, article in enumerate(self.articles()) if _is_conditional(article)]
+        object.__setattr__(self, "_conditional", places)
 
-    The feature at place n of `_known` occurs in the articles `_rows[starts[n]:starts[n] + sizes[n]]` and adds
-    `_values[...]` to each of them; `_reach[n]` is what it could add at most.
-    """
+    def articles(self) -> list[Indexable]:
+        """By place: the shelf's, those that have left it included, then those beside it."""
+        return [*self.shelf.articles, *(self.beside.articles if self.beside else ())]
 
-    _K1, _B = 2.0, 0.6
-    _TITLE, _QUESTION, _ANSWER = 2.0, 2.0, 0.7
-    # Stems, their pairs, pieces, concepts: meaning before spelling, since a customer's words are rarely the article's.
-    _WEIGHTS = np.asarray([1.0, 1.0, 0.5, 2.0])
+    def at(self, place: int) -> Indexable:
+        on_shelf = len(self.shelf.articles)
+        if place < on_shelf or self.beside is None:
+            return self.shelf.articles[place]
+        return self.beside.articles[place - on_shelf]
 
-    def __init__(self, articles: Sequence[Indexable]) -> None:
-        self._articles = articles
-        total = len(articles)
-        row, group, key, times = self._counts(articles)
-        lengths = np.bincount(row, times, minlength=total)
-        relative = 1 - self._B + self._B * lengths / max(float(lengths.mean()), 1e-9)
-        keys, self._starts, self._sizes = np.unique(key, return_index=True, return_counts=True)
-        self._known = KeyTable(keys)
-        self._reach = self._WEIGHTS[group[self._starts]] * _idf(self._sizes, total)
-        self._rows = row
-        self._values = times / (times + self._K1 * relative[row]) * np.repeat(self._reach, self._sizes)
-        # What a good part of the articles has is quicker added up as whole lines.
-        is_common = self._sizes * _COMMON > total
-        self._line = np.where(is_common, np.cumsum(is_common) - 1, -1)
-        self._lines = np.zeros((int(is_common.sum()), total), dtype=np.float32)
-        entries = np.flatnonzero(np.repeat(is_common, self._sizes))
-        self._lines[np.repeat(self._line, self._sizes)[entries], row[entries]] = self._values[entries]
-        self._unseen = self._WEIGHTS * _idf(np.zeros(len(self._WEIGHTS)), total)
-        self._exact = {_plain(way): a for a in reversed(articles) for way in (a.title, *a.questions) if _plain(way)}
-
-    def _counts(self, articles: Sequence[Indexable]) -> tuple[Ints, Ints, Keys, Floats]:
-        """Article, group, key and how often it occurs there, title and questions counting more; by key and article."""
-        parts = [
-            (text, weight, row)
-            for row, article in enumerate(articles)
-            for text, weight in (
-                (article.title, self._TITLE),
-                (article.answer, self._ANSWER),
-                *((question, self._QUESTION) for question in article.questions),
-            )
+    def updated(self, changed: Sequence[Indexable], keys: Collection[Key]) -> _Part:
+        beside = [
+            each for each in (self.beside.articles if self.beside else ()) if (each.id, each.language) not in keys
         ]
-        found = features_of(tuple(text for text, _, _ in parts))
-        weights, rows = np.asarray([weight for _, weight, _ in parts]), np.asarray([row for _, _, row in parts])
-        row, times = rows[found.text], found.count * weights[found.text]
-        order = np.lexsort((row, found.key))
-        row, key, times, group = row[order], found.key[order], times[order], found.group[order]
-        firsts = np.flatnonzero(np.append(True, (row[1:] != row[:-1]) | (key[1:] != key[:-1]))[: len(row)])
-        return row[firsts], group[firsts], key[firsts], np.add.reduceat(times, firsts) if len(firsts) else times
+        beside += changed
+        leaving = [place for place, each in enumerate(self.shelf.articles) if (each.id, each.language) in keys]
+        gone = np.union1d(self.gone, np.asarray(leaving, dtype=np.int64))
+        if len(beside) + len(gone) > max(_BESIDE, len(self.shelf.articles) // 20):
+            left = set(gone.tolist())
+            stays = [each for place, each in enumerate(self.shelf.articles) if place not in left]
+            return _Part(Shelf([*stays, *beside]))
+        return _Part(self.shelf, gone, Additions(self.shelf, beside) if beside else None)
 
-    def ask(self, texts: Sequence[str], features: Features, top: int) -> list[Ranked]:
+    def hidden(self, now: datetime, *, staff: bool) -> npt.NDArray[np.int64]:
+        """Places whose articles may not answer now."""
+        conditional: list[int] = self._conditional  # type: ignore[attr-defined]
+        closed = [place for place in conditional if not self.at(place).details.is_for(now, staff=staff)]
+        return np.concatenate([self.gone, np.asarray(closed, dtype=np.int64)]) if closed else self.gone
+
+    def ask(
+        self, texts: Sequence[str], features: Features, top: int, hidden: npt.NDArray[np.int64]
+    ) -> Iterable[Ranked]:
         """For each text: an article whose title or question was typed as it stands comes first."""
-        answers = []
-        for text, ranked in zip(texts, self._rank(features, top), strict=True):
-            exact = self._exact.get(_plain(text))
+        scores = self.shelf.scores(features)
+        if self.beside is not None:
+            scores = np.concatenate([scores, self.beside.scores(features)], axis=1)
+        if len(hidden):
+            scores[:, hidden] = 0.0
+        reachable = self.shelf.reachable(features)
+        for place, text in enumerate(texts):
+            order = best_of(scores[place], max(top, 2))
+            ranked = self._ranked(order.tolist(), scores[place].take(order).tolist(), float(reachable[place]), top)
+            exact = self._exact(plain(text), hidden)
             if exact is not None:
-                ranked = [(exact, _EXACT), *((a, score) for a, score in ranked if a is not exact)][:top]  # noqa: PLW2901
-            answers.append(ranked)
-        return answers
+                ranked = [(exact, _EXACT), *((a, score) for a, score in ranked if a is not exact)][:top]
+            yield ranked
 
-    def _rank(self, questions: Features, top: int) -> list[Ranked]:
-        places, is_known = self._known.find(questions.key)
-        known = np.flatnonzero(is_known)
-        places, text = places.take(known), questions.text
-        asker = text.take(known)
-        scores = self._added_up(places, asker, len(questions))
-        # What the features of a question could add to one article at most; unseen ones as if one article had them.
-        unseen = np.where(is_known, 0.0, self._unseen.take(questions.group))
-        reachable = np.bincount(asker, self._reach.take(places), minlength=len(questions))
-        reachable = reachable + np.bincount(text, unseen, minlength=len(questions))
-        order = np.argsort(-scores, axis=1, kind="stable")[:, : max(top, 2)]
-        best = np.take_along_axis(scores, order, axis=1)
-        return [
-            self._ranked(*each, top) for each in zip(order.tolist(), best.tolist(), reachable.tolist(), strict=True)
-        ]
-
-    def _added_up(self, places: Ints, asker: Ints, questions: int) -> Floats:
-        """(questions, articles): what the features at these places add, each for the question that has it."""
-        line = self._line.take(places)
-        rare, common = np.flatnonzero(line < 0), np.flatnonzero(line >= 0)
-        rare_places, total = places.take(rare), len(self._articles)
-        sizes = self._sizes.take(rare_places)
-        entries = runs(self._starts.take(rare_places), sizes)
-        cell = np.repeat(asker.take(rare) * total, sizes) + self._rows.take(entries)
-        scores = np.bincount(cell, self._values.take(entries), minlength=questions * total).astype(np.float64)
-        scores = scores.reshape(questions, total)
-        line, ends = line.take(common), np.searchsorted(asker.take(common), np.arange(questions + 1)).tolist()
-        for question, (start, end) in enumerate(itertools.pairwise(ends)):
-            scores[question] += self._lines.take(line[start:end], axis=0).sum(axis=0)
-        return scores
+    def _exact(self, words: str, hidden: npt.NDArray[np.int64]) -> Indexable | None:
+        on_shelf = len(self.shelf.articles)
+        for place in (
+            self.shelf.exact.get(words),
+            on_shelf + found if self.beside and (found := self.beside.exact.get(words)) is not None else None,
+        ):
+            if place is not None and not (hidden == place).any():
+                return self.at(place)
+        return None
 
     def _ranked(self, rows: list[int], scores: list[float], reachable: float, top: int) -> Ranked:
         found = [(row, score) for row, score in zip(rows, scores, strict=True) if score > 0]
         hits: Ranked = []
         for place, (row, score) in enumerate(found[:top]):
             margin = score / scores[0] if place else score / found[1][1] if len(found) > 1 else math.inf
-            hits.append((self._articles[row], _confidence(score / reachable, margin, reachable)))
+            hits.append((self.at(row), _confidence(score / reachable, margin, reachable)))
         return hits if hits and hits[0][1] >= _NOTHING else []
 
 
-def _idf(holders: npt.NDArray[Any], total: int) -> Floats:
-    return np.log(1 + (total - holders + 0.5) / (holders + 0.5))
+def _is_conditional(article: Indexable) -> bool:
+    details = article.details
+    return bool(details.audience or details.valid_from or details.valid_until)
 
 
 def _confidence(share: float, margin: float, evidence: float) -> float:
@@ -358,10 +210,6 @@ def _confidence(share: float, margin: float, evidence: float) -> float:
     """
     logit = 1.48 * math.log(share) + 1.48 * math.log(min(margin, 3.0)) + 3.02 * math.log(min(evidence, 100.0)) - 11.7
     return round(1 / (1 + math.exp(-logit)), 4)
-
-
-def _plain(text: str) -> str:
-    return _NOT_SAID.sub("", fold(text))
 
 
 # --- measuring -----------------------------------------------------------------------------------------------------

@@ -29,7 +29,7 @@ def import_(
     """
     from frontdesk.own_news import store_articles, topic_rules
     from frontdesk.runtimes import model_name
-    from nlu.knowledge import load_articles
+    from nlu.articles import load_articles
 
     articles, folder = load_articles(path), Settings().assistant
     shelf = folder / "knowledge"

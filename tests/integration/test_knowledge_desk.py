@@ -17,7 +17,7 @@ from desk.article_trials import ArticleTrials
 from desk.knowledge import KnowledgeDesk
 from desk.wording import ArticleText, compare
 from frontdesk.own_news import store_articles
-from nlu.knowledge import Article
+from nlu.article_fields import Article
 from tests.library import REFUNDS, SampleLibrary
 from tests.store_steps import START, SetClock, converse, decided, out, said
 

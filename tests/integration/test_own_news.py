@@ -19,6 +19,7 @@ from sqlalchemy import select, update
 from bot.service.policy import read_policy
 from bot.service.topics import OwnTopics, TopicRules
 from bot.service_types import ReportOutage, SubscribeTopic
+from bot.types import ArticleDetails
 from crm_sync import subscriptions
 from crm_sync.imports import ImportReport, import_file
 from crm_sync.outages import OutageLine
@@ -30,7 +31,7 @@ from frontdesk.feed_routes import write_outage
 from frontdesk.own_news import orders_kind, store_articles, topic_rules
 from frontdesk.scheduler import Scheduler
 from frontdesk.signals import LocalSignals
-from nlu.knowledge import Article
+from nlu.article_fields import Article
 from tests.builders import shop
 from tests.store_steps import START, SetClock, converse
 
@@ -49,8 +50,11 @@ POLICY = read_policy(
 )
 RULES = POLICY.topics
 FAULT = OutageLine("o1", area="东区", expected_end_at=START + timedelta(hours=3))
-ZH = Article("brakes", "zh", "刹车保养", "每两年换一次刹车油。", tags=("care",))
-EN = Article("brakes", "en", "Looking after brakes", "Change the fluid every two years.", tags=("care",))
+CARE = ArticleDetails(tags=("care",))
+ZH = Article("brakes", "zh", "刹车保养", "每两年换一次刹车油。", details=CARE)
+EN = Article(
+    "brakes", "en", "Looking after brakes", "Change the fluid every two years.", details=ArticleDetails(tags=("care",))
+)
 
 
 @pytest.fixture

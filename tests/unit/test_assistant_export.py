@@ -13,7 +13,7 @@ from config.settings import SAMPLE_ASSISTANT
 from crm_sync.models import StoredArticle
 from frontdesk.assistant import load_assistant
 from frontdesk.assistant_export import export_assistant
-from nlu.knowledge import load_articles
+from nlu.articles import load_articles
 
 NEW = StoredArticle("gifts", "en", "Gift: wrapping", "Yes, for 2 euros.", ("do you wrap # gifts",))
 

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from openpyxl import Workbook
 
 from bot.errors import AssistantInvalid
-from bot.types import Language
-from nlu.knowledge import Article, ArticleIndex, Question, evaluate_articles, evaluate_index, load_articles
+from bot.types import ArticleDetails, Language, ReplyButton
+from nlu.article_fields import Article
+from nlu.articles import load_articles
+from nlu.knowledge import ArticleIndex, Question, evaluate_articles, evaluate_index
 
 SAMPLE = Path(__file__).parents[2] / "config" / "assistants" / "shop" / "knowledge"
 MARKDOWN = """---
@@ -49,7 +56,7 @@ def test_markdown_folder_is_read_in_depth(tmp_path: Path) -> None:
             "Can I park at the store?",
             "Yes, two hours are free.",
             ("where to leave my car",),
-            ("store",),
+            ArticleDetails(tags=("store",)),
         )
     ]
 
@@ -75,7 +82,7 @@ def test_tables_and_json_lines_carry_the_same(tmp_path: Path) -> None:
         ("a.md", "---\nid: x\nlanguage: fr\ntitle: t\n---\nbody", 1, "must be zh or en"),
         ("a.csv", "id,title\nx,y\n", 1, "column `language`"),
         ("a.jsonl", '{"id": 1,}\n', 1, "not JSON"),
-        ("a.xlsx", "PK", None, "save the sheet as CSV"),
+        ("a.xlsx", "PK", None, "not an .xlsx workbook"),
         ("a.pdf", "x", None, "must be .md"),
     ],
 )
@@ -173,3 +180,113 @@ def test_sample_assistant_answers_most_paraphrases_and_is_rarely_wrong_when_sure
     assert report["recall@5"] >= 0.85
     assert report["sure_share"] >= 0.3
     assert report["sure_precision"] >= 0.9
+
+
+# --- what an article says of itself -----------------------------------------------------------------------------------
+
+DETAILS = ArticleDetails(
+    audience="staff",
+    valid_from=datetime(2026, 11, 1, tzinfo=UTC),
+    valid_until=datetime(2026, 12, 1, tzinfo=UTC),
+    tags=("car", "store"),
+    media="https://example.org/map.png",
+    buttons=(ReplyButton("Talk to us", "intent:human_handoff"),),
+)
+HEADER = (
+    "id", "language", "title", "answer", "variants", "audience", "valid_from", "valid_until", "tags", "media", "buttons"
+)  # fmt: skip
+ROW = (
+    "p", "en", "Park?", "Yes.", "car|van", "staff", "2026-11-01", "2026-12-01", "car|store",
+    "https://example.org/map.png", "Talk to us=intent:human_handoff",
+)  # fmt: skip
+
+
+def _workbook(path: Path, *lines: Sequence[object]) -> Path:
+    workbook = Workbook()
+    for line in lines:
+        workbook.active.append(list(line))
+    workbook.save(path)
+    return path
+
+
+def test_every_format_carries_all_that_an_article_has(tmp_path: Path) -> None:
+    sheet = _workbook(tmp_path / "a.xlsx", HEADER, (), (*ROW[:6], date(2026, 11, 1), *ROW[7:]))
+    table = tmp_path / "a.csv"
+    table.write_text(",".join(HEADER) + "\n" + ",".join(f'"{cell}"' for cell in ROW) + "\n", encoding="utf-8")
+    lines = tmp_path / "a.jsonl"
+    document = dict(zip(HEADER, ROW, strict=True)) | {
+        "buttons": [{"label": "Talk to us", "value": "intent:human_handoff"}], "variants": ["car", "van"]
+    }  # fmt: skip
+    lines.write_text(json.dumps(document), encoding="utf-8")
+    page = tmp_path / "a.md"
+    fields = {name: value for name, value in document.items() if name != "answer"}
+    page.write_text(f"---\n{json.dumps(fields)}\n---\nYes.\n", encoding="utf-8")
+    expected = [Article("p", "en", "Park?", "Yes.", ("car", "van"), DETAILS)]
+    assert load_articles(sheet) == load_articles(table) == load_articles(lines) == load_articles(page) == expected
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "reason"),
+    [
+        ("audience", "martians", "`audience`"),
+        ("valid_from", "soon", "`valid_from`"),
+        ("valid_until", "2025-01-01", "after `valid_from`"),
+        ("buttons", "Talk to us", "`buttons`"),
+        ("title", None, "`title` is missing"),
+    ],
+)
+def test_a_mistake_in_a_sheet_is_named_with_its_line(
+    tmp_path: Path, column: str, value: str | None, reason: str
+) -> None:
+    row = [value if name == column else cell for name, cell in zip(HEADER, ROW, strict=True)]
+    with pytest.raises(AssistantInvalid) as caught:
+        load_articles(_workbook(tmp_path / "a.xlsx", HEADER, row))
+    assert (caught.value.line, reason in caught.value.reason) == (2, True)
+
+
+def test_customers_find_what_is_for_them_now() -> None:
+    now = datetime(2026, 11, 15, tzinfo=UTC)
+    clock = iter((now, now, datetime(2026, 12, 1, tzinfo=UTC)))
+    index = ArticleIndex(
+        (*SHOP, replace(SHOP[0], id="secret", title="Where do staff park?", details=DETAILS)), clock=lambda: next(clock)
+    )
+    found = [hit.article_id for hit in index.ask("where do staff park", language="en")]
+    assert "secret" not in found
+    assert found
+    assert index.for_staff().ask("where do staff park", language="en")[0].article_id == "secret"
+    assert index.for_staff().ask("where do staff park", language="en")[0].article_id != "secret"  # it is over
+
+
+# --- edits ------------------------------------------------------------------------------------------------------------
+
+
+def test_an_edit_answers_like_an_index_built_anew() -> None:
+    changed = an_article("hours", "When are you open?", "From 9 to 22.", "how late can I shop")
+    new = an_article("gifts", "Do you wrap gifts?", "Yes, for free.", "gift wrapping")
+    before = ArticleIndex(SHOP)
+    index = before.updated([changed, new], [("parking", "en")])
+    assert index.ask("how late can I shop", language="en")[0].answer == "From 9 to 22."
+    assert index.ask("opening hours", language="en")[0].answer != "From 10:00 to 21:00."
+    assert index.ask("gift wrapping please", language="en")[0].article_id == "gifts"
+    assert all(hit.article_id != "parking" for hit in index.ask("can I park my car", language="en", top=9))
+    assert index.ask("营业时间", language="zh")[0].article_id == "hours"
+    assert before.ask("can I park my car", language="en")[0].article_id == "parking"
+    again = index.updated([an_article("gifts", "Do you wrap gifts?", "For one yuan.")])
+    assert [hit.answer for hit in again.ask("do you wrap gifts", language="en") if hit.article_id == "gifts"] == [
+        "For one yuan."
+    ]
+
+
+def test_many_edits_lead_to_a_new_shelf_and_nothing_is_lost() -> None:
+    index = ArticleIndex(SHOP)
+    for number in range(7):
+        more = [an_article(f"n{number}-{each}", f"Topic number {number} {each} zork") for each in range(50)]
+        index = index.updated(more)
+    assert index.ask("topic number 6 49 zork", language="en")[0].article_id == "n6-49"
+    assert index.ask("opening hours", language="en")[0].article_id == "hours"
+
+
+def test_a_language_may_begin_and_end_with_an_edit() -> None:
+    index = ArticleIndex(()).updated([an_article("hours", "When are you open?", "At ten.")])
+    assert index.ask("when are you open", language="en")[0].article_id == "hours"
+    assert index.updated([], [("hours", "en")]).ask("when are you open", language="en") == ()

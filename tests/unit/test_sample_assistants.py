@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from nlu.knowledge import load_articles
+from nlu.articles import load_articles
 
 ASSISTANTS = Path(__file__).parents[2] / "config" / "assistants"
 WITH_SAMPLES = sorted(path.parents[1] for path in ASSISTANTS.glob("*/sample/make.py"))
