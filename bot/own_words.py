@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bot.memory import Memory, recall
+from bot.service_types import EndConsents
 from bot.types import Decision, LinkIdentity, Owner, RecordConsent, Reply, Turn, UpdateCustomer
 from bot.values import has_words
 
@@ -29,7 +30,11 @@ def own_words_only(turn: Turn, decision: Decision) -> Decision:
     if not turn.message.forwarded_from:
         return decision
     if turn.conversation.owner is Owner.OPERATOR:
-        kept = tuple(effect for effect in decision.effects if not isinstance(effect, RecordConsent | UpdateCustomer))
+        kept = tuple(
+            effect
+            for effect in decision.effects
+            if not isinstance(effect, RecordConsent | EndConsents | UpdateCustomer)
+        )
         return replace(decision, replies=(), effects=kept)
     if any(isinstance(effect, RecordConsent | LinkIdentity) for effect in decision.effects):
         before = recall(turn.conversation.state).to_json()

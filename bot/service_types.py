@@ -229,6 +229,31 @@ class SubscribeTopic:
 
 
 @dataclass(frozen=True, slots=True)
+class EndConsents:
+    """Nothing the customer agreed to be sent holds any more, on any channel, whatever it is called."""
+
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerConsent:
+    """What the customer was asked to confirm (double opt-in) is in force from now on, or refused."""
+
+    granted: bool
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class WishContact:
+    """How the customer wants to be written to. `per_week` None: as the business does; `quiet` empty: likewise."""
+
+    topics_off: tuple[str, ...] = ()
+    per_week: int | None = None
+    quiet: tuple[str, str] = ("", "")  # HH:MM where the customer is
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class BookAppointment:
     """One place of the slot is the customer's.
 
@@ -305,6 +330,9 @@ ServiceEffect = (
     | RecordPreference
     | SetAttribute
     | SubscribeTopic
+    | EndConsents
+    | AnswerConsent
+    | WishContact
     | BookAppointment
     | AgreePayPlan
     | CancelAppointment

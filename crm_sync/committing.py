@@ -229,6 +229,8 @@ def _turn(conn: Connection, writing: _Writing, item: _Work, turn: TurnResult, ve
             "at": writing.now,
         }
     )
+    if turn.effects:
+        item.subject.inbox_id = turn.inbox_id
     for effect in turn.effects:
         apply(conn, effect, item.subject)
     for message in turn.out:

@@ -9,14 +9,17 @@ from sqlalchemy import Connection, and_, insert, select, update
 
 from bot.service_types import (
     AgreePayPlan,
+    AnswerConsent,
     BookAppointment,
     CancelAppointment,
+    EndConsents,
     RecordPreference,
     RecordScore,
     ReportOutage,
     RequestErasure,
     SetAttribute,
     SubscribeTopic,
+    WishContact,
 )
 from bot.types import (
     AddTimeline,
@@ -31,14 +34,14 @@ from bot.types import (
     UpdateCase,
     UpdateCustomer,
 )
-from crm_sync import appointments, dues, merge_evidence, outages, record, subscriptions
+from crm_sync import appointments, consent_register, dues, merge_evidence, outages, record, subscriptions
 from crm_sync.cases import open_case
 from crm_sync.console_tables import handoff_events
 from crm_sync.links import link_identity
 from crm_sync.rows import new_ids
 from crm_sync.subjects import Subject, note
 from crm_sync.surveys import record_score, update_case_and_ask
-from crm_sync.tables import consents, customers, handoffs
+from crm_sync.tables import customers, handoffs
 from crm_sync.tasks import create_task
 
 
@@ -114,29 +117,6 @@ def _handoff_event(
 # --- the customer ---------------------------------------------------------------------------------------------------
 
 
-def _record_consent(conn: Connection, effect: RecordConsent, subject: Subject) -> None:
-    in_force = and_(
-        consents.c.customer_id == subject.customer_id,
-        consents.c.channel == subject.channel,
-        consents.c.purpose == effect.purpose,
-        consents.c.until.is_(None),
-    )
-    conn.execute(update(consents).where(in_force).values(until=subject.now))
-    conn.execute(
-        insert(consents),
-        {
-            "customer_id": subject.customer_id,
-            "identity_id": subject.identity_id,
-            "purpose": effect.purpose,
-            "channel": subject.channel,
-            "source": effect.source,
-            "granted": effect.granted,
-            "at": subject.now,
-        },
-    )
-    note(conn, subject, "consent_granted" if effect.granted else "consent_withdrawn", effect.source, effect.purpose)
-
-
 def _update_customer(conn: Connection, effect: UpdateCustomer, subject: Subject) -> None:
     current = conn.execute(
         select(
@@ -174,7 +154,10 @@ _APPLY: Final[dict[type, Callable[[Connection, Any, Subject], None]]] = {
     RecordScore: record_score,
     RequestHandoff: _request_handoff,
     ReleaseHandoff: _release_handoff,
-    RecordConsent: _record_consent,
+    RecordConsent: consent_register.record_said,
+    EndConsents: consent_register.end_all,
+    AnswerConsent: consent_register.answer,
+    WishContact: consent_register.wish,
     CreateTask: create_task,
     UpdateCustomer: _update_customer,
     AddTimeline: _add_timeline,

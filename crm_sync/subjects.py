@@ -25,6 +25,7 @@ class Subject:
     team: str = ""
     priority: int = 0
     waiting_since: datetime | None = None
+    inbox_id: int | None = None  # the message whose effects are written
 
 
 def note(conn: Connection, subject: Subject, kind: str, summary: str, reference: str = "") -> None:

@@ -11,6 +11,7 @@ from bot.actions.complaint_reading import severity
 from bot.business_time import find_date, zone
 from bot.service.promises import start
 from bot.service.routing import Matter
+from bot.service_types import EndConsents
 from bot.types import (
     AddTimeline,
     CreateTask,
@@ -142,8 +143,10 @@ def unsubscribe(context: ActionContext) -> ActionResult:
 
 def _consent(context: ActionContext, *, granted: bool) -> ActionResult:
     intent = "subscribe_news" if granted else "unsubscribe_news"
-    effect = RecordConsent("news", granted=granted, source=f"chat:{intent}")
-    return ActionResult(replies=(Reply(f"utter_{intent}_done"),), effects=(effect,))
+    said = RecordConsent("news", granted=granted, source=f"chat:{intent}")
+    # Whoever wants no news wants no offers either, whatever we call them.
+    effects: tuple[Effect, ...] = (said,) if granted else (said, EndConsents(said.source))
+    return ActionResult(replies=(Reply(f"utter_{intent}_done"),), effects=effects)
 
 
 def praise(context: ActionContext) -> ActionResult:

@@ -9,7 +9,7 @@ from bot.actions.orders import order_buttons
 from bot.service.places import Position, position_in
 from bot.service.sites import origin_of
 from bot.service.topics import ALL, Topic
-from bot.service_types import Outage, ReportOutage, SubscribeTopic
+from bot.service_types import EndConsents, Outage, ReportOutage, SubscribeTopic
 from bot.types import CreateTask, CustomerSnapshot, Effect, Need, RecordConsent, Reply, ReplyButton
 from bot.values import order_number, plain, say_money
 
@@ -154,7 +154,7 @@ def withdrawals(customer: CustomerSnapshot, source: str) -> tuple[Effect, ...]:
     """Whatever else they had agreed to be sent is agreed to no longer."""
     granted = [name for name, given in customer.consents.items() if given and not name.startswith("topic:")]
     purposes = dict.fromkeys(("news", *granted))
-    return tuple(RecordConsent(name, granted=False, source=source) for name in purposes)
+    return (*(RecordConsent(name, granted=False, source=source) for name in purposes), EndConsents(source))
 
 
 def show_subscriptions(context: ActionContext) -> ActionResult:

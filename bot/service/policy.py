@@ -13,6 +13,7 @@ from typing import Any
 
 from bot.located import invalid, only_keys, table
 from bot.service.appointments import AppointmentRules, read_appointments
+from bot.service.broadcasts import BroadcastRules, read_broadcasts
 from bot.service.calendars import ALWAYS, Calendar, Calendars, read_calendars
 from bot.service.care import CareRules, read_care
 from bot.service.cases import CaseRules, read_cases
@@ -42,6 +43,7 @@ class ServicePolicy:
     record: RecordRules = field(default_factory=RecordRules)  # record: attributes, assets, credit classes, value
     care: CareRules = field(default_factory=CareRules)  # care: signals and their follow-up
     topics: TopicRules = field(default_factory=TopicRules)  # topics: subscriptions, reminders, outages
+    broadcasts: BroadcastRules = field(default_factory=BroadcastRules)  # broadcasts: purposes, cap, quiet hours
     knowledge: EditingRules = field(default_factory=EditingRules)  # knowledge: who publishes what
     reports: ReportRules = field(default_factory=ReportRules)  # reports: scheduled summaries
     handoff: HandoffRules = field(default_factory=HandoffRules)  # handoff: why, how urgent, to whom, for how long
@@ -82,6 +84,7 @@ def read_policy(document: Any, *, version: int = 0) -> ServicePolicy:
         "record": read_record,
         "care": read_care,
         "topics": read_topics,
+        "broadcasts": read_broadcasts,
         "knowledge": read_editing,
         "reports": read_reports,
         "handoff": read_handoff,
