@@ -12,7 +12,21 @@ from time import monotonic
 
 from rich.console import Console
 
-from bench import burst, cases, console, due, inbox, ingest, pacing, report, sending, starting, turn, understanding
+from bench import (
+    burst,
+    cases,
+    console,
+    due,
+    inbox,
+    ingest,
+    knowledge,
+    pacing,
+    report,
+    sending,
+    starting,
+    turn,
+    understanding,
+)
 from bench.processes import ROOT, NotStarted, Server, fresh_folder, frontdesk
 from bench.sections import Plan, Section
 from config.logging import configure_logging
@@ -22,6 +36,7 @@ SECTIONS: dict[str, Callable[[Plan], Section]] = {
     "turn": turn.run,
     "start": starting.run,
     "nlu": understanding.run,
+    "knowledge": knowledge.run,
     "telegram": pacing.run,
     "sending": sending.run,
     "burst": burst.run,

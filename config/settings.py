@@ -57,7 +57,7 @@ class NluSettings(_Section):
     engine: CommaList = ("embedded",)  # in order; the next one answers when the one before cannot
     rasa_url: str = "http://127.0.0.1:5005"
     rasa_token: SecretStr | None = None
-    rasa_timeout_s: float = Field(1.5, gt=0, le=30)
+    rasa_timeout_s: float = Field(0.3, gt=0, le=30)  # for the whole message; then the next engine answers
     minimum_confidence: float = Field(0.4, ge=0, le=1)  # below it a cascade asks the next engine
     model_dir: Path = Path(".frontdesk/model")
 

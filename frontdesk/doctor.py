@@ -126,7 +126,7 @@ async def _rasa(settings: Settings) -> Finding:
     from nlu.rasa import RasaEngine
 
     nlu = settings.nlu
-    engine = RasaEngine(nlu.rasa_url, token=nlu.rasa_token, timeout_s=nlu.rasa_timeout_s)
+    engine = RasaEngine(nlu.rasa_url, token=nlu.rasa_token, timeout_s=max(nlu.rasa_timeout_s, 5.0))
     try:
         ready = await engine.is_ready()
     finally:

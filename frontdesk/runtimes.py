@@ -166,7 +166,7 @@ class Runtimes:
             nlu = before.nlu
         else:
             embedded = EmbeddedEngine(await asyncio.to_thread(unpack, active.packed))
-            nlu = build_engine(self._settings.nlu, embedded)
+            nlu = build_engine(self._settings.nlu, embedded, frozenset(assistant.intents))
             MODEL_LOADED.set(1)
         self._loaded[folder] = LoadedAssistant(folder, assistant, nlu, shelf.index, active.version, seeded, shelf)
         if before is not None and before.nlu is not nlu:

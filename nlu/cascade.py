@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, tzinfo
 from zoneinfo import ZoneInfo
@@ -155,18 +155,20 @@ def _nothing(text: str) -> Understanding:
     )
 
 
-def build_engine(settings: NluSettings, embedded: NluEngine) -> NluEngine:
+def build_engine(settings: NluSettings, embedded: NluEngine, intents: Collection[str] = ()) -> NluEngine:
     """The engine the settings name: `embedded` itself when nothing else is named, otherwise a `Cascade`.
+
+    `intents`: those of the assistant; a Rasa server that answers with others is not believed.
 
     Raises: Misconfigured for an address of Rasa that cannot be one.
     """
     if settings.engine == ("embedded",):
         return embedded
-    rungs = [Rung(embedded) if name == "embedded" else _rasa_rung(settings) for name in settings.engine]
+    rungs = [Rung(embedded) if name == "embedded" else _rasa_rung(settings, intents) for name in settings.engine]
     return Cascade(rungs, minimum_confidence=settings.minimum_confidence)
 
 
-def _rasa_rung(settings: NluSettings) -> Rung:
+def _rasa_rung(settings: NluSettings, intents: Collection[str]) -> Rung:
     """One limit for the whole message, also when it is read in clauses."""
-    rasa = RasaEngine(settings.rasa_url, token=settings.rasa_token, timeout_s=settings.rasa_timeout_s)
+    rasa = RasaEngine(settings.rasa_url, token=settings.rasa_token, timeout_s=settings.rasa_timeout_s, intents=intents)
     return Rung(CompoundEngine(Recognising(rasa)), limit_s=settings.rasa_timeout_s, close=rasa.close)

@@ -12,7 +12,7 @@ import asyncio
 import math
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -92,11 +92,15 @@ class RasaEngine:
         url: str,
         *,
         token: SecretStr | None = None,
-        timeout_s: float = 1.5,
+        timeout_s: float = 0.3,
+        intents: Collection[str] = (),
         breaker: Breaker | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Raises: Misconfigured for an address that is not http(s)."""
+        """`intents`: those of the assistant; an answer with another one on top is of some other model. Empty: any.
+
+        Raises: Misconfigured for an address that is not http(s).
+        """
         try:
             base = URL(url)
         except ValueError:
@@ -107,6 +111,7 @@ class RasaEngine:
         self._token = token
         self._timeout = aiohttp.ClientTimeout(total=timeout_s)
         self._timeout_s = timeout_s
+        self._intents = frozenset(intents)
         self._breaker = breaker or Breaker()
         self._monotonic = monotonic
         self._session: aiohttp.ClientSession | None = None
@@ -134,6 +139,7 @@ class RasaEngine:
             raise ServiceUnavailable(SERVICE, "left alone for a few seconds after failing repeatedly")
         try:
             understanding = _read(await self._post("model/parse", {"text": sent.text}), sent, nothing)
+            self._check_model(understanding)
         except ServiceUnavailable as failure:
             if not isinstance(failure, TextRefused):
                 self._breaker.failed(self._monotonic())
@@ -145,6 +151,12 @@ class RasaEngine:
         self._breaker.succeeded()
         note = f"rasa read the first {MAX_CHARACTERS} characters" if len(text) > MAX_CHARACTERS else ""
         return replace(understanding, note=note, duration_ms=(self._monotonic() - started) * 1000)
+
+    def _check_model(self, understanding: Understanding) -> None:
+        """Raises: ServiceUnavailable when the server has the model of another assistant, or of an older one."""
+        best = understanding.intent.name
+        if self._intents and best and best not in self._intents:
+            raise ServiceUnavailable(SERVICE, f"serves another model: the assistant has no intent {best[:60]!r}")
 
     async def is_ready(self) -> bool:
         """The server answers and has a model loaded."""

@@ -1,0 +1,119 @@
+"""`python -m bench.asking STORE ARTICLES`: fifty thousand articles in a desk's store, asked, and one of them edited.
+
+STORE is a copy of a store whose model is trained. Words are made up with the frequencies of real ones, the same in
+every run; half of the articles are Chinese.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import resource
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from time import perf_counter, process_time
+
+from pydantic import SecretStr
+from sqlalchemy import Connection, insert
+
+from bench.figures import percentile
+from bench.processes import ROOT
+from bot.types import Language
+from config.settings import Settings
+from crm_sync.models import StoredArticle
+from crm_sync.store import SqlStore
+from crm_sync.tables import articles
+from frontdesk.runtimes import WATCH_S, Runtimes, model_name
+
+ASKED = 1000
+SHOP = ROOT / "config" / "assistants" / "shop"
+_SYLLABLES = [consonant + vowel for consonant in "bcdfghklmnprstvz" for vowel in "aeiou"]
+
+
+def main() -> None:
+    json.dump(asyncio.run(measure(Path(sys.argv[1]), int(sys.argv[2]))), sys.stdout)
+
+
+async def measure(path: Path, count: int) -> dict[str, float]:
+    """CPU milliseconds of a question, seconds until an edit answers, seconds and memory of loading."""
+    made = list(_articles(random.Random(5), count))
+    store = await SqlStore.open(f"sqlite:///{path}")
+    try:
+        await store.database.run(lambda conn: _put(conn, made))
+        settings = Settings(assistant=SHOP, database_url=SecretStr(f"sqlite:///{path}"))
+        runtimes = Runtimes(settings, store)
+        began = process_time()
+        await runtimes.load()
+        loaded_s = process_time() - began
+        took_ms = _ask(runtimes, made)
+        edited = StoredArticle("a0", "en", "Where is the gizmo kept", "In the third drawer.")
+        began = perf_counter()
+        await store.put_article(model_name(SHOP), edited)
+        await runtimes.follow()
+        hits = runtimes.default_knowledge().ask("where is the gizmo kept", language="en")
+        edit_s = perf_counter() - began + WATCH_S
+        if not hits or hits[0].answer != edited.answer:
+            raise RuntimeError("an edited article does not answer")
+        return {
+            "p50_ms": percentile(took_ms, 0.5),
+            "p99_ms": percentile(took_ms, 0.99),
+            "edit_s": edit_s,
+            "loaded_s": loaded_s,
+            "rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        }
+    finally:
+        await store.close()
+
+
+def _ask(runtimes: Runtimes, made: list[StoredArticle]) -> list[float]:
+    """CPU milliseconds of each question: a title, with words around it that others have too."""
+    knowledge, random_ = runtimes.default_knowledge(), random.Random(6)
+    took_ms = []
+    for _ in range(ASKED):
+        one, other = random_.choice(made), random_.choice(made)
+        language: Language = "zh" if one.language == "zh" else "en"
+        text = f"{one.title} {other.title[:12] if one.language == other.language else ''}"
+        began = process_time()
+        knowledge.ask(text, language=language)
+        took_ms.append((process_time() - began) * 1000)
+    return took_ms
+
+
+def _articles(random_: random.Random, count: int) -> list[StoredArticle]:
+    english = ["".join(random_.choices(_SYLLABLES, k=random_.randint(2, 4))) for _ in range(8000)]
+    chinese = [chr(0x4E00 + place) for place in range(1500)]
+
+    def words(language: str, many: int) -> str:
+        if language == "en":
+            return " ".join(english[int(random_.paretovariate(0.9)) % len(english)] for _ in range(many))
+        return "".join(chinese[int(random_.paretovariate(0.6)) % len(chinese)] for _ in range(2 * many))
+
+    return [
+        StoredArticle(f"a{number}", language, words(language, 6), words(language, 60), (words(language, 7),))
+        for number in range(count)
+        for language in (("en", "zh")[number % 2],)
+    ]
+
+
+def _put(conn: Connection, made: list[StoredArticle]) -> None:
+    row = {"assistant": model_name(SHOP), "updated_at": datetime.now(UTC), "is_withdrawn": False, "details": {}}
+    conn.execute(
+        insert(articles),
+        [
+            {
+                **row,
+                "id": each.id,
+                "language": each.language,
+                "title": each.title,
+                "answer": each.answer,
+                "questions": list(each.questions),
+            }
+            for each in made
+        ],
+    )
+
+
+if __name__ == "__main__":
+    main()
