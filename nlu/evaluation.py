@@ -76,16 +76,16 @@ def measure(model: Model, examples: Sequence[Example]) -> dict[str, Any]:
     `accuracy`, `macro_f1` and `ece` are over in-scope rows, before rejection: the likeliest in-scope intent counts.
     `accuracy_after_rejection`: the same rows, where a rejected one counts as wrong. `mcc` is over all rows, with
     `out_of_scope` as one more class that rejected rows belong to; without out-of-scope rows it is before rejection.
-    `oos.auroc` sets one minus the in-scope score of foreign rows against that of the others. Measures that need rows
+    `oos.auroc` sets the distrust in foreign rows against that in the others. Measures that need rows
     the test does not have are None.
     """
     names = np.asarray(model.intents)
     is_ours = names != OUT_OF_SCOPE
-    probabilities = model.probabilities([example.text for example in examples])
+    probabilities, trust = model.read([example.text for example in examples])
     ours = np.where(is_ours, probabilities, -1.0)
     truth = np.asarray([example.intent for example in examples])
     predicted, score = names[ours.argmax(axis=1)], ours.max(axis=1)
-    rejected = (names[probabilities.argmax(axis=1)] == OUT_OF_SCOPE) | (score < model.manifest.reject_below)
+    rejected = (names[probabilities.argmax(axis=1)] == OUT_OF_SCOPE) | (trust < model.reject_below())
     foreign = truth == OUT_OF_SCOPE
     known = ~foreign
     right = predicted == truth
@@ -99,7 +99,7 @@ def measure(model: Model, examples: Sequence[Example]) -> dict[str, Any]:
         "oos": {
             "recall": _share(rejected[foreign]),
             "precision": _share(foreign[rejected]) if foreign.any() else None,
-            "auroc": _auroc(1 - score, foreign),
+            "auroc": _auroc(np.where(names[probabilities.argmax(axis=1)] == OUT_OF_SCOPE, np.inf, -trust), foreign),
         },
     }
 

@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from nlu.embedded.engine import EmbeddedEngine
+from nlu.embedded.engine import REJECTED, EmbeddedEngine
 from nlu.embedded.model import train_model
 from nlu.training_data import OUT_OF_SCOPE, Example, TrainingData
 
@@ -65,13 +65,13 @@ def _order(example: Example) -> tuple[str, str]:
 
 def _judge(training: TrainingData, examples: Sequence[Example]) -> list[Judged]:
     model = train_model(training)
-    engine, least = EmbeddedEngine(model, splits=False), model.manifest.reject_below
+    engine = EmbeddedEngine(model, splits=False)
     found: list[Judged] = []
     for start in range(0, len(examples), _CHUNK):
         part = examples[start : start + _CHUNK]
         for example, ranking in zip(part, engine.rank([each.text for each in part]), strict=True):
             best = ranking[0]
-            accepted = best.name != OUT_OF_SCOPE and best.confidence >= least
+            accepted = best.name != OUT_OF_SCOPE and best.confidence >= REJECTED
             where = f"{example.file}:{example.line}" if example.file else ""
             found.append(Judged(example.text, example.intent, best.name, best.confidence, accepted, where))
     return found

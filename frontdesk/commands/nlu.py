@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
@@ -43,6 +44,7 @@ def train(
     seconds = perf_counter() - started
     if json_:
         facts = {"train_s": round(seconds, 2), "examples": len(training.examples), "intents": len(model.intents)}
+        facts |= {"sure_from": model.manifest.sure_from}
         print_json({**facts, "model_mb": round(size_mb, 3), "version": model.version, "folder": str(folder)})
         return
     say(f"{seconds:.1f} s, {len(training.examples)} examples, {len(model.intents)} intents, {size_mb:.1f} MB: {folder}")
@@ -54,7 +56,7 @@ def parse(
     model: Annotated[Path | None, typer.Option(help="Model folder; without it, the assistant's own.")] = None,
     json_: JsonFlag = False,
 ) -> None:
-    """What the embedded engine understands, in the shape of Rasa's POST /model/parse."""
+    """What the embedded engine understands, in the shape of Rasa's POST /model/parse, and the examples most like it."""
     from frontdesk.runtimes import trained
     from nlu.embedded.engine import EmbeddedEngine
     from nlu.embedded.model import load_model, unpack
@@ -65,9 +67,9 @@ def parse(
     loaded = load_model(newest(model)) if model else unpack(trained(settings.assistant, settings.nlu.model_dir)[1])
     engine = EmbeddedEngine(loaded)
     understanding = uvloop.run(engine.parse(text, now=datetime.now(UTC), timezone=settings.timezone))
-    parsed = parse_json(understanding)
+    nearest = engine.nearest(text)
     if json_:
-        print_json(parsed)
+        print_json({**parse_json(understanding), "nearest": [asdict(near) for near in nearest]})
         return
     print_table(
         "Intents", ("intent", "confidence"), ((s.name, f"{s.confidence:.3f}") for s in understanding.intents[:5])
@@ -77,6 +79,12 @@ def parse(
             "Entities",
             ("entity", "value", "text", "extractor"),
             ((e.name, e.value, e.text, e.extractor) for e in understanding.entities),
+        )
+    if nearest:
+        print_table(
+            "Most like it, of what was taught",
+            ("example", "intent", "likeness"),
+            ((near.text, near.intent, f"{near.likeness:.2f}") for near in nearest),
         )
 
 

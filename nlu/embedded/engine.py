@@ -18,11 +18,14 @@ import numpy as np
 
 from bot.types import Language, ScoredIntent, Understanding
 from nlu.compound import clauses_of, with_parts
-from nlu.embedded.model import Model
+from nlu.embedded.model import REJECTED_SHARE, Model
+from nlu.embedded.nearest import Near, Neighbours
 from nlu.entities import find_entities
 from nlu.language import detect
 
 NAME = "embedded"
+REJECTED = 0.4  # what is given up scores below this; the cascade's minimum confidence, unless set otherwise
+_NO_TRUST = 1e-9
 Rankings = list[tuple[ScoredIntent, ...]]
 
 
@@ -30,16 +33,27 @@ class EmbeddedEngine:
     """Implements `bot.ports.NluEngine` over a trained model. Stateless besides it; safe to share between threads.
 
     `default_language` is reported (as not sure) for texts that do not tell; `top` limits the ranking; `splits` False
-    leaves `parts` empty.
+    leaves `parts` empty. `rejected_share` of what would be understood rightly is given up, so that more of what means
+    none of the intents is noticed.
     """
 
     name = NAME
 
-    def __init__(self, model: Model, *, default_language: Language = "zh", top: int = 10, splits: bool = True) -> None:
+    def __init__(
+        self,
+        model: Model,
+        *,
+        default_language: Language = "zh",
+        top: int = 10,
+        splits: bool = True,
+        rejected_share: float = REJECTED_SHARE,
+    ) -> None:
         self.model = model
         self._default_language = default_language
         self._top = top
         self.splits = splits
+        self._least_trust = max(model.reject_below(rejected_share), _NO_TRUST)
+        self._neighbours: Neighbours | None = None
 
     async def parse(self, text: str, *, now: datetime, timezone: str) -> Understanding:
         return self.understand(text, now=now, timezone=timezone)
@@ -91,15 +105,30 @@ class EmbeddedEngine:
         )
 
     def rank(self, texts: Sequence[str]) -> Rankings:
-        """The likeliest intents of each text, best first; scores are calibrated probabilities."""
-        probabilities = self.model.probabilities(texts)
+        """The likeliest intents of each text, best first; scores are calibrated probabilities.
+
+        Those of a text that is not trusted are lowered together, the best to below REJECTED, the less trust the lower.
+        """
+        probabilities, trust = self.model.read(texts)
         best = np.argsort(-probabilities, axis=1, kind="stable")[:, : self._top]
-        scores = np.take_along_axis(probabilities, best, axis=1).astype(np.float64).round(6)
+        scores = np.take_along_axis(probabilities, best, axis=1).astype(np.float64)
+        doubted = np.flatnonzero(trust < self._least_trust)
+        if len(doubted):
+            ceiling = REJECTED * trust[doubted] / self._least_trust
+            scores[doubted] *= np.minimum(ceiling / scores[doubted, 0], 1.0)[:, None]
+        scores = scores.round(6)
         name = self.model.manifest.intents.__getitem__
         return [
             tuple(map(ScoredIntent, map(name, intents), ranked))
             for intents, ranked in zip(best.tolist(), scores.tolist(), strict=True)
         ]
+
+    def nearest(self, text: str, count: int = 3) -> tuple[Near, ...]:
+        """Why: the training examples most like `text`. The first call takes longer, to read all examples."""
+        if self._neighbours is None:
+            model = self.model
+            self._neighbours = Neighbours(model.taught, model.vocabulary, model.intents)
+        return self._neighbours.of(text, count)
 
 
 @functools.lru_cache(maxsize=64)

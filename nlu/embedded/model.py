@@ -1,6 +1,6 @@
 """The trained classifier as a value: what it knows, how it scores a text, how it is stored.
 
-In: texts (scoring) or a folder or bytes (loading). Out: one probability per intent, or the stored form: two JSON
+In: texts (scoring) or a folder or bytes (loading). Out: one probability per intent, or the stored form: three JSON
 files and one .npz, never a pickle, so that loading a model runs no code. A damaged or foreign model is
 `AssistantInvalid`. Nothing here needs scikit-learn; `train_model` imports it when called.
 """
@@ -15,23 +15,28 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import orjson
 
 from bot.errors import AssistantInvalid
+from nlu.embedded.calibration import Scale
 from nlu.embedded.features import features_of
 from nlu.embedded.keys import KEY_BITS
+from nlu.embedded.nearest import Taught
 from nlu.embedded.vocabulary import Vocabulary
 from nlu.lexicon import Lexicon
 from nlu.training_data import OUT_OF_SCOPE, TrainingData
 
-FORMAT_VERSION = 2  # 2: features are known by their keys
+FORMAT_VERSION = 3  # 2: features are known by their keys; 3: thresholds and examples are kept
 _KIND = "frontdesk-nlu"
-_MANIFEST, _LEXICON, _WEIGHTS = "manifest.json", "lexicon.json", "weights.npz"
-_FILES = (_LEXICON, _WEIGHTS)
+_MANIFEST, _LEXICON, _WEIGHTS, _EXAMPLES = "manifest.json", "lexicon.json", "weights.npz", "examples.json"
+_FILES = (_LEXICON, _WEIGHTS, _EXAMPLES)
+REJECTED_SHARE = 0.05  # of rightly understood messages, unless the settings say otherwise
+# Margins run from about -1 to 1. That much above the lowest there is nothing to trust in.
+_REACH = np.float32(1.2)
 # No model of ours comes near this; a larger archive is damaged or hostile.
 _MAX_BYTES = 1_000_000_000
 
@@ -50,40 +55,61 @@ class Manifest:
     examples: int
     features: int
     train_s: float
-    temperature: float  # logits are divided by it
-    reject_below: float  # a best score below this is better answered with a question
+    scale: Scale  # makes probabilities of margins
+    reject_at: tuple[float, ...]  # trust below number n rejects n in a hundred of what is rightly understood
+    sure_from: float  # of what scores so well, few are wrong; between rejected and sure, asking back is better
+
+
+class Readings(NamedTuple):
+    """`probabilities` (texts, intents), and how far each text can be trusted to mean one of the intents at all."""
+
+    probabilities: Floats
+    trust: Floats
+
+
+def trust_in(margin: Floats, likeness: Floats, familiarity: npt.NDArray[np.float64]) -> Floats:
+    """High where the likeliest intent fits well, the text is like its examples, and its words are known.
+
+    Without an upper bound; a text that has nothing in common with the examples has 0.
+    """
+    fit = np.maximum(margin + _REACH, 0)
+    trust: Floats = fit * fit * np.maximum(likeness, 0) * np.sqrt(familiarity).astype(np.float32)
+    return trust
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
     """One row of weights per feature of the vocabulary.
 
-    `weights` is (features, intents) float32, `bias` (intents,). Intents are in the order of `manifest.intents`.
+    `weights` is (features, intents) float32, `bias` (intents,), `centres` (intents, features): the mean of each
+    intent's examples, of length one. Intents are in the order of `manifest.intents`.
     """
 
     manifest: Manifest
     vocabulary: Vocabulary
     weights: Floats
     bias: Floats
+    centres: Floats
     lexicon: Lexicon
+    taught: Taught
 
     def probabilities(self, texts: Sequence[str]) -> Floats:
-        """(texts, intents): calibrated probabilities. What the model never saw pulls towards not knowing.
+        """(texts, intents): calibrated probabilities, for texts that mean one of the intents."""
+        return self.read(texts).probabilities
 
-        Where no intent `out_of_scope` takes in foreign texts, unfamiliar words flatten the ranking: on HINT3 (train,
-        intents left out in turn) the area under the rejection curve goes from 0.79 to 0.86.
-        """
-        features = features_of(tuple(texts))
-        rows, values, starts = self.vocabulary.vectors(features)
-        factors = values.astype(np.float32)
-        logits = np.empty((len(texts), len(self.bias)), dtype=np.float32)
-        for place, (start, end) in enumerate(itertools.pairwise(starts.tolist())):
-            np.dot(factors[start:end], self.weights.take(rows[start:end], axis=0), out=logits[place])
-        logits += self.bias
-        if not self.knows_out_of_scope:
-            logits *= self.vocabulary.familiarity(features).astype(np.float32)[:, None]
-        logits /= np.float32(self.manifest.temperature)
-        return softmax(logits)
+    def read(self, texts: Sequence[str]) -> Readings:
+        vectors = self.vocabulary.vectors(features_of(tuple(texts)))
+        factors = vectors.values.astype(np.float32)
+        margins = np.empty((len(texts), len(self.bias)), dtype=np.float32)
+        likeness = np.empty(len(texts), dtype=np.float32)
+        for place, (start, end) in enumerate(itertools.pairwise(vectors.starts.tolist())):
+            rows, values = vectors.rows[start:end], factors[start:end]
+            own = margins[place]
+            np.dot(values, self.weights.take(rows, axis=0), out=own)
+            own += self.bias
+            likeness[place] = np.dot(values, self.centres[own.argmax()].take(rows))
+        trust = trust_in(margins.max(axis=1), likeness, vectors.familiarity)
+        return Readings(self.manifest.scale.probabilities(margins), trust)
 
     @property
     def version(self) -> str:
@@ -93,16 +119,13 @@ class Model:
     def intents(self) -> tuple[str, ...]:
         return self.manifest.intents
 
+    def reject_below(self, share: float = REJECTED_SHARE) -> float:
+        """The trust below which a message is given up, for a share (0 to 0.2) of rightly understood ones."""
+        return self.manifest.reject_at[min(round(share * 100), len(self.manifest.reject_at) - 1)]
+
     @property
     def knows_out_of_scope(self) -> bool:
         return OUT_OF_SCOPE in self.manifest.intents
-
-
-def softmax(logits: Floats) -> Floats:
-    """Along the last axis."""
-    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    probabilities: Floats = shifted / shifted.sum(axis=-1, keepdims=True)
-    return probabilities
 
 
 def train_model(data: TrainingData, *, seed: int = 0, created_at: datetime | None = None) -> Model:
@@ -176,12 +199,14 @@ def _to_files(model: Model) -> dict[str, bytes]:
         arrays,
         weights=model.weights.astype(np.float16),
         bias=model.bias,
+        centres=model.centres.astype(np.float16),
         keys=model.vocabulary.table.keys,
         idf=model.vocabulary.idf.astype(np.float32),
     )
     files = {
         _LEXICON: orjson.dumps(model.lexicon.to_json()),
         _WEIGHTS: arrays.getvalue(),
+        _EXAMPLES: orjson.dumps(model.taught.to_json()),
     }
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
     header = {"kind": _KIND, "format": FORMAT_VERSION, **asdict(model.manifest), "sha256": hashes}
@@ -192,15 +217,19 @@ def _from_files(files: dict[str, bytes], where: str) -> Model:
     manifest = _read_manifest(files, where)
     try:
         lexicon = Lexicon.from_json(orjson.loads(files[_LEXICON]))
+        taught = Taught.from_json(orjson.loads(files[_EXAMPLES]))
         with np.load(io.BytesIO(files[_WEIGHTS]), allow_pickle=False) as arrays:
             weights = arrays["weights"].astype(np.float32)
             bias = arrays["bias"].astype(np.float32)
+            centres = arrays["centres"].astype(np.float32)
             keys = arrays["keys"].astype(np.uint64)
             idf = arrays["idf"].astype(np.float64)
     except (ValueError, KeyError, TypeError, OSError, EOFError, zipfile.BadZipFile) as exc:
         raise AssistantInvalid("is a damaged NLU model; train again", file=where) from exc
     intents = len(manifest.intents)
-    is_whole = weights.shape == (len(keys), intents) and bias.shape == (intents,) and idf.shape == (len(keys) + 1,)
+    shapes = (weights.shape, centres.shape, bias.shape, idf.shape)
+    is_whole = shapes == ((len(keys), intents), (intents, len(keys)), (intents,), (len(keys) + 1,))
+    is_whole = is_whole and len(manifest.reject_at) > 0 and taught.fits(intents)
     if not is_whole or (keys[1:] <= keys[:-1]).any() or (keys >> np.uint64(KEY_BITS)).any():
         raise AssistantInvalid("is a damaged NLU model: its parts do not fit each other; train again", file=where)
     return Model(
@@ -208,7 +237,9 @@ def _from_files(files: dict[str, bytes], where: str) -> Model:
         vocabulary=Vocabulary.of(keys, idf),
         weights=weights,
         bias=bias,
+        centres=centres,
         lexicon=lexicon,
+        taught=taught,
     )
 
 
@@ -224,6 +255,7 @@ def _read_manifest(files: dict[str, bytes], where: str) -> Manifest:
             if hashlib.sha256(files[name]).hexdigest() != header["sha256"][name]:
                 raise AssistantInvalid(f"is a damaged NLU model: {name} was changed; train again", file=where)
         fields = {key: header[key] for key in Manifest.__dataclass_fields__}
-        return Manifest(**{**fields, "intents": tuple(fields["intents"])})
+        read = {"intents": tuple(fields["intents"]), "reject_at": tuple(fields["reject_at"])}
+        return Manifest(**{**fields, **read, "scale": Scale(**fields["scale"])})
     except (KeyError, TypeError, ValueError) as exc:
         raise AssistantInvalid("is not an NLU model of Frontdesk (its manifest cannot be read)", file=where) from exc

@@ -1,4 +1,4 @@
-"""Fits the classifier: features, multinomial logistic regression, a temperature and a rejection threshold.
+"""Fits the classifier: features, a linear support vector machine for each intent, and what calibration makes of it.
 
 In: `TrainingData`. Out: a `Model` that needs none of this to serve. The only file that imports scikit-learn, and
 only inside functions.
@@ -10,6 +10,7 @@ import hashlib
 import re
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -18,23 +19,29 @@ import numpy as np
 import numpy.typing as npt
 
 from bot.errors import AssistantInvalid
+from nlu.embedded.calibration import Calibration, calibrate
 from nlu.embedded.features import Features, features_of
-from nlu.embedded.model import FORMAT_VERSION, Floats, Manifest, Model, softmax
-from nlu.embedded.vocabulary import Vocabulary, build_vocabulary
+from nlu.embedded.model import FORMAT_VERSION, Floats, Manifest, Model, trust_in
+from nlu.embedded.nearest import Taught
+from nlu.embedded.vocabulary import Vectors, Vocabulary, build_vocabulary
 from nlu.lexicon import build_lexicon
 from nlu.training_data import OUT_OF_SCOPE, TrainingData
 
 Labels = npt.NDArray[np.int64]
 
-# Inverse strength of regularisation; held-out rows of BANKING77's training split, ten examples per intent:
-# 5 to 20 differ by half a point.
-_C = 10.0
-_FOLDS = 4
-_MAX_LOSS = 0.1
-_BARE_EXAMPLES, _BARE_VALUES = 3, 60
-# From so many examples on, part of them is enough to calibrate with.
+# Inverse strength of regularisation. Held-out rows of training data (docs/nlu.md): 0.3 to 3 differ by less than a
+# point, and none is best everywhere.
+_C = 1.0
+_TOLERANCE = 0.1  # a finer solution takes longer and is no better on held-out rows
+# An intent counts by its number of examples to this power more, the fewer it has: 1 would make all intents equal.
+_BALANCE = 0.5
+_UNTAUGHT = -50.0  # bias of an intent without examples: it is never the likeliest
+# From so many examples on, part of them is enough to calibrate with; below, every one is left out once.
 _LARGE = 3000
-_FALLBACK_THRESHOLD = 0.3
+_FOLDS, _FOLDS_OF_FEW, _FEW = 4, 8, 1000
+_BARE_EXAMPLES, _BARE_VALUES = 3, 60
+# Of so many weights a stored model is 20 MB. More intents than usual get along with fewer features.
+_MOST_WEIGHTS = 10_000_000
 _SEPARATORS = re.compile(r"[_\W]+")
 
 
@@ -45,10 +52,9 @@ class _Labelled:
     texts: Features
     labels: Labels
     names: Features
-    knows_out_of_scope: bool
 
     def at(self, rows: Labels) -> _Labelled:
-        return _Labelled(self.texts.at(rows), self.labels[rows], self.names, self.knows_out_of_scope)
+        return _Labelled(self.texts.at(rows), self.labels[rows], self.names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +62,16 @@ class _Fitted:
     vocabulary: Vocabulary
     weights: Floats
     bias: Floats
-    knows_out_of_scope: bool
+    centres: Floats
 
-    def logits(self, texts: Features) -> Floats:
-        """(texts, intents), before temperature; flattened as `Model.probabilities` does."""
-        scored: Floats = np.asarray(_matrix(self.vocabulary, texts) @ self.weights + self.bias, dtype=np.float32)
-        if self.knows_out_of_scope:
-            return scored
-        return scored * self.vocabulary.familiarity(texts).astype(np.float32)[:, None]
+    def judged(self, texts: Features) -> tuple[Floats, Floats]:
+        """Margins (texts, intents): how far each text lies on the right side of each intent's line. Trust (texts)."""
+        vectors = self.vocabulary.vectors(texts)
+        matrix = _matrix(vectors, len(self.vocabulary))
+        margins = np.asarray(matrix @ self.weights + self.bias, dtype=np.float32)
+        best = margins.argmax(axis=1)
+        likeness = np.asarray(matrix.multiply(self.centres[best]).sum(axis=1), dtype=np.float32).ravel()
+        return margins, trust_in(margins.max(axis=1), likeness, vectors.familiarity)
 
 
 def fit(data: TrainingData, *, seed: int, created_at: datetime | None) -> Model:
@@ -72,13 +80,16 @@ def fit(data: TrainingData, *, seed: int, created_at: datetime | None) -> Model:
     pairs = sorted({(example.text, example.intent) for example in data.examples} | _bare_values(data))
     intents = tuple(sorted({intent for _, intent in pairs}))
     if len(intents) < 2:
-        raise AssistantInvalid(f"training needs at least two intents, there is only `{intents[0]}`")
+        found = f"there is only `{intents[0]}`" if intents else "there is no example"
+        raise AssistantInvalid(f"training needs at least two intents, {found}")
+    number = {intent: place for place, intent in enumerate(intents)}
     texts = features_of(tuple(text for text, _ in pairs))
-    labels = np.asarray([intents.index(intent) for _, intent in pairs], dtype=np.int64)
+    labels = np.asarray([number[intent] for _, intent in pairs], dtype=np.int64)
     names = features_of(tuple("" if name == OUT_OF_SCOPE else _SEPARATORS.sub(" ", name) for name in intents))
-    labelled = _Labelled(texts, labels, names, OUT_OF_SCOPE in intents)
-    fitted = _fit(labelled)
-    calibration = _calibrate(labelled, intents, seed)
+    labelled = _Labelled(texts, labels, names)
+    fitted = _fit(labelled, seed)
+    ours = [place for place, intent in enumerate(intents) if intent != OUT_OF_SCOPE]
+    calibration = _calibrated(labelled, ours, seed)
     version = hashlib.sha256(f"{FORMAT_VERSION}:{seed}:{data.content_hash()}".encode()).hexdigest()[:12]
     manifest = Manifest(
         version=version,
@@ -89,15 +100,18 @@ def fit(data: TrainingData, *, seed: int, created_at: datetime | None) -> Model:
         examples=len(data.examples),
         features=len(fitted.vocabulary),
         train_s=round(time.perf_counter() - started, 3),
-        temperature=calibration.temperature,
-        reject_below=calibration.reject_below,
+        scale=calibration.scale,
+        reject_at=calibration.reject_at,
+        sure_from=calibration.sure_from,
     )
     return Model(
         manifest=manifest,
         vocabulary=fitted.vocabulary,
         weights=fitted.weights,
         bias=fitted.bias,
+        centres=fitted.centres,
         lexicon=build_lexicon(data),
+        taught=Taught(tuple(text for text, _ in pairs), labels.astype(np.int32)),
     )
 
 
@@ -122,120 +136,90 @@ def _bare_values(data: TrainingData) -> set[tuple[str, str]]:
     return more
 
 
-def _fit(labelled: _Labelled) -> _Fitted:
-    """Logistic regression over all intents; an intent without examples gets a bias that keeps it out.
+def _fit(labelled: _Labelled, seed: int) -> _Fitted:
+    """One line between each intent and all others; an intent without examples gets a bias that keeps it out.
 
     An intent's name is one more example of it (worth a point of accuracy with ten examples per intent; not measured
     with more).
     """
-    from sklearn.linear_model import LogisticRegression
+    from sklearn.svm import LinearSVC
 
     names = labelled.names
     named = np.asarray([label for label in np.unique(labelled.labels) if names.has_words(label)], dtype=np.int64)
     texts = labelled.texts + names.at(named)
     labels = np.concatenate([labelled.labels, named])
-    vocabulary = build_vocabulary(texts)
-    estimator = LogisticRegression(C=_C, max_iter=300, tol=1e-3)
-    estimator.fit(_matrix(vocabulary, texts), labels)
+    vocabulary = build_vocabulary(texts, most=max(_MOST_WEIGHTS // len(names), 1))
+    present, sizes = np.unique(labels, return_counts=True)
+    importance = (len(labels) / (len(present) * sizes)) ** _BALANCE
+    estimator = LinearSVC(
+        C=_C, tol=_TOLERANCE, random_state=seed, class_weight=dict(zip(present.tolist(), importance, strict=True))
+    )
+    matrix = _matrix(vocabulary.vectors(texts), len(vocabulary))
+    estimator.fit(matrix, labels)
     coefficients, intercept = estimator.coef_, estimator.intercept_
-    if len(estimator.classes_) == 2:  # one row for the second class; as two rows softmax gives the same
+    if len(present) == 2:  # one row for the second class; as two rows softmax gives the same
         coefficients = np.vstack([-coefficients / 2, coefficients / 2])
         intercept = np.concatenate([-intercept / 2, intercept / 2])
     weights = np.zeros((len(vocabulary), len(names)), dtype=np.float32)
-    bias = np.full(len(names), -50.0, dtype=np.float32)
-    weights[:, estimator.classes_] = coefficients.T
-    bias[estimator.classes_] = intercept
-    return _Fitted(vocabulary, weights, bias, labelled.knows_out_of_scope)
+    bias = np.full(len(names), _UNTAUGHT, dtype=np.float32)
+    weights[:, present] = coefficients.T
+    bias[present] = intercept
+    return _Fitted(vocabulary, weights, bias, _centres(matrix, labels, len(names)))
 
 
-def _matrix(vocabulary: Vocabulary, texts: Features) -> Any:
+def _centres(matrix: Any, labels: Labels, intents: int) -> Floats:
+    """(intents, features): the sum of each intent's examples, of length one; zeros for one without."""
+    from scipy import sparse
+
+    members = sparse.csr_matrix(
+        (np.ones(len(labels), np.float32), (labels, np.arange(len(labels)))), (intents, len(labels))
+    )
+    sums: Floats = (members @ matrix).toarray()
+    sums /= np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), np.float32(1e-9))
+    return sums
+
+
+def _matrix(vectors: Vectors, features: int) -> Any:
     """(texts, features) sparse float32."""
     from scipy import sparse
 
-    rows, values, starts = vocabulary.vectors(texts)
-    return sparse.csr_matrix((values.astype(np.float32), rows, starts), shape=(len(texts), len(vocabulary)))
+    values = vectors.values.astype(np.float32)
+    return sparse.csr_matrix((values, vectors.rows, vectors.starts), shape=(len(vectors.starts) - 1, features))
 
 
-# --- calibration ---------------------------------------------------------------------------------------------------
+# --- what the model makes of texts it has not seen -------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Calibration:
-    temperature: float
-    reject_below: float
+def _calibrated(labelled: _Labelled, ours: list[int], seed: int) -> Calibration:
+    """From the scores of texts by models that were fitted without them."""
+    outside = list(_left_out(labelled, seed))
+    if not outside:
+        return Calibration.unknown()
+    margins, trust, labels = (np.concatenate(part) for part in zip(*outside, strict=True))
+    return calibrate(margins, trust, labels, ours)
 
 
-def _calibrate(labelled: _Labelled, intents: tuple[str, ...], seed: int) -> _Calibration:
-    """Temperature and threshold from texts the model did not see.
-
-    Temperature: out-of-fold logits, least negative log-likelihood. Threshold: intents are left out in turn, and the
-    scores of their (then foreign) texts are set against those of known texts.
-    """
-    labels = labelled.labels
-    folds = _folds(labels, seed)
-    if folds is None:
-        return _Calibration(temperature=1.0, reject_below=_FALLBACK_THRESHOLD)
-    unseen: list[Floats] = []
-    truth: list[Labels] = []
-    for fold in range(2 if len(labels) > _LARGE else _FOLDS):
-        fitted = _fit(labelled.at(np.flatnonzero(folds != fold)))
-        outside = labelled.at(np.flatnonzero(folds == fold))
-        unseen.append(fitted.logits(outside.texts))
-        truth.append(outside.labels)
-    logits, labels = np.concatenate(unseen), np.concatenate(truth)
-    temperature = _temperature(logits, labels)
-    probabilities = softmax(logits / np.float32(temperature))
-    believed = probabilities.max(axis=1)[probabilities.argmax(axis=1) == labels]
-    foreign = _foreign_scores(labelled, intents, temperature, seed)
-    return _Calibration(temperature, _threshold(believed, foreign))
+def _left_out(labelled: _Labelled, seed: int) -> Iterator[tuple[Floats, Floats, Labels]]:
+    """Margins, trust and intents of the texts of each fold; nothing when no intent has two texts."""
+    total = len(labelled.labels)
+    count = _FOLDS_OF_FEW if total <= _FEW else _FOLDS
+    folds = _folds(labelled.labels, count, seed)
+    for fold in range(2 if total > _LARGE else count):
+        kept, left = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
+        known = np.isin(labelled.labels[left], labelled.labels[kept])
+        left = left[known]  # nobody can know an intent whose only example is left out
+        if len(left) and len(np.unique(labelled.labels[kept])) > 1:
+            outside = labelled.at(left)
+            fitted = _fit(labelled.at(kept), seed)
+            margins, trust = fitted.judged(outside.texts)
+            yield margins, trust, outside.labels
 
 
-def _folds(labels: Labels, seed: int) -> npt.NDArray[np.int64] | None:
-    """Fold number of each text, spread evenly within each intent; None when no intent has two texts."""
+def _folds(labels: Labels, count: int, seed: int) -> Labels:
+    """Fold number of each text, spread evenly within each intent."""
     random = np.random.default_rng(seed)
     folds = np.zeros(len(labels), dtype=np.int64)
-    spread = False
     for label in np.unique(labels):
         members = random.permutation(np.flatnonzero(labels == label))
-        folds[members] = (np.arange(len(members)) + random.integers(_FOLDS)) % _FOLDS
-        spread |= len(members) > 1
-    enough = all(len(np.unique(labels[folds != fold])) >= 2 and (folds == fold).any() for fold in range(_FOLDS))
-    return folds if spread and enough else None
-
-
-def _temperature(logits: Floats, labels: Labels) -> float:
-    grid = np.geomspace(0.2, 5.0, 61)
-    rows = np.arange(len(labels))
-    losses = [-np.log(softmax(logits / np.float32(t))[rows, labels] + 1e-9).mean() for t in grid]
-    return round(float(grid[int(np.argmin(losses))]), 4)
-
-
-def _foreign_scores(labelled: _Labelled, intents: tuple[str, ...], temperature: float, seed: int) -> Floats:
-    """Best scores of texts whose intent was left out of training, a third of the intents at a time."""
-    ours = [number for number, name in enumerate(intents) if name != OUT_OF_SCOPE]
-    if len(ours) < 6:
-        return np.zeros(0, dtype=np.float32)
-    scores: list[Floats] = []
-    groups = np.array_split(np.random.default_rng(seed).permutation(ours), 3)
-    for group in groups[: 1 if len(labelled.labels) > _LARGE else 3]:
-        is_foreign = np.isin(labelled.labels, group)
-        fitted = _fit(labelled.at(np.flatnonzero(~is_foreign)))
-        logits = fitted.logits(labelled.at(np.flatnonzero(is_foreign)).texts)
-        scores.append(softmax(logits / np.float32(temperature)).max(axis=1))
-    return np.concatenate(scores)
-
-
-def _threshold(believed: Floats, foreign: Floats) -> float:
-    """The score that rejects most foreign texts for the least loss among `believed`, the rightly understood ones.
-
-    Never one that would reject more than a tenth of those: intents left out are closer to the others than what
-    customers really say off topic, so the plain optimum is too strict.
-    """
-    if not len(believed) or not len(foreign):
-        return _FALLBACK_THRESHOLD
-    grid = np.linspace(0.05, 0.9, 86)
-    grid = grid[[(believed < t).mean() <= _MAX_LOSS for t in grid]]
-    if not len(grid):
-        return 0.05
-    gains = [(believed >= t).mean() + (foreign < t).mean() for t in grid]
-    return round(float(grid[int(np.argmax(gains))]), 3)
+        folds[members] = (np.arange(len(members)) + random.integers(count)) % count
+    return folds

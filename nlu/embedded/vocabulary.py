@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from nlu.embedded.features import Features
 from nlu.embedded.keys import GROUPS, STEMS, Floats, Ints, Keys, KeyTable
@@ -18,17 +19,22 @@ from nlu.embedded.keys import GROUPS, STEMS, Floats, Ints, Keys, KeyTable
 # How much words, pieces and concepts weigh; held-out rows of BANKING77's training split, ten
 # examples per intent: 0.8 to 0.9 for concepts do about equally well.
 _WEIGHTS: Final = np.asarray([1.0, 1.0, 0.85])
+LENGTH: Final = float(np.linalg.norm(_WEIGHTS))  # of a text that has words, pieces and concepts
 _WEIGHED_TOGETHER: Final = np.asarray([0, 0, 1, 2])  # by group: stems and their pairs share one length
 # Large data sets repeat themselves: what occurs once among that many texts is mostly a typing error.
 _LARGE = 3000
 
 
 class Vectors(NamedTuple):
-    """Sparse vectors of several texts; number n has the entries `starts[n]:starts[n + 1]`."""
+    """Sparse vectors of several texts; number n has the entries `starts[n]:starts[n + 1]`.
+
+    `familiarity` is how much of each text's words was seen in training, by weight: 0 to 1, and 1 without words.
+    """
 
     rows: Ints
     values: Floats
     starts: Ints
+    familiarity: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,29 +61,30 @@ class Vocabulary:
         part *= len(_WEIGHTS)
         part += _WEIGHED_TOGETHER.take(texts.place % GROUPS)
         values = self.idf.take(np.where(is_known, rows, len(self)))
+        familiarity = self._familiarity(texts, values, is_known)
         values *= 1.0 + np.log(texts.count)
         squares = np.bincount(part, values * values, minlength=len(texts) * len(_WEIGHTS))
         scales = np.tile(_WEIGHTS, len(texts)) / np.sqrt(np.maximum(squares, 1e-9))
         values *= scales.take(part)
         known = np.flatnonzero(is_known)
-        return Vectors(rows.take(known), values.take(known), np.searchsorted(known, texts.starts))
+        return Vectors(rows.take(known), values.take(known), np.searchsorted(known, texts.starts), familiarity)
 
-    def familiarity(self, texts: Features) -> Floats:
-        """How much of each text's words was seen in training, by weight: 0 to 1, and 1 for a text without words."""
-        stems = np.flatnonzero(texts.group == STEMS)
-        rows, is_known = self.table.find(texts.key.take(stems))
-        weights = self.idf.take(np.where(is_known, rows, len(self))) * texts.count.take(stems)
-        text = texts.text.take(stems)
+    def _familiarity(self, texts: Features, idf: Floats, is_known: npt.NDArray[np.bool_]) -> Floats:
+        stems = np.flatnonzero(texts.place % GROUPS == STEMS)
+        weights = idf.take(stems) * texts.count.take(stems)
+        text = texts.place.take(stems) // GROUPS
         total = np.bincount(text, weights, minlength=len(texts))
-        known = np.bincount(text, weights * is_known, minlength=len(texts))
+        known = np.bincount(text, weights * is_known.take(stems), minlength=len(texts))
         return np.divide(known, total, out=np.ones(len(texts)), where=total > 0)
 
 
-def build_vocabulary(texts: Features) -> Vocabulary:
-    """The features of `texts`; of many texts only those that at least two of them have."""
+def build_vocabulary(texts: Features, most: int = 1 << 30) -> Vocabulary:
+    """The features of `texts`, the `most` frequent ones; of many texts only those that at least two of them have."""
     least = 2 if len(texts) > _LARGE else 1
     total = len(texts) + 1
     keys, counts = np.unique(texts.key, return_counts=True)
+    if len(keys) > most:
+        least = max(least, int(np.sort(counts)[-most]) + 1)  # those with the count at the border are left out
     kept = counts >= least
     weights = np.log(total / (counts[kept] + 1)) + 1
     return Vocabulary.of(keys[kept], np.append(weights, math.log(total) + 1))
