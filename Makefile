@@ -25,11 +25,11 @@ test-slow: ## every fault point by itself on both databases, every case on Postg
 	@$(PY) -m tests.services ensure
 	@HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-thorough} $(PY) -m pytest -n 2 --dist worksteal -m "(slow or hypothesis) and not browser and not rasa" $(ARGS)
 
-test-browser: ## the suite in a real Chromium
+test-browser: ## the suite in a real Chromium; pictures in .frontdesk/screenshots
 	@scripts/setup.sh dev
 	@$(PY) -m tests.browser.chromium
 	@$(PY) -m tests.services ensure
-	@$(PY) -m pytest -m browser tests/browser $(ARGS)
+	@FRONTDESK_SCREENSHOTS=$${FRONTDESK_SCREENSHOTS:-.frontdesk/screenshots} $(PY) -m pytest -m browser tests/browser $(ARGS)
 
 test-rasa: ## the suite against a real Rasa 3.6.21 server (needs Python 3.10)
 	@scripts/setup.sh dev

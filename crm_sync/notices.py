@@ -11,7 +11,7 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, func, insert, or_, select, update
+from sqlalchemy import Connection, func, insert, literal, or_, select, update
 
 from bot.service_types import Notice, as_is
 from crm_sync import timers
@@ -86,11 +86,9 @@ def hand_out(conn: Connection, due: Sequence[Timer], now: datetime) -> list[Time
     if rows:
         conn.execute(insert(inbox), rows)
         touched = sorted({row["conversation_id"] for row in rows})
-        conn.execute(
-            update(conversations)
-            .where(conversations.c.id.in_(touched))
-            .values(dirty_since=func.coalesce(conversations.c.dirty_since, now))
-        )
+        since = conversations.c.dirty_since
+        waits = func.coalesce(since, literal(now, since.type))  # bare, it would be a time as SQLAlchemy writes them
+        conn.execute(update(conversations).where(conversations.c.id.in_(touched)).values(dirty_since=waits))
     return lost
 
 

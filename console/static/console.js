@@ -119,6 +119,7 @@
     const once = form.elements.namedItem("client_id");
     if (once && !once.value) once.value = crypto.randomUUID();
     const body = new FormData(form, event.submitter);
+    const sent = $$("[data-draft]", form).map((field) => [field.dataset.draft, field.value]);
     const files = $$('input[type="file"]', form).some((field) => field.files.length);
     try {
       const url = event.submitter?.formAction && event.submitter.hasAttribute("formaction") ? event.submitter.formAction : form.action;
@@ -126,10 +127,13 @@
       const answer = await ask(url, { method: "POST", body: files ? body : new URLSearchParams(body) });
       if (!answer) return;
       if (once) once.value = "";
-      for (const field of $$("[data-draft]", form)) forget(field);
+      for (const [name, value] of sent) for (const field of $$(`[data-draft="${CSS.escape(name)}"]`)) leave(field, value);
       if (form.dataset.live === "clear") { form.reset(); for (const field of $$("textarea", form)) grow(field); }
       if (form.getAttribute("role") !== "search") form.closest("dialog")?.close();
-    } finally { delete form.dataset.busy; }
+    } finally {
+      delete form.dataset.busy;
+      for (const html of held.splice(0)) apply(html);
+    }
   });
   document.addEventListener("change", (event) => {
     if (event.target.matches("[data-submits]")) event.target.form.requestSubmit();
@@ -139,7 +143,12 @@
 
   const draftKey = (field) => `draft:${page.user}:${field.dataset.draft}`;
   function restore(field) { const kept = localStorage.getItem(draftKey(field)); if (kept && !field.value) { field.value = kept; grow(field); } }
-  function forget(field) { localStorage.removeItem(draftKey(field)); field.value = ""; }
+  // What was sent is out of the field, also of one that took its place meanwhile; what was typed after it stays.
+  function leave(field, sent) {
+    field.value = field.value.startsWith(sent) ? field.value.slice(sent.length).trimStart() : field.value;
+    if (field.value) localStorage.setItem(draftKey(field), field.value); else localStorage.removeItem(draftKey(field));
+    grow(field);
+  }
   function grow(field) { if (field.tagName === "TEXTAREA") { field.style.height = "auto"; field.style.height = `${field.scrollHeight + 2}px`; } }
   document.addEventListener("input", (event) => {
     const field = event.target;
@@ -229,6 +238,7 @@
   // --- live --------------------------------------------------------------------------------------------------------
 
   let stream = null, pause = 1000, again = 0;
+  const held = [];
   function connect() {
     const base = document.body.dataset.live;
     if (!base) return;
@@ -247,7 +257,11 @@
       pause = Math.min(pause * 2, 15000);
     };
     stream.addEventListener("rows", (event) => { for (const row of JSON.parse(event.data)) upsert(row); });
-    stream.addEventListener("part", (event) => { apply(JSON.parse(event.data)); read(); });
+    stream.addEventListener("part", (event) => {
+      const html = JSON.parse(event.data);
+      if ($("form[data-busy]")) held.push(html); else apply(html);  // a form that is being sent keeps its place
+      read();
+    });
     stream.addEventListener("notice", (event) => notify(JSON.parse(event.data)));
     stream.addEventListener("out", () => location.assign("/console/sign-in"));
   }

@@ -109,4 +109,5 @@ async def new_page(browser: Browser) -> AsyncIterator[NewPage]:
 async def keep_picture(page: Page, name: str) -> None:
     """Writes a screenshot where FRONTDESK_SCREENSHOTS points, for people to look at; does nothing when it is unset."""
     if folder := os.environ.get("FRONTDESK_SCREENSHOTS"):
+        Path(folder).mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 - nothing else runs in this loop
         await page.screenshot(path=Path(folder) / f"{name}.png")

@@ -72,6 +72,14 @@ async def test_a_notice_is_said_once_where_the_customer_wrote(timed: SqlStore, c
     assert again.messages[0].message.content == SORRY
 
 
+async def test_a_conversation_in_which_a_notice_waits_can_be_read(timed: SqlStore, clock: SetClock) -> None:
+    claimed = await converse(timed, "hello", "hi", channel="telegram")
+    await tell(timed, clock, claimed.conversation.customer.customer_id)
+    await scheduler(timed, clock).settle()
+    since = select(conversations.c.dirty_since)
+    assert await timed.database.run(lambda conn: conn.execute(since).scalar_one(), read=True) == clock.at
+
+
 async def test_the_same_key_is_told_once_whatever_happens_meanwhile(timed: SqlStore, clock: SetClock) -> None:
     customer = (await converse(timed, "hello", "hi")).conversation.customer.customer_id
     assert await tell(timed, clock, customer, key="case:1:solved")
