@@ -213,6 +213,7 @@ broadcast_recipients = Table(  # one message to one person; the only queue of th
         **only_where("state IN ('sending', 'sent', 'uncertain')"),
     ),
     Index("ix_broadcast_recipients_batch", "batch", **only_where("batch <> ''")),
+    Index("ix_broadcast_recipients_mass", "vendor_message_id", **only_where("batch <> ''")),  # as its report names it
 )
 
 broadcast_counts = Table(  # how many recipients are in which state; kept by the transactions that move them

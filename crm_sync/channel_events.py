@@ -12,6 +12,7 @@ from sqlalchemy import Connection, and_, insert, select, update
 from bot.types import Event, Owner
 from crm_sync.addressing import Place
 from crm_sync.console_tables import handoff_events
+from crm_sync.recipient_batches import reconcile
 from crm_sync.reply_windows import HELD
 from crm_sync.tables import conversations, handoffs, identities, outbox, reply_windows, timeline
 
@@ -22,6 +23,7 @@ def apply_event(conn: Connection, event: Event, channel: str, place: Place, now:
     blocked, unblocked, contact_deleted {reason}, contact_added: whether the identity can be reached.
     send_failed {key, reason, is_held, unreachable}: a message reported as sent did not arrive; `key` is its idempotency
     key; `is_held`: because no reply window was open.
+    mass_send_finished {vendor_message_id, status, total, filtered, sent, failed}: what became of a mass send.
     owner_changed {owner: bot | queue | operator | closed, by, reason}: who answers, decided at the vendor.
     Any event with `source`: where the identity came from, if nothing is known yet.
     """
@@ -32,6 +34,11 @@ def apply_event(conn: Connection, event: Event, channel: str, place: Place, now:
     handle = _HANDLERS.get(event.name)
     if handle is not None:
         handle(conn, detail, channel, place, now)
+
+
+def _mass_send_finished(conn: Connection, detail: Mapping[str, Any], channel: str, place: Place, now: datetime) -> None:
+    account = conn.execute(select(conversations.c.account).where(conversations.c.id == place.conversation_id)).scalar()
+    reconcile(conn, channel, account or "", detail, now)
 
 
 # --- can they be reached ----------------------------------------------------------------------------------------------
@@ -156,5 +163,6 @@ _HANDLERS: Final[dict[str, _Handler]] = {
     "contact_deleted": _unreachable,
     "contact_added": _reachable,
     "send_failed": _send_failed,
+    "mass_send_finished": _mass_send_finished,
     "owner_changed": _owner_changed,
 }

@@ -8,11 +8,24 @@ from functools import partial
 from typing import Any
 
 import structlog
+from sqlalchemy import Connection
 
 from bot.errors import StoreUnavailable
 from bot.ports import Claimed, Clock, Committed, TurnsCommit
 from bot.types import Accepted, Capabilities, ConversationId, CustomerId, Identity, InboxId, Need, Received
-from crm_sync import claims, deployment, links, models, outbox, schema, staff, unreadable, web_reads, web_uploads
+from crm_sync import (
+    claims,
+    deployment,
+    links,
+    models,
+    outbox,
+    recipient_claims,
+    schema,
+    staff,
+    unreadable,
+    web_reads,
+    web_uploads,
+)
 from crm_sync.customers import turn_of
 from crm_sync.database import Database, parse_url, sqlite_path
 from crm_sync.inbox import SqlInbox
@@ -114,9 +127,14 @@ class SqlStore:
     async def release_dead_leases(self) -> None:
         """Conversations and sends held by a process that died can be taken up now instead of when the lease ends."""
         now = self._clock.now()
-        freed = await self.database.run(lambda conn: (claims.release_dead(conn), outbox.release_dead(conn, now)))
+
+        def unit(conn: Connection) -> tuple[int, int, int]:
+            recipients = recipient_claims.release_dead(conn, now)
+            return claims.release_dead(conn), outbox.release_dead(conn, now), recipients
+
+        freed = await self.database.run(unit)
         if any(freed):
-            log.warning("dead_leases_released", conversations=freed[0], sends=freed[1])
+            log.warning("dead_leases_released", conversations=freed[0], sends=freed[1], recipients=freed[2])
 
     # --- Inbox and TurnStore ----------------------------------------------------------------------------------------
 

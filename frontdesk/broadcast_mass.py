@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Final
@@ -48,7 +48,10 @@ class MassSends:
         composer: Composer,
         name: str,
         fault: Callable[[str], None],
+        account_is_out: Callable[[Account, int, str], Awaitable[None]],
     ) -> None:
+        """`account_is_out` is told when an account cannot send at all: account, broadcast, why."""
+        self._account_is_out = account_is_out
         self._database, self._adapters, self._clock = database, adapters, clock
         self._composer, self._name, self._fault = composer, name, fault
 
@@ -111,6 +114,8 @@ class MassSends:
         except (RateLimited, Misconfigured) as error:
             if is_repeated:
                 return []  # it may have left the first time; only its own key may be asked again
+            if isinstance(error, Misconfigured):
+                await self._account_is_out((some[0].channel, some[0].account), some[0].broadcast_id, error.reason)
             wait = timedelta(seconds=getattr(error, "retry_after_s", AGAIN_AFTER.total_seconds()))
             log.warning("mass_send_put_off", recipients=len(some), error=type(error).__name__)
             return [Ending(one.id, one.attempt, "pending", retry_at=now + wait) for one in some]

@@ -93,7 +93,15 @@ class BroadcastSender:
             for place, adapter in adapters.items()
         }
         self._calls = Calls(adapters, self._paces, clock, ledger=ledger, watch=watch, fault=fault)
-        self._mass = MassSends(database, adapters, clock, composer=composer, name=name, fault=fault)
+        self._mass = MassSends(
+            database,
+            adapters,
+            clock,
+            composer=composer,
+            name=name,
+            fault=fault,
+            account_is_out=self._account_is_out,
+        )
         self._runs: dict[int, Run] = {}
         self._queues: dict[Account, asyncio.Queue[Ready]] = {place: asyncio.Queue() for place in adapters}
         self._under_way: dict[Account, set[asyncio.Task[None]]] = {place: set() for place in adapters}
@@ -291,7 +299,7 @@ class BroadcastSender:
             if isinstance(error, RateLimited):
                 await self._rest(place, run, error.retry_after_s)
             elif isinstance(error, Misconfigured):
-                await self._account_is_out(place, run, error.reason)
+                await self._account_is_out(place, run.row.id, error.reason)
         self._end(ending)
 
     async def _rest(self, place: Account, run: Run, wait_s: float) -> None:
@@ -300,12 +308,12 @@ class BroadcastSender:
         except ServiceError as error:  # this process rests all the same
             log.warning("broadcast_rest_not_shared", error=type(error).__name__)
 
-    async def _account_is_out(self, place: Account, run: Run, reason: str) -> None:
+    async def _account_is_out(self, place: Account, broadcast_id: int, reason: str) -> None:
         """Banned, or its credentials are refused: a clean pause instead of a million failures."""
         try:
-            await self._hold(run.row.id, BroadcastState.PAUSED, f"{place[0]}/{place[1]} cannot send: {reason}")
+            await self._hold(broadcast_id, BroadcastState.PAUSED, f"{place[0]}/{place[1]} cannot send: {reason}")
         except ServiceError as error:
-            log.error("broadcast_not_held", broadcast=run.row.id, error=type(error).__name__)
+            log.error("broadcast_not_held", broadcast=broadcast_id, error=type(error).__name__)
 
     # --- storing how it ended -------------------------------------------------------------------------------------
 

@@ -28,7 +28,16 @@ MESSAGE_POINTS = (
 FILE_POINTS = ("media.before_bytes", "media.after_bytes", "media.bytes_deleted", "media.before_fetch", "media.fetched")
 KF_POINTS = ("kf.before_cursor",)
 PASSIVE_POINTS = ("passive.taken",)
-FAULT_POINTS = (*MESSAGE_POINTS, *FILE_POINTS, *KF_POINTS, *PASSIVE_POINTS)
+BROADCAST_POINTS = (
+    "broadcast.before_chunk",
+    "broadcast.after_chunk",
+    "broadcast.claimed",
+    "broadcast.before_call",
+    "broadcast.after_call",
+    "broadcast.before_finish",
+    "broadcast.after_finish",
+)
+FAULT_POINTS = (*MESSAGE_POINTS, *FILE_POINTS, *KF_POINTS, *PASSIVE_POINTS, *BROADCAST_POINTS)
 
 
 def no_fault(point: str) -> None:

@@ -21,14 +21,14 @@ from bot.errors import (
 )
 from bot.ports import MediaLibrary, VendorTokens
 from bot.types import Capabilities, Outbound, OutMedia, OutPart, Receipt, Received, RenderedReply
-from channels.base import FetchedFile, Finding
+from channels.base import FetchedFile, Finding, Templated
 from channels.encoding import encode_reply
 from channels.tencent.api import File
 from channels.tencent.crypto import Envelope, NonceMemory, check_signature, check_time
 from channels.tencent.tokens import utc_now
 from channels.tencent.xml import read_xml
 from channels.vendor_http import VendorHttp
-from channels.wechat.api import MAX_TEMPORARY_S, SERVICE, WechatApi
+from channels.wechat.api import MAX_MASS, MAX_TEMPORARY_S, MIN_MASS, SERVICE, WechatApi
 from channels.wechat.decode import CHANNEL, Reading, decode_xml, unreadable
 from channels.wechat.examine import examine
 from channels.wechat.replies import MAX_TEXT, Compose, compose, compose_all, reply_xml, sealed_xml
@@ -47,6 +47,7 @@ class WechatAdapter:
     """Implements ChannelAdapter and, of channels/base.py, everything only some channels can do; for one account."""
 
     channel = CHANNEL
+    least_recipients, most_recipients = MIN_MASS, MAX_MASS
 
     def __init__(
         self,
@@ -189,6 +190,22 @@ class WechatAdapter:
         if part.text:
             await self.api.send(openid, "text", {"content": part.text})
         return Receipt()
+
+    async def send_template(self, outbound: Outbound, template: Templated) -> Receipt:
+        """A template or subscribe message left: neither needs an open window."""
+        if template.kind == "subscribe":
+            await self.api.send_subscribe(outbound.chat_id, template.template_id, template.fields, page=template.url)
+            return Receipt()
+        key = outbound.idempotency_key
+        return Receipt(
+            await self.api.send_template(
+                outbound.chat_id, template.template_id, template.fields, url=template.url, key=key
+            )
+        )
+
+    async def send_to_many(self, recipients: Sequence[str], part: OutPart, key: str) -> str:
+        """One mass send to these followers. See `SendsToMany`."""
+        return await self.api.mass_send_to(recipients, part.text, key)
 
     async def _send_file(self, openid: str, file: OutMedia) -> None:
         """The file itself or, where it cannot be had or WeChat does not take it, its address."""

@@ -235,6 +235,7 @@ def upgrade() -> None:
     sa.UniqueConstraint('broadcast_id', 'customer_id', 'occasion', 'step', name='uq_broadcast_recipients_broadcast_id')
     )
     op.create_index('ix_broadcast_recipients_batch', 'broadcast_recipients', ['batch'], **_where("batch <> ''"))
+    op.create_index('ix_broadcast_recipients_mass', 'broadcast_recipients', ['vendor_message_id'], **_where("batch <> ''"))
     op.create_index('ix_broadcast_recipients_due', 'broadcast_recipients', ['broadcast_id', 'channel', 'account', 'not_before', 'id'], **_where("state = 'pending'"))
     op.create_index('ix_broadcast_recipients_sending', 'broadcast_recipients', ['lease_until'], **_where("state = 'sending'"))
     op.create_index('ix_broadcast_recipients_heard', 'broadcast_recipients', ['conversation_id', 'sent_at'], **_where("state IN ('sending', 'sent', 'uncertain')"))
