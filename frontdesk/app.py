@@ -21,6 +21,7 @@ from channels.base import ChannelAdapter, FetchesMedia
 from channels.delivery import Sender
 from channels.encoding import merge_parts
 from channels.pacing import LocalRateTokens
+from channels.traffic import AllTraffic
 from channels.web import WebHub
 from config.settings import Settings
 from crm_sync import site_messages
@@ -33,8 +34,9 @@ from crm_sync.store import SqlStore
 from desk.hooks import HookQueue
 from desk.outside import Outside
 from desk.sealing import AUDIT, purpose_keys
+from frontdesk.broadcast_loops import BroadcastLoops, Surroundings, broadcast_loops
 from frontdesk.broadcast_reckoning import broadcast_jobs
-from frontdesk.broadcast_services import BroadcastServices, broadcast_services
+from frontdesk.broadcast_services import BroadcastServices, broadcast_services, decisions, rates_of
 from frontdesk.channel_health import ChannelWatch
 from frontdesk.clock import SystemClock
 from frontdesk.console_lazily import LazyConsole
@@ -118,6 +120,7 @@ class App:
     library: LoadedLibrary
     staff: StaffServices
     reach: BroadcastServices
+    broadcasts: BroadcastLoops
     indexer: SearchIndexer
     learning: LearningLoop
     fault: Callable[[str], None] = no_fault
@@ -184,6 +187,7 @@ class App:
         engine = Engine(store, runtimes, encoders, clock, transcriber)
         worker = Worker(engine, store, signals, observer, clock, name=name, fault=fault)
         watch = ChannelWatch(store, clock)
+        traffic = AllTraffic()
         sender = Sender(
             outbox=store.outbox,
             adapters=adapters,
@@ -194,6 +198,7 @@ class App:
             fault=fault,
             ledger=store.quota,
             watch=watch,
+            traffic=traffic,
         )
         outside = Outside(
             clock=clock,
@@ -246,6 +251,29 @@ class App:
                 runtimes.loaded, encoders, sorted({adapter.channel for adapter in adapters.values()})
             ),
             staff=staff,
+            broadcasts=broadcast_loops(
+                Surroundings(
+                    database=store.database,
+                    adapters=adapters,
+                    tokens=tokens,
+                    signals=signals,
+                    clock=clock,
+                    encoder=encoders,
+                    decide=partial(
+                        decisions,
+                        lambda: runtimes.default_assistant().service,
+                        lambda: zone_named(settings.timezone),
+                        rates_of({place: each.capabilities for place, each in adapters.items()}),
+                    ),
+                    keys=keys,
+                    public_url=settings.public_url or "",
+                    name=name,
+                    traffic=traffic,
+                    ledger=store.quota,
+                    watch=watch,
+                    fault=fault,
+                )
+            ),
             reach=broadcast_services(
                 store.database,
                 outside,
@@ -284,10 +312,12 @@ class App:
                 start("worker", self.worker.run)
         if "sender" in roles:
             start("sender", self.sender.run)
+            start("broadcasts", self.broadcasts.sender.run)
             start("hooks", self.hooks.run)
             start("files", self.fetcher.run)
         if "scheduler" in roles:
             start("scheduler", self.scheduler.run)
+            start("broadcast-starts", self.broadcasts.preparer.run)
             start("search", partial(keep_search, self.indexer))
             start("learning", self.learning.run)
             start("housekeeping", self._housekeeping)
@@ -296,12 +326,13 @@ class App:
         """Let turns and sends in hand finish, end the streams, close everything."""
         self.worker.stop()
         self.sender.stop()
+        self.broadcasts.sender.stop()
         if self.console is not None:
             await self.console.close()
         await self.hub.close()
         if http is not None:
             http.stop()
-        finishing = [task for task in self._tasks if task.get_name() in {"worker", "sender", "web"}]
+        finishing = [task for task in self._tasks if task.get_name() in {"worker", "sender", "broadcasts", "web"}]
         for task in self._tasks:
             if task not in finishing:
                 task.cancel()
