@@ -20,6 +20,9 @@ from crm_sync.tables import cases
 S = BroadcastState
 _OPEN: Final = ("pending", "sending")
 _TRIED: Final = ("sent", "failed", "uncertain")
+_NO_FAILURES: Final = frozenset(
+    {"blocked", "interrupted", "decided"}
+)  # counted by itself, our own death, a person's word
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +159,7 @@ def tried(conn: Connection, run: RunRow) -> Tried:
     rows = conn.execute(counted.group_by(count.state, count.reason)).all()
     return Tried(
         tried=sum(int(each.rows) for each in rows),
-        failures=sum(int(each.rows) for each in rows if each.state != "sent" and each.reason != "blocked"),
+        failures=sum(int(each.rows) for each in rows if each.state != "sent" and each.reason not in _NO_FAILURES),
         blocks=sum(int(each.rows) for each in rows if each.reason == "blocked"),
         complaints=_complained(conn, run.id, run.started_at) if run.started_at else 0,
     )

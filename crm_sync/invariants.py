@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, func, select
 
+from crm_sync import broadcast_checks
 from crm_sync.columns import digest_key, is_state
 from crm_sync.database import Database
 from crm_sync.ledgers import against_ledger
@@ -165,6 +166,7 @@ _RULES: Final[dict[str, Callable[[Connection], Iterator[str]]]] = {
     "one owner": held_as_said,
     "one open handoff for whoever is a person's": one_handoff_each,
     "fences only rise": fences_only_rise,
+    **broadcast_checks.RULES,
 }
 
 

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, select
 
+from crm_sync.broadcast_checks import take_broadcasts
 from crm_sync.tables import messages, outbox
 
 _NOT_MESSAGES: Final = frozenset({"sendchataction"})
@@ -37,6 +38,7 @@ def against_ledger(conn: Connection, ledger: Sequence[Mapping[str, Any]]) -> Ite
     for entry in ledger:
         if _is_delivery(entry):
             arrived[str(entry["chat_id"])].append(str(entry.get("text") or entry.get("caption") or ""))
+    yield from take_broadcasts(conn, arrived)
     sent_rows = conn.execute(
         select(
             outbox.c.id,

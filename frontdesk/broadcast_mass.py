@@ -99,7 +99,7 @@ class MassSends:
         begun = datetime.fromtimestamp(int(batch.key.split("-")[1]), UTC)
         if not isinstance(adapter, SendsToMany) or worded.reason or self._clock.now() - begun > KNOWN_FOR:
             said: dict[str, Any] = {"part": worded.part, "language": worded.language} if not worded.reason else {}
-            return [Ending(one.id, one.attempt, "uncertain", "lost", **said) for one in some]
+            return [Ending(one.id, one.attempt, "uncertain", "interrupted", **said) for one in some]
         return await self._send(adapter, some, worded, batch.key, is_repeated=True)
 
     async def _send(

@@ -394,7 +394,7 @@ class BroadcastSender:
             for one in mine:
                 worded = words.get(one.id, Worded())
                 part = worded.part if one.id in words else None
-                self._end(Ending(one.id, one.attempt, "uncertain", "lost", part=part, language=worded.language))
+                self._end(Ending(one.id, one.attempt, "uncertain", "interrupted", part=part, language=worded.language))
         self._ended.set()
 
     async def _words_again(self, row: broadcast_runs.RunRow, handed: Sequence[Handed]) -> Mapping[int, Worded]:
