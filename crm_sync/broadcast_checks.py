@@ -25,11 +25,9 @@ def counts_add_up(conn: Connection) -> Iterator[str]:
     kept = {tuple(each[:4]): each[4] for each in conn.execute(select(broadcast_counts)) if each[4]}
     for key in sorted(found.keys() | kept.keys()):
         if found.get(key, 0) != kept.get(key, 0):
-            broadcast, arm, state, reason = key
-            yield (
-                f"broadcast {broadcast}: {found.get(key, 0)} recipients of arm {arm or '-'} are {state} {reason or '-'}, "
-                f"the count says {kept.get(key, 0)}"
-            )
+            broadcast, *rest = key
+            where = ", ".join(part or "-" for part in rest)
+            yield f"broadcast {broadcast} ({where}): {found.get(key, 0)} recipients, the count says {kept.get(key, 0)}"
 
 
 def held_out_are_left_alone(conn: Connection) -> Iterator[str]:

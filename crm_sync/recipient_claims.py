@@ -27,8 +27,8 @@ from crm_sync.tables import conversations, customers, identities, outbox
 SEND_LEASE: Final = timedelta(seconds=30)  # longer than any channel waits for a vendor's answer
 BEHIND_REPLIES: Final = timedelta(seconds=2)  # before asking again whether a conversation's replies have left
 Quiet = tuple[str, str]
-# (the person's zone, their own quiet hours) -> when it may leave; None: not any more.
-MayLeave = Callable[[str, Quiet | None], datetime | None]
+# (now, the person's zone, their own quiet hours) -> when it may leave, now or later; None: not any more.
+MayLeave = Callable[[datetime, str, Quiet | None], datetime | None]
 
 _row = broadcast_recipients.c
 _talk = conversations.alias("talk")
@@ -65,12 +65,11 @@ class Handed:
 
 @dataclass(frozen=True)
 class Asked:
-    """Who asks for recipients of which broadcast, and what holds for it. Kept for as long as its rules are the same."""
+    """Of which broadcast recipients are asked for, and what holds for it; kept as long as its rules are."""
 
     broadcast_id: int
     rules: SendRules
     may_leave: MayLeave
-    sender: str
 
     @cached_property
     def statement(self) -> Select[Any]:
@@ -106,7 +105,7 @@ class Claim:
     is_running: bool = True
 
 
-def claim(conn: Connection, ask: Asked, place: tuple[str, str], limit: int, now: datetime, *, batch: str = "") -> Claim:
+def claim(conn: Connection, ask: Asked, sender: str, place: tuple[str, str], *, limit: int, now: datetime) -> Claim:
     """Due recipients of one account are `sending`, unless they may not be sent to any more: those are skipped.
 
     Whoever is in their quiet hours, or has replies that have not left yet, waits.
@@ -126,7 +125,7 @@ def claim(conn: Connection, ask: Asked, place: tuple[str, str], limit: int, now:
     handed: list[Handed] = []
     for row in conn.execute(ask.statement, {**moments(ask.rules, now), "ids": ids}):
         own = (row.quiet_from, row.quiet_until) if row.quiet_from else None
-        at = ask.may_leave(row.timezone, own)
+        at = ask.may_leave(now, row.timezone, own)
         reason = row.reason or ("quiet_hours" if at is None else "")
         if reason:
             skipped[row.arm, reason].append(row.id)
@@ -135,7 +134,7 @@ def claim(conn: Connection, ask: Asked, place: tuple[str, str], limit: int, now:
         elif row.waits:
             later[now + BEHIND_REPLIES].append(row.id)
         else:
-            handed.append(handed_of(row, row.attempts + 1, batch=batch))
+            handed.append(handed_of(row, row.attempts + 1))
     for (arm, reason), rows in skipped.items():
         _set(conn, rows, state="skipped", reason=reason)
         changes[(ask.broadcast_id, arm, "pending", "")] -= len(rows)
@@ -144,8 +143,8 @@ def claim(conn: Connection, ask: Asked, place: tuple[str, str], limit: int, now:
         _set(conn, rows, not_before=at)
     for one in handed:
         moved(changes, ask.broadcast_id, one.arm, ("pending", ""), ("sending", ""))
-    lease = {"lease_owner": ask.sender, "lease_until": now + SEND_LEASE}
-    _set(conn, [one.id for one in handed], state="sending", attempts=_row.attempts + 1, batch=batch, **lease)
+    lease = {"lease_owner": sender, "lease_until": now + SEND_LEASE}
+    _set(conn, [one.id for one in handed], state="sending", attempts=_row.attempts + 1, batch="", **lease)
     add_counts(conn, changes)
     return Claim(tuple(handed), len(ids))
 
@@ -171,7 +170,7 @@ def _set(conn: Connection, ids: Sequence[int], **values: Any) -> None:
         conn.execute(_CHANGE.values(**values), {"ids": sorted(ids)})
 
 
-def handed_of(row: Any, attempt: int, *, batch: str, is_left: bool = False) -> Handed:
+def handed_of(row: Any, attempt: int, *, batch: str = "", is_left: bool = False) -> Handed:
     """A row with its conversation's address, as it is handed to a sender."""
     return Handed(
         id=row.id,

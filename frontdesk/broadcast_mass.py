@@ -62,8 +62,8 @@ class MassSends:
             return []
         handed: list[Handed] = []
         while may_go_on() and len(handed) + CLAIMED <= adapter.most_recipients:
-            ask = run.asked(self._name, self._clock.now)
-            unit = partial(claim, ask=ask, place=place, limit=CLAIMED, now=self._clock.now())
+            now = self._clock.now()
+            unit = partial(claim, ask=run.asked, sender=self._name, place=place, limit=CLAIMED, now=now)
             claimed = await self._database.run(unit)
             handed += claimed.handed
             if not claimed.looked_at:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
+from functools import cached_property
 from typing import Any, Final, Protocol
 
 from sqlalchemy import Connection, Select, select
@@ -76,9 +77,10 @@ class Run:
         plan = self.broadcast.plan
         return self._within(awake(at, self._zone(zone), plan.quiet if quiet is None else quiet))
 
-    def asked(self, sender: str, now: Callable[[], datetime]) -> Asked:
+    @cached_property
+    def asked(self) -> Asked:
         """What a claim asks."""
-        return Asked(self.row.id, self.rules, lambda zone, quiet: self.leave_from(now(), zone, quiet), sender)
+        return Asked(self.row.id, self.rules, self.leave_from)
 
     def occasion(self, people: Select[tuple[int]], **more: Any) -> Occasion:
         """What is written down for `people`. Every message of a journey goes to all but those held out."""

@@ -214,8 +214,8 @@ class BroadcastSender:
                 continue
             while self._is_running(run):
                 now = self._clock.now()
-                ask = run.asked(self._name, self._clock.now)
-                unit = partial(claim, ask=ask, place=place, limit=self._size(run, place), now=now)
+                size = self._size(run, place)
+                unit = partial(claim, ask=run.asked, sender=self._name, place=place, limit=size, now=now)
                 claimed = await self._database.run(unit)
                 if claimed.handed:
                     self._fault("broadcast.claimed")

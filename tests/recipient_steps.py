@@ -61,12 +61,12 @@ async def set_state(database: Database, broadcast_id: int, state: str) -> None:
     await database.run(lambda conn: conn.execute(changed))
 
 
-def asked(occasion: Occasion, *, sender: str = SENDER) -> Asked:
-    return Asked(occasion.broadcast_id, occasion.rules, occasion.not_before, sender)
+def asked(occasion: Occasion) -> Asked:
+    return Asked(occasion.broadcast_id, occasion.rules, lambda now, zone, quiet: occasion.not_before(zone, quiet))
 
 
-async def claimed(database: Database, ask: Asked, now: datetime, limit: int = 100) -> Claim:
-    return await database.run(partial(claim, ask=ask, place=PLACE, limit=limit, now=now))
+async def claimed(database: Database, ask: Asked, now: datetime, limit: int = 100, *, sender: str = SENDER) -> Claim:
+    return await database.run(partial(claim, ask=ask, sender=sender, place=PLACE, limit=limit, now=now))
 
 
 async def in_states(database: Database, broadcast_id: int) -> Mapping[str, int]:

@@ -60,6 +60,16 @@ async def test_everybody_gets_it_once_in_their_own_words_and_it_is_over(store: S
     assert await desk.counts() == {"sent": 120}
 
 
+async def test_time_that_passes_while_it_is_claimed_makes_nobody_wait(store: SqlStore) -> None:
+    desk = await a_desk(store, 3, at=START)
+    still, passed = desk.clock.now, iter(range(1_000_000))
+    desk.clock.now = lambda: still() + timedelta(microseconds=next(passed))  # type: ignore[method-assign]
+
+    await sent_out(desk)
+
+    assert len(desk.channel.sent) == 3
+
+
 async def test_those_held_out_are_never_sent_to(store: SqlStore) -> None:
     desk = await a_desk(store, 100, at=START, holdout=0.3)
 

@@ -55,7 +55,7 @@ async def test_two_senders_never_get_the_same_recipient(store: SqlStore) -> None
     occasion = await running(store, 30)
 
     first = await claimed(store.database, asked(occasion), START, 20)
-    second = await claimed(store.database, asked(occasion, sender="sender-2"), START, 20)
+    second = await claimed(store.database, asked(occasion), START, 20, sender="sender-2")
 
     ids = [handed.id for handed in (*first.handed, *second.handed)]
     assert len(ids) == len(set(ids)) == 30
