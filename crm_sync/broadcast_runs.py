@@ -82,6 +82,17 @@ def begin(conn: Connection, run: RunRow, occasion: str, next_at: datetime | None
     )
 
 
+def watch(conn: Connection, run: RunRow, now: datetime, next_at: datetime, through: Mapping[str, Any]) -> bool:
+    """It waits for what triggers it from now on; False when somebody else was faster."""
+    return _move(conn, run, S.RUNNING, now, next_at=next_at, events_through=through, started_at=run.started_at or now)
+
+
+def watches(conn: Connection, broadcast_id: int) -> bool:
+    """Whether it still waits for what triggers it."""
+    found = select(broadcasts.c.id).where(broadcasts.c.id == broadcast_id, broadcasts.c.next_at.is_not(None))
+    return conn.execute(found).first() is not None
+
+
 def prepared(conn: Connection, run: RunRow, now: datetime) -> bool:
     """All its recipients are written down: it runs."""
     return _move(conn, run, S.RUNNING, now)

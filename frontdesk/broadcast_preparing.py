@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
@@ -17,9 +18,11 @@ from bot.reach.states import BroadcastState
 from bot.wakeup import Wakeup
 from crm_sync import broadcast_runs
 from crm_sync.broadcast_runs import RunRow
+from crm_sync.columns import EPOCH
 from crm_sync.database import Database
 from crm_sync.recipient_claims import skip_pending
 from crm_sync.recipients import FIRST_CHUNK, Occasion, next_size, write_chunk
+from frontdesk.broadcast_following import LEARN_EVERY, follow_journeys, learn, take_in
 from frontdesk.broadcast_runs import Business, Run, load_run
 
 log = structlog.get_logger()
@@ -43,6 +46,7 @@ class BroadcastPreparer:
     ) -> None:
         self._database, self._signals, self._clock, self._business = database, signals, clock, business
         self._fault, self._sleep = fault, sleep
+        self._learnt: dict[int, datetime] = {}
 
     async def run(self) -> None:
         """For ever; survives a store that is away."""
@@ -66,6 +70,10 @@ class BroadcastPreparer:
         preparing = [row for row in active if row.state is BroadcastState.PREPARING]
         for row in preparing:
             await self._guarded(row, self._prepare)
+        if await follow_journeys(self._database, self._business, now):
+            self._signals.publish(TOPIC_BROADCASTS)
+        for row in active:
+            await self._guarded(row, self._learn)
         return len(due) + len(preparing) + await self._clear()
 
     async def _guarded(self, row: RunRow, work: Callable[[RunRow], Awaitable[None]]) -> None:
@@ -82,6 +90,10 @@ class BroadcastPreparer:
     async def _begin(self, row: RunRow) -> None:
         run = await self._loaded(row)
         now = self._clock.now()
+        if run.broadcast.plan.on is not None:
+            if await take_in(self._database, self._business, row, run, now):
+                self._signals.publish(TOPIC_BROADCASTS)
+            return
         occasion, next_at = run.following(now)
         if await self._database.run(lambda conn: broadcast_runs.begin(conn, row, occasion, next_at, now)):
             log.info("broadcast_begun", broadcast=row.id, occasion=occasion)
@@ -108,6 +120,18 @@ class BroadcastPreparer:
         if await self._database.run(lambda conn: broadcast_runs.prepared(conn, row, now)):
             log.info("broadcast_prepared", broadcast=row.id)
             self._signals.publish(TOPIC_BROADCASTS)
+
+    async def _learn(self, row: RunRow) -> None:
+        """A bandit's next recipients are shared out anew, once a minute."""
+        now = self._clock.now()
+        if (
+            row.document.get("content", {}).get("split") != "bandit"
+            or now - self._learnt.get(row.id, EPOCH) < LEARN_EVERY
+        ):
+            return
+        self._learnt[row.id] = now
+        run = await self._loaded(row)
+        await self._database.run(lambda conn: learn(conn, run, now))
 
     async def _loaded(self, row: RunRow) -> Run:
         return await self._database.run(lambda conn: load_run(conn, row, self._business), read=True)

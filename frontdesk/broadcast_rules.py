@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime, tzinfo
+from datetime import datetime
 
 import structlog
 from sqlalchemy import Connection
@@ -11,7 +10,6 @@ from sqlalchemy import Connection
 from bot.reach.states import BroadcastState
 from crm_sync import broadcast_runs
 from crm_sync.broadcast_runs import Tried
-from crm_sync.recipient_endings import Ending
 from frontdesk.broadcast_runs import Run
 
 log = structlog.get_logger()
@@ -25,8 +23,10 @@ def over_or_stopped(conn: Connection, run: Run, now: datetime) -> bool:
         return broadcast_runs.hold(conn, run.row.id, BroadcastState.STOPPED, reason, now)
     if broadcast_runs.has_open(conn, run.row.id):
         return False
-    if run.row.next_at is not None:
-        return not run.broadcast.plan.on and broadcast_runs.waits_for_next(conn, run.row, now)
+    if run.broadcast.plan.on is not None and broadcast_runs.watches(conn, run.row.id):
+        return False
+    if run.broadcast.plan.on is None and run.row.next_at is not None:
+        return broadcast_runs.waits_for_next(conn, run.row, now)
     return broadcast_runs.finish(conn, run.row, now)
 
 
@@ -43,7 +43,3 @@ def why_stop(found: Tried, run: Run) -> str:
         if count / found.tried > most:
             return f"{count} of {found.tried} {name}, more than {most:.1%}"
     return ""
-
-
-def after_endings(conn: Connection, endings: Sequence[Ending], zone: tzinfo, now: datetime) -> None:
-    """Whoever was sent a step of a journey waits for the next one."""

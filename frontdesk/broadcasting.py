@@ -27,8 +27,9 @@ from crm_sync.recipient_batches import take_over_batches
 from crm_sync.recipient_claims import Handed, claim, renew, take_over
 from crm_sync.recipient_endings import Ending, finish
 from frontdesk.broadcast_calls import Calls, ending_of
+from frontdesk.broadcast_following import begin_waiting
 from frontdesk.broadcast_mass import MassSends, is_mass
-from frontdesk.broadcast_rules import after_endings, over_or_stopped
+from frontdesk.broadcast_rules import over_or_stopped
 from frontdesk.broadcast_runs import Business, Run, load_run
 from frontdesk.broadcast_words import Composer, Worded
 
@@ -103,6 +104,7 @@ class BroadcastSender:
             account_is_out=self._account_is_out,
         )
         self._runs: dict[int, Run] = {}
+        self._journeys: dict[int, Run] = {}  # seen ever: what leaves while one is paused goes on later
         self._queues: dict[Account, asyncio.Queue[Ready]] = {place: asyncio.Queue() for place in adapters}
         self._under_way: dict[Account, set[asyncio.Task[None]]] = {place: set() for place in adapters}
         self._held: dict[int, float] = {}  # recipients claimed and not yet stored -> when their lease began
@@ -164,7 +166,9 @@ class BroadcastSender:
 
     async def _take_up(self, row: broadcast_runs.RunRow) -> None:
         try:
-            self._runs[row.id] = await self._loaded(row)
+            run = self._runs[row.id] = await self._loaded(row)
+            if run.broadcast.plan.steps:
+                self._journeys[row.id] = run
         except ServiceError:
             raise
         except BotError as error:
@@ -341,7 +345,7 @@ class BroadcastSender:
 
             def unit(conn: Any) -> Any:
                 visible = finish(conn, batch, self._direct, now)  # noqa: B023 - run at once
-                after_endings(conn, batch, self._business.zone(), now)  # noqa: B023
+                begin_waiting(conn, batch, self._journeys)
                 return visible
 
             visible = await self._database.run(unit)

@@ -61,6 +61,8 @@ def read_content(root: dict[str, Any]) -> Content:
         split=split,
     )
     _check_variables(content, body)
+    if content.split == "bandit" and (len(variants) < 2 or not links):
+        raise invalid("a bandit needs two variants or more, and a link whose clicks it learns from", body, "split")
     return content
 
 
