@@ -272,6 +272,10 @@ class SqlStore:
         """The active model with its bytes; None before the first activation."""
         return await self.database.run(lambda conn: models.find_active(conn, name), read=True)
 
+    async def active_version(self, name: str) -> str:
+        """The active model's version without its bytes; "" before the first activation."""
+        return await self.database.run(lambda conn: models.active_version(conn, name), read=True)
+
     async def model_epoch(self) -> int:
         """Moves whenever a model is activated or an article edited; cheap enough to poll."""
         return await self.database.run(models.epoch, read=True)

@@ -9,12 +9,12 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import structlog
 
@@ -42,7 +42,9 @@ from nlu.knowledge import ArticleIndex
 
 log = structlog.get_logger()
 
-LOOK_BACK = timedelta(minutes=1)  # further than the clocks of two processes lie apart
+LOOK_BACK = timedelta(seconds=5)  # further than the clocks of two processes lie apart
+_ASSISTANT_FILES: Final = (".yml", ".yaml", ".json")
+Files = tuple[tuple[str, int, int], ...]  # name, time and size of each
 WATCH_S = 0.25  # how often the epoch row is read; design.md promises a new model within 1 s
 
 
@@ -51,7 +53,7 @@ class Shelf:
     """The articles that answer, with what tells which of them have changed since. `index` finds them for customers."""
 
     seeds: tuple[Article, ...]  # of the files
-    files: tuple[tuple[str, int, int], ...]  # name, time and size of each: as long as they stay, nothing is read again
+    files: Files  # as long as they stay, nothing is read again
     stored: Mapping[tuple[str, str], StoredArticle]
     newest: datetime | None  # when the newest of those was written
     articles: Mapping[tuple[str, str], Article]
@@ -66,6 +68,7 @@ class LoadedAssistant:
     knowledge: KnowledgeIndex
     model_version: str
     seeded: Assistant  # as the files have it
+    files: Files  # those it was read from
     shelf: Shelf
 
 
@@ -131,17 +134,21 @@ class Runtimes:
         epoch = await self._store.model_epoch()
         if epoch == self._epoch:
             return False
-        for folder in list(self._loaded):
-            await self._load_one(folder, train=False)
+        were_light = [await self._load_one(folder, train=False) for folder in list(self._loaded)]
         self._epoch = epoch
         self._bind()
-        spare_what_stays()
+        if not all(were_light):  # looking through everything takes long, and an edited article leaves hardly anything
+            spare_what_stays()
         return True
 
-    async def _load_one(self, folder: Path, *, train: bool = True) -> None:
+    async def _load_one(self, folder: Path, *, train: bool = True) -> bool:
+        """The assistant answers as files and store have it now; whether hardly anything had to be read for it."""
         before = self._loaded.get(folder)
-        # Reading, unpacking and indexing take about a second: in a thread, so that turns and streams go on meanwhile.
-        seeded = await asyncio.to_thread(load_assistant, folder)
+        # Reading, unpacking and indexing take about a second: in a thread, so that turns and streams go on meanwhile,
+        # and only where something was touched, so that an edited article answers soon.
+        files = await asyncio.to_thread(_touched, folder, _ASSISTANT_FILES)
+        is_same = before is not None and before.files == files
+        seeded = before.seeded if before and is_same else await asyncio.to_thread(load_assistant, folder)
         edits = await self._store.database.run(
             partial(response_versions.current, assistant=model_name(folder)), read=True
         )
@@ -150,6 +157,13 @@ class Runtimes:
         if before is not None:
             assistant = assistant.remembering(before.assistant)  # flows that run go on in the version they began with
         name = model_name(folder)
+        if before is not None and not train and before.model_version == await self._store.active_version(name):
+            shelf = await self._shelf(folder, before.shelf)
+            self._loaded[folder] = replace(
+                before, assistant=assistant, knowledge=shelf.index, seeded=seeded, files=files, shelf=shelf
+            )
+            log.info("assistant_followed", assistant=name, articles=len(shelf.articles))
+            return is_same and shelf.seeds is before.shelf.seeds
         active = await self._store.active_model(name)
         if train and (active is None or active.training_hash != training_hash(folder)):
             learnt = learnt_of(active)  # what staff have taught stays when files change
@@ -162,16 +176,16 @@ class Runtimes:
         if active is None:
             raise ServiceError("nlu", f"no model for {name}")
         shelf = await self._shelf(folder, before.shelf if before else None)
-        if before is not None and before.model_version == active.version:
-            nlu = before.nlu
-        else:
-            embedded = EmbeddedEngine(await asyncio.to_thread(unpack, active.packed))
-            nlu = build_engine(self._settings.nlu, embedded, frozenset(assistant.intents))
-            MODEL_LOADED.set(1)
-        self._loaded[folder] = LoadedAssistant(folder, assistant, nlu, shelf.index, active.version, seeded, shelf)
-        if before is not None and before.nlu is not nlu:
+        embedded = EmbeddedEngine(await asyncio.to_thread(unpack, active.packed))
+        nlu = build_engine(self._settings.nlu, embedded, frozenset(assistant.intents))
+        MODEL_LOADED.set(1)
+        self._loaded[folder] = LoadedAssistant(
+            folder, assistant, nlu, shelf.index, active.version, seeded, files, shelf
+        )
+        if before is not None:
             await close_engine(before.nlu)  # a turn still waiting for it is answered by the next engine in line
         log.info("assistant_loaded", assistant=name, model=active.version, articles=len(shelf.articles))
+        return False
 
     async def _shelf(self, folder: Path, before: Shelf | None) -> Shelf:
         """The articles as they are now; of those that were there before, only what has changed is read and indexed."""
@@ -251,13 +265,13 @@ def renewed(folder: Path, before: Shelf | None, news: Iterable[StoredArticle], n
 
     Raises: AssistantInvalid.
     """
-    files = _touched(folder)
+    files, news = _touched(folder / "knowledge", SUFFIXES), list(news)
     stored = {**(before.stored if before else {}), **{(row.id, row.language): row for row in news}}
     if before is None or before.files != files:
         seeds = tuple(seeded_articles(folder))
         articles = {(each.id, each.language): each for each in with_stored(seeds, stored.values())}
         return Shelf(seeds, files, stored, newest, articles, ArticleIndex(articles.values()))
-    changed = [key for key in stored if stored[key] != before.stored.get(key)]
+    changed = {key: None for row in news if stored[key := (row.id, row.language)] != before.stored.get(key)}
     now = {key: found for key in changed for found in with_stored((), (stored[key],))}
     articles = {key: each for key, each in before.articles.items() if key not in changed} | now
     gone = [key for key in changed if key not in now]
@@ -265,10 +279,10 @@ def renewed(folder: Path, before: Shelf | None, news: Iterable[StoredArticle], n
     return Shelf(before.seeds, files, stored, newest, articles, index)
 
 
-def _touched(folder: Path) -> tuple[tuple[str, int, int], ...]:
-    """Name, time and size of each file of articles."""
-    found = (path for path in sorted((folder / "knowledge").rglob("*")) if path.suffix.lower() in SUFFIXES)
-    return tuple((str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in found)
+def _touched(folder: Path, suffixes: Collection[str]) -> Files:
+    """The files of these kinds, in depth."""
+    found = (path for path in sorted(folder.rglob("*")) if path.suffix.lower() in suffixes)
+    return tuple((str(path), stat.st_mtime_ns, stat.st_size) for path in found for stat in (path.stat(),))
 
 
 async def merged_articles(store: SqlStore, folder: Path) -> list[Article]:

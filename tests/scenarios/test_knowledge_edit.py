@@ -9,6 +9,7 @@ import pytest
 
 from bot.edited_texts import EditedText
 from config.settings import NluSettings, Settings
+from crm_sync.models import StoredArticle
 from desk.actors import Actor
 from desk.article_trials import ArticleTrials
 from desk.knowledge import KnowledgeDesk
@@ -49,6 +50,18 @@ async def test_an_unanswered_question_made_into_an_article_answers_the_next_cust
     assert await app.runtimes.follow()
     assert ANSWER not in str(await say_with(app, "eve", QUESTION))
     assert not await app.runtimes.follow()
+
+
+async def test_an_edit_reads_nothing_else_again(app: App) -> None:
+    (before,) = app.runtimes.loaded()
+    await app.store.put_article("shop", StoredArticle("teapots", "en", "Do you engrave teapots", ANSWER))
+    assert await app.runtimes.follow()
+    (after,) = app.runtimes.loaded()
+    assert after.shelf.seeds is before.shelf.seeds
+    assert after.nlu is before.nlu
+    assert after.seeded is before.seeded
+    assert after.knowledge.ask("do you engrave teapots", language="en")[0].answer == ANSWER
+    assert len(after.shelf.articles) == len(before.shelf.articles) + 1
 
 
 async def test_words_changed_by_staff_are_said_to_the_next_customer_and_taken_back(app: App) -> None:
