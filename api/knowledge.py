@@ -135,7 +135,7 @@ def knowledge_routes(desk: ApiDesk) -> DeskRoutes:
     async def list_unclear_messages(
         by: By,
         paging: Paged,
-        kind: Annotated[Literal["unclear", "unsure", "handed_over", "unhelpful"], Query()] = "unclear",
+        kind: Annotated[Literal["unclear", "unsure", "corrected", "handed_over", "unhelpful"], Query()] = "unclear",
         days: Annotated[int, Query(ge=1, le=365)] = 30,
     ) -> Any:
         """Messages the bot was not sure of, with what it thought, that nobody has labelled yet; the newest first."""

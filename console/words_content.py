@@ -92,6 +92,7 @@ WORDS_CONTENT: Final[dict[str, tuple[str, str]]] = {
     "under.lists": ("Lists of messages", "消息列表"),
     "under.kind.unclear": ("Not understood", "未理解"),
     "under.kind.unsure": ("Not sure", "不确定"),
+    "under.kind.corrected": ("Corrected by the customer", "客户已更正"),
     "under.kind.handed_over": ("Handed over", "转人工"),
     "under.kind.unhelpful": ("Answer did not help", "答案无帮助"),
     "under.labelled": ("Labelled", "已标注"),
@@ -119,6 +120,7 @@ WORDS_CONTENT: Final[dict[str, tuple[str, str]]] = {
         "The bot was sure of every message. See which questions have no article under Knowledge.",
         "机器人对所有消息都有把握。可在“知识”中查看未能回答的问题。",
     ),
+    "under.empty.corrected": ("No customer chose another meaning than the bot's.", "没有客户更正机器人的理解。"),
     "under.empty.handed_over": ("Nobody was handed over for not being understood.", "没有因未理解而转人工的消息。"),
     "under.empty.unhelpful": ("Every answer helped, or nobody said otherwise.", "没有客户反馈答案无帮助。"),
     "under.empty.labelled": (

@@ -12,10 +12,11 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from crm_sync.columns import id_in, is_state
 from crm_sync.console_tables import message_labels
+from crm_sync.learning_tables import turn_outcomes
 from crm_sync.rows import upsert
 from crm_sync.tables import UNCLEAR_TEMPLATES, conversations, handoffs, inbox, messages, turns
 
-Why = Literal["unclear", "unsure", "handed_over"]
+Why = Literal["unclear", "unsure", "handed_over", "corrected"]
 _ASKED: Final = messages.alias("asked")
 
 
@@ -73,6 +74,12 @@ def handed_over(since: datetime, reasons: Sequence[str]) -> Wanted:
         .group_by(handoffs.c.id)
     )
     return Wanted("handed_over", turns.c.inbox_id.in_(last))
+
+
+def corrected(since: datetime) -> Wanted:
+    """What the bot took for something else than the customer then chose."""
+    chosen = select(turn_outcomes.c.inbox_id).where(turn_outcomes.c.outcome == "corrected", turn_outcomes.c.at >= since)
+    return Wanted("corrected", turns.c.inbox_id.in_(chosen))
 
 
 _COLUMNS: Final = (

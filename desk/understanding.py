@@ -22,8 +22,8 @@ from desk.library import AssistantLibrary
 from desk.paging import PAGE, Page, page_of, read_cursor
 from desk.placeholders import Placeholders
 
-Kind = Literal["unclear", "unsure", "handed_over", "unhelpful"]
-KINDS: Final[tuple[Kind, ...]] = ("unclear", "unsure", "handed_over", "unhelpful")
+Kind = Literal["unclear", "unsure", "corrected", "handed_over", "unhelpful"]
+KINDS: Final[tuple[Kind, ...]] = ("unclear", "unsure", "corrected", "handed_over", "unhelpful")
 NOT_WORTH_LEARNING: Final = ""
 # Reasons of handoffs (bot/service/handoff.py) that say the bot did not understand, or its article did not help.
 UNCLEAR_REASONS: Final = ("unclear_twice", "flow_failed")
@@ -120,6 +120,8 @@ class UnderstandingDesk:
                 return unclear.unclear(since)
             case "unsure":
                 return unclear.unsure(since, self._library.assistant(assistant).tuning.sure)
+            case "corrected":
+                return unclear.corrected(since)
             case "handed_over":
                 return unclear.handed_over(since, UNCLEAR_REASONS)
             case "unhelpful":

@@ -22,6 +22,7 @@ from nlu.language import fold
 _COMMON = 12  # a feature is common when more than one article in so many has it
 _NOT_SAID = re.compile(r"[\W_]+")
 _CHUNK: Final = 1000  # articles read at a time: what is counted of one is forgotten before the next
+_FEW: Final = 2000  # articles that are sorted for every question
 K1, B = 2.0, 0.6
 _TITLE, _QUESTION, _ANSWER = 2.0, 2.0, 0.7
 # Stems, their pairs, pieces, concepts: meaning before spelling, since a customer's words are rarely the article's.
@@ -52,8 +53,11 @@ class Shelf:
         self._starts, self._sizes = starts.astype(np.int64), sizes.astype(np.int64)
         self.known = KeyTable(keys)
         self.reach = _WEIGHTS[group[starts]] * _idf(sizes, total)
-        self._rows = row
-        self._values = (times / (times + K1 * relative[row]) * np.repeat(self.reach, sizes)).astype(np.float32)
+        # Many articles take half the memory so; few are added up a little faster as they are.
+        is_small = total <= _FEW
+        self._rows = row.astype(np.int64) if is_small else row
+        values = times / (times + K1 * relative[row]) * np.repeat(self.reach, sizes)
+        self._values = values if is_small else values.astype(np.float32)
         # What a good part of the articles has is quicker added up as whole lines.
         is_common = sizes * _COMMON > total
         self._line = np.where(is_common, np.cumsum(is_common) - 1, -1)
@@ -63,17 +67,16 @@ class Shelf:
         self.unseen = _WEIGHTS * _idf(np.zeros(len(_WEIGHTS)), total)
         self.exact = exact_of(articles)
 
-    def reachable(self, questions: Features) -> Floats:
-        """What the features of each question could add to one article at most; unseen ones as if one had them."""
+    def ask(self, questions: Features) -> tuple[Floats, Floats]:
+        """(questions, articles): what each question's features add to each article; and for each question the most that
+        they could add to one, unseen features as if one article had them.
+        """
         places, is_known = self.known.find(questions.key)
-        most = np.where(is_known, self.reach.take(places, mode="clip"), self.unseen.take(questions.group))
-        return np.bincount(questions.text, most, minlength=len(questions)).astype(np.float64)
-
-    def scores(self, questions: Features) -> Floats:
-        """(questions, articles): what each question's features add to each article."""
-        places, is_known = self.known.find(questions.key)
+        unseen = np.where(is_known, 0.0, self.unseen.take(questions.group))
+        reachable: Floats = np.bincount(questions.text, unseen, minlength=len(questions)).astype(np.float64)
         known = np.flatnonzero(is_known)
         places, asker = places.take(known), questions.text.take(known)
+        reachable = reachable + np.bincount(asker, self.reach.take(places), minlength=len(questions))
         line = self._line.take(places)
         rare, common = np.flatnonzero(line < 0), np.flatnonzero(line >= 0)
         rare_places, total = places.take(rare), len(self.articles)
@@ -86,7 +89,7 @@ class Shelf:
         for question, (start, end) in enumerate(itertools.pairwise(ends)):
             if end > start:
                 scores[question] += self._lines.take(line[start:end], axis=0).sum(axis=0)
-        return scores
+        return scores, reachable
 
 
 class Additions:
@@ -117,15 +120,21 @@ class Additions:
         return scores.reshape(len(questions), total)
 
 
-def best_of(scores: Floats, count: int) -> Ints:
-    """Places of the `count` highest, best first; the earlier of equal ones."""
-    if len(scores) > 4 * count + 64:
-        least = np.partition(scores, len(scores) - count)[len(scores) - count]
-        # Nothing to tell the zeros apart by, and there may be very many.
-        places = np.flatnonzero(scores >= least) if least > 0 else np.flatnonzero(scores > 0)
-    else:
-        places = np.arange(len(scores))
-    return places[np.argsort(-scores[places], kind="stable")][:count]
+def best_of(scores: Floats, count: int) -> list[tuple[list[int], list[float]]]:
+    """Of each row the places of the `count` highest, best first, the earlier of equal ones, and how high they are."""
+    if scores.shape[1] <= _FEW:
+        order = np.argsort(-scores, axis=1, kind="stable")[:, :count]
+        best = np.take_along_axis(scores, order, axis=1)
+        return list(zip(order.tolist(), best.tolist(), strict=True))
+    return [(places.tolist(), row[places].tolist()) for row in scores for places in (_best_in(row, count),)]
+
+
+def _best_in(row: Floats, count: int) -> Ints:
+    """As `best_of`, of one long row: it is not sorted, only looked through."""
+    least = np.partition(row, len(row) - count)[len(row) - count]
+    # Nothing tells the zeros apart, and there may be very many.
+    places = np.flatnonzero(row >= least) if least > 0 else np.flatnonzero(row > 0)
+    return places[np.argsort(-row[places], kind="stable")][:count]
 
 
 def counts_of(articles: Sequence[Indexable]) -> Counted:

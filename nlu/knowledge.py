@@ -163,29 +163,27 @@ class _Part:
         self, texts: Sequence[str], features: Features, top: int, hidden: npt.NDArray[np.int64]
     ) -> Iterable[Ranked]:
         """For each text: an article whose title or question was typed as it stands comes first."""
-        scores = self.shelf.scores(features)
+        scores, reachable = self.shelf.ask(features)
         if self.beside is not None:
             scores = np.concatenate([scores, self.beside.scores(features)], axis=1)
         if len(hidden):
             scores[:, hidden] = 0.0
-        reachable = self.shelf.reachable(features)
-        for place, text in enumerate(texts):
-            order = best_of(scores[place], max(top, 2))
-            ranked = self._ranked(order.tolist(), scores[place].take(order).tolist(), float(reachable[place]), top)
+        best = best_of(scores, max(top, 2))
+        for text, (rows, reached), most in zip(texts, best, reachable.tolist(), strict=True):
+            ranked = self._ranked(rows, reached, most, top)
             exact = self._exact(plain(text), hidden)
             if exact is not None:
                 ranked = [(exact, _EXACT), *((a, score) for a, score in ranked if a is not exact)][:top]
             yield ranked
 
     def _exact(self, words: str, hidden: npt.NDArray[np.int64]) -> Indexable | None:
-        on_shelf = len(self.shelf.articles)
-        for place in (
-            self.shelf.exact.get(words),
-            on_shelf + found if self.beside and (found := self.beside.exact.get(words)) is not None else None,
-        ):
-            if place is not None and not (hidden == place).any():
-                return self.at(place)
-        return None
+        place = self.shelf.exact.get(words)
+        if place is not None and not (hidden == place).any():
+            return self.shelf.articles[place]
+        beside = self.beside.exact.get(words) if self.beside is not None else None
+        if beside is None or (hidden == beside + len(self.shelf.articles)).any():
+            return None
+        return self.at(beside + len(self.shelf.articles))
 
     def _ranked(self, rows: list[int], scores: list[float], reachable: float, top: int) -> Ranked:
         found = [(row, score) for row, score in zip(rows, scores, strict=True) if score > 0]

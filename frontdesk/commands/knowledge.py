@@ -21,7 +21,7 @@ app = typer.Typer(help="Articles.", no_args_is_help=True)
 
 @app.command("import")
 def import_(
-    path: Annotated[Path, typer.Argument(help="Folder or .md, .csv or .jsonl file.")], json_: JsonFlag = False
+    path: Annotated[Path, typer.Argument(help="Folder or .md, .csv, .xlsx or .jsonl file.")], json_: JsonFlag = False
 ) -> None:
     """Put articles into the store; the same id and language is replaced. A running desk follows within a second.
 

@@ -38,7 +38,7 @@ async def test_labelled_messages_are_given_away_as_examples(console: ConsoleUnde
     assert csv.content.decode("utf-8-sig").splitlines() == ["text,intent", "'=where is it,order_status"]
 
 
-@pytest.mark.parametrize("kind", ["unclear", "unsure", "handed_over", "unhelpful"])
+@pytest.mark.parametrize("kind", ["unclear", "unsure", "corrected", "handed_over", "unhelpful"])
 async def test_an_empty_list_says_so(console: ConsoleUnderTest, kind: str) -> None:
     li = await console.enter("li")
     page = await li.page(f"{PAGE}?kind={kind}")

@@ -16,6 +16,7 @@ from crm_sync.tables import handoffs
 from crm_sync.traffic import recent
 from desk.actors import Actor
 from desk.model_learning import ModelDesk
+from desk.understanding import UnderstandingDesk
 from tests.integration.test_understanding_desk import asked
 from tests.library import SampleLibrary
 from tests.staff_steps import staff
@@ -71,6 +72,11 @@ async def test_what_customers_choose_is_kept_once_with_what_they_meant(store: Sq
     )
     spoken = {each.inbox_id: each for each in await store.database.run(lambda conn: recent(conn, 10))}
     assert (spoken[first].text, spoken[first].truth) == ("the thing", "return_request")
+    listed = UnderstandingDesk(store.database, SampleLibrary(), SetClock(LATER))
+    assert {each.text for each in (await listed.messages(ANN, "shop", "corrected", days=400)).items} == {
+        "the thing",
+        "that other thing",
+    }
 
 
 async def test_the_last_words_before_a_person_was_called_are_handed_over(store: SqlStore) -> None:

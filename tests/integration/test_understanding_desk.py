@@ -103,7 +103,7 @@ async def test_a_label_takes_the_message_off_the_list_and_can_be_changed_and_tak
     await desk.label(ANN, "shop", inbox_id, NOT_WORTH_LEARNING)
     counts = await desk.counts(ANN, "shop")
     assert counts.labelled == {"": 1}
-    assert counts.waiting == {"unclear": 0, "unsure": 0, "handed_over": 0, "unhelpful": 0}
+    assert counts.waiting == {"unclear": 0, "unsure": 0, "corrected": 0, "handed_over": 0, "unhelpful": 0}
     await desk.unlabel(ANN, inbox_id)
     assert (await desk.counts(ANN, "shop")).waiting["unclear"] == 1
     with pytest.raises(NotFound):
