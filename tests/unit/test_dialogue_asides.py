@@ -3,10 +3,12 @@ that may be meant."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from bot.types import ArticleHit, Button, Language, Media, Need, OpenCase, Owner
-from tests.builders import NOON, Chat, a_turn, an_article, an_entity, an_order, an_understanding
+from bot.types import ArticleHit, Button, Language, Media, Need, OpenCase, Owner, ReplyButton
+from tests.builders import NOON, Chat, a_turn, an_article, an_entity, an_order, an_understanding, shop
 
 # --- a complaint about an order that is not the customer's -------------------------------------------------------
 
@@ -282,3 +284,29 @@ def test_a_voice_message_in_a_complaint_is_an_answer_like_typed_words() -> None:
     heard = an_understanding("a week ago or so", "inform", language="en")
     chat.send(Media("voice", "voice-1", transcript="a week ago or so"), understanding=heard)
     assert chat.templates == ["utter_ask_wish"]
+
+
+# --- whether an article helped -------------------------------------------------------------------------------------
+
+ASKING = {"helpful": {"zh": "有帮助", "en": "It helped"}, "unhelpful": {"zh": "没帮助", "en": "It did not help"}}
+DESCALING = an_article("用白醋。", 0.95, article_id="kettle-descale", title="电水壶怎么清洗？")
+
+
+def test_an_article_is_asked_about_where_the_assistant_has_the_words() -> None:
+    words = {**shop().words, "button": {**shop().words["button"], **ASKING}}
+    chat = Chat(assistant=replace(shop(), words=words))
+    follow_up = ReplyButton("转人工", "intent:human_handoff")
+    chat.hear("电水壶怎么清洗", articles=[replace(DESCALING, buttons=(follow_up,), media="https://example.org/k.png")])
+    assert [button.label for button in chat.buttons] == ["转人工", "有帮助", "没帮助"]
+    assert chat.last.replies[0].args["image"] == "https://example.org/k.png"
+    chat.press("有帮助")
+    assert chat.templates == ["utter_thanks"]
+    chat.hear("电水壶怎么清洗", articles=[DESCALING])
+    chat.press("没帮助")
+    assert chat.templates == ["utter_offer_person_article"]
+
+
+def test_an_article_is_not_asked_about_where_it_has_none() -> None:
+    chat = Chat()
+    chat.hear("电水壶怎么清洗", articles=[DESCALING])
+    assert not chat.buttons
