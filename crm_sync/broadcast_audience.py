@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from typing import Any, Final
 
@@ -66,12 +66,15 @@ def list_ids(conn: Connection, names: tuple[str, ...]) -> tuple[int, ...]:
     return tuple(known[name] for name in names)
 
 
-def rules_of(conn: Connection, broadcast: Broadcast, **asked: Any) -> SendRules:
-    """What the broadcast asks of everybody; `asked` are the fields of SendRules that the business decides."""
+def rules_of(conn: Connection, broadcast: Broadcast, *, notices: Collection[str] = (), **asked: Any) -> SendRules:
+    """What the broadcast asks of everybody; `asked` are the fields of SendRules that the business decides, `notices`
+    the purposes that are no promotion.
+    """
     return SendRules(
         purpose=broadcast.purpose,
         channels=broadcast.channels,
         topic=broadcast.topic,
+        is_promotion=broadcast.purpose not in notices,
         exclude=list_ids(conn, broadcast.audience.exclude) if broadcast.audience.exclude else (),
         **asked,
     )

@@ -20,6 +20,7 @@ from crm_sync.database import Database
 from crm_sync.import_jobs import Job
 from crm_sync.import_rows import ImportFile, RowError, checked, open_file
 
+LINE: Final = "#"  # under which a row of a numbered kind has its line of the file
 CHUNK: Final = 250  # rows in one transaction, so that a running desk is not kept waiting
 
 
@@ -50,6 +51,7 @@ class Kind:
     read: Callable[[Mapping[str, str], How], Any]
     key: Callable[[Any], str]
     write: Callable[[Connection, Sequence[Any], datetime], Written]
+    is_numbered: bool = False  # rows say which line they are, under LINE
 
 
 @dataclass(slots=True)
@@ -93,7 +95,7 @@ def preview(
     file = open_file(path, kind.columns, kind.required, mapping)
     shown = []
     for line, row in islice(file.rows(), rows):
-        found = _checked(kind, row, how)
+        found = _checked(kind, {**row, LINE: str(line)} if kind.is_numbered else row, how)
         cells = {name: value for name, value in row.items() if value and name != "?"}
         shown.append((line, cells, str(found) if isinstance(found, InputError) else ""))
     return Preview(dict(zip(file.header, file.fields, strict=True)), tuple(shown))
@@ -172,7 +174,7 @@ async def _chunks(kind: Kind, file: ImportFile, how: How, *, after: int) -> Asyn
 def _read(kind: Kind, file: ImportFile, how: How, after: int) -> Iterator[tuple[int, Any]]:
     seen: dict[str, int] = {}
     for number, row in file.rows():
-        found = _checked(kind, row, how)
+        found = _checked(kind, {**row, LINE: str(number)} if kind.is_numbered else row, how)
         if not isinstance(found, InputError):
             key = kind.key(found)
             if key in seen:

@@ -89,6 +89,7 @@ def find_people(conn: Connection, lines: Sequence[Named]) -> list[int | InputErr
     named = {line.customer_id for line in lines if line.customer_id is not None} | set(by_identity.values())
     roots = _roots(conn, named)
     present = {row.id for row in _BY_ID.rows(conn, {"ids": sorted(set(roots.values()))}) if row.erased_at is None}
+    present |= {person for sharing in phones.values() for person in sharing}
     return [_person(line, phones, by_identity, roots, present) for line in lines]
 
 

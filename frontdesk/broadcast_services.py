@@ -71,7 +71,16 @@ def decisions(
     def members(definition: Mapping[str, Any], now: datetime) -> Select[tuple[int]]:
         return segment_sql.members(read_segment(definition, attributes), now.astimezone(zone()))
 
-    return Decisions(zone(), members, variables=frozenset(attributes), per_s=per_s)
+    told = rules.broadcasts
+    notices = frozenset(purpose.name for purpose in told.purposes.values() if not purpose.is_promotion)
+    return Decisions(
+        zone(),
+        members,
+        approval_from=told.approval_from,
+        variables=frozenset(attributes),
+        asked={"cap": told.cap, "notices": notices},
+        per_s=per_s,
+    )
 
 
 def rates_of(capabilities: Mapping[Account, Capabilities]) -> dict[Account, float]:

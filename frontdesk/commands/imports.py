@@ -13,6 +13,7 @@ from config.settings import Settings
 from crm_sync import import_jobs
 from crm_sync.exports import EXPORTS, export_to
 from crm_sync.import_kinds import KINDS
+from crm_sync.imported_consents import consents_kind
 from crm_sync.imported_orders import ORDERS
 from crm_sync.imports import How, ImportReport, Preview, import_file, preview
 from crm_sync.store import SqlStore
@@ -69,6 +70,35 @@ def _command(name: str) -> Callable[..., None]:
 
 for _name in KINDS:
     import_app.command(_name)(_command(_name))
+
+
+@import_app.command("consents")
+def import_consents(
+    file: File,
+    *,
+    source: Annotated[str, typer.Option(help="Where the consents come from, for rows that do not say so.")] = "",
+    map_: Map = None,
+    dry_run: DryRun = False,
+    again: Again = False,
+    json_: JsonFlag = False,
+) -> None:
+    """Import consents collected elsewhere; rows that do not show where they come from are refused.
+
+    Columns: phone, customer_id, key, external_id with channel and account: who; channel, purpose, at: what and when;
+    granted, until, confirmed_at, source.
+    """
+    settings, mapping = Settings(), _mapping(map_ or [])
+    has_rules = settings.assistant.is_dir()
+    purposes = read_policy_of(settings.assistant).broadcasts.purposes.values() if has_rules else ()
+    kind = consents_kind(file.name, source, [purpose.name for purpose in purposes if purpose.needs_confirming])
+    how = How(ZoneInfo(settings.timezone))
+
+    async def work(store: SqlStore) -> ImportReport:
+        return await import_file(
+            store.database, kind, file, mapping=mapping, how=how, dry_run=dry_run, again=again, author="cli"
+        )
+
+    show_import(with_store(work), json_=json_, dry_run=dry_run)
 
 
 @import_app.command("show")
