@@ -150,7 +150,7 @@ class Engine:
                 observer.turn_failed(conversation, claimed_message, error)
                 turn = self._apology(conversation, claimed_message, runtime)
             turns.append(turn)
-            if turn.effects and not (following and is_same_album(claimed_message, following)):
+            if following is None or (turn.effects and not is_same_album(claimed_message, following)):
                 break
             conversation = replace(
                 conversation,

@@ -33,6 +33,7 @@ MAX_PARTS = 4  # requests of one message; what comes after is only stored
 
 _CHOICE = re.compile(r"^(intent|flow|slot|say|helpful):([A-Za-z_][\w-]{0,63})(?:([?=])(.{0,300}))?$", re.DOTALL)
 _ENGINE_COMMAND = re.compile(r"^\s*/[A-Za-z_]")
+_IDEOGRAPH, _LATIN = re.compile(r"[\u3400-\u9fff]"), re.compile(r"[A-Za-z]{2}")
 _WITH_ENTITIES = re.compile(r"^\s*/[A-Za-z_]\w*\s*\{")
 
 
@@ -84,9 +85,9 @@ def language_of(turn: Turn, assistant: Assistant) -> Language:
 
 def script_language(words: str) -> str:
     """zh for any ideograph, en for Latin letters only, "" for neither."""
-    if re.search(r"[\u3400-\u9fff]", words[:500]):
+    if _IDEOGRAPH.search(words[:500]):
         return "zh"
-    return "en" if re.search(r"[A-Za-z]{2}", words[:500]) else ""
+    return "en" if _LATIN.search(words[:500]) else ""
 
 
 def hear(turn: Turn, memory: Memory, assistant: Assistant) -> list[Request]:

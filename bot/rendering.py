@@ -25,7 +25,7 @@ def render(reply: Reply, language: Language, channel: str, assistant: Assistant,
     """
     language = reply.language or language
     variations = fitting(assistant.responses.get(reply.template, ()), language, channel)
-    buttons = shown_buttons(reply, language, channel, assistant)
+    buttons = _buttons(reply, variations)
     if reply.literal.strip():
         return RenderedReply(text=reply.literal, buttons=buttons, image_url=reply.args.get("image", ""))
     if not variations:
@@ -88,10 +88,15 @@ def fitting(variations: Sequence[Variation], language: Language, channel: str) -
 
 
 def shown_buttons(reply: Reply, language: Language, channel: str, assistant: Assistant) -> tuple[ReplyButton, ...]:
-    """The reply's buttons, else those its response carries by itself. They do not depend on which wording is chosen."""
+    """The reply's buttons, else those its response carries by itself."""
+    return _buttons(reply, fitting(assistant.responses.get(reply.template, ()), reply.language or language, channel))
+
+
+def _buttons(reply: Reply, variations: Sequence[Variation]) -> tuple[ReplyButton, ...]:
+    """They do not depend on which wording is chosen."""
     if reply.buttons or reply.is_plain:
         return reply.buttons
-    for variation in fitting(assistant.responses.get(reply.template, ()), reply.language or language, channel):
+    for variation in variations:
         if variation.buttons:
             return tuple(ReplyButton(button.label, button.value) for button in variation.buttons)
     return ()
@@ -99,10 +104,11 @@ def shown_buttons(reply: Reply, language: Language, channel: str, assistant: Ass
 
 def numbered_buttons(reply: Reply, language: Language, channel: str, assistant: Assistant) -> tuple[ReplyButton, ...]:
     """The buttons in the order in which a channel without any numbers them: the reply's own, then its cards'."""
-    buttons = shown_buttons(reply, language, channel, assistant)
+    variations = fitting(assistant.responses.get(reply.template, ()), reply.language or language, channel)
+    buttons = _buttons(reply, variations)
     if reply.is_plain or reply.literal.strip():
         return buttons
-    for variation in fitting(assistant.responses.get(reply.template, ()), reply.language or language, channel):
+    for variation in variations:
         if variation.cards:
             cards = (button for card in variation.cards for button in card.buttons)
             return (*buttons, *(ReplyButton(button.label, button.value) for button in cards))

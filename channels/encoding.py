@@ -149,7 +149,7 @@ def _in_one(words: _Words, files: Sequence[OutPart], ending: OutPart, can: Capab
 def _texts(words: _Words, ending: OutPart, can: Capabilities) -> list[OutPart]:
     """The text in parts of at most `max_text`; buttons and the ask sit below the last."""
     pieces = split_text(words.text, can.max_text, can.length_unit)
-    if words.format == "markdown" and _shown(pieces) != _shown([words.text]):
+    if words.format == "markdown" and len(pieces) > 1 and _shown(pieces) != _shown([words.text]):
         # A cut inside a mark would show its halves.
         pieces = split_markup(words.text, can.max_text, can.length_unit)
         if _shown(pieces) != _shown([words.text]):  # the words matter more than how they look
@@ -158,10 +158,10 @@ def _texts(words: _Words, ending: OutPart, can: Capabilities) -> list[OutPart]:
     texts = [piece for piece in pieces if not is_blank(piece)]  # messengers refuse a message without anything visible
     if not texts and (ending.buttons or ending.ask):
         texts = [NOTHING_TO_SAY]
-    parts = [OutPart(text, text_format=words.format) for text in texts]
-    if parts:
-        parts[-1] = replace(ending, text=parts[-1].text, text_format=words.format)
-    return parts
+    if not texts:
+        return []
+    above = [OutPart(text, text_format=words.format) for text in texts[:-1]]
+    return [*above, OutPart(texts[-1], ending.buttons, ask=ending.ask, text_format=words.format)]
 
 
 def merge_parts(parts: Sequence[OutPart], can: Capabilities) -> tuple[OutPart, int]:

@@ -34,6 +34,8 @@ class Anger:
     def strength(self, words: str) -> int:
         """How many different signs of anger the words hold; 0: none. Shouting alone is no anger, but adds to it."""
         found = {match.casefold() for match in self.words.findall(words[:2000])}
+        if not found:  # as nearly always
+            return 0
         signs = len(found) - len(self.harmless.findall(words[:2000]))
         return signs + bool(_SHOUTING.search(words[:2000])) if signs > 0 else 0
 
