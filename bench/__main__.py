@@ -13,6 +13,7 @@ from time import monotonic
 from rich.console import Console
 
 from bench import (
+    broadcast,
     burst,
     cases,
     console,
@@ -44,6 +45,7 @@ SECTIONS: dict[str, Callable[[Plan], Section]] = {
     "cases": cases.run,
     "inbox": inbox.run,
     "console": console.run,
+    "broadcast": broadcast.run,
 }
 
 

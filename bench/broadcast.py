@@ -1,0 +1,241 @@
+"""Broadcasts: a million recipients written down on both databases, the pace of sending, and what replies feel of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from datetime import UTC, datetime
+from functools import partial
+from time import monotonic, sleep
+from typing import Any
+
+import psutil
+from sqlalchemy import Connection, insert, literal, select, update
+
+from bench.broadcast_people import FIRST_CHAT, PURPOSE, analyzed, broadcast_row, settle
+from bench.figures import busiest_window, percentile
+from bench.processes import Server, clean_environment, fresh_folder, frontdesk, python
+from bench.sections import Plan, Section
+from bench.stand_ins import TelegramStandIn
+from channels.simulators.telegram import DEFAULT_TOKEN
+from crm_sync.broadcast_tables import audience_lists, audience_members, broadcasts
+from crm_sync.database import Database
+from crm_sync.eligibility import SendRules
+from crm_sync.recipients import FIRST_CHUNK, Occasion, next_size, write_chunk
+from crm_sync.schema import upgrade
+from crm_sync.store import SqlStore
+from crm_sync.tables import customers
+from tests.services import ServiceMissing, create_database, postgres_server
+
+PEOPLE = 1_000_000
+WINDOW_S = 60.0
+WARM_S = 5.0
+PREFIX = "FRONTDESK_CHANNELS__TELEGRAM__BENCH__"
+REPLIES_PER_S = 2
+ABOUT = (
+    f"{PEOPLE:,} customers, each with an identity, a conversation and a consent, written down as recipients in chunks "
+    "by the scheduler's own statements, the rules asked about each of them. Then `frontdesk run` (all roles, SQLite) "
+    "sends a broadcast to the stand-in Bot API, which counts: a minute at 30/s and one at 500/s (as a paid broadcast), "
+    f"while {REPLIES_PER_S} customers a second ask something. CPU per send is that of a process that only calls the "
+    "channel's client."
+)
+
+
+def run(plan: Plan) -> Section:
+    section = Section("broadcast", "Broadcasts", ABOUT)
+    people = PEOPLE // 20 if plan.quick else PEOPLE
+    folder = plan.work / "broadcast"
+    folder.mkdir()
+    plan.say(f"broadcast: {people:,} recipients on SQLite")
+    written_down(section, "SQLite", f"sqlite:///{folder}/million.db", people)
+    try:
+        with postgres_server() as server:
+            plan.say(f"broadcast: {people:,} recipients on PostgreSQL")
+            written_down(section, "PostgreSQL", create_database(server, "bench_broadcast"), people)
+    except ServiceMissing as missing:
+        section.skipped = str(missing)
+    client(section, plan)
+    seconds = 10.0 if plan.quick else WINDOW_S
+    alone = sent(section, plan, "", 0, seconds)
+    for per_s in (30, 500):
+        during = sent(section, plan, f"{per_s}/s", per_s, seconds)
+        if alone and during:
+            section.add(
+                f"Reply p99 during {per_s}/s, as often as without",
+                percentile(during, 0.99) / percentile(alone, 0.99),
+                "×",
+                limit=1.5,
+            )
+    return section
+
+
+# --- writing down -----------------------------------------------------------------------------------------------------
+
+
+def written_down(section: Section, where: str, url: str, people: int) -> None:
+    took, longest, grown, recipients = asyncio.run(_written_down(url, people))
+    share = people / PEOPLE
+    section.add(f"{where}: recipients written down", recipients, "", limit=people, kind="at_least")
+    section.add(f"{where}: time", took, "s", limit=15 * share)
+    section.add(f"{where}: longest transaction", longest * 1000, "ms", limit=200)
+    section.add(f"{where}: memory grown by", grown, "MB", limit=100)
+
+
+async def _written_down(url: str, people: int) -> tuple[float, float, float, int]:
+    await upgrade(url)
+    store = await SqlStore.open(url)
+    try:
+        await settle(store.database, people)
+        await analyzed(store.database)
+        broadcast = await broadcast_row(store.database, "million", "preparing", {})
+        now, rules = datetime.now(UTC), SendRules(PURPOSE, ("telegram",), cap=(3, 7))
+        variants = (("a", 1.0), ("b", 1.0))
+        occasion = Occasion(broadcast, 7, select(customers.c.id), rules, 0.1, variants, lambda zone, quiet: now)
+        process, size, longest, recipients = psutil.Process(), FIRST_CHUNK, 0.0, 0
+        before, began = process.memory_info().rss, monotonic()
+        while True:
+            took: list[float] = []
+            chunk = await store.database.run(partial(_timed, took, occasion, size, now))
+            longest = max(longest, took[-1])
+            if chunk is None:
+                raise RuntimeError("somebody else prepares it")
+            recipients += chunk.recipients
+            if chunk.is_last:
+                break
+            size = next_size(size, took[-1])
+        spent = monotonic() - began
+        return spent, longest, (process.memory_info().rss - before) / 1e6, recipients
+    finally:
+        await store.close()
+
+
+def _timed(took: list[float], occasion: Occasion, size: int, now: datetime, conn: Connection) -> Any:
+    began = monotonic()
+    chunk = write_chunk(conn, occasion, size, now)
+    took.append(monotonic() - began)
+    return chunk
+
+
+# --- sending ----------------------------------------------------------------------------------------------------------
+
+
+def client(section: Section, plan: Plan) -> None:
+    """CPU of the channel's client alone."""
+    plan.say("broadcast: the client's CPU")
+    chats = range(50_000, 50_000 + (550 if plan.quick else 2_050))
+    with closing(TelegramStandIn(chats)) as stand_in:
+        command = python("-m", "bench.broadcast_client", stand_in.url, str(chats.start), str(chats.stop))
+        best = min(_client_ms(command) for _ in range(plan.repeats))
+    section.add("CPU per send in the channel's client", best, "ms", limit=0.6)
+
+
+def _client_ms(command: Sequence[str]) -> float:
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=clean_environment())
+    return float(json.loads(done.stdout)["ms"])
+
+
+def sent(section: Section, plan: Plan, name: str, per_s: int, seconds: float) -> list[float]:
+    """Seconds each reply took while a broadcast went out at `per_s`; 0: none went out."""
+    plan.say(f"broadcast: {name or 'replies alone'}")
+    people = int(per_s * (seconds + 4 * WARM_S))
+    folder = fresh_folder(plan.work, f"broadcast-{per_s}", plan.template)
+    url = f"sqlite:///{folder}/frontdesk.db"
+    asyncio.run(_due(url, people, per_s))
+    asking = range(10_000, 10_000 + int(REPLIES_PER_S * (seconds + WARM_S)) + 10)
+    stand_in = TelegramStandIn([*asking, *range(FIRST_CHAT + 1, FIRST_CHAT + people + 1)])
+    environment = {f"{PREFIX}TOKEN": DEFAULT_TOKEN, f"{PREFIX}API_BASE_URL": stand_in.url}
+    if per_s > 30:
+        environment[f"{PREFIX}ALLOW_PAID_BROADCAST"] = "true"
+    with closing(stand_in), Server(frontdesk("run", "--port", "0"), folder, environment) as server:
+        began = monotonic()
+        while per_s and len(_moments(stand_in)) < per_s * WARM_S and monotonic() - began < 60:
+            sleep(0.2)
+        cpu, start = server.cpu_s(), datetime.now(UTC).timestamp()
+        asked = _ask(stand_in, asking, seconds)
+        spent, end = server.cpu_s() - cpu, start + seconds
+        sleep(2)
+        moments = [at for at in _moments(stand_in) if start <= at < end]
+        took = _took(stand_in, asked)
+    if per_s:
+        rate = len(moments) / seconds
+        section.add(f"{name}: mean rate", rate, "/s", limit=per_s * 0.98, kind="at_least")
+        everything = [_at(call) for call in stand_in.sent() if call.get("outcome") == "ok"]
+        most = busiest_window(everything, 1.0)
+        section.add(f"{name}: most in any second", most, "", limit=30 if per_s == 30 else 1000)
+        section.add(f"{name}: refused (429)", sum(c.get("status") == 429 for c in stand_in.sent()), "", limit=0)
+        section.add(f"{name}: CPU of the whole process per send", spent / max(1, len(moments)) * 1000, "ms")
+    if took:
+        section.add(f"{name or 'Without'}: reply p50", percentile(took, 0.5) * 1000, "ms")
+        section.add(f"{name or 'Without'}: reply p99", percentile(took, 0.99) * 1000, "ms", note=f"of {len(took)}")
+    return took
+
+
+async def _due(url: str, people: int, per_s: int) -> None:
+    database = await Database.open(url)
+    try:
+        if not people:
+            return
+        await settle(database, people)
+        content = {"variants": [{"name": "a", "text": {"en": "Hello {name}"}}], "fallbacks": {"name": {"en": "you"}}}
+        document = {
+            "name": "bench",
+            "purpose": PURPOSE,
+            "audience": {"list": "everybody"},
+            "channels": ["telegram"],
+            "content": content,
+            "plan": {"quiet": ["00:00", "00:00"]},
+            "holdout": 0.0,
+            "per_s": per_s,
+        }
+        broadcast = await broadcast_row(database, "bench", "scheduled", document)
+
+        def unit(conn: Connection) -> None:
+            now = datetime.now(UTC)
+            conn.execute(insert(audience_lists).values(id=1, name="everybody", kind="upload", created_at=now))
+            everybody = select(literal(1), customers.c.id).where(customers.c.name.like("Kim %"))
+            conn.execute(insert(audience_members).from_select(["list_id", "customer_id"], everybody))
+            conn.execute(update(broadcasts).where(broadcasts.c.id == broadcast).values(next_at=now))
+
+        await database.run(unit)
+    finally:
+        await database.close()
+
+
+def _at(call: Mapping[str, Any]) -> float:
+    return datetime.fromisoformat(call["at"]).timestamp()
+
+
+def _moments(stand_in: TelegramStandIn) -> list[float]:
+    """When each message of the broadcast arrived."""
+    return [_at(call) for call in stand_in.sent() if call.get("outcome") == "ok" and int(call["chat_id"]) > FIRST_CHAT]
+
+
+def _ask(stand_in: TelegramStandIn, customers_: Sequence[int], seconds: float) -> dict[int, float]:
+    """Customers ask something, evenly over the time; who, when."""
+    asked: dict[int, float] = {}
+    began, pause = monotonic(), threading.Event()
+    for number, customer in enumerate(customers_):
+        wait = began + number / REPLIES_PER_S - monotonic()
+        if began + number / REPLIES_PER_S > began + seconds:
+            break
+        pause.wait(max(0.0, wait))
+
+        async def write(who: int = customer) -> None:
+            stand_in.simulator.user(who, language="en").send_text("What are your opening hours?")
+
+        asked[customer] = datetime.now(UTC).timestamp()
+        stand_in.do(write())
+    return asked
+
+
+def _took(stand_in: TelegramStandIn, asked: Mapping[int, float]) -> list[float]:
+    first: dict[int, float] = {}
+    for call in stand_in.sent():
+        chat = int(call["chat_id"])
+        if call.get("outcome") == "ok" and chat in asked:
+            first.setdefault(chat, _at(call))
+    return [at - asked[chat] for chat, at in first.items()]
