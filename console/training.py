@@ -18,6 +18,11 @@ PLACE: Final = "/console/understanding/training"
 VERDICTS: Final = ("worse", "better", "changed", "less_clear", "clearer")
 STEPS: Final = ("reading", "training", "comparing", "replaying")
 
+NO_TRANSCRIPTS: Final[dict[str, Any]] = {"tests": 0, "before": 0, "after": 0, "better": [], "worse": []}
+NOTHING_COMPARED: Final[dict[str, Any]] = {
+    "looked_at": 0, "known": 0, "right_before": 0, "right_after": 0, "counts": {}, "disagreeing": [], "transcripts": {},
+}  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class TrainingServices:
@@ -80,9 +85,9 @@ class TrainingScreen:
         if verdict and verdict not in VERDICTS:
             raise NotFound(f"there is no list {verdict!r}")
         state = await self._models.state(visit.actor, name)
-        found, comparison = [], {}
+        found, comparison = [], NOTHING_COMPARED
         if state.candidate is not None:
-            comparison = dict(state.candidate.comparison)
+            comparison = {**NOTHING_COMPARED, **state.candidate.comparison}
             found = await self._models.differences(visit.actor, name, state.candidate.id, verdict)
         intents = self._do.library.assistant(name).intents
         titles = {each: intent.title.get(visit.look.language) or each for each, intent in intents.items()}
@@ -92,9 +97,9 @@ class TrainingScreen:
             "assistants": names if len(names) > 1 else [],
             "state": state,
             "comparison": comparison,
-            "transcripts": comparison.get("transcripts", {}),
+            "transcripts": {**NO_TRANSCRIPTS, **comparison["transcripts"]},
             "verdict": verdict,
-            "verdicts": [(each, comparison.get("counts", {}).get(each, 0)) for each in VERDICTS],
+            "verdicts": [(each, comparison["counts"].get(each, 0)) for each in VERDICTS],
             "found": found,
             "titles": titles,
             "percent": round(100 * state.newest.progress) if state.newest is not None else 0,

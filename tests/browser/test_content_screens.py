@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="package")]
 UNCLEAR = next(iter(UNCLEAR_TEMPLATES))
 PATHS = (
     "reports/volume", "reports/channels", "knowledge", "knowledge/article/refunds", "knowledge/unanswered",
-    "understanding", "flows", "flows/texts", "flows/texts/utter_phone_noted", "flows/tests",
+    "understanding", "understanding/training", "flows", "flows/texts", "flows/texts/utter_phone_noted", "flows/tests",
 )  # fmt: skip
 
 
