@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, Literal
 
+from console.words_broadcasts import WORDS_BROADCASTS
 from console.words_cases import CASE_WORDS
 from console.words_content import WORDS_CONTENT
 from console.words_customers import CUSTOMER_WORDS
@@ -352,6 +353,7 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
 WORDS.update(WORDS_CONTENT)
 WORDS.update(LEARNING_WORDS)
 WORDS.update(WORDS_REPORTS)
+WORDS.update(WORDS_BROADCASTS)
 
 
 WORDS.update(WORDS_SETTINGS)

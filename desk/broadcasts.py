@@ -91,6 +91,11 @@ class BroadcastDesk:
         self._database, self._outside = database, outside
         self._preflights, self._decisions = preflights, decisions
 
+    @property
+    def approval_from(self) -> int:
+        """People reached from which a second person approves."""
+        return self._decisions().approval_from
+
     # --- looking --------------------------------------------------------------------------------------------------
 
     async def page(

@@ -79,7 +79,8 @@ ROLES: Final[Mapping[str, frozenset[str]]] = {
     "supervisor": _SUPERVISOR,
     "lead": _SUPERVISOR,
     "operator": _OPERATOR,
-    "marketer": _LOOK | {"broadcasts.read", "broadcasts.write", "broadcasts.send", "reports.read", "knowledge.write"},
+    "marketer": _LOOK
+    | {"broadcasts.read", "broadcasts.write", "broadcasts.send", "reports.read", "reports.export", "knowledge.write"},
     "analyst": _LOOK
     | {"conversations.read_all", "reports.read", "reports.export", "understanding.read", "broadcasts.read"},
     "auditor": frozenset({"audit.read", "users.read", "settings.read", "reports.read"}),

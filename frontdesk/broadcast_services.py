@@ -10,6 +10,7 @@ from datetime import datetime, tzinfo
 from functools import partial
 from typing import Any, Final
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 import aiohttp
 from sqlalchemy import Select
@@ -21,11 +22,13 @@ from bot.types import Capabilities
 from channels.base import ChannelAdapter
 from crm_sync import segment_sql
 from crm_sync.database import Database
+from desk.audiences import AudienceDesk
 from desk.broadcast_preflight import Decisions, PreflightDesk
 from desk.broadcast_results import ResultDesk
 from desk.broadcasts import BroadcastDesk
 from desk.coupons import CouponDesk
 from desk.outside import Outside
+from desk.segments import SegmentDesk
 from frontdesk.hook_sending import GuardedResolver, is_public
 
 UNPACED_PER_S: Final = 200.0  # what is reckoned with on a channel that names no rate of its own
@@ -40,6 +43,8 @@ class BroadcastServices:
     broadcasts: BroadcastDesk
     coupons: CouponDesk
     results: ResultDesk
+    segments: SegmentDesk
+    audiences: AudienceDesk
 
 
 def broadcast_services(
@@ -54,10 +59,13 @@ def broadcast_services(
     """All of them over one store. `allows_private`: links may lead to addresses of this network."""
     decide = partial(decisions, policy, zone, rates_of({place: each.capabilities for place, each in adapters.items()}))
     preflights = PreflightDesk(database, outside, decide, partial(alive, allows_private=allows_private))
+    segments = SegmentDesk(database, policy, outside.clock, lambda: str(zone()))
     return BroadcastServices(
         broadcasts=BroadcastDesk(database, outside, preflights, decide),
         coupons=CouponDesk(database, outside),
         results=ResultDesk(database, outside.clock, zone),
+        segments=segments,
+        audiences=AudienceDesk(database, segments, ZoneInfo(str(zone()))),
     )
 
 

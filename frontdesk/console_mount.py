@@ -13,7 +13,7 @@ from bot.types import CustomerId
 from console.assets import asset_routes
 from console.cases import cases_routes
 from console.customers import customers_routes
-from console.frame import SCREENS, Frame
+from console.frame import Frame
 from console.inbox_desk import InboxServices
 from console.inbox_routes import inbox_routes
 from console.live import live_route
@@ -36,6 +36,7 @@ from desk.tasks import TaskDesk
 from desk.tokens import TokenDesk
 from frontdesk.api_mount import exporting
 from frontdesk.clock import SystemClock
+from frontdesk.console_broadcasts import broadcast_routes
 from frontdesk.console_cases import case_services, customer_services
 from frontdesk.console_content import content_routes, unclear_of
 from frontdesk.customer_files import erase_with_files
@@ -65,7 +66,6 @@ class ConsoleRole:
             zone=lambda: zone(app.settings.timezone),
             language="en" if app.settings.language.startswith("en") else "zh",
             is_https=app.settings.public_url.startswith("https://"),
-            screens=tuple(name for name in SCREENS if name != "broadcasts"),
         )
         staff = app.staff
         self._tests = RegressionDesk(database, app.library, clock)
@@ -113,6 +113,7 @@ class ConsoleRole:
             *content_routes(self._app, self._frame, self._services.cases, self._tests),
             *cases_routes(self._frame, self._cases),
             *customers_routes(self._frame, self._customers),
+            *broadcast_routes(self._app, self._frame),
             *asset_routes(),
         ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -13,6 +14,7 @@ from starlette.applications import Starlette
 from bot.types import ArticleHit, CustomerId, Language
 from channels.base import Finding
 from console.assets import asset_routes
+from console.broadcasts import broadcasts_routes
 from console.cases import cases_routes
 from console.customers import customers_routes
 from console.frame import Frame
@@ -46,11 +48,13 @@ from desk.sessions import SignInRules
 from desk.tasks import TaskDesk
 from desk.tokens import TokenDesk
 from desk.views import ViewDesk
+from frontdesk.broadcast_services import broadcast_services
+from frontdesk.console_broadcasts import broadcast_screens
 from frontdesk.console_cases import case_services, customer_services
 from tests.console.content_screens import ContentScreens
 from tests.service_assistant import service_assistant
 from tests.staff import PASSWORD, an_account, signing_in
-from tests.staff_steps import an_outside
+from tests.staff_steps import an_outside, can_do
 from tests.store_steps import SECRET_KEYS, SetClock
 
 ARTICLE = ArticleHit("hours", "Opening hours", "We open at nine.", "en", 0.9, is_sure=True)
@@ -126,6 +130,11 @@ class ConsoleUnderTest:
             erase=lambda customer_id: erase_customer(database, CustomerId(customer_id)),
         )
         self.cases = case_services(database, policy, self.clock, self.services.handoff, self.services.teams)
+        adapter: Any = SimpleNamespace(capabilities=can_do("telegram"))  # all that is asked of it
+        self.reach = broadcast_services(
+            database, around, policy, lambda: ZoneInfo("Asia/Shanghai"), {("telegram", "main"): adapter}
+        )
+        self.broadcasts = broadcast_screens(self.reach, policy, lambda: ["telegram", "web"])
         self.hub = LiveHub(self.frame, self.services.inbox)
         self.app = Starlette(
             routes=[
@@ -137,6 +146,7 @@ class ConsoleUnderTest:
                 *self.content.routes(),
                 *cases_routes(self.frame, self.cases),
                 *customers_routes(self.frame, self.customers),
+                *broadcasts_routes(self.frame, self.broadcasts),
                 *asset_routes(),
             ]
         )

@@ -1,0 +1,42 @@
+"""The screens of broadcasts, with the services behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from starlette.routing import BaseRoute
+
+from bot.service.policy import ServicePolicy
+from console.broadcasts import BroadcastScreens, broadcasts_routes
+from console.frame import Frame
+from crm_sync.recipient_facts import VARIABLES
+from frontdesk.broadcast_services import BroadcastServices
+
+if TYPE_CHECKING:
+    from frontdesk.app import App
+
+
+def broadcast_routes(app: App, frame: Frame) -> list[BaseRoute]:
+    """Every page of broadcasts. Nothing is read before it is asked for."""
+    screens = broadcast_screens(
+        app.reach,
+        lambda: app.runtimes.default_assistant().service,
+        lambda: sorted({channel for channel, _ in app.adapters if channel != "cli"}),
+    )
+    return broadcasts_routes(frame, screens)
+
+
+def broadcast_screens(
+    services: BroadcastServices, rules: Callable[[], ServicePolicy], channels: Callable[[], Sequence[str]]
+) -> BroadcastScreens:
+    return BroadcastScreens(
+        broadcasts=services.broadcasts,
+        coupons=services.coupons,
+        results=services.results,
+        segments=services.segments,
+        audiences=services.audiences,
+        rules=rules,
+        channels=channels,
+        variables=lambda: (*VARIABLES, *rules().record.attributes),
+    )
