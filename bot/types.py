@@ -216,7 +216,7 @@ class Entity:
     end: int
     confidence: float = 1.0
     extractor: str = ""
-    is_personal: bool = False  # names a person or what is theirs: logs and exports mask it (bot/masking.py)
+    is_personal: bool = False  # names a person or what is theirs: logs and exports mask it (desk/placeholders.py)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,8 @@ from typing import Any
 from sqlalchemy import Connection, delete, insert, select
 
 from crm_sync.console_tables import conversation_tests
-from crm_sync.tables import conversations, customers, identities, messages
+from crm_sync.personal import personal_values
+from crm_sync.tables import conversations, customers, identities, messages, turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,12 @@ def names_of(conn: Connection, conversation_id: int) -> list[str]:
     found = [conn.execute(select(customers.c.name).where(customers.c.id == customer)).scalar() or ""]
     found += conn.execute(select(identities.c.display_name).where(identities.c.customer_id == customer)).scalars()
     return [name for name in found if name.strip()]
+
+
+def personal_in(conn: Connection, conversation_id: int) -> list[str]:
+    """What the engine found in the customer's words that names a person or is theirs, each once."""
+    kept = conn.execute(select(turns.c.understanding).where(turns.c.conversation_id == conversation_id)).scalars()
+    return list(dict.fromkeys(value for understanding in kept for value in personal_values(understanding)))
 
 
 def put_test(conn: Connection, assistant: str, test: StoredTest) -> int:

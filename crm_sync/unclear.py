@@ -13,6 +13,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from crm_sync.columns import id_in, is_state
 from crm_sync.console_tables import message_labels
 from crm_sync.learning_tables import turn_outcomes
+from crm_sync.personal import personal_values
 from crm_sync.rows import upsert
 from crm_sync.tables import UNCLEAR_TEMPLATES, conversations, handoffs, inbox, messages, turns
 
@@ -194,14 +195,16 @@ def label_counts(conn: Connection) -> dict[str, int]:
     return {intent: int(count) for intent, count in rows}
 
 
-def labelled_examples(conn: Connection, after: int, limit: int) -> list[tuple[int, str, str]]:
-    """(inbox id, words, intent) of labelled messages worth learning from, behind an id."""
+def labelled_examples(conn: Connection, after: int, limit: int) -> list[tuple[int, str, str, list[str]]]:
+    """(inbox id, words, intent, what in them is personal) of labelled messages worth learning from, behind an id."""
     statement = (
-        select(message_labels.c.inbox_id, messages.c.text, message_labels.c.intent)
+        select(message_labels.c.inbox_id, messages.c.text, message_labels.c.intent, turns.c.understanding)
         .join(inbox, inbox.c.id == message_labels.c.inbox_id)
+        .join(turns, turns.c.inbox_id == message_labels.c.inbox_id)
         .join(messages, messages.c.id == inbox.c.message_id)
         .where(message_labels.c.intent != "", messages.c.text != "", message_labels.c.inbox_id > after)
         .order_by(message_labels.c.inbox_id)
         .limit(limit)
     )
-    return [(row.inbox_id, row.text, row.intent) for row in conn.execute(statement)]
+    rows = conn.execute(statement)
+    return [(row.inbox_id, row.text, row.intent, personal_values(row.understanding)) for row in rows]

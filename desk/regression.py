@@ -53,7 +53,9 @@ class RegressionDesk:
             rows = conversation_tests.spoken(conn, conversation_id, first, last, MOST_MESSAGES)
             spoken = [row.language for row in rows if row.language]
             hide = Placeholders(
-                conversation_tests.names_of(conn, conversation_id), language=spoken[0] if spoken else known.language
+                conversation_tests.names_of(conn, conversation_id),
+                language=spoken[0] if spoken else known.language,
+                personal=conversation_tests.personal_in(conn, conversation_id),
             )
             document = document_of(name.strip(), rows, known, hide, zone(known.hours.timezone))
             words = next((str(step["user"]) for step in document["steps"] if step.get("user")), "")

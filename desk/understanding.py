@@ -134,7 +134,7 @@ def learnt_examples(conn: Connection) -> list[tuple[str, str]]:
     found: dict[tuple[str, str], None] = {}
     after = 0
     while rows := unclear.labelled_examples(conn, after, _CHUNK):
-        for _, words, intent in rows:
-            found[" ".join(Placeholders()(words).split()), intent] = None
+        for _, words, intent, personal in rows:
+            found[" ".join(Placeholders(personal=personal)(words).split()), intent] = None
         after = rows[-1][0]
     return list(found)

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Connection, insert
 
 from bot.errors import InputError, NotFound, NotPermitted
-from bot.types import ScoredIntent, Understanding
+from bot.types import Entity, ScoredIntent, Understanding
 from crm_sync.store import SqlStore
 from crm_sync.tables import handoffs
 from desk.actors import Actor
@@ -29,14 +29,20 @@ def desk(store: SqlStore) -> UnderstandingDesk:
 
 
 async def asked(
-    store: SqlStore, text: str, *, template: str = "greeting", score: float = 0.95, user: str = "ann"
+    store: SqlStore,
+    text: str,
+    *,
+    template: str = "greeting",
+    score: float = 0.95,
+    user: str = "ann",
+    entities: tuple[Entity, ...] = (),
 ) -> tuple[int, int]:
     """The customer says this, and the bot answers; (inbox id, conversation id)."""
     await store.accept([said(text, user=user)])
     (claimed,) = await store.claim("worker", 10)
     commit = decided(claimed, "I am not sure.")
     ranking = (ScoredIntent("order_status", score), ScoredIntent("return_request", 0.1))
-    understood = Understanding(text, "en", True, ranking, (), "embedded", "m1", 1.0)
+    understood = Understanding(text, "en", True, ranking, entities, "embedded", "m1", 1.0)
     turn = replace(
         commit.turns[0],
         understanding=understood,
@@ -127,6 +133,17 @@ async def test_examples_are_given_once_without_personal_data_or_formulas(
         ["where is order SO-10001", "order_status"],
         ["'=cmd|' /C calc'!A0", "order_status"],
     ]
+
+
+async def test_what_the_assistant_calls_personal_is_given_away_in_no_example(
+    store: SqlStore, desk: UnderstandingDesk
+) -> None:
+    member = Entity("member_card", "M-79a", "M-79a", 8, 13, is_personal=True)
+    street = Entity("street", "Elm Lane", "Elm Lane", 17, 25)
+    inbox_id, _ = await asked(store, "my card M-79a at Elm Lane", template=CLARIFY, entities=(member, street))
+    await desk.label(ANN, "shop", inbox_id, "order_status")
+    rows = list(csv.reader(io.StringIO(await desk.examples(ANN))))
+    assert rows[1:] == [["my card X-00X at Elm Lane", "order_status"]]
 
 
 async def test_who_may_not_and_what_does_not_exist_is_refused(store: SqlStore, desk: UnderstandingDesk) -> None:

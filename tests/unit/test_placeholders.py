@@ -22,6 +22,7 @@ from desk.placeholders import Placeholders
         ("ID 11010519491231002X", "ID 110101199001010001"),
         ("on 2026-11-20 at 09:30, 3 pieces", "on 2026-11-20 at 09:30, 3 pieces"),
         ("since 2019", "since 2019"),
+        ("冀F7K26N和冀F·7K26N是一辆，沪AD12345是另一辆", "京A00001和京A00001是一辆，京A00002是另一辆"),
     ],
 )
 def test_what_belongs_to_a_person_becomes_a_sample(text: str, hidden: str) -> None:
@@ -33,6 +34,12 @@ def test_names_become_others_also_inside_chinese_and_never_inside_a_longer_word(
     assert hide("zoe likes zoetropes") == "Ann Lee likes zoetropes"
     assert "李小龙" not in hide("我是李小龙的朋友")
     assert hide("Zoe") == hide("ZOE")
+
+
+def test_what_an_assistant_calls_personal_is_hidden_in_its_form() -> None:
+    hide = Placeholders(personal=["M-79a", "王小明", "13912345678"])
+    assert hide("card m-79A of 王小明, ham-79ab") == "card X-00X of 某某某, ham-79ab"
+    assert hide("call 13912345678") == "call 13800000001"
 
 
 def test_the_same_value_is_the_same_sample_in_every_text() -> None:
