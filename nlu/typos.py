@@ -18,6 +18,7 @@ from nlu.sounds import sounds_of
 MIN_LATIN, MIN_CHINESE = 6, 3
 MAX_CHARS = 600  # of a message; a longer one is a story, in which exact phrases are enough
 MAX_PHRASES = 5000  # an assistant with more knows so many that slips would meet by chance
+_REMEMBERED = 20_000  # words and pairs of words, of which customers use the same ones again and again
 _WORD = re.compile(r"[a-z][a-z']*")
 _LATIN = re.compile(r"[a-z][a-z' ]*[a-z]")
 _CHINESE = re.compile(r"[\u4e00-\u9fff]+")
@@ -50,6 +51,7 @@ class Typos:
     sounds: Mapping[tuple[str, ...], tuple[str, ...]] = field(default_factory=dict)  # sound -> phrases
     openings: Mapping[tuple[str, str], tuple[int, ...]] = field(default_factory=dict)  # first two sounds -> lengths
     words: frozenset[str] = frozenset()
+    remembered: dict[str, tuple[str, ...]] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def of(cls, phrases: Iterable[str], words: Collection[str] = ()) -> Typos:
@@ -96,7 +98,12 @@ class Typos:
                 if (folded[start], end - start) not in self.shapes:
                     continue
                 written = folded[start:end]
-                if written not in self.words and (meant := self.meant_by(written)):
+                meant = self.remembered.get(written)
+                if meant is None:
+                    meant = () if written in self.words else self.meant_by(written)
+                    if len(self.remembered) < _REMEMBERED:
+                        self.remembered[written] = meant
+                if meant:
                     yield start, end, meant
 
     def meant_by(self, written: str) -> tuple[str, ...]:
