@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 
 from bot.actions.complaint_reading import is_description
+from bot.broadcast_talk import heed_broadcast
 from bot.flows import SlotValue
 from bot.hearing import Request
 from bot.passing_on import heed_anger, heed_importance, heed_unhelpful, offer_person
@@ -130,8 +131,10 @@ def respond(talk: Talk, request: Request) -> None:
         agrees = yes_or_no(words)
         talk.say("utter_no_words" if agrees is None else "utter_affirm" if agrees else "utter_deny")
         return
-    if not respond_to_signs(talk, request) and not heed_unhelpful(talk, request):
-        respond_to_meaning(talk, request)
+    for heed in (respond_to_signs, heed_unhelpful, heed_broadcast):
+        if heed(talk, request):
+            return
+    respond_to_meaning(talk, request)
 
 
 def respond_to_signs(talk: Talk, request: Request) -> bool:

@@ -397,11 +397,25 @@ class Need:
     `case_events` (key: case number; only cases of this customer) -> tuple[CaseNews, ...], what the customer was told of
     it, the newest first;
     `link` (key: token of a "continue here" link) -> LinkOffer | None when it no longer works;
-    `queue` (key: conversation|points|ageing in seconds|team) -> QueueView, as it is for this conversation.
+    `queue` (key: conversation|points|ageing in seconds|team) -> QueueView, as it is for this conversation;
+    `broadcast` (key: conversation) -> BroadcastSent | None, the last one it had within two weeks.
     """
 
     kind: str
     key: str
+
+
+@dataclass(frozen=True, slots=True)
+class BroadcastSent:
+    """A broadcast the customer had, and the code that came with it. `terms` by language: what the code is good for."""
+
+    title: str
+    text: str  # as they had it
+    sent_at: datetime
+    coupon: str = ""
+    terms: Mapping[str, str] = field(default_factory=dict)
+    valid_until: datetime | None = None
+    is_used: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from bot.ports import Claimed, Clock, Committed, TurnsCommit
 from bot.types import Capabilities, CustomerId, InboxId, Need
 from crm_sync import claims
 from crm_sync.appointments import taken_slots
+from crm_sync.broadcast_talk import last_sent
 from crm_sync.case_news import case_news
 from crm_sync.committing import HandledElsewhere, commit_turns
 from crm_sync.database import Database
@@ -118,6 +119,8 @@ def _answer(conn: Connection, need: Need, customer_id: CustomerId, now: datetime
             return open_outages(conn)
         case "queue":
             return queue_view(conn, need.key, now)
+        case "broadcast":
+            return last_sent(conn, need.key, now)
     raise ValueError(f"the store cannot answer a need of kind {need.kind!r}")
 
 

@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, insert, select, update
 
-from crm_sync import broadcast_answers
+from bot.types import BroadcastSent
+from crm_sync import broadcast_answers, coupons
 from crm_sync.broadcast_tables import broadcast_recipients, broadcasts
+from crm_sync.broadcast_talk import last_sent
 from crm_sync.service_tables import visits
 from crm_sync.store import SqlStore
 from crm_sync.tables import cases, consents, conversations, identities, messages, orders
@@ -220,3 +222,43 @@ async def test_what_is_noted_is_not_looked_at_again(store: SqlStore) -> None:
     assert [row.replied_at for row in rows.values()] == [START + timedelta(hours=1), None]
     now = START + timedelta(days=10)
     assert not await store.database.run(lambda conn: broadcast_answers.note_on(conn, now))
+
+
+# --- talking about it -----------------------------------------------------------------------------------------------
+
+
+async def test_the_bot_knows_what_was_sent_and_which_code_came_with_it(store: SqlStore) -> None:
+    who = await _sent(store, "ab")
+
+    def unit(conn: Connection) -> list[int]:
+        pool = coupons.create(conn, "winter", {"terms": {"en": "One check."}}, by="mia", now=START)
+        coupons.add(conn, pool.id, ["W-1", "W-2"])
+        row = conn.execute(select(broadcast_recipients).where(broadcast_recipients.c.customer_id == who[0])).one()
+        coupons.draw(conn, pool.id, row.broadcast_id, [who[0]], START)
+        said = {"direction": "out", "author": "bot", "kind": "text", "text": "Half price", "at": START}
+        made = conn.execute(insert(messages).values(conversation_id=row.conversation_id, **said)).inserted_primary_key
+        assert made is not None
+        mine = broadcast_recipients.c.id == row.id
+        conn.execute(update(broadcast_recipients).where(mine).values(message_id=made[0]))
+        other = broadcast_recipients.c.customer_id == who[1]
+        return [
+            row.conversation_id,
+            conn.execute(select(broadcast_recipients.c.conversation_id).where(other)).scalar_one(),
+        ]
+
+    mine, theirs = await store.database.run(unit)
+
+    async def asked(talk: int, **later: float) -> BroadcastSent | None:
+        now = START + timedelta(**later)
+        return await store.database.run(lambda conn: last_sent(conn, str(talk), now), read=True)
+
+    sent = await asked(mine, days=1)
+    assert sent is not None
+    assert (sent.title, sent.text, sent.coupon, sent.terms) == (
+        "Winter check",
+        "Half price",
+        "W-1",
+        {"en": "One check."},
+    )
+    assert await asked(mine, days=15) is None
+    assert await asked(theirs, days=1) is None  # nobody knows what it said
