@@ -25,7 +25,7 @@ from bot.own_words import goes_with_the_last, own_words_only
 from bot.ownership import while_operator_owns, while_queued
 from bot.passing_on import heed_keyword, offer_person, pass_on
 from bot.service_types import Notice
-from bot.stopping import heed_stop_word
+from bot.stopping import heed_word
 from bot.talk import Talk
 from bot.types import Decision, Event, Need, Owner, ScoredIntent, Turn
 from bot.values import has_words, order_number, order_spellings, same_order, yes_or_no
@@ -134,7 +134,7 @@ def handle(talk: Talk, request: Request) -> None:
         talk.memory.shared = {}
         if talk.memory.stack and set_aside(talk, request):
             return
-    if heed_stop_word(talk, request) or heed_keyword(talk, request):
+    if heed_word(talk, request) or heed_keyword(talk, request):
         return
     question, talk.memory.question = talk.memory.question, ""
     if question and settle(talk, question, request):

@@ -7,9 +7,21 @@ from bot.hearing import Request
 from bot.service_types import SubscribeTopic
 from bot.talk import Talk
 from bot.types import Owner, Reply
-from bot.values import is_cancel_word, is_stop_word
+from bot.values import asked_for, is_cancel_word, is_stop_word
 
-_ABOUT_NEWS = frozenset({"subscribe_news", UNSUBSCRIBE, "subscribe_topic", STOP_FLOW})
+WISHES_FLOW = "contact_wishes"
+_ABOUT_NEWS = frozenset({"subscribe_news", UNSUBSCRIBE, "subscribe_topic", STOP_FLOW, WISHES_FLOW})
+
+
+def heed_word(talk: Talk, request: Request) -> bool:
+    """A stop word, or the word for how one is written to, is heeded whatever is under way; False when it is neither."""
+    asked = asked_for(request.words)
+    if asked == "wishes" and WISHES_FLOW in talk.assistant.flows:
+        top = talk.memory.top
+        if top is None or top.flow != WISHES_FLOW:
+            talk.start(WISHES_FLOW)
+            return True
+    return asked == "stop" and heed_stop_word(talk, request)
 
 
 def heed_stop_word(talk: Talk, request: Request) -> bool:

@@ -393,6 +393,8 @@ class Need:
     `articles` (key: query) -> tuple[ArticleHit, ...];
     `sites` (key: "" or kind) -> tuple[Site, ...], all active ones;
     `slots` (key: site|service|first ISO date|days) -> tuple[datetime, ...], starts already taken, one entry per place;
+    `wishes` (key: "") -> WishContact, how the customer wants to be written to;
+    `consent_requests` (key: "") -> tuple[str, ...], purposes the customer was asked to confirm and still can;
     `outages` (key: "") -> tuple[Outage, ...], the open and planned ones;
     `case_events` (key: case number; only cases of this customer) -> tuple[CaseNews, ...], what the customer was told of
     it, the newest first;

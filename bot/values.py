@@ -30,6 +30,11 @@ _STOP_WORDS = {
     "退订", "td", "取消订阅", "退订消息", "不要再发了", "别再发了", "unsubscribe", "stop", "stopall", "stop all",
     "opt out", "optout",
 }  # fmt: skip
+_WISH_WORDS = {
+    "消息设置", "消息偏好", "接收设置", "免打扰设置", "message settings", "notification settings",
+    "message preferences", "preferences",
+}  # fmt: skip
+_ASKED_FOR = {**dict.fromkeys(_WISH_WORDS, "wishes"), **dict.fromkeys(_STOP_WORDS, "stop")}
 _WITHOUT_CENTS = frozenset({"JPY", "KRW", "VND"})  # ISO 4217: no minor unit
 
 
@@ -64,9 +69,16 @@ def yes_or_no(words: str) -> bool | None:
     return None
 
 
+def asked_for(words: str) -> str:
+    """What the whole message is a word for: "stop", to be sent nothing more, in the words people and networks use for
+    it; "wishes", to say how one wants to be written to; else "".
+    """
+    return _ASKED_FOR.get(plain(words), "")
+
+
 def is_stop_word(words: str) -> bool:
-    """Whether the whole message asks to be sent nothing more, in the words people and networks use for it."""
-    return plain(words) in _STOP_WORDS
+    """Whether the whole message asks to be sent nothing more."""
+    return asked_for(words) == "stop"
 
 
 def is_cancel_word(words: str) -> bool:

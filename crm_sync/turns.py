@@ -18,6 +18,7 @@ from crm_sync.appointments import taken_slots
 from crm_sync.broadcast_talk import last_sent
 from crm_sync.case_news import case_news
 from crm_sync.committing import HandledElsewhere, commit_turns
+from crm_sync.consent_register import open_requests, wishes_of
 from crm_sync.database import Database
 from crm_sync.links import find_offer
 from crm_sync.numbers import next_case_number, read
@@ -117,6 +118,10 @@ def _answer(conn: Connection, need: Need, customer_id: CustomerId, now: datetime
             return case_news(conn, need.key, customer_id)
         case "outages":
             return open_outages(conn)
+        case "wishes":
+            return wishes_of(conn, customer_id)
+        case "consent_requests":
+            return tuple(request.purpose for request in open_requests(conn, customer_id, now))
         case "queue":
             return queue_view(conn, need.key, now)
         case "broadcast":

@@ -19,6 +19,7 @@ from bot.actions import (
     sites,
     topics,
     visits,
+    wishes,
 )
 from bot.actions.base import Actions
 
@@ -69,6 +70,11 @@ ACTIONS: Actions = MappingProxyType(
         "action_ask_topic_to_stop": topics.ask_topic_to_stop,
         "action_unsubscribe_topic": topics.unsubscribe,
         "action_subscriptions_show": topics.show_subscriptions,
+        "action_wish_begin": wishes.begin,
+        "action_ask_wish_choice": wishes.ask,
+        "action_wish": wishes.settle,
+        "action_consent_begin": wishes.begin_confirm,
+        "action_consent_confirm": wishes.confirm,
         "action_outage_begin": topics.begin_outage,
         "action_outage_report": topics.report_outage,
         "action_outage_status": topics.outage_status,

@@ -536,6 +536,8 @@ def test_every_flow_of_the_shop_is_tested_by_name() -> None:
         "unsubscribe_news",
         "praise",
         "suggestion",
+        "contact_wishes",
+        "consent_confirm",
     }
 
 
