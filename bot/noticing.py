@@ -85,6 +85,9 @@ def worded(value: str, assistant: Assistant, language: Language, now: datetime) 
             case "@word":
                 group, _, key = rest.partition(":")
                 return assistant.word(group, key, language)
+            case "@service":
+                found = assistant.service.appointments.services.get(rest)
+                return found.title(language) if found else rest
             case "@money":
                 amount, _, currency = rest.partition(":")
                 return say_money(int(amount), currency, language)

@@ -163,7 +163,8 @@ class Notice:
 
     So it is said in order, once, in the customer's language, and by the rules of whoever owns the conversation.
     `args` hold plain text, or a value put into words when it is said: `@time:<ISO 8601>`, `@day:<ISO date>`,
-    `@word:<group>:<key>`, `@money:<minor units>:<currency>`, `@zh:<text>|@en:<text>` for words there are in both.
+    `@word:<group>:<key>`, `@service:<key>` for one that can be booked, `@money:<minor units>:<currency>`,
+    `@zh:<text>|@en:<text>` for words there are in both.
     Text of people goes through `as_is`, so that it is never read as one of these.
     `flow` is started after it with `slots` filled, e.g. to ask how satisfied they are; not while a person is waited for
     or there, and not while another flow is under way (then it waits for that one's end).

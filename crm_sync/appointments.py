@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 from sqlalchemy import Connection, and_, insert, select, update
 
 from bot.errors import NotFound, RuleError
-from bot.service_types import BookAppointment, CancelAppointment, Notice, as_is
+from bot.service_types import BookAppointment, CancelAppointment, Notice
 from crm_sync import timers
 from crm_sync.notices import plan_notice, tell
 from crm_sync.service_tables import appointments, sites
@@ -245,7 +245,7 @@ def finish(
     if state == "missed":
         notice = Notice(
             "utter_appointment_missed",
-            {"service": as_is(row.service), "time": f"@time:{row.starts_at.isoformat()}"},
+            {"service": f"@service:{row.service}", "time": f"@time:{row.starts_at.isoformat()}"},
         )
         tell(conn, row.customer_id, notice, now=now, key=_key(row.id, "missed"), conversation_id=row.conversation_id)
         return None
