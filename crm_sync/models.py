@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -112,6 +112,18 @@ def find_version(conn: Connection, name: str, version: str) -> StoredModel | Non
     """A stored model, active or not."""
     row = conn.execute(select(models).where(models.c.name == name, models.c.version == version)).first()
     return None if row is None else StoredModel(row.name, row.version, row.payload, row.training_hash, row.manifest)
+
+
+def prune(conn: Connection, name: str, *, keep: Collection[str], activations_back: int = 5) -> int:
+    """Bytes nobody can go back to are gone: all but the active version, the last ones before it and those to `keep`."""
+    recent = activations(conn, name, activations_back)
+    stays = {
+        active_version(conn, name),
+        *keep,
+        *(version for each in recent for version in (each.version, each.previous)),
+    }
+    gone = models.delete().where(models.c.name == name, models.c.version.not_in(sorted(stays)))
+    return conn.execute(gone).rowcount
 
 
 def find_active(conn: Connection, name: str) -> StoredModel | None:

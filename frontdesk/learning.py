@@ -24,7 +24,7 @@ from bot.assistant import Assistant
 from bot.errors import BotError, ServiceError
 from bot.ports import Clock
 from config.settings import Settings
-from crm_sync import outcomes, trainings
+from crm_sync import models, outcomes, trainings
 from crm_sync.conversation_tests import stored_tests
 from crm_sync.store import SqlStore
 from crm_sync.traffic import Spoken, recent
@@ -138,6 +138,7 @@ class LearningLoop:
             training, trainings.DONE, step="", progress=1.0, baseline=active.version, candidate=version,
             comparison=comparison,
         )  # fmt: skip
+        await self._store.database.run(lambda conn: models.prune(conn, training.assistant, keep=[version]))
         log.info("training_done", training_id=training.id, assistant=training.assistant, candidate=version)
 
     async def _in_a_process(self, training: Training, document: Mapping[str, Any], out: str) -> dict[str, Any] | None:

@@ -21,7 +21,7 @@ _CHUNK: Final = 500
 _CELLS: Final = 40  # intents in the matrix: those that are confused most often
 _BINS: Final = 10
 _LISTED: Final = 60
-_SIDE: Final = 340  # of a curve, in pixels
+_SIDE, _LEFT = 340, 60  # of a curve, in pixels, and the room for its scale
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,8 @@ _STYLE: Final = """
 body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem;color:#1b1f24;background:#fff}
 table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:.3rem .6rem;border-bottom:1px solid #e4e7ec}
 figure{margin:1.5rem 0;overflow-x:auto}figcaption{color:#667085}svg text{font:11px system-ui,sans-serif;fill:#1b1f24}
-.pair{display:flex;flex-wrap:wrap;gap:2rem}td.n{text-align:right;font-variant-numeric:tabular-nums}
+.pair{display:flex;flex-wrap:wrap;gap:2rem}.pair figure{width:28rem}
+td.n{text-align:right;font-variant-numeric:tabular-nums}
 """
 
 
@@ -176,23 +177,22 @@ def _figure(svg: str, words: str) -> str:
 def _axes(label_x: str, label_y: str, inner: str) -> str:
     """A square with both scales from 0 to 1; `inner` is drawn in it, its corner at the lower left."""
     ticks = "".join(
-        f"<text x={40 + _SIDE * at / 5:.0f} y={_SIDE + 26} text-anchor=middle>{at * 20}%</text>"
-        f"<text x=34 y={_SIDE + 14 - _SIDE * at / 5:.0f} text-anchor=end>{at * 20}%</text>"
-        f"<line x1=40 x2={40 + _SIDE} y1={_SIDE + 10 - _SIDE * at / 5:.0f} y2={_SIDE + 10 - _SIDE * at / 5:.0f} "
-        "stroke='#e4e7ec'/>"
+        f"<text x={_LEFT + _SIDE * at / 5:.0f} y={_SIDE + 26} text-anchor=middle>{at * 20}%</text>"
+        f"<text x={_LEFT - 6} y={_SIDE + 14 - _SIDE * at / 5:.0f} text-anchor=end>{at * 20}%</text>"
+        f"<path d='M{_LEFT} {_SIDE + 10 - _SIDE * at / 5:.0f}h{_SIDE}' stroke='#e4e7ec'/>"
         for at in range(6)
     )
     return (
-        f"<svg role=img width={_SIDE + 60} height={_SIDE + 50} viewBox='0 0 {_SIDE + 60} {_SIDE + 50}'>"
+        f"<svg role=img width={_SIDE + 80} height={_SIDE + 50} viewBox='0 0 {_SIDE + 80} {_SIDE + 50}'>"
         f"<title>{html.escape(label_y)} by {html.escape(label_x)}</title>{ticks}{inner}"
-        f"<text x={40 + _SIDE / 2:.0f} y={_SIDE + 44} text-anchor=middle>{html.escape(label_x)}</text>"
+        f"<text x={_LEFT + _SIDE / 2:.0f} y={_SIDE + 44} text-anchor=middle>{html.escape(label_x)}</text>"
         f"<text x=12 y={_SIDE / 2:.0f} text-anchor=middle transform='rotate(-90 12 {_SIDE / 2:.0f})'>"
         f"{html.escape(label_y)}</text></svg>"
     )
 
 
 def _at(x: float, y: float) -> tuple[float, float]:
-    return round(40 + _SIDE * x, 1), round(10 + _SIDE * (1 - y), 1)
+    return round(_LEFT + _SIDE * x, 1), round(10 + _SIDE * (1 - y), 1)
 
 
 def _line(points: Sequence[tuple[float, float]]) -> str:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, insert
 
 from bot.errors import InputError, NotFound, NotPermitted, RuleError, StaleState
 from bot.types import Button, OutPart, ReplyButton
-from crm_sync import outcomes, trainings
+from crm_sync import models, outcomes, trainings
 from crm_sync.store import SqlStore
 from crm_sync.tables import handoffs
 from crm_sync.traffic import recent
@@ -185,3 +185,16 @@ async def test_differences_come_with_the_words_that_are_still_there(store: SqlSt
     candidate = (await desk.state(ANN, "shop")).candidate
     assert candidate is not None
     assert candidate.candidate == "2"
+
+
+async def test_bytes_that_nobody_can_go_back_to_are_given_up(store: SqlStore) -> None:
+    for number in range(9):
+        await store.put_model("shop", str(number), b"bytes", activate=number < 8)
+    await store.put_model("hotel", "0", b"bytes", activate=True)
+
+    def unit(conn: Connection) -> tuple[int, list[bool]]:
+        gone = models.prune(conn, "shop", keep=["8"], activations_back=3)
+        return gone, [models.find_version(conn, "shop", str(number)) is not None for number in range(9)]
+
+    assert await store.database.run(unit) == (4, [False] * 4 + [True] * 5)
+    assert await store.active_model("hotel") is not None
