@@ -47,8 +47,11 @@ class CasesScreen:
         self._do = services
 
     async def board(self, visit: Visit) -> Response:
-        names = await self._board(visit, visit.request.query_params)
-        return visit.page("cases", "cases/board.html", asking="", **names, **await self._around(visit, "board"))
+        """The board; as a fragment only its columns, for a page that heard that something happened."""
+        if visit.is_part:
+            return visit.parts(await self._board_part(visit, dict(visit.request.query_params)))
+        names = {**await self._board(visit, visit.request.query_params), **await self._around(visit, "board")}
+        return visit.page("cases", "cases/board.html", live="/console/live?board=1", asking="", **names)
 
     async def list(self, visit: Visit) -> Response:
         names = await self._rows(visit, visit.request.query_params)

@@ -54,7 +54,8 @@ class _Streams:
         except ServiceError:
             return Response(status_code=503, headers=SAFE)
         visit = Visit(request, self._frame, session, look_of(self._frame, session, request))
-        if not visit.actor.may("conversations.read") or self._hub.is_closed:
+        wanted = "cases.read" if visit.text("board") else "conversations.read"
+        if not visit.actor.may(wanted) or self._hub.is_closed:
             return Response(status_code=204, headers=SAFE)  # 204 tells an EventSource not to come back
         headers = {**SAFE, "X-Accel-Buffering": "no"}
         return StreamingResponse(self._stream(visit, token), media_type="text/event-stream", headers=headers)
@@ -64,7 +65,8 @@ class _Streams:
             opened, after = visit.number("open"), visit.text("after")
         except InputError:
             opened, after = None, ""
-        listener = Listener(visit.actor, opened, is_opened_changed=opened is not None)
+        has_board = bool(visit.text("board")) and visit.actor.may("cases.read")
+        listener = Listener(visit.actor, opened, has_board, is_opened_changed=opened is not None)
         state = _State(filter_of(visit) if visit.text("list") in LISTS else None, after)
         self._hub.join(listener)
         loop = asyncio.get_running_loop()
@@ -118,6 +120,9 @@ class _Streams:
                 state.shown_tabs = shown
                 names = {"tabs": tabs(counts, state.which.list, visit.look), "views": state.views}
                 yield _event("part", part("#tabs", visit.html("inbox/tabs.html", **names), "replace"))
+        if listener.is_board_changed:
+            listener.is_board_changed = False
+            yield _event("board", "")  # what is on it is the page's own question, with the filters of its address
         if listener.notices:
             listener.notices = False
             yield _event("notice", await self._notice(visit))

@@ -16,6 +16,7 @@ from bot.errors import ServiceError
 from bot.ports import TOPIC_DESK
 from console.frame import Frame
 from desk.actors import Actor
+from desk.case_board import CaseBoard
 from desk.inbox import InboxDesk, SharedRow
 from desk.paging import MOST
 
@@ -23,6 +24,7 @@ log = structlog.get_logger(__name__)
 
 PACE_S: Final = 0.4  # between two looks at what changed: a console is told at most that often
 SWEEP_S: Final = 4.0
+CASES_S: Final = 2.0  # between two looks whether something happened to a case
 COUNTS_S: Final = 3.0  # between two counts of the lists: they cost more than all rows, and nobody waits for them
 OVERLAP: Final = timedelta(seconds=10)  # commits may become visible a little after their time
 GONE_S: Final = {"viewing": 20.0, "typing": 8.0}  # after which a colleague who gave no sign does it no longer
@@ -45,12 +47,14 @@ class Listener:
 
     actor: Actor
     opened: int | None
+    has_board: bool = False  # it shows the board of cases
     fresh: dict[int, Found] = field(default_factory=dict)
     sent: dict[int, SharedRow | None] = field(default_factory=dict)
     is_opened_changed: bool = False
     beside: dict[tuple[str, str], float] = field(default_factory=dict)  # (colleague, what they do) -> until when
     counts: Mapping[str, int] | None = None
     notices: bool = False
+    is_board_changed: bool = False
     woken: asyncio.Event = field(default_factory=asyncio.Event)
 
     def tell(self, row_id: int, found: Found) -> None:
@@ -68,8 +72,8 @@ class Listener:
 class LiveHub:
     """The streams of this process."""
 
-    def __init__(self, frame: Frame, inbox: InboxDesk) -> None:
-        self._frame, self._inbox = frame, inbox
+    def __init__(self, frame: Frame, inbox: InboxDesk, board: CaseBoard) -> None:
+        self._frame, self._inbox, self._board = frame, inbox, board
         self.listeners: set[Listener] = set()
         self._changed: dict[int, None] = {}
         self._known: dict[int, SharedRow] = {}
@@ -79,7 +83,7 @@ class LiveHub:
 
     async def run(self) -> None:
         """For ever: hints are heard, and every few seconds what changed without one; what changed is read and told."""
-        await asyncio.gather(self._hear(), self._sweep(), self._look(), self._count())
+        await asyncio.gather(self._hear(), self._sweep(), self._look(), self._count(), self._watch_cases())
 
     def join(self, listener: Listener) -> None:
         """It is told from now on, and how long its lists are."""
@@ -157,6 +161,25 @@ class LiveHub:
             else:
                 self._forget(ids)
             await asyncio.sleep(PACE_S)
+
+    async def _watch_cases(self) -> None:
+        """Open boards look again when something happened to a case, and once more a little later: of two who change
+        cases at once, the one with the lower number may be seen after the other.
+        """
+        known, is_unsure = -1, False
+        while True:
+            boards = [listener for listener in self.listeners if listener.has_board]
+            if boards:
+                try:
+                    newest = await self._board.newest()
+                except ServiceError as error:
+                    log.warning("console_cases_not_watched", error=type(error).__name__)
+                    newest = known
+                for listener in boards if newest != known or is_unsure else ():
+                    listener.is_board_changed = True
+                    listener.woken.set()
+                known, is_unsure = newest, newest != known
+            await asyncio.sleep(CASES_S)
 
     async def _read(self, ids: list[int]) -> dict[int, SharedRow]:
         """Lines that are as they were are the very ones of before."""

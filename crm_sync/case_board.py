@@ -12,7 +12,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from crm_sync.case_lists import BoardFilter, conditions, names_of
 from crm_sync.columns import is_state
 from crm_sync.service_tables import clocks
-from crm_sync.tables import cases
+from crm_sync.tables import case_events, cases
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,11 @@ def count_by_status(conn: Connection, which: BoardFilter) -> dict[str, int]:
     statement = select(cases.c.status, func.count()).where(*conditions(conn, which)).group_by(cases.c.status)
     counts: dict[str, int] = dict(conn.execute(statement).all())
     return counts
+
+
+def newest_event(conn: Connection) -> int:
+    """A number that is another one whenever something has happened to a case."""
+    return conn.execute(select(func.max(case_events.c.id))).scalar() or 0
 
 
 def due_lines(

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from bot.errors import BotError, InputError, ServiceError
 from bot.service_types import Site
-from crm_sync.case_board import DueLine, count_by_status, due_lines
+from crm_sync.case_board import DueLine, count_by_status, due_lines, newest_event
 from crm_sync.case_lists import BoardFilter, CaseLine, list_cases
 from crm_sync.database import Database
 from crm_sync.sites import active_sites
@@ -90,6 +90,10 @@ class CaseBoard:
             return page_of(rows, limit, lambda line: (line.due_at, line.clock_id))
 
         return await self._database.run(unit, read=True)
+
+    async def newest(self) -> int:
+        """A number that is another one whenever something has happened to a case: open boards then look again."""
+        return await self._database.run(newest_event, read=True)
 
     async def sites(self, actor: Actor) -> tuple[Site, ...]:
         """Where cases may belong. Raises: NotPermitted."""

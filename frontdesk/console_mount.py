@@ -24,6 +24,7 @@ from console.sign_in import sign_in_routes
 from desk.accounts import AccountDesk
 from desk.actors import Actor
 from desk.audit import AuditDesk
+from desk.case_board import CaseBoard
 from desk.cases import CaseDesk
 from desk.customer_records import CustomerRecords
 from desk.handoff import HandoffDesk
@@ -87,7 +88,7 @@ class ConsoleRole:
             make_test=self._make_test,
             unclear=unclear_of(app, clock),
         )
-        self.hub = LiveHub(self._frame, staff.inbox)
+        self.hub = LiveHub(self._frame, staff.inbox, CaseBoard(database))
         self._customers = customer_services(
             database,
             self._policy,

@@ -262,6 +262,7 @@
       if ($("form[data-busy]")) held.push(html); else apply(html);  // a form that is being sent keeps its place
       read();
     });
+    stream.addEventListener("board", lookAtBoard);
     stream.addEventListener("notice", (event) => notify(JSON.parse(event.data)));
     stream.addEventListener("out", () => location.assign("/console/sign-in"));
   }
@@ -499,7 +500,22 @@
 
   // --- the board: a card is dragged, or moved with its own form --------------------------------------------------------
 
+  // Something happened to a case: the board is asked for anew, but not while somebody has a card or a field of it in hand.
+  let dragged = false, boardLater = 0;
+  async function lookAtBoard() {
+    clearTimeout(boardLater);
+    const board = $("#board");
+    if (!board) return;
+    const field = document.activeElement;
+    const inHand = dragged || $("form[data-busy]") || (board.contains(field) && field.matches("select, input, textarea"));
+    if (inHand || document.hidden) { boardLater = setTimeout(lookAtBoard, 2000); return; }
+    const at = board.contains(field) && field.closest("[data-card]")?.dataset.card;
+    await ask(location.pathname + location.search);
+    if (at) $(`#board [data-card="${CSS.escape(at)}"] a`)?.focus();
+  }
+  document.addEventListener("dragend", () => { dragged = false; });
   document.addEventListener("dragstart", (event) => {
+    dragged = true;
     const card = event.target.closest?.("[data-card]");
     if (card) { event.dataTransfer.setData("text/plain", card.dataset.card); event.dataTransfer.effectAllowed = "move"; }
   });

@@ -12,6 +12,7 @@ import pytest_asyncio
 from playwright.async_api import expect
 
 from bot.types import OpenCase
+from desk.actors import Actor
 from frontdesk.clock import SystemClock
 from tests.browser.running_console import RunningConsole, a_console
 from tests.service_assistant import service_assistant
@@ -57,6 +58,16 @@ async def test_a_card_is_dragged_and_the_words_for_the_customer_are_asked_for(de
     await page.click(".asking button.primary")
     await expect(page.locator(f"[data-column='in_progress'] [data-card='{NUMBER}']")).to_be_visible()
     await expect(page.locator(".asking")).to_have_count(0)
+
+
+async def test_what_a_colleague_does_to_a_case_is_seen_on_an_open_board(desk: RunningConsole, page: Page) -> None:
+    await desk.enter(page)
+    await page.goto(f"{desk.url}/console/cases?team=care")
+    await page.keyboard.press("j")
+    await desk.console.services.cases.take(Actor("wang", "operator"), NUMBER)
+    card = page.locator(f"[data-column='assigned'] [data-card='{NUMBER}']")
+    await expect(card).to_contain_text("wang", timeout=WITHIN_MS)
+    await expect(card.locator("a").first).to_be_focused()  # whoever steps through the cards keeps their place
 
 
 async def test_a_case_is_taken_and_noted_on_its_page_by_keyboard_alone(desk: RunningConsole, page: Page) -> None:

@@ -31,6 +31,7 @@ from desk.accounts import AccountDesk
 from desk.actors import Actor
 from desk.audit import AuditDesk
 from desk.canned import CannedDesk
+from desk.case_board import CaseBoard
 from desk.cases import CaseDesk
 from desk.conversations import ConversationDesk
 from desk.customer_records import CustomerRecords
@@ -135,7 +136,7 @@ class ConsoleUnderTest:
             database, around, policy, lambda: ZoneInfo("Asia/Shanghai"), {("telegram", "main"): adapter}
         )
         self.broadcasts = broadcast_screens(self.reach, policy, lambda: ["telegram", "web"])
-        self.hub = LiveHub(self.frame, self.services.inbox)
+        self.hub = LiveHub(self.frame, self.services.inbox, CaseBoard(database))
         self.app = Starlette(
             routes=[
                 *live_route(self.frame, self.services, self.hub),

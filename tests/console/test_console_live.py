@@ -12,12 +12,15 @@ from typing import Any
 from starlette.types import Message
 
 from bot.errors import StoreUnavailable
+from bot.types import OpenCase
 from console.live_hub import Listener, LiveHub
 from crm_sync.database import Database
 from desk.actors import actor_named
+from desk.case_board import CaseBoard
 from desk.inbox import InboxDesk, InboxFilter, SharedRow, line_for
 from tests.console.console_under_test import Browser, ConsoleUnderTest
 from tests.staff_steps import LEAD, LI, change, wrote
+from tests.store_steps import converse
 
 WITHIN_S = 20.0
 
@@ -104,7 +107,7 @@ async def test_what_changed_is_read_once_for_all_consoles_and_told_once(console:
     theirs = await wrote(console.store, "for quality", user="bob", team="quality")
     await wrote(console.store, "for nobody", user="cid")
     inbox = CountedInbox(console.store.database)
-    hub = LiveHub(console.frame, inbox)
+    hub = LiveHub(console.frame, inbox, CaseBoard(console.store.database))
     li, lead = Listener(LI, None), Listener(LEAD, None)
     hub.join(li)
     hub.join(lead)
@@ -124,7 +127,7 @@ async def test_what_changed_is_read_once_for_all_consoles_and_told_once(console:
 async def test_the_store_being_away_loses_no_change(console: ConsoleUnderTest) -> None:
     talk = await wrote(console.store, "hello")
     inbox = CountedInbox(console.store.database, fails=1)
-    hub = LiveHub(console.frame, inbox)
+    hub = LiveHub(console.frame, inbox, CaseBoard(console.store.database))
     lead = Listener(LEAD, None)
     hub.join(lead)
     running = asyncio.create_task(hub.run())
@@ -174,6 +177,25 @@ async def test_a_colleague_who_types_is_seen_by_the_others_only(console: Console
         console.hub.hear({"conversation_id": talk, "kind": "typing", "user": "wu"})
         await stream.until("wu is writing")
     assert "li is writing" not in stream.text
+
+
+async def test_an_open_board_hears_that_something_happened_to_a_case(console: ConsoleUnderTest) -> None:
+    opened = OpenCase("C-1024-7", "complaint", "brakes", "car", 2, "brakes squeak", {}, team="care")
+    await converse(console.store, "hi", "ok", effects=[opened])
+    li = await console.enter()
+    page = await li.page("/console/cases?team=care")
+    assert 'data-live="/console/live?board=1"' in page.text
+    async with listening(console, li, "board=1") as stream:
+        await stream.until("event: board")
+        seen = stream.text.count("event: board")
+        await console.services.cases.take(LI, "C-1024-7")
+        async with asyncio.timeout(WITHIN_S), stream.changed:
+            await stream.changed.wait_for(lambda: stream.text.count("event: board") > seen)
+    assert "C-1024-7" not in stream.text  # what is on the board is asked for, by whoever may see it
+    shown = await li.part("/console/cases?team=care")
+    assert 'data-into="#board"' in shown.text
+    assert "C-1024-7" in shown.text
+    assert "C-1024-7" not in (await li.part("/console/cases?team=shop")).text
 
 
 async def test_a_session_that_ended_ends_its_stream(console: ConsoleUnderTest) -> None:
