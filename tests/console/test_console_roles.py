@@ -116,6 +116,24 @@ TABLE: dict[frozenset[str], str] = {
         GET /console/understanding/examples.csv
         GET /console/understanding/training
     """,
+    MANAGE | {"marketer", "analyst"}: """
+        GET /console/broadcasts
+        GET /console/broadcasts/calendar
+        GET /console/broadcasts/compare
+        GET /console/broadcasts/b/{name:str}
+        GET /console/broadcasts/b/{name:str}/preflight
+        GET /console/broadcasts/b/{name:str}/results
+        GET /console/broadcasts/b/{name:str}/recipients.csv
+    """,
+    ADMIN | {"marketer"}: """
+        POST /console/broadcasts/b/{name:str}/ask
+        POST /console/broadcasts/b/{name:str}/approve
+        POST /console/broadcasts/b/{name:str}/start
+        POST /console/broadcasts/b/{name:str}/pause
+        POST /console/broadcasts/b/{name:str}/resume
+        POST /console/broadcasts/b/{name:str}/cancel
+        POST /console/broadcasts/b/{name:str}/test
+    """,
     WORK | {"marketer"}: """
         POST /console/inbox/{id:int}/test
         GET /console/knowledge/new
@@ -160,6 +178,8 @@ TABLE: dict[frozenset[str], str] = {
     """,
     LEAD | {"analyst"}: """
         GET /console/reports/{name}/behind
+    """,
+    LEAD | {"analyst", "marketer"}: """
         GET /console/reports/{name}/file.{kind}
     """,
     MANAGE: """
@@ -202,7 +222,14 @@ ELSEWHERE = """
     GET /console/live
     GET /console/static/{name}
 """
-FILLED = {"{id:int}": "1", "{id:str}": "nothing", "{number}": "C-1-1", "{name}": "volume", "{kind}": "csv"}
+FILLED = {
+    "{id:int}": "1",
+    "{id:str}": "nothing",
+    "{number}": "C-1-1",
+    "{name}": "volume",
+    "{name:str}": "spring",
+    "{kind}": "csv",
+}
 
 
 def _lines(text: str) -> list[str]:
