@@ -27,6 +27,7 @@ NOT_REQUESTS = frozenset(
 _SURE_QUESTION = 0.3
 _SURE_ANNOUNCED = 0.5
 _SURE = 0.75
+_VERY_SURE = 0.85
 _MAX_CLAUSES = 6
 _MAX_CHARS = 600  # a longer message is a story; its parts are for a person to tell apart
 
@@ -36,6 +37,7 @@ _EN_START = (
     r"(?:i|i'd|i'm|i've|i'll|id|im|ive|we|we'd|my|can|could|would|will|please|pls|where|when|how|what|what's|which|who|why"
     r"|is|are|do|does|did|has|have|there|it|your|you|the|somebody|someone|cancel|send|tell|give|call|change|let|also)\b"
 )
+_EN_DO = r"(?:get|tell|send|call|cancel|change|return|check|track|book|file|complain|ask|speak|talk|order|pay|use)\b"
 _QUESTION = re.compile(
     r"[?？吗呢]$|多少|多久|几点|什么|怎么|怎样|哪[里儿个些家]|能不能|可不可以|是不是|有没有|为什么"
     r"|^(?:what|when|where|which|who|why|how|do|does|did|can|could|is|are|will|would|may|should)\b",
@@ -49,7 +51,10 @@ _PLACES = re.compile(
     rf"|(?P<zlink>[，,、\s]*(?:{_ZH_LINK})[，,：:\s]*)"
     r"|(?P<zcomma>，|(?<=[\u4e00-\u9fff]),(?=\s*[\u4e00-\u9fff]))"
     rf"|(?P<elink>[\s,]+(?:{_EN_LINK})\s*,?\s+(?={_EN_START}))"
-    rf"|(?P<ecomma>,\s+(?={_EN_START}))",
+    rf"|(?P<ecomma>,\s+(?={_EN_START}))"
+    # Within a clause: 退货和开发票, a blank between two Chinese ones, "track it & call me", "check it then tell me …".
+    r"|(?P<within>(?<=[\u4e00-\u9fff])(?:和|、|又要|\s+)(?=[\u4e00-\u9fff])|\s*&\s*(?=[a-z])"
+    rf"|\s+(?:(?:and|then|plus)\s){{1,2}}(?={_EN_DO}))",
     re.IGNORECASE,
 )
 _LETTER = re.compile(r"[^\W_]")
@@ -58,11 +63,15 @@ _LEADING_LINK = re.compile(rf"^\s*(?:(?:{_ZH_LINK})[，,：:\s]*|(?:{_EN_LINK})\
 
 
 class Joint(Enum):
-    """What stands before a clause: a stop or comma (or nothing), a word such as "also", a colon."""
+    """What stands before a clause: a stop or comma (or nothing), a word such as "also", a colon, or what joins words.
+
+    WITHIN is 和, 、, "&": far more often between two things than between two requests, so both sides must be very sure.
+    """
 
     STOP = auto()
     ANNOUNCED = auto()
     TOLD = auto()
+    WITHIN = auto()
 
 
 def split_clauses(text: str) -> tuple[str, ...]:
@@ -85,7 +94,7 @@ def _clauses(text: str) -> list[tuple[str, Joint]]:
         elif match.lastgroup == "colon" or (joint is Joint.TOLD and match.lastgroup != "stop"):
             joint = Joint.TOLD
         else:
-            joint = Joint.STOP
+            joint = Joint.WITHIN if match.lastgroup == "within" else Joint.STOP
     pieces.append((text[start:], joint))
     clauses: list[tuple[str, Joint]] = []
     for piece, before in pieces:
@@ -154,6 +163,8 @@ def _requests(clauses: Sequence[tuple[Understanding, Joint]]) -> Iterator[Unders
         wanted = _SURE
         if joint is Joint.ANNOUNCED:
             wanted = _SURE_QUESTION if _QUESTION.search(clause.text) else _SURE_ANNOUNCED
+        elif joint is Joint.WITHIN:
+            wanted = _VERY_SURE if not kept or kept[-1].intent.confidence >= _VERY_SURE else 1.1
         is_request = (
             joint is not Joint.TOLD
             and clause.intent.name not in NOT_REQUESTS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -42,6 +43,10 @@ class KeywordEngine:
         ("¥1,299.50 for a pan", ("¥1,299.50 for a pan",)),
         ("bread and butter", ("bread and butter",)),
         ("SO-20391", ("SO-20391",)),
+        ("我要退货和开发票", ("我要退货", "开发票")),
+        ("订单到哪了 发票怎么开", ("订单到哪了", "发票怎么开")),
+        ("cancel it & call me back", ("cancel it", "call me back")),
+        ("I want to return it and get an invoice", ("I want to return it", "get an invoice")),
         ("version 3.1.2 of www.a.com", ("version 3.1.2 of www.a.com",)),
         ("", ("",)),
     ],
@@ -162,3 +167,21 @@ def test_a_colon_before_a_value_or_inside_one_separates_nothing(text: str) -> No
 async def test_an_announced_question_is_a_request_even_when_only_moderately_sure(text: str, parts: list[str]) -> None:
     whole = await CompoundEngine(MeasuredEngine()).parse(text, now=NOW, timezone="UTC")
     assert [part.intent.name for part in whole.parts] == parts
+
+
+class HalfSureEngine(KeywordEngine):
+    """Believes a part of a message less than a whole one."""
+
+    async def parse(self, text: str, *, now: datetime, timezone: str) -> Understanding:
+        whole = await super().parse(text, now=now, timezone=timezone)
+        return whole if len(text) > 8 else replace(whole, intents=(ScoredIntent(whole.intent.name, 0.8),))
+
+
+@pytest.mark.parametrize(
+    ("engine", "parts"), [(KeywordEngine(), ["refund_status", "complaint"]), (HalfSureEngine(), [])]
+)
+async def test_requests_joined_like_words_are_two_only_where_both_are_very_sure(
+    engine: KeywordEngine, parts: list[str]
+) -> None:
+    answer = await CompoundEngine(engine).parse("我要问退款和投诉你们", now=NOW, timezone="UTC")
+    assert [part.intent.name for part in answer.parts] == parts
