@@ -34,12 +34,24 @@ def run(plan: Plan) -> Section:
         section.add("BANKING77", None, "", note="skipped: FRONTDESK_TEST_DATA does not name a folder with banking77/")
         return section
     folder = Path(given) / "banking77"
-    for title, train, limit in (("full", "train.csv", 89.0), ("10-shot", "train_10shot.csv", 74.0)):
+    for title, train, limit in (
+        ("full", "train.csv", 91.5),
+        ("10-shot", "train_10shot.csv", 76.5),
+        ("5-shot", "train_5shot.csv", 66.0),
+    ):
         plan.say(f"nlu: BANKING77 {title}")
         found = nlu_test(folder / train, folder / "test.csv")
         note = f"trained in {found['train_s']:.1f} s; parse p50 {found['p50_ms']:.2f} ms, p99 {found['p99_ms']:.2f} ms"
         accuracy = 100 * found["accuracy"]
         section.add(f"BANKING77 {title}", accuracy, "% right", limit=limit, kind="at_least", note=note)
+        section.add(f"BANKING77 {title}: calibration error", found["ece"], "", limit=0.05)
+    shop = folder.parent / "hint3_curekart"
+    if (shop / "train.csv").is_file():
+        plan.say("nlu: HINT3 curekart")
+        found = nlu_test(shop / "train.csv", shop / "test.csv")
+        section.add("HINT3, in scope", 100 * found["accuracy"], "% right", limit=87.0, kind="at_least")
+        section.add("HINT3, with rejection: MCC", found["mcc"], "", limit=0.66, kind="at_least")
+        section.add("HINT3: area under the rejection curve", found["oos"]["auroc"], "")
     return section
 
 

@@ -248,7 +248,10 @@ class App:
             admin_password=await store.ensure_admin() if "web" in roles else None,
             rate_tokens=tokens,
             library=LoadedLibrary(
-                runtimes.loaded, encoders, sorted({adapter.channel for adapter in adapters.values()})
+                runtimes.loaded,
+                encoders,
+                sorted({adapter.channel for adapter in adapters.values()}),
+                settings.nlu.encoder,
             ),
             staff=staff,
             broadcasts=broadcast_loops(

@@ -63,6 +63,8 @@ def main(out: str) -> int:
 
 def make(wanted: Mapping[str, Any], out: Path, progress: Progress) -> dict[str, Any]:
     """OUT/model.zip is the candidate; how it compares. Raises: AssistantInvalid."""
+    from config.settings import Settings
+    from frontdesk.sentence_encoder import sentence_encoder
     from nlu.embedded.model import pack, train_model, unpack
     from nlu.shadow import Heard, compare
     from nlu.training_data import load_training_data
@@ -70,14 +72,15 @@ def make(wanted: Mapping[str, Any], out: Path, progress: Progress) -> dict[str, 
     progress.at("reading", 0)
     folder, learnt = Path(wanted["folder"]), [tuple(each) for each in wanted["learnt"]]
     data = with_learnt(load_training_data(folder / "data"), learnt)
-    baseline = unpack(Path(wanted["baseline"]).read_bytes())
+    encoder = sentence_encoder(Settings().nlu.encoder)
+    baseline = unpack(Path(wanted["baseline"]).read_bytes(), encoder)
     expected_s = max(baseline.manifest.train_s * len(data.examples) / max(baseline.manifest.examples, 1), 2.0)
     progress.at("training", 0)
     done = threading.Event()
     ticking = threading.Thread(target=progress.while_training, args=(expected_s, done), daemon=True)
     ticking.start()
     try:
-        candidate = train_model(data)
+        candidate = train_model(data, encoder=encoder)
     finally:
         done.set()
         ticking.join()

@@ -13,6 +13,7 @@ from bot.ports import BatchIndex, Encoder
 from bot.types import OutPart, RenderedReply
 from crm_sync.models import StoredArticle
 from frontdesk.runtimes import LoadedAssistant, model_name, training_hash
+from frontdesk.sentence_encoder import sentence_encoder
 from nlu.embedded.model import unpack
 from nlu.knowledge import ArticleIndex
 
@@ -24,6 +25,7 @@ class LoadedLibrary:
     loaded: Callable[[], Iterable[LoadedAssistant]]
     encoder: Encoder
     served: Sequence[str] = ()
+    sentence_encoder_in: Path | None = None
 
     def names(self) -> Sequence[str]:
         return sorted(self._by_name())
@@ -57,7 +59,8 @@ class LoadedLibrary:
 
     async def why_unreadable(self, packed: bytes) -> str:
         try:
-            await asyncio.to_thread(unpack, packed)
+            encoder = await asyncio.to_thread(sentence_encoder, self.sentence_encoder_in)
+            await asyncio.to_thread(unpack, packed, encoder)
         except AssistantInvalid as error:
             return error.reason
         return ""

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import hashlib
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -33,11 +34,13 @@ from desk.responses import edited_responses
 from frontdesk.assistant import load_assistant
 from frontdesk.assistant_service import with_hours
 from frontdesk.observing import MODEL_LOADED
+from frontdesk.sentence_encoder import sentence_encoder
 from nlu.article_fields import Article
 from nlu.articles import SUFFIXES, load_articles
 from nlu.cascade import Cascade, build_engine
+from nlu.embedded.encoder import SentenceEncoder
 from nlu.embedded.engine import EmbeddedEngine
-from nlu.embedded.model import FORMAT_VERSION, unpack
+from nlu.embedded.model import FORMAT_VERSION, encoder_of, unpack
 from nlu.knowledge import ArticleIndex
 
 log = structlog.get_logger()
@@ -165,9 +168,11 @@ class Runtimes:
             log.info("assistant_followed", assistant=name, articles=len(shelf.articles))
             return is_same and shelf.seeds is before.shelf.seeds
         active = await self._store.active_model(name)
-        if train and (active is None or active.training_hash != training_hash(folder)):
+        place = self._settings.nlu.encoder
+        encoder = await asyncio.to_thread(sentence_encoder, place)
+        if train and (active is None or active.training_hash != training_hash(folder) or is_of_other(active, encoder)):
             learnt = learnt_of(active)  # what staff have taught stays when files change
-            version, packed = await asyncio.to_thread(trained, folder, self._settings.nlu.model_dir, learnt)
+            version, packed = await asyncio.to_thread(trained, folder, self._settings.nlu.model_dir, learnt, place)
             await self._store.put_model(
                 name, version, packed, training_hash=training_hash(folder), manifest={"learnt": learnt}, activate=True
             )
@@ -176,7 +181,8 @@ class Runtimes:
         if active is None:
             raise ServiceError("nlu", f"no model for {name}")
         shelf = await self._shelf(folder, before.shelf if before else None)
-        embedded = EmbeddedEngine(await asyncio.to_thread(unpack, active.packed))
+        model = await asyncio.to_thread(unpack, active.packed, encoder)
+        embedded = EmbeddedEngine(model, rejected_share=self._settings.nlu.rejected_share)
         nlu = build_engine(self._settings.nlu, embedded, frozenset(assistant.intents))
         MODEL_LOADED.set(1)
         self._loaded[folder] = LoadedAssistant(
@@ -321,6 +327,12 @@ def learnt_of(model: StoredModel | None) -> list[tuple[str, str]]:
     return [(str(text), str(intent)) for text, intent in model.manifest.get("learnt", ())]
 
 
+def is_of_other(active: StoredModel, encoder: SentenceEncoder | None) -> bool:
+    """Another sentence encoder than this, or none, was there when the model was trained."""
+    used = encoder_of(active.packed)
+    return used is not None and used != (encoder.name if encoder else "")
+
+
 def model_name(folder: Path) -> str:
     return folder.resolve().name
 
@@ -333,26 +345,33 @@ def training_hash(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def trained(folder: Path, cache: Path, learnt: Sequence[tuple[str, str]] = ()) -> tuple[str, bytes]:
+def trained(
+    folder: Path, cache: Path, learnt: Sequence[tuple[str, str]] = (), encoder: Path | None = None
+) -> tuple[str, bytes]:
     """(version, packed model) for the folder's present content: from the cache, or trained now and kept there.
 
-    `learnt`: words and intents that are learnt beside the files.
+    `learnt`: words and intents that are learnt beside the files. `encoder`: the folder of the sentence encoder.
 
     Training runs in a process of its own, so that scikit-learn never enters a serving one.
     Raises: AssistantInvalid with what the training said.
     """
     taught = json.dumps(learnt).encode() if learnt else b""
     mark = f"-{hashlib.sha256(taught).hexdigest()[:8]}" if taught else ""
+    loaded = sentence_encoder(encoder)
+    mark += f"-{loaded.name}" if loaded else ""
     kept = cache / f"{model_name(folder)}-{training_hash(folder)[:16]}{mark}.zip"
     if not kept.is_file():
         log.info("model_training_started", assistant=model_name(folder))
         cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=cache, prefix="training-") as out:
             command = [sys.executable, "-m", "frontdesk.training", str(folder / "data"), out]
-            done = subprocess.run(command, input=taught, capture_output=True, check=False)  # noqa: S603 - our own module
+            environment = os.environ | ({"FRONTDESK_NLU__ENCODER": str(encoder)} if encoder else {})
+            done = subprocess.run(  # noqa: S603 - our own module
+                command, input=taught, capture_output=True, check=False, env=environment
+            )
             if done.returncode != 0:
                 reason = done.stderr.decode("utf-8", "replace").strip() or "no message"
                 raise AssistantInvalid(f"training failed: {reason}", file=folder.name)
             (Path(out) / "model.zip").replace(kept)  # in one step: a cache never holds half a model
     packed = kept.read_bytes()
-    return unpack(packed).version, packed
+    return unpack(packed, loaded).version, packed

@@ -11,7 +11,9 @@ from pathlib import Path
 import orjson
 
 from bot.errors import BotError
+from config.settings import Settings
 from frontdesk.candidate import with_learnt
+from frontdesk.sentence_encoder import sentence_encoder
 from nlu.embedded.model import pack, train_model
 from nlu.training_data import load_training_data
 
@@ -20,7 +22,8 @@ def main(data: str, out: str) -> int:
     """Writes OUT/model.zip; on failure one sentence on stderr."""
     learnt = [(text, intent) for text, intent in orjson.loads(sys.stdin.buffer.read() or b"[]")]
     try:
-        model = train_model(with_learnt(load_training_data(Path(data)), learnt))
+        encoder = sentence_encoder(Settings().nlu.encoder)
+        model = train_model(with_learnt(load_training_data(Path(data)), learnt), encoder=encoder)
     except BotError as error:
         sys.stderr.write(f"{error}\n")
         return 1

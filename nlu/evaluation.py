@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bot.types import Understanding
+from nlu.embedded.encoder import SentenceEncoder
 from nlu.embedded.engine import EmbeddedEngine
 from nlu.embedded.model import Model, pack, train_model
 from nlu.training_data import OUT_OF_SCOPE, Example, TrainingData, load_training_data
@@ -47,7 +48,11 @@ def parse_json(understanding: Understanding) -> dict[str, Any]:
 
 
 def train_and_test(
-    train: Path | str | TrainingData, test: Path | str | TrainingData, *, seed: int = 0
+    train: Path | str | TrainingData,
+    test: Path | str | TrainingData,
+    *,
+    seed: int = 0,
+    encoder: SentenceEncoder | None = None,
 ) -> dict[str, Any]:
     """Train on one set, measure on the other: the JSON of `frontdesk nlu test`.
 
@@ -56,7 +61,7 @@ def train_and_test(
     training = train if isinstance(train, TrainingData) else load_training_data(train)
     testing = test if isinstance(test, TrainingData) else load_training_data(test)
     started = time.perf_counter()
-    model = train_model(training, seed=seed)
+    model = train_model(training, seed=seed, encoder=encoder)
     train_s = time.perf_counter() - started
     report = measure(model, testing.examples)
     return {

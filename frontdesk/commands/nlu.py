@@ -29,6 +29,7 @@ def train(
     json_: JsonFlag = False,
 ) -> None:
     """Train and save a versioned model folder."""
+    from frontdesk.sentence_encoder import sentence_encoder
     from nlu.embedded.model import save_model, train_model
     from nlu.training_data import load_training_data
 
@@ -37,7 +38,7 @@ def train(
     out = out or settings.nlu.model_dir
     started = perf_counter()
     training = load_training_data(data)
-    model = train_model(training)
+    model = train_model(training, encoder=sentence_encoder(settings.nlu.encoder))
     folder = out / model.manifest.version
     save_model(model, folder)
     size_mb = sum(file.stat().st_size for file in folder.iterdir()) / 1e6
@@ -58,14 +59,20 @@ def parse(
 ) -> None:
     """What the embedded engine understands, in the shape of Rasa's POST /model/parse, and the examples most like it."""
     from frontdesk.runtimes import trained
+    from frontdesk.sentence_encoder import sentence_encoder
     from nlu.embedded.engine import EmbeddedEngine
     from nlu.embedded.model import load_model, unpack
     from nlu.evaluation import parse_json
 
     settings = Settings()
     configure_logging(settings.log_format, "warning")
-    loaded = load_model(newest(model)) if model else unpack(trained(settings.assistant, settings.nlu.model_dir)[1])
-    engine = EmbeddedEngine(loaded)
+    place = settings.nlu.encoder
+    encoder = sentence_encoder(place)
+    if model:
+        loaded = load_model(newest(model), encoder)
+    else:
+        loaded = unpack(trained(settings.assistant, settings.nlu.model_dir, encoder=place)[1], encoder)
+    engine = EmbeddedEngine(loaded, rejected_share=settings.nlu.rejected_share)
     understanding = uvloop.run(engine.parse(text, now=datetime.now(UTC), timezone=settings.timezone))
     nearest = engine.nearest(text)
     if json_:
@@ -96,9 +103,10 @@ def measure(
     json_: JsonFlag = False,
 ) -> None:
     """Train on one file, test on another."""
+    from frontdesk.sentence_encoder import sentence_encoder
     from nlu.evaluation import train_and_test
 
-    report = train_and_test(train_on, test_on, seed=seed)
+    report = train_and_test(train_on, test_on, seed=seed, encoder=sentence_encoder(Settings().nlu.encoder))
     if json_:
         print_json(report)
     else:
@@ -121,6 +129,27 @@ def lint_data(
     else:
         say("Nothing to report.")
     raise typer.Exit(1 if any(finding.level == "error" for finding in findings) else 0)
+
+
+encoder_app = typer.Typer(help="A sentence encoder beside the words (optional).", no_args_is_help=True)
+app.add_typer(encoder_app, name="encoder")
+
+
+@encoder_app.command("add")
+def add_encoder(
+    source: Annotated[str, typer.Argument(help="Folder, or https address below which the files lie.")],
+    out: Annotated[Path | None, typer.Option(help="Where to keep it.")] = None,
+) -> None:
+    """Copy or fetch an ONNX sentence encoder, look whether it works, and say how to switch it on."""
+    from frontdesk.encoder_files import bring
+    from frontdesk.sentence_encoder import sentence_encoder
+
+    folder = out or Settings().nlu.model_dir.parent / "encoder"
+    bring(source, folder)
+    encoder = sentence_encoder(folder)
+    size = encoder.size if encoder else 0
+    say(f"{folder}: {size} numbers for each text. Switch it on with FRONTDESK_NLU__ENCODER={folder} and start again:")
+    say("models are trained with it then, and it counts where that is right more often about examples left out.")
 
 
 def newest(folder: Path) -> Path:

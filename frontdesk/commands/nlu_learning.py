@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from sqlalchemy import Connection
@@ -23,6 +23,9 @@ from desk.understanding import UNCLEAR_REASONS
 from frontdesk.clock import SystemClock
 from frontdesk.commands.output import print_json, print_table, say
 from frontdesk.commands.records import with_store
+
+if TYPE_CHECKING:
+    from nlu.embedded.engine import EmbeddedEngine
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
 HERE: Final = Actor("console", "admin")  # whoever may run commands on this machine
@@ -85,18 +88,24 @@ def review(
             say("Nothing is worth labelling: every message was understood, or has a label.")
 
 
+def _engine(settings: Settings, packed: bytes) -> EmbeddedEngine:
+    from frontdesk.sentence_encoder import sentence_encoder
+    from nlu.embedded.engine import EmbeddedEngine
+    from nlu.embedded.model import unpack
+
+    return EmbeddedEngine(unpack(packed, sentence_encoder(settings.nlu.encoder)), splits=False)
+
+
 def worth_labelling(
     spoken: Sequence[Spoken], active: StoredModel | None, settings: Settings, limit: int
 ) -> dict[str, list[dict[str, Any]]]:
     """Lists of messages nobody has labelled, each message in the first list it belongs to."""
     from frontdesk.assistant import load_assistant
-    from nlu.embedded.engine import EmbeddedEngine
-    from nlu.embedded.model import unpack
 
     tuning = load_assistant(settings.assistant).tuning
     waiting = [each for each in spoken if each.label is None]
     texts = [each.text for each in waiting]
-    rankings = EmbeddedEngine(unpack(active.packed), splits=False).rank(texts) if active and texts else []
+    rankings = _engine(settings, active.packed).rank(texts) if active and texts else []
     suggested = {each.inbox_id: ranking for each, ranking in zip(waiting, rankings, strict=bool(rankings))}
     unsure = [each for each in waiting if (each.confidence or 0.0) < tuning.accept]
     members = [unsure[group[0]] for group in grouped([each.text for each in unsure]) if len(group) >= 3]
@@ -195,12 +204,13 @@ async def _activate(store: SqlStore, settings: Settings, name: str, version: str
     """Raises: NotFound, AssistantInvalid for a model that cannot be read here."""
     from desk import audit
     from frontdesk.runtimes import training_hash
+    from frontdesk.sentence_encoder import sentence_encoder
     from nlu.embedded.model import unpack
 
     found = await store.database.run(lambda conn: models.find_version(conn, name, version), read=True)
     if found is None:
         raise InputError(f"there is no version {version} of model {name}")
-    unpack(found.packed)
+    unpack(found.packed, sentence_encoder(settings.nlu.encoder))
     now, files = SystemClock().now(), training_hash(settings.assistant)
 
     def unit(conn: Connection) -> None:

@@ -23,14 +23,15 @@ import orjson
 
 from bot.errors import AssistantInvalid
 from nlu.embedded.calibration import Scale
-from nlu.embedded.features import features_of
+from nlu.embedded.encoder import SentenceEncoder
+from nlu.embedded.features import MAX_CHARS, features_of
 from nlu.embedded.keys import KEY_BITS
 from nlu.embedded.nearest import Taught
 from nlu.embedded.vocabulary import Vocabulary
 from nlu.lexicon import Lexicon
 from nlu.training_data import OUT_OF_SCOPE, TrainingData
 
-FORMAT_VERSION = 3  # 2: features are known by their keys; 3: thresholds and examples are kept
+FORMAT_VERSION = 4  # 2: features are known by their keys; 4: thresholds, examples, part of an encoder
 _KIND = "frontdesk-nlu"
 _MANIFEST, _LEXICON, _WEIGHTS, _EXAMPLES = "manifest.json", "lexicon.json", "weights.npz", "examples.json"
 _FILES = (_LEXICON, _WEIGHTS, _EXAMPLES)
@@ -57,6 +58,7 @@ class Manifest:
     train_s: float
     scale: Scale  # makes probabilities of margins
     reject_at: tuple[float, ...]  # trust below number n rejects n in a hundred of what is rightly understood
+    encoder: str  # the name of the sentence encoder there was when it was trained; empty for none
     sure_from: float  # of what scores so well, few are wrong; between rejected and sure, asking back is better
 
 
@@ -92,6 +94,8 @@ class Model:
     centres: Floats
     lexicon: Lexicon
     taught: Taught
+    meaning: Floats  # (size of the encoder's vectors, intents); of size 0 without one
+    encoder: SentenceEncoder | None = None
 
     def probabilities(self, texts: Sequence[str]) -> Floats:
         """(texts, intents): calibrated probabilities, for texts that mean one of the intents."""
@@ -101,15 +105,24 @@ class Model:
         vectors = self.vocabulary.vectors(features_of(tuple(texts)))
         factors = vectors.values.astype(np.float32)
         margins = np.empty((len(texts), len(self.bias)), dtype=np.float32)
+        offsets = self._offsets(texts)
         likeness = np.empty(len(texts), dtype=np.float32)
         for place, (start, end) in enumerate(itertools.pairwise(vectors.starts.tolist())):
             rows, values = vectors.rows[start:end], factors[start:end]
             own = margins[place]
             np.dot(values, self.weights.take(rows, axis=0), out=own)
-            own += self.bias
+            own += offsets[place]
             likeness[place] = np.dot(values, self.centres[own.argmax()].take(rows))
         trust = trust_in(margins.max(axis=1), likeness, vectors.familiarity)
         return Readings(self.manifest.scale.probabilities(margins), trust)
+
+    def _offsets(self, texts: Sequence[str]) -> Floats:
+        """(texts, intents): what is added to the weights of the words."""
+        if self.encoder is None:
+            return np.broadcast_to(self.bias, (len(texts), len(self.bias)))
+        offsets: Floats = self.encoder.vectors([text[:MAX_CHARS] for text in texts]) @ self.meaning
+        offsets += self.bias
+        return offsets
 
     @property
     def version(self) -> str:
@@ -128,15 +141,22 @@ class Model:
         return OUT_OF_SCOPE in self.manifest.intents
 
 
-def train_model(data: TrainingData, *, seed: int = 0, created_at: datetime | None = None) -> Model:
+def train_model(
+    data: TrainingData,
+    *,
+    seed: int = 0,
+    created_at: datetime | None = None,
+    encoder: SentenceEncoder | None = None,
+) -> Model:
     """A model that knows the intents and entities of `data`. The same data and seed give the same weights.
 
-    Takes seconds to a minute and imports scikit-learn: for a command or a worker thread, not for a serving loop.
+    `encoder` has its part in the scores when that is better on held-out examples. Takes seconds, an
+    encoder minutes, and imports scikit-learn: for a command or a worker thread, not for a serving loop.
     Raises: AssistantInvalid when there are fewer than two intents.
     """
     from nlu.embedded.training import fit
 
-    return fit(data, seed=seed, created_at=created_at)
+    return fit(data, seed=seed, created_at=created_at, encoder=encoder)
 
 
 # --- storing -------------------------------------------------------------------------------------------------------
@@ -154,8 +174,11 @@ def save_model(model: Model, folder: Path | str) -> Path:
     return folder
 
 
-def load_model(folder: Path | str) -> Model:
-    """The model in `folder`. Raises: AssistantInvalid when there is none, or it is damaged or of another format."""
+def load_model(folder: Path | str, encoder: SentenceEncoder | None = None) -> Model:
+    """The model in `folder`. `encoder` must be the one it was trained with, if it was.
+
+    Raises: AssistantInvalid when there is none, it is damaged or of another format, or needs another encoder.
+    """
     folder = Path(folder)
     if not (folder / _MANIFEST).is_file():
         raise AssistantInvalid(f"no NLU model here ({_MANIFEST} is missing); train one first", file=str(folder))
@@ -165,7 +188,7 @@ def load_model(folder: Path | str) -> Model:
             files[name] = (folder / name).read_bytes()
         except OSError as exc:
             raise AssistantInvalid(f"{name} of the NLU model cannot be read", file=str(folder)) from exc
-    return _from_files(files, str(folder))
+    return _from_files(files, str(folder), encoder)
 
 
 def pack(model: Model) -> bytes:
@@ -177,8 +200,8 @@ def pack(model: Model) -> bytes:
     return buffer.getvalue()
 
 
-def unpack(blob: bytes) -> Model:
-    """The inverse of `pack`. Raises: AssistantInvalid."""
+def unpack(blob: bytes, encoder: SentenceEncoder | None = None) -> Model:
+    """The inverse of `pack`; `encoder` as for `load_model`. Raises: AssistantInvalid."""
     try:
         with zipfile.ZipFile(io.BytesIO(blob)) as archive:
             if sum(entry.file_size for entry in archive.infolist()) > _MAX_BYTES:
@@ -190,7 +213,16 @@ def unpack(blob: bytes) -> Model:
         if type(exc).__module__ == "zlib":
             raise AssistantInvalid("is a damaged NLU model", file="model blob") from exc
         raise
-    return _from_files(files, "model blob")
+    return _from_files(files, "model blob", encoder)
+
+
+def encoder_of(blob: bytes) -> str | None:
+    """The name of the sentence encoder a packed model was trained beside, empty for none; None if unreadable."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(blob)) as archive:
+            return str(orjson.loads(archive.read(_MANIFEST))["encoder"])
+    except (zipfile.BadZipFile, KeyError, TypeError, ValueError, OSError):
+        return None
 
 
 def _to_files(model: Model) -> dict[str, bytes]:
@@ -200,6 +232,7 @@ def _to_files(model: Model) -> dict[str, bytes]:
         weights=model.weights.astype(np.float16),
         bias=model.bias,
         centres=model.centres.astype(np.float16),
+        meaning=model.meaning.astype(np.float16),
         keys=model.vocabulary.table.keys,
         idf=model.vocabulary.idf.astype(np.float32),
     )
@@ -213,7 +246,7 @@ def _to_files(model: Model) -> dict[str, bytes]:
     return files | {_MANIFEST: orjson.dumps(header, option=orjson.OPT_INDENT_2)}
 
 
-def _from_files(files: dict[str, bytes], where: str) -> Model:
+def _from_files(files: dict[str, bytes], where: str, encoder: SentenceEncoder | None) -> Model:
     manifest = _read_manifest(files, where)
     try:
         lexicon = Lexicon.from_json(orjson.loads(files[_LEXICON]))
@@ -222,13 +255,19 @@ def _from_files(files: dict[str, bytes], where: str) -> Model:
             weights = arrays["weights"].astype(np.float32)
             bias = arrays["bias"].astype(np.float32)
             centres = arrays["centres"].astype(np.float32)
+            meaning = arrays["meaning"].astype(np.float32)
             keys = arrays["keys"].astype(np.uint64)
             idf = arrays["idf"].astype(np.float64)
     except (ValueError, KeyError, TypeError, OSError, EOFError, zipfile.BadZipFile) as exc:
         raise AssistantInvalid("is a damaged NLU model; train again", file=where) from exc
     intents = len(manifest.intents)
-    shapes = (weights.shape, centres.shape, bias.shape, idf.shape)
-    is_whole = shapes == ((len(keys), intents), (intents, len(keys)), (intents,), (len(keys) + 1,))
+    if meaning.size and (encoder is None or encoder.name != manifest.encoder):
+        given = "none is" if encoder is None else f"{encoder.name} is"
+        reason = f"was trained with the sentence encoder {manifest.encoder}, {given} set (FRONTDESK_NLU__ENCODER)"
+        raise AssistantInvalid(f"{reason}; set it, or train again", file=where)
+    size = encoder.size if encoder is not None and meaning.size else 0
+    shapes = (weights.shape, centres.shape, bias.shape, idf.shape, meaning.shape)
+    is_whole = shapes == ((len(keys), intents), (intents, len(keys)), (intents,), (len(keys) + 1,), (size, intents))
     is_whole = is_whole and len(manifest.reject_at) > 0 and taught.fits(intents)
     if not is_whole or (keys[1:] <= keys[:-1]).any() or (keys >> np.uint64(KEY_BITS)).any():
         raise AssistantInvalid("is a damaged NLU model: its parts do not fit each other; train again", file=where)
@@ -240,6 +279,8 @@ def _from_files(files: dict[str, bytes], where: str) -> Model:
         centres=centres,
         lexicon=lexicon,
         taught=taught,
+        meaning=meaning,
+        encoder=encoder if size else None,
     )
 
 
