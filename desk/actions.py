@@ -191,6 +191,10 @@ NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
     "AudienceDesk.errors": ("broadcasts.read",),
     "AudienceDesk.put_person": ("broadcasts.write",),
     "AudienceDesk.archive": ("broadcasts.write",),
+    "ConsentDesk.page": ("broadcasts.read", "customers.read"),
+    "ConsentDesk.summary": ("broadcasts.read",),
+    "ConsentDesk.wishes": ("customers.read",),
+    "ConsentDesk.enter": ("customers.write",),
     # numbers
     "ReportDesk.report": ("reports.read",),
     "ReportDesk.drill": ("reports.read", "cases.read|conversations.read_all"),
