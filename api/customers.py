@@ -146,7 +146,7 @@ class ErasureWanted(Given):
 
 
 def customer_routes(desk: ApiDesk) -> DeskRoutes:
-    records = CustomerRecords(desk.database, desk.clock)
+    records = CustomerRecords(desk.database, desk.clock, desk.policy)
     changes = CustomerDesk(desk.database, desk.policy, desk.clock)
     routes = DeskRoutes(tags=["customers"])
 

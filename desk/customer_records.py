@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection
 
-from bot.errors import CustomerNotFound
+from bot.errors import CustomerNotFound, RuleError
 from bot.ports import Clock
+from bot.service.policy import ServicePolicy
 from bot.types import CustomerId
 from crm_sync import customer_lists, merge_evidence, merging
 from crm_sync.customer_lists import ConsentLine, CustomerLine, TimelineLine
@@ -39,8 +40,8 @@ class CustomerFilter:
 class CustomerRecords:
     """Customers as a member of staff may see them."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
-        self._database, self._clock = database, clock
+    def __init__(self, database: Database, clock: Clock, policy: Callable[[], ServicePolicy] = ServicePolicy) -> None:
+        self._database, self._clock, self._policy = database, clock, policy
 
     async def find(
         self, actor: Actor, which: CustomerFilter, *, cursor: str = "", limit: int = PAGE
@@ -125,10 +126,13 @@ class CustomerRecords:
     ) -> tuple[ConsentLine, ...]:
         """It is kept that the customer agreed, or no longer does; what is in force now, and before.
 
-        `told`: how the customer said so, e.g. on the telephone. Raises: NotPermitted, CustomerNotFound.
+        `told`: how the customer said so, e.g. on the telephone. Raises: NotPermitted, CustomerNotFound, RuleError for
+        what counts only once the customer has confirmed it (see `ConsentDesk.enter`).
         """
         actor.require("customers.write")
         now = self._clock.now()
+        if granted and self._policy().broadcasts.purpose(purpose).needs_confirming:
+            raise RuleError(f"{purpose} counts once the customer has confirmed it in the chat; have them asked")
 
         def unit(conn: Connection) -> tuple[ConsentLine, ...]:
             _alive(conn, customer_id)

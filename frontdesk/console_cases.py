@@ -57,7 +57,7 @@ def customer_services(
 ) -> CustomerServices:
     """The services over this store. `export` and `erase` take the person's files along."""
     return CustomerServices(
-        records=CustomerRecords(database, clock),
+        records=CustomerRecords(database, clock, policy),
         desk=CustomerDesk(database, policy, clock),
         tasks=TaskDesk(database, clock),
         cases=CaseDesk(database, policy, clock),

@@ -80,7 +80,7 @@ class ConsoleRole:
             search=staff.search,
             help=staff.help,
             handoff=HandoffDesk(database, self._policy, clock, app.signals, flows=self._flow_names),
-            records=CustomerRecords(database, clock),
+            records=CustomerRecords(database, clock, self._policy),
             cases=CaseDesk(database, self._policy, clock),
             tasks=TaskDesk(database, clock),
             teams=self._teams,
