@@ -8,6 +8,7 @@ from crm_sync.broadcast_tables import (
     audience_lists,
     audience_members,
     broadcast_clicks,
+    broadcast_counts,
     broadcast_links,
     broadcast_recipients,
     broadcast_waits,
@@ -17,7 +18,7 @@ from crm_sync.broadcast_tables import (
     coupon_pools,
     coupons,
 )
-from crm_sync.tables import conversations
+from crm_sync.tables import conversations, messages
 from tests.store_steps import START
 
 
@@ -36,7 +37,10 @@ def broadcast_rows(conn: Connection, customer_id: int) -> None:
     pool = _made(conn, coupon_pools, name=name, **made)
     conn.execute(insert(coupons).values(**who, pool_id=pool, code="SecretCode", drawn_for=f"1:{customer_id}"))
     sent = _made(conn, broadcasts, name=name, state="running", document={}, seed=1, updated_at=START, **made)
+    said = conn.execute(select(messages.c.id).where(messages.c.conversation_id == talk.id)).scalars().first()
     row = {"conversation_id": talk.id, "account": talk.account, "state": "sent", "vendor_message_id": "SecretId"}
+    row |= {"message_id": said, "sent_at": START}
+    conn.execute(insert(broadcast_counts).values(broadcast_id=sent, arm="", state="sent", reason="", count=1))
     recipient = _made(conn, broadcast_recipients, broadcast_id=sent, **who, **here, **row)
     conn.execute(insert(broadcast_waits).values(broadcast_id=sent, **who, step="second"))
     link = _made(conn, broadcast_links, broadcast_id=sent, name="shop", url="https://shop.example")
