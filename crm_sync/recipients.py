@@ -144,22 +144,21 @@ def _known(at: datetime | None, now: datetime) -> datetime:
 def _insert(occasion: Occasion, *, on_postgres: bool) -> Any:
     after, through = bindparam("after", type_=BigInteger), bindparam("through", type_=BigInteger)
     people = occasion.people.where(customers.c.id > after, customers.c.id <= through)
-    # Each step is worked out once: what is only named would be, again for each place that names it.
+    # Worked out once: what is only named would be, again for each place that names it.
     found = judged(people, occasion.rules).order_by(None).cte("found").prefix_with("MATERIALIZED")
     stratum, person = func.coalesce(customer_values.c.value_class, ""), found.c.customer_id
     numbered = (
         select(found, stratum.label("stratum"), ((person % _PRIME * _SPREAD + _shift(occasion)) % _PRIME).label("x"))
         .select_from(found)
         .outerjoin(customer_values, customer_values.c.customer_id == person)
-        .cte("numbered")
-        .prefix_with("MATERIALIZED")
+        .subquery("numbered")
     )
     square = numbered.c.x * numbered.c.x % _PRIME
     number = square * square % _PRIME * numbered.c.x % _PRIME
     is_meant = numbered.c.reason == literal_column("''")
     rank = func.row_number().over(partition_by=[numbered.c.stratum, is_meant], order_by=number) - 1
-    ranked = select(numbered, rank.label("rank")).cte("ranked").prefix_with("MATERIALIZED")
-    drawn = select(ranked, _arm(ranked, occasion).label("arm")).cte("drawn").prefix_with("MATERIALIZED")
+    ranked = select(numbered, rank.label("rank")).subquery("ranked")
+    drawn = select(ranked, _arm(ranked, occasion).label("arm")).subquery("drawn")
     values: dict[str, ColumnElement[Any]] = {
         "broadcast_id": literal(occasion.broadcast_id, BigInteger),
         "customer_id": drawn.c.customer_id,
