@@ -40,8 +40,8 @@ ABOUT = (
     f"{PEOPLE:,} customers, each with an identity, a conversation and a consent, written down as recipients in chunks "
     "by the scheduler's own statements, the rules asked about each of them. Then `frontdesk run` (all roles, SQLite) "
     "sends a broadcast to the stand-in Bot API, which counts: a minute at 30/s and one at 500/s (as a paid broadcast), "
-    f"while {REPLIES_PER_S} customers a second ask something. CPU per send is that of a process that only calls the "
-    "channel's client."
+    f"then another while {REPLIES_PER_S} customers a second ask something. CPU per send is that of a process that only "
+    "calls the channel's client."
 )
 
 
@@ -141,7 +141,7 @@ def _client_ms(command: Sequence[str]) -> float:
 def sent(section: Section, plan: Plan, name: str, per_s: int, seconds: float) -> list[float]:
     """Seconds each reply took while a broadcast went out at `per_s`; 0: none went out."""
     plan.say(f"broadcast: {name or 'replies alone'}")
-    people = int(per_s * (seconds + 4 * WARM_S))
+    people = int(per_s * (2 * seconds + 4 * WARM_S))
     folder = fresh_folder(plan.work, f"broadcast-{per_s}", plan.template)
     url = f"sqlite:///{folder}/frontdesk.db"
     asyncio.run(_due(url, people, per_s))
@@ -155,8 +155,10 @@ def sent(section: Section, plan: Plan, name: str, per_s: int, seconds: float) ->
         while per_s and len(_moments(stand_in)) < per_s * WARM_S and monotonic() - began < 60:
             sleep(0.2)
         cpu, start = server.cpu_s(), datetime.now(UTC).timestamp()
-        asked = _ask(stand_in, asking, seconds)
+        if per_s:
+            sleep(seconds)
         spent, end = server.cpu_s() - cpu, start + seconds
+        asked = _ask(stand_in, asking, seconds)
         sleep(2)
         moments = [at for at in _moments(stand_in) if start <= at < end]
         took = _took(stand_in, asked)

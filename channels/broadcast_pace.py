@@ -58,6 +58,7 @@ class BroadcastPace:
                 wait_s = await self._next_group(rate)
             if wait_s <= 0 and self._left:
                 self._left -= 1
+                self.traffic.book()
                 return True
             await self._sleep(min(max(wait_s, SHORTEST_S), 0.25))
         return False

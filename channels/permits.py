@@ -61,6 +61,7 @@ class Permits:
                 return
             if pace is not None:
                 pace.give_back()  # another chat may have it
+                self._traffic_of(row, can).unbook()
             await self._wait(wait_s, deadline)
 
     @contextmanager
@@ -107,6 +108,7 @@ class Permits:
         try:
             while wait_s := traffic.wait_s(is_broadcast=False):
                 await self._wait(wait_s, deadline)
+            traffic.book()
         finally:
             traffic.waiting -= 1
 

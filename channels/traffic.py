@@ -28,6 +28,7 @@ class Traffic:
         self._open = 0
         self._broadcasts_open, self._broadcast_at = 0, float("-inf")
         self._ended: deque[float] = deque()
+        self._booked: deque[float] = deque()  # places taken by what is about to be called; given up after a second
         self._replies: deque[float] = deque()  # when each of the last HEARD_S left
         self._unpaid = 0  # replies no broadcast token was given up for yet
         self.waiting = 0  # replies that wait for room
@@ -40,7 +41,7 @@ class Traffic:
         if not is_broadcast and not self._broadcasts_open and self._broadcast_at <= now - WINDOW_S:
             return 0.0  # replies alone keep their own pace
         self._forget(now)
-        room = int(self._limit) - self._open - len(self._ended)
+        room = int(self._limit) - self._open - len(self._ended) - len(self._booked)
         if is_broadcast:
             room -= self.waiting + self._reserved(now)
         if room > 0:
@@ -48,12 +49,22 @@ class Traffic:
         oldest = self._ended[0] + WINDOW_S - now if self._ended else WINDOW_S / self._limit
         return max(min(oldest, WINDOW_S / self._limit), 0.001)
 
+    def book(self) -> None:
+        """The place just found is kept for a message that is about to leave."""
+        self._booked.append(self._monotonic())
+
+    def unbook(self) -> None:
+        """It does not leave after all, or is under way."""
+        if self._booked:
+            self._booked.popleft()
+
     @contextmanager
     def under_way(self, *, is_broadcast: bool) -> Iterator[None]:
         """Around the call of the vendor."""
         if not is_broadcast:
             self._replies.append(self._monotonic())
             self._unpaid += 1
+        self.unbook()
         self._open += 1
         self._broadcasts_open += is_broadcast
         try:
@@ -80,6 +91,8 @@ class Traffic:
     def _forget(self, now: float) -> None:
         while self._ended and self._ended[0] <= now - WINDOW_S:
             self._ended.popleft()
+        while self._booked and self._booked[0] <= now - WINDOW_S:
+            self._booked.popleft()
         while self._replies and self._replies[0] <= now - HEARD_S:
             self._replies.popleft()
 

@@ -313,7 +313,9 @@ def _has_topic_off(person: ColumnElement[int], rules: SendRules) -> ColumnElemen
 
 def _has_open_complaint(person: ColumnElement[int]) -> ColumnElement[bool]:
     mine = cases.alias()
-    return there_is([mine], mine.c.customer_id == person, mine.c.is_open, mine.c.kind == "complaint")
+    # Written so that it is found by the person: by its kind all complaints would be looked through.
+    is_complaint = mine.c.kind.concat("") == "complaint"
+    return there_is([mine], mine.c.customer_id == person, mine.c.is_open, is_complaint)
 
 
 def _has_live_chat(person: ColumnElement[int]) -> ColumnElement[bool]:
@@ -364,6 +366,9 @@ def _is_double(person: ColumnElement[int]) -> ColumnElement[bool]:
         talk.c.customer_id == person,
         other.c.conversation_id == talk.c.id,
         is_state(other.c.state, *HEARD),
-        same,
+        # Written so that it is found by the conversation: by its broadcast all recipients would be looked through.
+        other.c.broadcast_id + 0 == row.broadcast_id,
+        other.c.occasion == row.occasion,
+        other.c.step == row.step,
     )
     return or_(and_(row.customer_id != person, theirs), had)

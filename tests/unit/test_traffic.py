@@ -94,6 +94,17 @@ async def test_a_minute_at_the_accounts_rate_is_within_two_percent_of_it() -> No
     assert 60 * 30 * 0.98 <= await sent_within(pace, clock, 60, None) <= 60 * 30
 
 
+async def test_what_is_about_to_leave_has_its_place_though_nothing_is_under_way_yet() -> None:
+    clock = SteppedClock()
+    pace = a_pace(clock, per_s=30)
+    taken = 0
+    while clock.elapsed_s < 0.9 and await pace.take(None, lambda: clock.elapsed_s < 0.9):
+        taken += 1
+
+    assert taken <= 30
+    assert pace.traffic.wait_s(is_broadcast=False) == 0 or taken == 30
+
+
 async def test_a_paid_rate_is_kept_as_asked() -> None:
     clock = SteppedClock()
     pace = a_pace(clock, per_s=30, paid=1000)
