@@ -148,7 +148,9 @@ def _combine(whole: Understanding, clauses: Sequence[tuple[Understanding, Joint]
     if len(requests) == 1 and whole.intent.name != "cancel":
         # "I want to complain, the kettle leaks": the story around a clear request must not blur it.
         is_blurred = whole.intent.confidence < _SURE_ANNOUNCED and requests[0].intent.confidence >= _SURE
-        if is_blurred or whole.intent.name in NOT_REQUESTS:
+        # "hello, where is my order" is no greeting; but a clause hardly believed makes no request of a sure answer.
+        is_surer = requests[0].intent.confidence >= min(_SURE, whole.intent.confidence)
+        if is_blurred or (is_surer and whole.intent.name in NOT_REQUESTS):
             return replace(whole, intents=requests[0].intents)
     return whole
 

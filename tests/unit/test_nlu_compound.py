@@ -185,3 +185,16 @@ async def test_requests_joined_like_words_are_two_only_where_both_are_very_sure(
 ) -> None:
     answer = await CompoundEngine(engine).parse("我要问退款和投诉你们", now=NOW, timezone="UTC")
     assert [part.intent.name for part in answer.parts] == parts
+
+
+class NameEngine(KeywordEngine):
+    """Takes an answer for what it is, and a name alone for a complaint without believing it much."""
+
+    async def parse(self, text: str, *, now: datetime, timezone: str) -> Understanding:
+        whole = await super().parse(text, now=now, timezone=timezone)
+        return replace(whole, intents=(ScoredIntent("complaint", 0.53),)) if text == "I am Ann Lee" else whole
+
+
+async def test_a_clause_that_is_hardly_believed_does_not_make_a_request_of_an_answer() -> None:
+    answer = await CompoundEngine(NameEngine()).parse("my number is 13812345678, I am Ann Lee", now=NOW, timezone="UTC")
+    assert (answer.intent.name, answer.parts) == ("inform", ())
