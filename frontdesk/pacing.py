@@ -6,8 +6,6 @@ import asyncio
 from typing import Protocol
 
 import structlog
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from bot.ports import RateTokens
 
@@ -41,6 +39,10 @@ class RedisRateTokens:
     """Implements `bot.ports.RateTokens`; when Redis does not answer, `fallback` is asked instead."""
 
     def __init__(self, url: str, fallback: RateTokens) -> None:
+        from redis.asyncio import Redis  # 5 MB that a process without Redis does not need
+        from redis.exceptions import RedisError
+
+        self._lost = (RedisError, OSError, TimeoutError)
         self._redis = Redis.from_url(url, socket_connect_timeout=ANSWER_WITHIN_S, socket_timeout=ANSWER_WITHIN_S)
         self._take = self._redis.register_script(TAKE)
         self._fallback = fallback
@@ -50,7 +52,7 @@ class RedisRateTokens:
         try:
             async with asyncio.timeout(ANSWER_WITHIN_S):
                 wait_ms = await self._take(keys=[f"frontdesk:rate:{key}"], args=[per_s, burst, owed])
-        except (RedisError, OSError, TimeoutError) as error:
+        except self._lost as error:
             if not self._redis_is_away:
                 log.warning("rate_tokens_lost_redis", error=type(error).__name__)
             self._redis_is_away = True

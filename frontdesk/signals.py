@@ -11,8 +11,6 @@ from typing import Any, Self
 
 import orjson
 import structlog
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from bot.ports import Signal
 
@@ -73,7 +71,11 @@ class RedisSignals(LocalSignals):
     """The same across processes. Only ids travel: what customers wrote never enters Redis."""
 
     def __init__(self, url: str) -> None:
+        from redis.asyncio import Redis  # 5 MB that a process without Redis does not need
+        from redis.exceptions import RedisError
+
         super().__init__()
+        self._lost = (RedisError, OSError)
         self._redis = Redis.from_url(url, socket_connect_timeout=2, socket_timeout=None, health_check_interval=15)
         self._origin = secrets.token_hex(6)
         self._leaving: deque[bytes] = deque(maxlen=BACKLOG)
@@ -107,7 +109,7 @@ class RedisSignals(LocalSignals):
                         for message in dict.fromkeys(batch):  # the same hint twice says nothing new
                             pipeline.publish(REDIS_CHANNEL, message)
                         await pipeline.execute()
-                except (RedisError, OSError) as error:
+                except self._lost as error:
                     log.warning("signals_not_sent", count=len(batch), error=type(error).__name__)
                     await asyncio.sleep(RECONNECT_S)
 
@@ -119,7 +121,7 @@ class RedisSignals(LocalSignals):
                     self.is_connected = True
                     async for message in pubsub.listen():
                         self._take(message["data"])
-            except (RedisError, OSError) as error:
+            except self._lost as error:
                 log.warning("signals_lost_redis", error=type(error).__name__)
             self.is_connected = False
             await asyncio.sleep(RECONNECT_S)
