@@ -28,6 +28,7 @@ from console.inbox_view import channel_name
 from desk.audiences import AudienceDesk
 from desk.broadcast_results import ResultDesk
 from desk.broadcasts import BroadcastDesk, BroadcastRow, Opened
+from desk.consents import ConsentDesk
 from desk.coupons import CouponDesk
 from desk.paging import MOST
 from desk.segments import SegmentDesk
@@ -49,6 +50,7 @@ class BroadcastScreens:
     results: ResultDesk
     segments: SegmentDesk
     audiences: AudienceDesk
+    consents: ConsentDesk
     rules: Callable[[], ServicePolicy]
     channels: Callable[[], Sequence[str]]
     variables: Callable[[], Sequence[str]]

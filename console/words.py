@@ -7,10 +7,12 @@ from typing import Final, Literal
 
 from console.words_broadcasts import WORDS_BROADCASTS
 from console.words_cases import CASE_WORDS
+from console.words_composer import WORDS_COMPOSER
 from console.words_content import WORDS_CONTENT
 from console.words_customers import CUSTOMER_WORDS
 from console.words_learning import LEARNING_WORDS
 from console.words_reports import WORDS_REPORTS
+from console.words_segments import WORDS_SEGMENTS
 from console.words_settings import WORDS_SETTINGS
 
 Language = Literal["zh", "en"]
@@ -354,6 +356,8 @@ WORDS.update(WORDS_CONTENT)
 WORDS.update(LEARNING_WORDS)
 WORDS.update(WORDS_REPORTS)
 WORDS.update(WORDS_BROADCASTS)
+WORDS.update(WORDS_COMPOSER)
+WORDS.update(WORDS_SEGMENTS)
 
 
 WORDS.update(WORDS_SETTINGS)

@@ -26,6 +26,7 @@ from desk.audiences import AudienceDesk
 from desk.broadcast_preflight import Decisions, PreflightDesk
 from desk.broadcast_results import ResultDesk
 from desk.broadcasts import BroadcastDesk
+from desk.consents import ConsentDesk
 from desk.coupons import CouponDesk
 from desk.outside import Outside
 from desk.segments import SegmentDesk
@@ -45,6 +46,7 @@ class BroadcastServices:
     results: ResultDesk
     segments: SegmentDesk
     audiences: AudienceDesk
+    consents: ConsentDesk
 
 
 def broadcast_services(
@@ -66,6 +68,7 @@ def broadcast_services(
         results=ResultDesk(database, outside.clock, zone),
         segments=segments,
         audiences=AudienceDesk(database, segments, ZoneInfo(str(zone()))),
+        consents=ConsentDesk(database, policy, outside.clock),
     )
 
 

@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 from starlette.routing import BaseRoute
 
 from bot.service.policy import ServicePolicy
+from console.audiences import audiences_routes
 from console.broadcasts import BroadcastScreens, broadcasts_routes
+from console.composer import composer_routes
 from console.frame import Frame
+from console.segments import segments_routes
 from crm_sync.recipient_facts import VARIABLES
 from frontdesk.broadcast_services import BroadcastServices
 
@@ -24,7 +27,16 @@ def broadcast_routes(app: App, frame: Frame) -> list[BaseRoute]:
         lambda: app.runtimes.default_assistant().service,
         lambda: sorted({channel for channel, _ in app.adapters if channel != "cli"}),
     )
-    return broadcasts_routes(frame, screens)
+    return routes_of(frame, screens)
+
+
+def routes_of(frame: Frame, screens: BroadcastScreens) -> list[BaseRoute]:
+    return [
+        *composer_routes(frame, screens),
+        *segments_routes(frame, screens),
+        *audiences_routes(frame, screens),
+        *broadcasts_routes(frame, screens),
+    ]
 
 
 def broadcast_screens(
@@ -36,6 +48,7 @@ def broadcast_screens(
         results=services.results,
         segments=services.segments,
         audiences=services.audiences,
+        consents=services.consents,
         rules=rules,
         channels=channels,
         variables=lambda: (*VARIABLES, *rules().record.attributes),

@@ -159,7 +159,22 @@
     if (field.matches("[data-menu]")) offer(field);
     if (field.matches("[data-search]")) later(field, () => field.form.requestSubmit());
     if (field.dataset.typing) typing(field);
+    const form = field.closest("form[data-try]");
+    if (form) attempt(form, field.matches("[data-shapes]"));
   });
+  // What a form would do is shown while it is written: one question at a time, the last one with what is written last.
+  function attempt(form, shapes) {
+    if (shapes) form.dataset.shapes = "1";
+    later(form, async () => {
+      if (form.dataset.trying) { form.dataset.again = "1"; return; }
+      form.dataset.trying = "1";
+      const body = new URLSearchParams(new FormData(form));
+      if (form.dataset.shapes) { body.set("shape", "again"); delete form.dataset.shapes; }
+      await ask(form.dataset.try, { method: "POST", body });
+      delete form.dataset.trying;
+      if (form.dataset.again) { delete form.dataset.again; attempt(form, false); }
+    }, 300);
+  }
   const waiting = new WeakMap();
   function later(field, work, ms = 200) { clearTimeout(waiting.get(field)); waiting.set(field, setTimeout(work, ms)); }
   let typed = 0;

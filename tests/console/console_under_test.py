@@ -14,7 +14,6 @@ from starlette.applications import Starlette
 from bot.types import ArticleHit, CustomerId, Language
 from channels.base import Finding
 from console.assets import asset_routes
-from console.broadcasts import broadcasts_routes
 from console.cases import cases_routes
 from console.customers import customers_routes
 from console.frame import Frame
@@ -50,7 +49,7 @@ from desk.tasks import TaskDesk
 from desk.tokens import TokenDesk
 from desk.views import ViewDesk
 from frontdesk.broadcast_services import broadcast_services
-from frontdesk.console_broadcasts import broadcast_screens
+from frontdesk.console_broadcasts import broadcast_screens, routes_of
 from frontdesk.console_cases import case_services, customer_services
 from tests.console.content_screens import ContentScreens
 from tests.service_assistant import service_assistant
@@ -147,7 +146,7 @@ class ConsoleUnderTest:
                 *self.content.routes(),
                 *cases_routes(self.frame, self.cases),
                 *customers_routes(self.frame, self.customers),
-                *broadcasts_routes(self.frame, self.broadcasts),
+                *routes_of(self.frame, self.broadcasts),
                 *asset_routes(),
             ]
         )

@@ -8,11 +8,19 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, update
 
+from bot.reach.document import read_broadcast
 from bot.reach.preflight import Problem
+from bot.reach.segments import read_segment
 from bot.reach.states import SKIP_REASONS, BroadcastState, RecipientState
 from bot.reach.uplift import Interval, Side, Uplift
+from bot.reach.writing import document_of
 from console.broadcasts_view import lead_of, problem_words
+from console.composer import flat
+from console.composer_form import document_of as document_from
+from console.composer_form import fields_of
+from console.form_fields import Fields
 from console.frame import Look
+from console.segment_form import definition_of, tree_from, tree_of
 from console.words import WORDS
 from crm_sync.broadcast_effect import ArmSums
 from crm_sync.broadcast_tables import broadcast_counts
@@ -178,3 +186,187 @@ async def test_the_lead_says_whether_it_differs_from_zero(console: ConsoleUnderT
     assert lead(0.01, 0.02, 0.03) == "It helped: 2.0 more people in a hundred (1.0 to 3.0) than without it."
     assert lead(-0.03, -0.02, -0.01) == "It did harm: 2.0 fewer people in a hundred (1.0 to 3.0) than without it."
     assert lead(-0.01, 0.0, 0.01) == "It does not differ from zero: 0.0 in a hundred, between -1.0 and 1.0."
+
+
+# --- the composer ---------------------------------------------------------------------------------------------------
+
+
+def written(**changes: str) -> dict[str, str]:
+    """What the composer sends of a small broadcast."""
+    usual = {
+        "name": "spring", "title": "Spring check", "purpose": "promotion", "aud": "list", "list": "regulars",
+        "ch.telegram": "1", "v0.name": "a", "v0.text.en": "Hello {name}", "f.name.en": "customer", "when": "now",
+        "holdout": "20", "counts": "orders", "quiet_from": "21:00", "quiet_to": "09:00",
+    }  # fmt: skip
+    return {**usual, **changes}
+
+
+async def test_what_the_composer_sends_is_a_draft_and_is_shown_to_be_changed(console: ConsoleUnderTest) -> None:
+    await agreed(console.store, 2)
+    bo = await console.enter("bo", "marketer")
+    assert (await bo.page(f"{HERE}/new")).status_code == 200
+    made = await bo.post(f"{HERE}/save", **written())
+    assert made.headers["location"] == f"{HERE}/b/spring/preflight"
+    opened = await console.reach.broadcasts.open(MIA, "spring")
+    assert (opened.broadcast.holdout, opened.broadcast.audience.list) == (0.2, "regulars")
+    form = await bo.page(f"{HERE}/b/spring/edit")
+    assert "Hello {name}" in form.text
+    changed = await bo.do(f"{HERE}/save", **written(known="spring", version="0", title="Later"))
+    assert changed.status_code == 200
+    stale = await bo.do(f"{HERE}/save", **written(known="spring", version="0", title="Too late"))
+    assert stale.status_code == 409
+
+
+async def test_the_preview_follows_what_is_written_and_names_what_is_missing(console: ConsoleUnderTest) -> None:
+    bo = await console.enter("bo", "marketer")
+    seen = await bo.do(f"{HERE}/try", **written(shown_variables="name"))
+    assert "Hello customer" in seen.text
+    assert "#fallbacks" not in seen.text
+    missing = await bo.do(f"{HERE}/try", **written(**{"v0.text.en": "Hi {name}, {city}"}))
+    assert "{city} needs words in en" in missing.text
+    assert "f.city.en" in missing.text
+    refused = await bo.do(f"{HERE}/save", **written(purpose=""))
+    assert refused.status_code == 422
+    alone = await bo.post(f"{HERE}/save", **written(**{"when": "at", "at": "someday"}))
+    assert alone.status_code == 422
+    assert "Spring check" in alone.text
+
+
+async def test_parts_are_added_and_taken_away_without_the_script_too(console: ConsoleUnderTest) -> None:
+    bo = await console.enter("bo", "marketer")
+    more = await bo.post(f"{HERE}/save", **written(shape="more:v"))
+    assert 'name="v1.name" value="b"' in more.text
+    two = written(shape="less:v0", **{"v1.name": "b", "v1.text.en": "Second"})
+    fewer = await bo.do(f"{HERE}/try", **two)
+    assert "v1.name" not in fewer.text
+    assert "Second" in fewer.text
+
+
+DOCUMENT_OF_ALL: dict[str, Any] = {
+    **DOCUMENT,
+    "topic": "",
+    "audience": {"where": {"all": [{"field": "language", "is": "zh"}]}, "exclude": ["staff"]},
+    "channels": ["wechat", "telegram"],
+    "content": {
+        "variants": [
+            {
+                "name": "a",
+                "text": {"en": "Dear {name}, {link_book} {coupon}"},
+                "image": "https://shop.example/a.jpg",
+                "cards": [{"title": {"en": "Tyres"}, "link": "book"}],
+                "buttons": [{"label": {"en": "Book"}, "link": "book"}],
+                "channels": {"wechat": {"text": {"en": "Short {coupon}"}, "kind": "mass"}},
+            },
+            {"name": "b", "text": {"en": "Second {coupon}"}},
+        ],
+        "fallbacks": {"name": {"en": "customer"}},
+        "links": {"book": "https://shop.example/book"},
+        "coupons": "winter",
+        "split": "bandit",
+    },
+    "plan": {
+        "every": {"unit": "week", "at": "10:00", "weekdays": [1, 3]},
+        "quiet": ["22:00", "08:00"],
+        "steps": [
+            {"name": "first", "variant": "a", "after": "0m", "when": {"else": "second"}},
+            {"name": "second", "variant": "b", "after": "2d"},
+        ],
+    },
+    "holdout": 0.15,
+    "per_s": 12.5,
+    "per_person": [1, 7],
+    "stop": {"failures": 0.1, "blocks": 0.02, "complaints": 0.01, "after": 50},
+    "effect": {"window_days": 7, "counts": ["orders"], "cost_minor": 5, "currency": "CNY"},
+}
+
+
+async def test_a_document_comes_back_from_the_form_as_it_was(console: ConsoleUnderTest) -> None:
+    zone = console.frame.zone()
+    before = read_broadcast(DOCUMENT_OF_ALL, zone)
+    fields = fields_of(document_of(before), zone)
+    fields.update(
+        Fields.of({"q.t": "all", "q.0.t": "field", "q.0.field": "language", "q.0.op": "is", "q.0.value": "zh"})
+    )
+    assert read_broadcast(document_from(fields, document_of(before), {}), zone) == before
+
+
+# --- segments -------------------------------------------------------------------------------------------------------
+
+SEGMENT: dict[str, Any] = {
+    "all": [
+        {"field": "lifecycle", "one_of": ["fading", "lost"]},
+        {"field": "turnover_year", "between": [100000, 500050]},
+        {"field": "tag", "has_any": ["vip", "fleet"]},
+        {"field": "phone_is_verified", "is": True},
+        {"any": [
+            {"did": "order", "within_days": 90, "where": {"field": "items", "contains": "tyres"}},
+            {"did": "visit", "times": {"at_least": 3}, "total": {"more_than": 100000}},
+        ]},
+        {"not": {"any": [{"did": "case", "where": {"all": [
+            {"field": "kind", "is": "complaint"}, {"field": "is_open", "is": True},
+        ]}}]}},
+    ]
+}  # fmt: skip
+
+
+def test_a_segment_comes_back_from_its_form_as_it_was() -> None:
+    tree = tree_from(SEGMENT, {})
+    assert definition_of(tree, {}) == SEGMENT
+    assert read_segment(definition_of(tree, {}), {}) == read_segment(SEGMENT, {})
+    fields = Fields.of(flat(tree, "q"))
+    assert tree_of(fields) == tree
+
+
+async def test_a_segment_is_built_counted_and_kept(console: ConsoleUnderTest) -> None:
+    await agreed(console.store, 3)
+    bo = await console.enter("bo", "marketer")
+    assert (await bo.page(f"{HERE}/segments/new")).status_code == 200
+    more = await bo.do(f"{HERE}/segments/look", **{"q.t": "all", "shape": "add:q:field"})
+    assert 'name="q.0.field"' in more.text
+    condition = {"q.t": "all", "q.0.t": "field", "q.0.field": "channel", "q.0.op": "has", "q.0.value": "telegram"}
+    seen = await bo.do(f"{HERE}/segments/look", **condition)
+    assert "3 people" in seen.text
+    half = await bo.do(f"{HERE}/segments/look", **{**condition, "q.0.value": ""})
+    assert "Not complete yet" in half.text
+    kept = await bo.post(f"{HERE}/segments/save", name="reachable", title="Reachable", **condition)
+    assert kept.headers["location"] == f"{HERE}/segments/reachable?done=saved"
+    page = await bo.page(f"{HERE}/segments/reachable")
+    assert 'value="telegram"' in page.text
+    assert "Reachable" in (await bo.page(f"{HERE}/segments")).text
+    snap = await bo.post(f"{HERE}/lists/snapshot", name="now", segment="reachable")
+    assert snap.status_code == 303
+    assert "3 people are on it" in (await bo.page(f"{HERE}/lists?made=now")).text
+    assert (await bo.do(f"{HERE}/segments/archive", name="reachable", version=0)).status_code == 200
+
+
+# --- lists, coupons, consents ---------------------------------------------------------------------------------------
+
+
+async def test_an_uploaded_list_tells_the_lines_that_name_nobody(console: ConsoleUnderTest) -> None:
+    bo = await console.enter("bo", "marketer")
+    await bo.page(f"{HERE}/lists")
+    answer = await bo.http.post(
+        f"{HERE}/lists/upload",
+        data={"csrf": bo.csrf, "name": "fair"},
+        files={"file": ("fair.csv", b"phone\n13800000000\n", "text/csv")},
+    )
+    assert answer.status_code == 200, answer.text
+    assert "0 people are on it" in answer.text
+    assert "Lines that put nobody on it" in answer.text
+
+
+async def test_a_pool_is_made_filled_and_a_code_that_was_never_given_is_refused(console: ConsoleUnderTest) -> None:
+    bo = await console.enter("bo", "marketer")
+    assert (await bo.post(f"{HERE}/coupons/new", name="winter", title="Winter")).status_code == 303
+    added = await bo.post(f"{HERE}/coupons/codes", pool="winter", codes="A-1\nA-2\nA-1")
+    page = await bo.page(added.headers["location"])
+    assert "2 new codes" in page.text
+    assert (await bo.do(f"{HERE}/coupons/redeem", code="A-1")).status_code == 422
+
+
+async def test_the_register_says_who_agreed_to_what(console: ConsoleUnderTest) -> None:
+    (who,) = await agreed(console.store, 1)
+    bo = await console.enter("bo", "marketer")
+    page = await bo.page(f"{HERE}/consents?purpose=promotion&channel=telegram")
+    assert f'<a href="/console/customers/{who}">' in page.text
+    assert "form" in page.text
