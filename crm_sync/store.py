@@ -272,6 +272,10 @@ class SqlStore:
         """The active model with its bytes; None before the first activation."""
         return await self.database.run(lambda conn: models.find_active(conn, name), read=True)
 
+    def now(self) -> datetime:
+        """The store's own clock, which rows it writes itself are dated by."""
+        return self._clock.now()
+
     async def active_version(self, name: str) -> str:
         """The active model's version without its bytes; "" before the first activation."""
         return await self.database.run(lambda conn: models.active_version(conn, name), read=True)

@@ -58,7 +58,7 @@ class Shelf:
     seeds: tuple[Article, ...]  # of the files
     files: Files  # as long as they stay, nothing is read again
     stored: Mapping[tuple[str, str], StoredArticle]
-    newest: datetime | None  # when the newest of those was written
+    read_at: datetime  # when those were read, by the store's clock
     articles: Mapping[tuple[str, str], Article]
     index: ArticleIndex
 
@@ -195,9 +195,9 @@ class Runtimes:
 
     async def _shelf(self, folder: Path, before: Shelf | None) -> Shelf:
         """The articles as they are now; of those that were there before, only what has changed is read and indexed."""
-        since = before.newest - LOOK_BACK if before is not None and before.newest is not None else None
-        news, newest = await self._store.article_news(model_name(folder), since)
-        return await asyncio.to_thread(renewed, folder, before, news, newest)
+        read_at = self._store.now()  # not the newest article's time: thousands may have come with that one
+        news, _ = await self._store.article_news(model_name(folder), before.read_at - LOOK_BACK if before else None)
+        return await asyncio.to_thread(renewed, folder, before, news, read_at)
 
     async def _policy(self, folder: Path, seeded: ServicePolicy, hours: StaffedHours) -> ServicePolicy:
         """The rules in force: those changed in the store win over the folder's service.yml."""
@@ -266,7 +266,7 @@ def spare_what_stays() -> None:
     gc.enable()
 
 
-def renewed(folder: Path, before: Shelf | None, news: Iterable[StoredArticle], newest: datetime | None) -> Shelf:
+def renewed(folder: Path, before: Shelf | None, news: Iterable[StoredArticle], read_at: datetime) -> Shelf:
     """The shelf with what the store has of late; the files are read again where one of them was touched.
 
     Raises: AssistantInvalid.
@@ -276,13 +276,13 @@ def renewed(folder: Path, before: Shelf | None, news: Iterable[StoredArticle], n
     if before is None or before.files != files:
         seeds = tuple(seeded_articles(folder))
         articles = {(each.id, each.language): each for each in with_stored(seeds, stored.values())}
-        return Shelf(seeds, files, stored, newest, articles, ArticleIndex(articles.values()))
+        return Shelf(seeds, files, stored, read_at, articles, ArticleIndex(articles.values()))
     changed = {key: None for row in news if stored[key := (row.id, row.language)] != before.stored.get(key)}
     now = {key: found for key in changed for found in with_stored((), (stored[key],))}
     articles = {key: each for key, each in before.articles.items() if key not in changed} | now
     gone = [key for key in changed if key not in now]
     index = before.index.updated(list(now.values()), gone) if changed else before.index
-    return Shelf(before.seeds, files, stored, newest, articles, index)
+    return Shelf(before.seeds, files, stored, read_at, articles, index)
 
 
 def _touched(folder: Path, suffixes: Collection[str]) -> Files:
