@@ -8,6 +8,7 @@ from fastapi import Depends, FastAPI
 from fastapi.routing import APIRoute
 from starlette.types import ASGIApp
 
+from api.broadcasts import broadcast_routes
 from api.cases import case_routes
 from api.conversations import conversation_routes
 from api.customers import customer_routes
@@ -33,6 +34,7 @@ ROUTES = (
     knowledge_routes,
     staff_routes,
     hook_routes,
+    broadcast_routes,
 )
 _REFUSALS: dict[int | str, dict[str, Any]] = {
     status: {"model": ProblemDetails, "description": words}

@@ -13,9 +13,15 @@ from bot.ports import Clock, RateTokens, Signals
 from bot.service.policy import ServicePolicy
 from crm_sync.database import Database
 from desk.actors import Actor
+from desk.audiences import AudienceDesk
+from desk.broadcast_results import ResultDesk
+from desk.broadcasts import BroadcastDesk
+from desk.consents import ConsentDesk
+from desk.coupons import CouponDesk
 from desk.hooks import HookDesk
 from desk.library import AssistantLibrary
 from desk.outside import Outside
+from desk.segments import SegmentDesk
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +36,23 @@ class FindingLike(Protocol):
     """What a check of the deployment found (`channels.base.Finding`)."""
 
     def as_dict(self) -> dict[str, object]: ...
+
+
+class Reach(Protocol):
+    """What marketers do, composed once for everybody who shows it."""
+
+    @property
+    def broadcasts(self) -> BroadcastDesk: ...
+    @property
+    def results(self) -> ResultDesk: ...
+    @property
+    def segments(self) -> SegmentDesk: ...
+    @property
+    def audiences(self) -> AudienceDesk: ...
+    @property
+    def coupons(self) -> CouponDesk: ...
+    @property
+    def consents(self) -> ConsentDesk: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +73,7 @@ class ApiDesk:
     erase: Callable[[int], Awaitable[Mapping[str, Any]]]
     hooks: HookDesk
     outside: Outside
+    reach: Reach
     library: AssistantLibrary
     timezone: Callable[[], str]  # IANA name of the business's zone
     examine: Callable[[], Awaitable[Sequence[FindingLike]]]  # the doctor's look at the deployment

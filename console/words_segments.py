@@ -13,8 +13,8 @@ WORDS_SEGMENTS: Final[dict[str, tuple[str, str]]] = {
     "seg.saved": ("Saved.", "已保存。"),
     "seg.archive": ("Archive", "归档"),
     "seg.archive.sure": (
-        "“{name}” is offered no more. Broadcasts that name it find nobody. Archive it?",
-        "“{name}”将不再可选，使用它的群发将找不到人。确定归档吗？",
+        "“{name}” is offered no more; broadcasts that name it still find it. Archive it?",
+        "“{name}”将不再可选，已使用它的群发不受影响。确定归档吗？",
     ),
     "seg.changed": ("Changed", "更新"),
     "seg.all": ("all of these hold", "同时满足"),

@@ -52,6 +52,7 @@ def _build(app: App) -> ASGIApp:
                 app.store.database, SystemClock(), app.secret_keys, allows_private=app.settings.hooks.allow_private
             ),
             outside=_outside(app),
+            reach=app.reach,
             library=app.library,
             timezone=lambda: app.settings.timezone,
             examine=lambda: _examine(app),

@@ -12,7 +12,21 @@ from typing import Any, Final, Self
 import aiohttp
 
 from frontdesk_client.errors import ApiError, Conflict, TooManyRequests, Unavailable, error_of
-from frontdesk_client.shapes import Case, CaseLine, CaseState, Conversation, Customer, Hook, Moved, NewHook, Page, Sent
+from frontdesk_client.shapes import (
+    Broadcast,
+    BroadcastLine,
+    BroadcastProgress,
+    Case,
+    CaseLine,
+    CaseState,
+    Conversation,
+    Customer,
+    Hook,
+    Moved,
+    NewHook,
+    Page,
+    Sent,
+)
 
 TRIES: Final = 4
 LONGEST_WAIT_S: Final = 30.0
@@ -158,6 +172,25 @@ class Frontdesk:
         """The bot has the conversation again."""
         body = {"summary": summary, "outcome": outcome}
         found, _ = await self.request("POST", f"/conversations/{conversation_id}/return", json=body)
+        return found  # type: ignore[no-any-return]
+
+    async def broadcasts(self, **filters: str | int) -> AsyncIterator[BroadcastLine]:
+        """Broadcasts, the newest first; filters: state, limit (of a page)."""
+        async for item in self.pages("/broadcasts", filters):
+            yield item  # type: ignore[misc]  # the specification's shape
+
+    async def create_broadcast(self, document: Mapping[str, Any]) -> tuple[Broadcast, str]:
+        """A draft, and the ETag that names its version."""
+        found: tuple[Broadcast, str] = await self.request("POST", "/broadcasts", json={"document": dict(document)})
+        return found
+
+    async def broadcast_status(self, name: str) -> BroadcastProgress:
+        found, _ = await self.request("GET", f"/broadcasts/{name}/status")
+        return found  # type: ignore[no-any-return]
+
+    async def act_on_broadcast(self, name: str, act: str, *, if_match: str | None = None) -> Broadcast:
+        """`act`: approval-request, approval, start, pause, resume or cancel. Raises: Changed for an older version."""
+        found, _ = await self.request("POST", f"/broadcasts/{name}/{act}", if_match=if_match)
         return found  # type: ignore[no-any-return]
 
     async def create_hook(self, url: str, events: list[str]) -> NewHook:

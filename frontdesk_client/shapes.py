@@ -108,3 +108,44 @@ class Hook(TypedDict):
 class NewHook(TypedDict):
     hook: Hook
     secret: str
+
+
+class BroadcastLine(TypedDict):
+    id: int
+    name: str
+    title: str
+    state: str
+    purpose: str
+    channels: list[str]
+    recipients: int
+    at: str | None
+    created_by: str
+    ended_at: str | None
+
+
+class Broadcast(TypedDict):
+    id: int
+    name: str
+    state: str
+    document: dict[str, Any]
+    version: int
+    created_by: str
+    created_at: str
+    updated_at: str
+    approved_by: str
+    approved_at: str | None
+    is_approved: bool
+    next_at: str | None
+    reason: str
+    started_at: str | None
+    ended_at: str | None
+
+
+class BroadcastProgress(TypedDict):
+    state: str
+    reason: str
+    counts: dict[str, int]
+    reasons: dict[str, int]
+    arms: dict[str, int]
+    started_at: str | None
+    ended_at: str | None

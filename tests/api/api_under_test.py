@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
+from types import SimpleNamespace
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import httpx
 from starlette.applications import Starlette
@@ -21,10 +23,11 @@ from crm_sync.store import SqlStore
 from desk.actors import Actor
 from desk.hooks import HookDesk
 from desk.permissions import ROLES
+from frontdesk.broadcast_services import broadcast_services
 from frontdesk.signals import LocalSignals
 from tests.library import SampleLibrary
 from tests.service_assistant import service_assistant
-from tests.staff_steps import an_outside
+from tests.staff_steps import an_outside, can_do
 from tests.store_steps import SECRET_KEYS, SetClock, converse
 
 NUMBER = "C-1024-7"
@@ -47,6 +50,7 @@ class SharedApi:
         self.database, self.clock, self.signals, self.rate_tokens = Lent(), Lent(), Lent(), Lent()
         self.test: ApiUnderTest
         database: Any = self.database
+        adapter: Any = SimpleNamespace(capabilities=can_do("telegram"))  # all that is asked of it
         self.desk = ApiDesk(
             database=database,
             policy=lambda: service_assistant().service,
@@ -58,7 +62,14 @@ class SharedApi:
             export=lambda customer_id: export_customer(database, customer_id),  # type: ignore[arg-type]
             erase=lambda customer_id: erase_customer(database, customer_id),  # type: ignore[arg-type]
             hooks=HookDesk(database, self.clock, SECRET_KEYS),
-            outside=an_outside(self.clock, signals=self.signals),
+            outside=(outside := an_outside(self.clock, signals=self.signals)),
+            reach=broadcast_services(
+                database,
+                outside,
+                lambda: service_assistant().service,
+                lambda: ZoneInfo("Asia/Shanghai"),
+                {("telegram", "main"): adapter},
+            ),
             library=SampleLibrary(),
             timezone=lambda: "Asia/Shanghai",
             examine=_examine,
