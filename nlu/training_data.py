@@ -193,6 +193,7 @@ class _Collected:
     regexes: list[RegexPattern] = field(default_factory=list)
     entity_rules: dict[str, EntityRule] = field(default_factory=dict)
     broken: list[AssistantInvalid] | None = None
+    empty: dict[str, str] = field(default_factory=dict)  # intents given without an example, and where
 
     def refuse(self, invalid: AssistantInvalid) -> None:
         """Kept with what else is broken, where that is asked for. Raises: AssistantInvalid, where it is not."""
@@ -258,6 +259,8 @@ def _read_item(item: yaml.Node, file: str, into: _Collected) -> None:
         raise AssistantInvalid(f"`{kind}: {name}` has no `examples`", file=file, line=_line(item))
     lines = list(_example_lines(keys["examples"], file))
     if kind == "intent":
+        if not lines:
+            into.empty.setdefault(name, f"{file}:{_line(item)}")
         into.examples.extend(_annotated_examples(lines, name, file, into))
     elif kind == "synonym":
         into.synonyms.update({text: name for _, text in lines})
@@ -380,7 +383,12 @@ def _finish(collected: _Collected, file: str) -> TrainingData:
     if not collected.examples:
         raise AssistantInvalid("has no examples", file=file)
     seen: dict[str, Example] = {}
-    warnings: list[str] = []
+    known = {example.intent for example in collected.examples}
+    warnings = [
+        f"{where}: `{intent}` has no example and is not learnt"
+        for intent, where in collected.empty.items()
+        if intent not in known
+    ]
     for example in collected.examples:
         earlier = seen.get(example.text)
         if earlier is None:

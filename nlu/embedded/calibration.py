@@ -24,6 +24,7 @@ _MOST_WRONG, _LEAST_SURE, _MOST_SURE = 0.05, 0.5, 0.9
 _UNKNOWN_TRUST, _UNKNOWN_SURE = 0.05, 0.7
 _LEAST_SEEN: Final = 20  # fewer rightly understood texts tell nothing about one in twenty
 _MOST_FITTED: Final = 2000  # more texts than these do not change three numbers
+_MOST_MARGINS, _LEAST_FITTED = 400_000, 300  # of many intents fewer texts: each try costs texts times intents
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,8 @@ def _fitted(margins: Floats, labels: Labels) -> Scale:
     """The scale of the least negative log-likelihood."""
     from scipy.optimize import minimize
 
-    step = -(-len(labels) // _MOST_FITTED)
+    most = min(_MOST_FITTED, max(_MOST_MARGINS // margins.shape[1], _LEAST_FITTED))
+    step = -(-len(labels) // most)
     margins, labels = margins[::step], labels[::step]
     rows = np.arange(len(labels))
 

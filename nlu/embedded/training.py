@@ -1,7 +1,6 @@
 """Fits the classifier: features, a linear support vector machine for each intent, and what calibration makes of it.
 
-In: `TrainingData`. Out: a `Model` that needs none of this to serve. The only file that imports scikit-learn, and
-only inside functions.
+In: `TrainingData`. Out: a `Model` that needs none of this to serve.
 """
 
 from __future__ import annotations
@@ -22,6 +21,7 @@ from bot.errors import AssistantInvalid
 from nlu.embedded.calibration import Calibration, calibrate
 from nlu.embedded.encoder import SentenceEncoder
 from nlu.embedded.features import MAX_CHARS, Features, features_of
+from nlu.embedded.lines import draw_lines
 from nlu.embedded.model import FORMAT_VERSION, Floats, Manifest, Model, trust_in
 from nlu.embedded.nearest import Taught
 from nlu.embedded.vocabulary import Vectors, Vocabulary, build_vocabulary
@@ -30,16 +30,12 @@ from nlu.training_data import OUT_OF_SCOPE, TrainingData
 
 Labels = npt.NDArray[np.int64]
 
-# Inverse strength of regularisation. Held-out rows of training data (docs/nlu.md): 0.3 to 3 differ by less than a
-# point, and none is best everywhere.
-_C = 1.0
-_TOLERANCE = 0.1  # a finer solution takes longer and is no better on held-out rows
-# An intent counts by its number of examples to this power more, the fewer it has: 1 would make all intents equal.
-_BALANCE = 0.5
 _UNTAUGHT = -50.0  # bias of an intent without examples: it is never the likeliest
 # From so many examples on, part of them is enough to calibrate with; below, every one is left out once.
 _LARGE = 3000
 _FOLDS, _FOLDS_OF_FEW, _FEW = 4, 8, 1000
+_VERY_LARGE = 20_000  # from so many on, one quarter left out once is enough
+_MANY_PAIRS = 300_000  # of an intent and a text: fitting takes seconds, and each fold is one more fit
 _BARE_EXAMPLES, _BARE_VALUES = 3, 60
 # Of so many weights a stored model is 20 MB. More intents than usual get along with fewer features.
 _MOST_WEIGHTS = 10_000_000
@@ -81,8 +77,10 @@ class _Fitted:
         vectors = self.vocabulary.vectors(labelled.texts)
         matrix = _matrix(vectors, len(self.vocabulary))
         margins = np.asarray(matrix @ self.weights + labelled.meant @ self.meaning + self.bias, dtype=np.float32)
-        best = margins.argmax(axis=1)
-        likeness = np.asarray(matrix.multiply(self.centres[best]).sum(axis=1), dtype=np.float32).ravel()
+        best = np.repeat(margins.argmax(axis=1), np.diff(vectors.starts))
+        shared = vectors.values * self.centres[best, vectors.rows]
+        owners = np.repeat(np.arange(len(margins)), np.diff(vectors.starts))
+        likeness = np.bincount(owners, shared, minlength=len(margins)).astype(np.float32)
         return margins, trust_in(margins.max(axis=1), likeness, vectors.familiarity)
 
 
@@ -164,30 +162,19 @@ def _fit(labelled: _Labelled, seed: int) -> _Fitted:
     An intent's name is one more example of it (worth a point of accuracy with ten examples per intent; not measured
     with more).
     """
-    from sklearn.svm import LinearSVC
-
     names = labelled.names
     named = np.asarray([label for label in np.unique(labelled.labels) if names.has_words(label)], dtype=np.int64)
     texts = labelled.texts + names.at(named)
     labels = np.concatenate([labelled.labels, named])
     vocabulary = build_vocabulary(texts, most=max(_MOST_WEIGHTS // len(names), 1))
-    present, sizes = np.unique(labels, return_counts=True)
-    importance = (len(labels) / (len(present) * sizes)) ** _BALANCE
-    estimator = LinearSVC(
-        C=_C, tol=_TOLERANCE, random_state=seed, class_weight=dict(zip(present.tolist(), importance, strict=True))
-    )
     matrix = _matrix(vocabulary.vectors(texts), len(vocabulary))
     meant = np.concatenate([labelled.meant, labelled.names_meant[named]])
-    estimator.fit(_beside(matrix, meant), labels)
-    coefficients, intercept = estimator.coef_, estimator.intercept_
-    if len(present) == 2:  # one row for the second class; as two rows softmax gives the same
-        coefficients = np.vstack([-coefficients / 2, coefficients / 2])
-        intercept = np.concatenate([-intercept / 2, intercept / 2])
+    centres = _centres(matrix, labels, len(names))
+    present, lines, starts = draw_lines(_beside(matrix, meant), labels, centres, seed)
     weights = np.zeros((len(vocabulary) + meant.shape[1], len(names)), dtype=np.float32)
     bias = np.full(len(names), _UNTAUGHT, dtype=np.float32)
-    weights[:, present] = coefficients.T
-    bias[present] = intercept
-    centres = _centres(matrix, labels, len(names))
+    weights[:, present] = lines.T
+    bias[present] = starts
     return _Fitted(vocabulary, weights[: len(vocabulary)], bias, centres, weights[len(vocabulary) :])
 
 
@@ -247,7 +234,7 @@ def _left_out(labelled: _Labelled, seed: int, most: int = 99) -> Iterator[tuple[
     total = len(labelled.labels)
     count = _FOLDS_OF_FEW if total <= _FEW else _FOLDS
     folds = _folds(labelled.labels, count, seed)
-    for fold in range(min(most // 2 if total > _LARGE else most, 2 if total > _LARGE else count)):
+    for fold in range(min(count, _tried_folds(total, len(labelled.names), most))):
         kept, left = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
         known = np.isin(labelled.labels[left], labelled.labels[kept])
         left = left[known]  # nobody can know an intent whose only example is left out
@@ -256,6 +243,14 @@ def _left_out(labelled: _Labelled, seed: int, most: int = 99) -> Iterator[tuple[
             fitted = _fit(labelled.at(kept), seed)
             margins, trust = fitted.judged(outside)
             yield margins, trust, outside.labels
+
+
+def _tried_folds(texts: int, intents: int, most: int) -> int:
+    if texts > _VERY_LARGE:
+        return 1
+    if texts > _LARGE:
+        return min(most // 2, 2)
+    return min(most, 2) if texts * intents > _MANY_PAIRS else most
 
 
 def _folds(labels: Labels, count: int, seed: int) -> Labels:

@@ -132,3 +132,22 @@ def test_hash_follows_content_and_not_its_order(tmp_path: Path) -> None:
 
 def test_brackets_that_are_no_annotation_are_words() -> None:
     assert parse_annotated("press [1] now") == ("press [1] now", ())
+
+
+def test_intent_without_examples_is_told_and_the_others_are_read(tmp_path: Path) -> None:
+    content = "nlu:\n- intent: empty\n  examples: |\n    # later\n- intent: greet\n  examples: |\n    - hello\n"
+    data = load_training_data(written(tmp_path, content, "a.yml"))
+    assert data.intents == ("greet",)
+    assert data.warnings == ("a.yml:2: `empty` has no example and is not learnt",)
+
+
+def test_intent_in_several_files_is_one_and_its_name_may_have_spaces(tmp_path: Path) -> None:
+    for name, text in (("a.yml", "where is it"), ("b.yml", "track it"), ("c.yml", "")):
+        written(tmp_path, f"nlu:\n- intent: order status\n  examples: |\n    - {text}\n", name)
+    data = load_training_data(tmp_path)
+    assert data.intents == ("order status",)
+    assert [(example.text, example.file) for example in data.examples] == [
+        ("where is it", "a.yml"),
+        ("track it", "b.yml"),
+    ]
+    assert data.warnings == ()
