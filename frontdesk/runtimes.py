@@ -126,7 +126,9 @@ class Runtimes:
             await asyncio.sleep(WATCH_S)
             try:
                 await self.follow()
-            except (ServiceError, AssistantInvalid) as error:
+            except AssistantInvalid as invalid:  # a damaged model, or one of another version: staff can mend it
+                log.warning("model_not_followed", error=type(invalid).__name__, reason=str(invalid))
+            except ServiceError as error:
                 log.warning("model_not_followed", error=type(error).__name__)
 
     async def follow(self) -> bool:

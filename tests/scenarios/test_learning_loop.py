@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
+from bot.errors import AssistantInvalid
 from config.settings import NluSettings, Settings
 from crm_sync import trainings
 from crm_sync.store import SqlStore
@@ -111,3 +112,14 @@ async def test_a_training_that_cannot_be_done_says_why_and_the_old_model_serves(
     assert state.newest.state == trainings.FAILED
     assert "nlu.yml" in state.newest.reason
     assert (await say_with(app, "ann", "hello"))["replies"]
+
+
+async def test_a_stored_model_that_is_cut_short_is_refused_and_the_old_one_serves(app: App) -> None:
+    served = await app.store.active_model(NAME)
+    assert served is not None
+    half = served.packed[: len(served.packed) // 2]
+    await app.store.put_model(NAME, "half", half, training_hash=served.training_hash, manifest={}, activate=True)
+    with pytest.raises(AssistantInvalid, match="is not a packed NLU model"):
+        await app.runtimes.follow()
+    await say_with(app, "ann", "hello")
+    assert (await _newest_turn(app.store))[1] == served.version
