@@ -34,11 +34,12 @@ class Decisions:
     """What the business decided about all its broadcasts, and what its accounts can do.
 
     `asked`: the fields of SendRules that are the business's; `variables`: attributes of its record; `per_s`: messages a
-    second on each account that is set up; `members`: who a segment means.
+    second on each account that is set up; `members`: who a segment means; `quiet`: hours in which nobody is disturbed.
     """
 
     zone: tzinfo
     members: Members
+    quiet: tuple[str, str] = ("21:00", "09:00")
     approval_from: int = 1000  # people reached from which a second person approves
     variables: Collection[str] = ()
     asked: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))

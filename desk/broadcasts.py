@@ -145,7 +145,7 @@ class BroadcastDesk:
     def read(self, document: Any) -> Broadcast:
         """The broadcast a document describes, its condition checked too. Raises: AssistantInvalid."""
         decided = self._decisions()
-        broadcast = read_broadcast(document, decided.zone)
+        broadcast = read_broadcast(document, decided.zone, quiet=decided.quiet)
         if broadcast.audience.where:
             decided.members(broadcast.audience.where, self._outside.clock.now())
         return broadcast

@@ -87,6 +87,7 @@ def decisions(
     return Decisions(
         zone(),
         members,
+        quiet=told.quiet,
         approval_from=told.approval_from,
         variables=frozenset(attributes),
         asked={"cap": told.cap, "notices": notices},

@@ -37,14 +37,14 @@ from bot.located import invalid, only_keys, rows, table
 from bot.reach.content_reading import read_content
 from bot.reach.plan_reading import read_plan
 from bot.reach.reading import line, name_of, names, number, share
-from bot.reach.types import NOTHING, Audience, Broadcast, EffectRules, StopRules
+from bot.reach.types import NOTHING, Audience, Broadcast, EffectRules, Plan, StopRules
 
 COUNTS: Final = ("orders", "visits")
 _CHANNEL: Final = re.compile(r"[a-z][a-z0-9_]{0,30}")
 
 
-def read_broadcast(document: Any, zone: tzinfo) -> Broadcast:
-    """The broadcast a document describes; times without a zone are of `zone`, the business's.
+def read_broadcast(document: Any, zone: tzinfo, *, quiet: tuple[str, str] = Plan().quiet) -> Broadcast:
+    """The broadcast a document describes; times without a zone are of `zone`, quiet hours `quiet`, the business's.
 
     Raises: AssistantInvalid, with file and line where the document has them.
     """
@@ -58,7 +58,7 @@ def read_broadcast(document: Any, zone: tzinfo) -> Broadcast:
         "a broadcast",
     )  # fmt: skip
     content = read_content(root)
-    plan = read_plan(root, content, zone)
+    plan = read_plan(root, content, zone, quiet)
     return Broadcast(
         name=name_of(root, "name", "a broadcast"),
         title=line(root, "title"),

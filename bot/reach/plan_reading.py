@@ -20,8 +20,8 @@ _LENGTH: Final = re.compile(r"(\d{1,5})\s*(m|h|d)")
 _UNITS: Final = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
 
 
-def read_plan(root: dict[str, Any], content: Content, zone: tzinfo) -> Plan:
-    """The plan of a broadcast, its steps checked."""
+def read_plan(root: dict[str, Any], content: Content, zone: tzinfo, quiet: tuple[str, str]) -> Plan:
+    """The plan of a broadcast, its steps checked; `quiet` are the hours where it names none."""
     body = table(root.get("plan", {}), "plan", root, "plan")
     only_keys(body, ("at", "in_each_zone", "every", "on", "until", "quiet", "steps"), "plan")
     in_each_zone = body.get("in_each_zone", False)
@@ -37,7 +37,7 @@ def read_plan(root: dict[str, Any], content: Content, zone: tzinfo) -> Plan:
         every=_every(body, zone),
         on=_trigger(body),
         until=_moment(body, "until", zone),
-        quiet=_quiet(body),
+        quiet=_quiet(body, quiet),
         steps=_steps(body, content),
     )
     check_plan(plan, body)
@@ -107,9 +107,9 @@ def _length(body: dict[str, Any], key: str) -> timedelta:
     return length
 
 
-def _quiet(body: dict[str, Any]) -> tuple[str, str]:
+def _quiet(body: dict[str, Any], usual: tuple[str, str]) -> tuple[str, str]:
     if "quiet" not in body:
-        return Plan().quiet
+        return usual
     pair = rows(body["quiet"], "quiet", body, "quiet")
     if len(pair) != 2:
         raise invalid('quiet is a pair of times, like ["21:00", "09:00"]; two equal ones mean none', body, "quiet")

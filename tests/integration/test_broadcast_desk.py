@@ -204,6 +204,13 @@ async def test_what_cannot_be_read_is_not_kept(store: SqlStore) -> None:
         await broadcasts.open(MIA, "winter")
 
 
+async def test_quiet_hours_are_the_business_s_unless_the_plan_names_others(store: SqlStore) -> None:
+    broadcasts = desk(store, decisions(quiet=("20:00", "08:00")))
+    own = {"quiet": ["22:00", "07:00"]}
+    made = [await broadcasts.create(MIA, document()), await broadcasts.create(MIA, document(name="own", plan=own))]
+    assert [each.document["plan"]["quiet"] for each in made] == [["20:00", "08:00"], ["22:00", "07:00"]]
+
+
 async def test_a_broadcast_keeps_its_name(store: SqlStore) -> None:
     broadcasts = desk(store)
     await broadcasts.create(MIA, document())
