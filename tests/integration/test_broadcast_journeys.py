@@ -335,7 +335,12 @@ async def test_the_variant_that_is_followed_more_is_given_more(store: SqlStore) 
             insert(broadcast_links).values(broadcast_id=desk.broadcast, name="shop", url="https://shop.example")
         ).inserted_primary_key[0]
         for each in first:
-            conn.execute(update(broadcast_recipients).where(row.id == each.id).values(state="sent"))
+            mine = row.id == each.id
+            talk = conn.execute(select(row.conversation_id).where(mine)).scalar_one()
+            said = {"direction": "out", "author": "bot", "kind": "text", "text": "a link", "at": START}
+            message = conn.execute(insert(messages).values(conversation_id=talk, **said)).inserted_primary_key[0]
+            sent = {"state": "sent", "sent_at": START, "message_id": message, "attempts": 1}
+            conn.execute(update(broadcast_recipients).where(mine).values(**sent))
         for arm in "abc":
             mine = [each.id for each in first if each.arm == arm]
             for state, by in (("pending", -len(mine)), ("sent", len(mine))):

@@ -310,7 +310,7 @@ async def test_what_is_uncertain_is_sent_again_or_dropped(desk: SqlStore, clock:
     assert await send_all(desk) == []
     with pytest.raises(NotFound):
         await replies.retry(LI, where, [999])
-    with pytest.raises(NotPermitted):
+    with pytest.raises(RuleError, match="is dropped"):
         await replies.retry(LI, where, [shown[0].outbox_id])
 
 

@@ -25,7 +25,7 @@ from desk.actors import Actor
 from desk.assigning import step
 from desk.handoff import HandoffDesk
 from frontdesk.signals import LocalSignals
-from tests.store_steps import SetClock, decided, said, send_all
+from tests.store_steps import AUDIT_KEYS, SetClock, decided, said, send_all
 
 PEOPLE = tuple(Actor(name, "operator", frozenset({"care", "workshop"})) for name in ("li", "wang"))
 LEAD = Actor("lena", "lead")
@@ -153,7 +153,7 @@ async def test_any_acts_at_once_leave_one_owner_each_and_nobody_stranded(
     store_url: str, rounds: list[list[tuple[Any, ...]]]
 ) -> None:
     clock = SetClock()
-    store = await SqlStore.open(store_url, clock=clock, migrate=False)
+    store = await SqlStore.open(store_url, clock=clock, migrate=False, audit_keys=AUDIT_KEYS)
     try:
         floor = Floor(store, clock)
         await floor.open()
@@ -177,7 +177,7 @@ async def test_any_acts_at_once_leave_one_owner_each_and_nobody_stranded(
 
 async def test_of_many_who_act_on_the_same_fence_exactly_one_wins(store_url: str) -> None:
     clock = SetClock()
-    store = await SqlStore.open(store_url, clock=clock)
+    store = await SqlStore.open(store_url, clock=clock, audit_keys=AUDIT_KEYS)
     try:
         floor = Floor(store, clock)
         await floor.open()

@@ -22,7 +22,7 @@ from desk.handoff import HandoffDesk
 from frontdesk.clock import SystemClock
 from frontdesk.pacing import StoreRateTokens
 from tests.channel_doubles import NoSignals
-from tests.store_steps import decided, said
+from tests.store_steps import AUDIT_KEYS, decided, said
 
 LI = Actor("li", "operator")
 CHAT = 1001
@@ -34,7 +34,7 @@ async def test_after_a_takeover_only_the_operator_s_words_reach_the_vendor(store
         telegram.user(CHAT).has_started = True
         adapter = TelegramAdapter("main", TelegramSettings(token=telegram.token, api_base_url=telegram.url))
         opened.push_async_callback(adapter.close)
-        store = await SqlStore.open(store_url)
+        store = await SqlStore.open(store_url, audit_keys=AUDIT_KEYS)
         opened.push_async_callback(store.close)
         store.know({"telegram": adapter.capabilities})
         sender = Sender(

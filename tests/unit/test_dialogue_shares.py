@@ -42,10 +42,21 @@ def test_a_shared_place_answers_the_question_that_asks_for_one(place: Location, 
 
 
 @pytest.mark.parametrize("ask", ["", "contact"])
-def test_a_place_nobody_asked_for_is_only_kept(ask: Any) -> None:
+def test_a_place_nobody_asked_for_goes_with_the_complaint_and_answers_nothing(ask: Any) -> None:
     decision = shared(PLACE, asking_for(ask))
 
-    assert decision.state["stack"][-1]["slots"].get("what_happened") is None
+    slots = decision.state["stack"][-1]["slots"]
+    assert slots.get("what_happened") is None
+    assert slots["place"] == "38.873800, 115.464600"
+    assert decision.replies[0].template == "utter_place_noted"
+
+
+def test_a_place_that_nothing_under_way_can_use_is_only_kept() -> None:
+    asked = decide(a_turn("please call me", intent="callback_request"), shop())
+
+    decision = decide(a_turn(content=PLACE, state=asked.state), shop())
+
+    assert decision.state["stack"][-1]["slots"].get("place") is None
     assert decision.replies[0].template == "utter_location_received"
 
 
