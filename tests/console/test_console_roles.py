@@ -124,6 +124,12 @@ TABLE: dict[frozenset[str], str] = {
         GET /console/broadcasts/b/{name:str}/preflight
         GET /console/broadcasts/b/{name:str}/results
         GET /console/broadcasts/b/{name:str}/recipients.csv
+        GET /console/broadcasts/segments
+        GET /console/broadcasts/segments/{name:str}
+        POST /console/broadcasts/segments/look
+        GET /console/broadcasts/lists
+        GET /console/broadcasts/coupons
+        GET /console/broadcasts/consents
     """,
     ADMIN | {"marketer"}: """
         POST /console/broadcasts/b/{name:str}/ask
@@ -133,6 +139,18 @@ TABLE: dict[frozenset[str], str] = {
         POST /console/broadcasts/b/{name:str}/resume
         POST /console/broadcasts/b/{name:str}/cancel
         POST /console/broadcasts/b/{name:str}/test
+        GET /console/broadcasts/new
+        GET /console/broadcasts/b/{name:str}/edit
+        POST /console/broadcasts/try
+        POST /console/broadcasts/save
+        GET /console/broadcasts/segments/new
+        POST /console/broadcasts/segments/save
+        POST /console/broadcasts/segments/archive
+        POST /console/broadcasts/lists/snapshot
+        POST /console/broadcasts/lists/upload
+        POST /console/broadcasts/coupons/new
+        POST /console/broadcasts/coupons/codes
+        POST /console/broadcasts/coupons/redeem
     """,
     WORK | {"marketer"}: """
         POST /console/inbox/{id:int}/test

@@ -167,14 +167,22 @@ def _lose(conn: Connection) -> None:
 
 async def _in_one_batch(database: Database, *units: Unit[Any]) -> list[Any]:
     """The answers to units that have queued while the store was at work on something else."""
-    gate = threading.Event()
+    at_work, gate = threading.Event(), threading.Event()
+
+    def busy(conn: Connection) -> bool:
+        at_work.set()
+        return gate.wait(HANGS_AFTER_S)
+
+    before = asyncio.ensure_future(database.run(busy))
+    assert await asyncio.to_thread(at_work.wait, HANGS_AFTER_S)
     asked: list[asyncio.Future[Any]] = []
-    for unit in (lambda conn: gate.wait(HANGS_AFTER_S), *units):
+    for unit in units:
         asked.append(asyncio.ensure_future(database.run(unit)))
         await asyncio.sleep(0)
     gate.set()
     async with asyncio.timeout(HANGS_AFTER_S):
-        return (await asyncio.gather(*asked, return_exceptions=True))[1:]
+        await before
+        return await asyncio.gather(*asked, return_exceptions=True)
 
 
 async def test_a_connection_that_is_lost_is_told_to_all_who_wait_and_opened_anew(desk: SqlStore) -> None:
