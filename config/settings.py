@@ -344,6 +344,11 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return init_settings, env_settings, dotenv_settings, TomlConfigSettingsSource(settings_cls)
 
+    @property
+    def own_url(self) -> str:
+        """Where links we give out lead: the public address, else the one we listen on, which this machine reaches."""
+        return self.public_url.rstrip("/") or f"http://{self.host}:{self.port}"
+
     def web_accounts(self) -> dict[str, WebSettings]:
         """Web accounts by name; `default` always exists."""
         return {"default": WebSettings(), **self.channels.web}

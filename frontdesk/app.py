@@ -269,7 +269,7 @@ class App:
                         rates_of({place: each.capabilities for place, each in adapters.items()}),
                     ),
                     keys=keys,
-                    public_url=settings.public_url or "",
+                    public_url=settings.own_url,
                     name=name,
                     traffic=traffic,
                     ledger=store.quota,

@@ -61,7 +61,7 @@ class SiteMessenger:
     """Does timers of kind `site_messages.KIND`. Without a mail server a site with only an e-mail is for staff."""
 
     def __init__(self, keys: Sequence[bytes], settings: Settings, mailer: SendsMail | None = None) -> None:
-        base_url = settings.public_url or f"http://{settings.host}:{settings.port}"
+        base_url = settings.own_url
         self._links = SiteLinks(keys, base_url=base_url)
         self._mailer = mailer or (SmtpMailer(settings.mail) if settings.mail.host else None)
 

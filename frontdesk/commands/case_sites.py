@@ -34,9 +34,7 @@ def case_site(
 ) -> None:
     """Ask a site to solve a case; prints a link that needs no account. Links given out before stop working."""
     settings = Settings()
-    links = SiteLinks(
-        load_secret_keys(settings), base_url=settings.public_url or f"http://{settings.host}:{settings.port}"
-    )
+    links = SiteLinks(load_secret_keys(settings), base_url=settings.own_url)
 
     async def work(store: SqlStore) -> Offered:
         policy = await newest_policy(store.database, settings.assistant)

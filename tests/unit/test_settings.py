@@ -94,3 +94,8 @@ def test_the_example_file_names_every_setting() -> None:
         if f"#{name}=" not in example and not ("TELEGRAM__" not in name and name.rsplit("__", 1)[1] in per_account)
     ]
     assert missing == []
+
+
+def test_links_lead_to_the_public_address_or_else_to_where_we_listen() -> None:
+    assert Settings(public_url="https://desk.example/", _env_file=None).own_url == "https://desk.example"
+    assert Settings(host="127.0.0.1", port=8099, _env_file=None).own_url == "http://127.0.0.1:8099"
