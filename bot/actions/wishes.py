@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from bot.actions.base import ActionContext, ActionResult
 from bot.actions.topics import withdrawals
-from bot.service.broadcasts import is_time_of_day
+from bot.reach.plan import is_time_of_day
 from bot.service_types import AnswerConsent, SubscribeTopic, WishContact
 from bot.types import Need, Reply, ReplyButton
 from bot.values import plain

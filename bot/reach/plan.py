@@ -15,14 +15,19 @@ from typing import Any, Final
 from bot.located import invalid
 from bot.reach.types import Plan, Step
 
-_CLOCK: Final = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
+_CLOCK: Final = re.compile(r"([01]\d|2[0-3]):([0-5]\d)", re.ASCII)
 _LONGEST_WAY: Final = timedelta(hours=14)  # the easternmost zone is that far ahead of UTC
 _FARTHEST: Final = timedelta(hours=12)  # and the westernmost so far behind
 
 
+def is_time_of_day(words: str) -> bool:
+    """Whether it is HH:MM."""
+    return _CLOCK.fullmatch(words) is not None
+
+
 def clock_time(value: Any, place: Any, key: str) -> str:
     """`value` when it is a time of day, HH:MM. Raises: AssistantInvalid."""
-    if not isinstance(value, str) or not _CLOCK.fullmatch(value):
+    if not isinstance(value, str) or not is_time_of_day(value):
         raise invalid(f"{key} must be a time of day like 09:30", place, key)
     return value
 

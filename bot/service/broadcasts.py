@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import time, timedelta
+from datetime import timedelta
 from types import MappingProxyType
 from typing import Any, Final
 
 from bot.located import invalid, only_keys, rows, table, text
+from bot.reach.plan import is_time_of_day
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _NO_TITLES: Final[Mapping[str, str]] = MappingProxyType({})
@@ -118,14 +119,6 @@ def _quiet(section: dict[str, Any]) -> tuple[str, str]:
     if len(hours) != 2 or not all(isinstance(hour, str) and is_time_of_day(hour) for hour in hours):
         raise invalid('quiet is two times of day, such as ["21:00", "09:00"]', section, "quiet")
     return hours[0], hours[1]
-
-
-def is_time_of_day(words: str) -> bool:
-    """Whether it is HH:MM."""
-    try:
-        return len(words) == 5 and time.fromisoformat(words) is not None
-    except ValueError:
-        return False
 
 
 def _whole(place: dict[str, Any], key: str, default: int, *, least: int, most: int) -> int:

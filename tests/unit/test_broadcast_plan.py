@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot.errors import AssistantInvalid
 from bot.reach.plan import awake, leaves_at, moment, next_run, next_step, occasion_of, starts_at
 from bot.reach.types import Plan, Step
+from bot.service.broadcasts import read_broadcasts
 
 SHANGHAI, BERLIN, NEW_YORK = ZoneInfo("Asia/Shanghai"), ZoneInfo("Europe/Berlin"), ZoneInfo("America/New_York")
 NIGHT = ("21:00", "09:00")
@@ -151,3 +153,9 @@ STEPS = (
 def test_a_journey_goes_where_the_answer_leads(name: str, answers: frozenset[str], following: str | None) -> None:
     step = next_step(STEPS, name, answers)
     assert (step.name if step else None) == following
+
+
+@pytest.mark.parametrize("words", ["T0930", "09.30", "9:30", "24:00", "09:60", "０9:30", "09:30\n", ""])
+def test_what_is_no_time_of_day_is_none_for_the_business_s_rules_either(words: str) -> None:
+    with pytest.raises(AssistantInvalid):
+        read_broadcasts({"quiet": [words, "09:00"]})
