@@ -6,6 +6,7 @@ recipient for it already stays one.
 
 from __future__ import annotations
 
+from calendar import isleap
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -124,7 +125,7 @@ def _birthdays(conn: Connection, watched: Watched, day: date, after: int) -> tup
     ids = select(customers.c.id).where(customers.c.id > after).order_by(customers.c.id)
     through = conn.execute(ids.offset(RANGE - 1).limit(1)).scalar()
     days = [f"{day:%m-%d}"]
-    if (day.month, day.day) == (2, 28) and not _is_leap(day.year):
+    if (day.month, day.day) == (2, 28) and not isleap(day.year):
         days.append("02-29")
     value = type_coerce(customer_attributes.c.value, Text)
     is_day = or_(*(value.like(f'%-{each}"') for each in days))
@@ -146,10 +147,6 @@ def _dues(conn: Connection, watched: Watched, day: date, after: int) -> tuple[li
 
 _OfDay = Callable[[Connection, Watched, date, int], tuple[list[int], int | None]]
 _DAYS: Final[Mapping[str, _OfDay]] = {"birthday": _birthdays, "due": _dues}
-
-
-def _is_leap(year: int) -> bool:
-    return year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
 
 
 def _day(at: datetime, zone: tzinfo) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, literal_column, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, literal_column, or_, select, update
 
 from crm_sync.broadcast_tables import broadcast_recipients, broadcast_waits, broadcasts, contact_wishes
 from crm_sync.columns import is_state
@@ -198,9 +198,3 @@ def _set(conn: Connection, one: Waiting, at: datetime | None, outcome: str) -> N
             "b_outcome": outcome,
         },
     )
-
-
-def waiting_now(conn: Connection, broadcast_id: int) -> int:
-    """How many are between two steps."""
-    found = select(func.count()).where(_wait.broadcast_id == broadcast_id, _wait.at.is_not(None))
-    return int(conn.execute(found).scalar_one())

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from sqlalchemy import Connection, func, select
 
-from crm_sync.broadcast_tables import broadcast_counts, broadcast_recipients
+from crm_sync.broadcast_tables import broadcast_counts
 from crm_sync.rows import upsert_many
 
 Place = tuple[int, str, str, str]  # broadcast, arm, state, reason
@@ -34,11 +34,3 @@ def counts_of(conn: Connection, broadcast_id: int) -> dict[str, int]:
         .group_by(broadcast_counts.c.state)
     )
     return {row.state: int(row.rows) for row in rows if row.rows}
-
-
-def is_anything(conn: Connection, broadcast_id: int, *states: str) -> bool:
-    """Whether a recipient is in one of these states: looked up in the rows themselves, never in the counts."""
-    found = select(broadcast_recipients.c.id).where(
-        broadcast_recipients.c.broadcast_id == broadcast_id, broadcast_recipients.c.state.in_(states)
-    )
-    return conn.execute(found.limit(1)).first() is not None

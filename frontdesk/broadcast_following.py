@@ -145,7 +145,7 @@ def _follow(conn: Connection, run: Run, one: Waiting, now: datetime) -> None:
 # --- a bandit -------------------------------------------------------------------------------------------------------
 
 
-def learn(conn: Connection, run: Run, now: datetime) -> int:
+def learn(conn: Connection, run: Run) -> int:
     """Of those who come next, more get the variant that is followed more; how many changed theirs."""
     if run.broadcast.content.split != "bandit":
         return 0

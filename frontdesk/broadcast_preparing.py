@@ -131,7 +131,7 @@ class BroadcastPreparer:
             return
         self._learnt[row.id] = now
         run = await self._loaded(row)
-        await self._database.run(lambda conn: learn(conn, run, now))
+        await self._database.run(lambda conn: learn(conn, run))
 
     async def _loaded(self, row: RunRow) -> Run:
         return await self._database.run(lambda conn: load_run(conn, row, self._business), read=True)

@@ -359,7 +359,7 @@ async def test_the_variant_that_is_followed_more_is_given_more(store: SqlStore) 
     seen = await store.database.run(lambda conn: broadcast_bandit.clicks_by_arm(conn, desk.broadcast), read=True)
     assert {arm: clicks for arm, (_, clicks) in seen.items()} == {"a": 5, "b": 60, "c": 5}
     run = await desk.sender._loaded((await store.database.run(broadcast_following.broadcast_runs.active, read=True))[0])
-    assert await store.database.run(lambda conn: broadcast_following.learn(conn, run, START))
+    assert await store.database.run(lambda conn: broadcast_following.learn(conn, run))
     await desk.sender.run_once()
     later = desk.channel.sent
     assert len(later) == 300
