@@ -20,7 +20,7 @@ from tests.staff import PASSWORD, an_account
 from tests.store_steps import AUDIT_KEYS
 
 if TYPE_CHECKING:
-    from playwright.async_api import Page
+    from playwright.async_api import Browser, Page
 
 
 @dataclass
@@ -85,3 +85,17 @@ async def a_console(folder: Path) -> AsyncIterator[RunningConsole]:
         await running.stop()
         await running.console.close()
         await store.close()
+
+
+@contextlib.asynccontextmanager
+async def a_watched_page(browser: Browser) -> AsyncIterator[Page]:
+    """A page of a desktop in English; whatever its scripts or its security policy complained of fails at the end."""
+    context = await browser.new_context(viewport={"width": 1440, "height": 900}, locale="en-US")
+    opened = await context.new_page()
+    opened.set_default_timeout(15_000)
+    wrong: list[str] = []
+    opened.on("pageerror", lambda error: wrong.append(str(error)))
+    opened.on("console", lambda line: wrong.append(line.text) if "Content Security Policy" in line.text else None)
+    yield opened
+    await context.close()
+    assert wrong == []

@@ -13,7 +13,7 @@ from playwright.async_api import expect
 
 from crm_sync.tables import UNCLEAR_TEMPLATES
 from tests.browser.conftest import keep_picture
-from tests.browser.running_console import RunningConsole, a_console
+from tests.browser.running_console import RunningConsole, a_console, a_watched_page
 from tests.integration.test_understanding_desk import asked
 
 if TYPE_CHECKING:
@@ -35,15 +35,8 @@ async def desk(tmp_path: Path) -> AsyncIterator[RunningConsole]:
 
 @pytest_asyncio.fixture(loop_scope="package")
 async def page(browser: Browser, desk: RunningConsole) -> AsyncIterator[Page]:
-    context = await browser.new_context(viewport={"width": 1440, "height": 900}, locale="en-US")
-    opened = await context.new_page()
-    opened.set_default_timeout(15_000)
-    wrong: list[str] = []
-    opened.on("pageerror", lambda error: wrong.append(str(error)))
-    opened.on("console", lambda line: wrong.append(line.text) if "Content Security Policy" in line.text else None)
-    yield opened
-    await context.close()
-    assert wrong == []
+    async with a_watched_page(browser) as opened:
+        yield opened
 
 
 async def test_messages_are_labelled_by_keyboard_alone(desk: RunningConsole, page: Page) -> None:
