@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from console.frame import Look
-from console.saying import money, span
+from console.saying import money, person_name, span
 from console.words import WORDS, say
 from desk.cases import BoardFilter, CaseLine, following
 
@@ -84,7 +84,7 @@ def card_of(line: CaseLine, look: Look, teams: Mapping[str, str]) -> Card:
     return Card(
         number=line.number,
         summary=line.summary,
-        person=line.customer_name or say(look.language, "row.nobody"),
+        person=person_name(look.language, line.customer_name, line.customer_id),
         kind=named("kind", line.kind, look),
         status=named("status", line.status, look),
         severity=named("severity", str(line.severity), look),
@@ -237,7 +237,7 @@ def page_of_case(found: Mapping[str, Any], me: str, look: Look, names: Names) ->
         owner=found["owner"],
         team=names.teams.get(found["team"], found["team"]),
         customer_id=found["customer_id"],
-        person=found["customer_name"] or say(look.language, "row.nobody"),
+        person=person_name(look.language, found["customer_name"], found["customer_id"]),
         version=found["version"],
         is_open=found["is_open"],
         watches=me in found["watchers"],

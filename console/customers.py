@@ -16,6 +16,7 @@ from console.cases_view import named
 from console.customers_view import PROFILE, classes_of, sections_of, why_class
 from console.frame import SAFE, Frame, Visit, part, screen, toast
 from console.person import happened_about, happened_words, person_of
+from console.saying import person_name
 from desk.cases import CaseDesk
 from desk.customer_records import CustomerFilter, CustomerRecords
 from desk.customers import CustomerDesk
@@ -106,7 +107,7 @@ class CustomersScreen:
 
     async def page(self, visit: Visit) -> Response:
         names = await self._names(visit)
-        title = names["line"].name or visit.t("row.nobody")
+        title = person_name(visit.look.language, names["line"].name, names["line"].id, names["line"].phone)
         return visit.page("customers", "customers/record.html", title=title, **names)
 
     # --- changing: each gives the words of the toast ----------------------------------------------------------------

@@ -26,7 +26,7 @@ from bot.errors import InputError, NotFound, NotPermitted, NotSignedIn, RuleErro
 from bot.ports import Clock, Signals
 from console.assets import asset
 from console.icons import icon
-from console.saying import clock, moment, span
+from console.saying import clock, moment, person_name, span
 from console.words import WORDS, Language, say
 from desk.actors import Actor
 from desk.sessions import Session, SignedIn
@@ -129,6 +129,7 @@ class Look:
             "look": self,
             "now": self.now,
             "t": partial(say, language),
+            "called": partial(person_name, language),
             "knows": WORDS.__contains__,
             "span": lambda length: span(length, language),
             "since": lambda at: span(self.now - at, language),

@@ -8,7 +8,7 @@ from typing import Any
 
 from console.frame import Visit
 from console.inbox_filter import filter_of
-from console.inbox_view import channel_name
+from console.inbox_view import channel_name, row_name
 from console.talk_view import acts_of, countdown, holder_of, local_time, waits_tone
 from desk.actors import Actor
 from desk.canned import CannedDesk
@@ -57,7 +57,7 @@ async def talk_names(visit: Visit, services: InboxServices, view: ConversationVi
     return {
         "chosen": filter_of(visit),
         "view": view,
-        "name": row.name or visit.t("row.nobody"),
+        "name": row_name(row, look),
         "channel": channel_name(row.channel, look),
         "holder": holder_of(row, visit.actor, look),
         "tone": waits_tone(row, look),

@@ -9,6 +9,7 @@ from typing import Final
 from urllib.parse import urlencode
 
 from console.frame import Look
+from console.saying import person_name
 from console.words import WORDS, say
 from desk.inbox import MOST_COUNTED, ConversationRow, InboxFilter
 
@@ -68,7 +69,7 @@ def row_of(row: ConversationRow, which: InboxFilter, look: Look) -> Row:
         id=row.id,
         sort=sort_key(row, which.list),
         query=urlencode({"list": which.list}),
-        name=row.name,
+        name=row_name(row, look),
         channel=channel_name(row.channel, look),
         last=row.last_words or (say(look.language, "file") if row.last_kind == "media" else ""),
         speaker=row.last_by
@@ -83,6 +84,11 @@ def row_of(row: ConversationRow, which: InboxFilter, look: Look) -> Row:
         is_unread=row.is_unread,
         is_vip=row.is_vip,
     )
+
+
+def row_name(row: ConversationRow, look: Look) -> str:
+    """What the list and the head call the person of a conversation."""
+    return person_name(look.language, row.name, row.customer_id, row.phone)
 
 
 def reason_words(reason: str, look: Look) -> str:

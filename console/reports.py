@@ -13,7 +13,7 @@ from starlette.routing import BaseRoute, Route
 from bot.errors import InputError, NotFound
 from bot.service.report_rules import Summary
 from console.frame import SAFE, Frame, Visit, screen
-from console.inbox_view import channel_name
+from console.inbox_view import channel_name, row_name
 from console.reports_view import OWN, RANGES, Asked, asked, shown, span_words
 from desk.cases import CaseDesk
 from desk.inbox import InboxDesk
@@ -118,7 +118,7 @@ class ReportsScreen:
         return {
             "address": f"/console/inbox/{talk}?list=all",
             "id": talk,
-            "name": row.name or visit.t("row.nobody"),
+            "name": row_name(row, visit.look),
             "channel": channel_name(row.channel, visit.look),
             "last": row.last_words,
             "at": row.last_message_at,

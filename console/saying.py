@@ -6,7 +6,7 @@ from datetime import datetime, timedelta, tzinfo
 from decimal import Decimal
 from typing import Final
 
-from console.words import Language
+from console.words import Language, say
 
 _WITHOUT_CENTS: Final = frozenset({"JPY", "KRW", "VND"})  # ISO 4217: no minor unit
 
@@ -18,6 +18,15 @@ def span(length: timedelta, language: Language) -> str:
         if seconds >= size:
             return f"{seconds // size} {zh if language == 'zh' else en}"
     return f"{seconds} {'秒' if language == 'zh' else 's'}"
+
+
+def person_name(language: Language, name: str, number: int, phone: str = "") -> str:
+    """What staff call a person: the name, else the phone number without its middle, else a number of ours."""
+    if name:
+        return name
+    if len(phone) > 8:
+        return f"{phone[:-8]}****{phone[-4:]}"
+    return say(language, "row.nobody", number=number)
 
 
 def money(minor: int, currency: str) -> str:

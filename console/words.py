@@ -116,7 +116,7 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
     "row.unread": ("unread", "未读"),
     "row.trouble": ("not delivered", "未送达"),
     "row.vip": ("VIP", "重要客户"),
-    "row.nobody": ("Visitor", "访客"),
+    "row.nobody": ("Visitor {number}", "访客 {number}"),
     # reasons, in two words
     "reason.customer_asked": ("asked for person", "要求人工"),
     "reason.unclear_twice": ("not understood", "两次未懂"),

@@ -51,6 +51,7 @@ _ROWS: Final = Statement(
         conversations.c.last_message_at,
         conversations.c.created_at,
         customers.c.name.label("customer_name"),
+        customers.c.phone,
         customers.c.timezone,
         customers.c.credit_class,
         identities.c.display_name,
@@ -127,6 +128,7 @@ class ConversationRow:
     credit_class: str
     is_unreachable: bool  # they blocked us, or are gone
     timezone: str  # the customer's own, if known
+    phone: str  # without its middle, to tell people apart whose name nobody knows
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +213,7 @@ def _line(row: Any, last: Any, why: Any, vips: set[int]) -> ConversationRow:
         credit_class=row.credit_class,
         is_unreachable=row.unreachable_at is not None,
         timezone=row.timezone,
+        phone=f"{row.phone[:-8]}****{row.phone[-4:]}" if len(row.phone) > 8 else "",
     )
 
 

@@ -252,7 +252,7 @@
 
   // --- live --------------------------------------------------------------------------------------------------------
 
-  let stream = null, pause = 1000, again = 0;
+  let stream = null, pause = 1000, again = 0, missed = false;
   const held = [];
   function connect() {
     const base = document.body.dataset.live;
@@ -264,9 +264,14 @@
     const talk = $("#conversation [data-conversation]");
     if (talk) { url.searchParams.set("open", talk.dataset.conversation); url.searchParams.set("after", $("#newest")?.value || ""); }
     stream = new EventSource(url);
-    stream.onopen = () => { pause = 1000; $("#offline").hidden = true; };
+    stream.onopen = () => {
+      pause = 1000;
+      $("#offline").hidden = true;
+      if (missed) { missed = false; renew(); lookAtBoard(); }
+    };
     stream.onerror = () => {
       stream.close();
+      missed = true;
       $("#offline").hidden = false;
       again = setTimeout(connect, pause * (0.75 + Math.random() / 2));
       pause = Math.min(pause * 2, 15000);
@@ -280,6 +285,48 @@
     stream.addEventListener("board", lookAtBoard);
     stream.addEventListener("notice", (event) => notify(JSON.parse(event.data)));
     stream.addEventListener("out", () => location.assign("/console/sign-in"));
+  }
+  // Browsers open six connections to a host over HTTP/1.1: of the tabs nobody looks at only one keeps its stream. It
+  // is told of notices, and keeps the operator's conversations theirs. Where there are no locks each tab keeps its own.
+  const QUIET_MS = 5000;
+  let isEar = !navigator.locks, quiet = 0;
+  navigator.locks?.request("frontdesk-ear", () => {
+    isEar = true;
+    if (!stream) connect();
+    return new Promise(() => {});  // held until the tab is gone
+  });
+  function watchTab() {
+    clearTimeout(quiet);
+    if (!document.hidden) { if (!stream) connect(); return; }
+    quiet = setTimeout(() => {
+      if (isEar || !document.hidden || !stream) return;
+      clearTimeout(again);
+      stream.close();
+      stream = null;
+      missed = true;
+    }, QUIET_MS);
+  }
+  document.addEventListener("visibilitychange", watchTab);
+  // After a break the pages of the list that are filled are asked for anew; a row that is in two of them stays in the first.
+  async function renew() {
+    const list = $("[data-pages]:not([data-found])");
+    if (!list) return;
+    const at = list.scrollTop, focus = document.activeElement?.id;
+    for (const block of $$("[data-page]", list).filter((each) => !each.dataset.fill)) {
+      const answer = await fetch(block.dataset.page, { headers: { "X-Part": "rows" } }).catch(() => null);
+      if (!answer?.ok) return;
+      block.innerHTML = await answer.text();
+      arrived(block);
+    }
+    const there = new Set();
+    for (const row of $$(".row[id]", list)) {
+      if (there.has(row.id)) row.remove();
+      there.add(row.id);
+      if (row.pathname === location.pathname) row.setAttribute("aria-current", "true");
+    }
+    $(".empty", list)?.toggleAttribute("hidden", Boolean($(".row", list)));
+    list.scrollTop = at;
+    if (focus) document.getElementById(focus)?.focus();
   }
   // What came while the page was looked at has been read.
   let known = "";
@@ -584,4 +631,5 @@
   const kept = Number(sessionStorage.getItem(placeKey()) || 0);
   if (kept) $("[data-pages], .main")?.scrollTo(0, kept);
   connect();
+  watchTab();
 })();

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +45,18 @@ async def _waits(desk: RunningConsole, text: str, **more: Any) -> int:
     talk = await wrote(desk.store, text, owner="queue", waiting_since=SystemClock().now(), channel="web", **more)
     desk.tell(talk)
     return talk
+
+
+async def _until(is_so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(WITHIN_MS / 1000):
+        while not is_so():  # noqa: ASYNC110 - the hub has no event for who listens
+            await asyncio.sleep(0.02)
+
+
+async def _looks(page: Page, *, away: bool) -> None:
+    """The browser tells the page that its tab is in the background, or in front again."""
+    told = "away => { Object.defineProperty(document, 'hidden', {value: away, configurable: true});"
+    await page.evaluate(f"{told} document.dispatchEvent(new Event('visibilitychange')); }}", away)
 
 
 async def test_a_waiting_customer_appears_is_taken_and_answered_by_keyboard_alone(
@@ -92,6 +105,59 @@ async def test_a_draft_outlives_a_restart_and_a_reload(desk: RunningConsole, pag
     await expect(page.locator("#reply")).to_have_value("half a sentence")
     await page.reload()
     await expect(page.locator("#reply")).to_have_value("half a sentence")
+
+
+async def test_of_the_tabs_nobody_looks_at_one_keeps_its_stream_and_the_others_catch_up(
+    desk: RunningConsole, page: Page
+) -> None:
+    await desk.enter(page)
+    await page.goto(f"{desk.url}/console/inbox?list=queue")
+    await expect(page.locator("#rows .empty")).to_be_visible()
+    other = await page.context.new_page()
+    await other.clock.install()
+    await other.goto(f"{desk.url}/console/inbox?list=queue")
+    await expect(other.locator("#rows .empty")).to_be_visible()
+    streams = desk.console.hub.listeners
+    await _until(lambda: len(streams) == 2)
+    await _looks(page, away=True)
+    await _looks(other, away=True)
+    await other.clock.run_for(6_000)
+    await _until(lambda: len(streams) == 1)
+    await expect(page.locator("#offline")).to_be_hidden()
+    talk = await _waits(desk, "I need a person")
+    await expect(page.locator(f"#row-{talk}")).to_have_count(1, timeout=WITHIN_MS)
+    await expect(other.locator(f"#row-{talk}")).to_have_count(0)
+    await _looks(other, away=False)
+    await expect(other.locator(f"#row-{talk}")).to_have_count(1, timeout=WITHIN_MS)
+    await expect(other.locator("#rows .empty")).to_be_hidden()
+
+
+async def test_a_tab_that_looked_away_keeps_the_stream_when_the_one_that_had_it_is_gone(
+    desk: RunningConsole, page: Page
+) -> None:
+    await desk.enter(page)
+    other = await page.context.new_page()
+    await other.clock.install()
+    await other.goto(f"{desk.url}/console/inbox?list=queue")
+    streams = desk.console.hub.listeners
+    await _until(lambda: len(streams) == 2)
+    await _looks(other, away=True)
+    await other.clock.run_for(6_000)
+    await _until(lambda: len(streams) == 1)
+    await page.goto("about:blank")
+    await _until(lambda: len(streams) == 1)
+    talk = await _waits(desk, "I need a person")
+    await expect(other.locator(f"#row-{talk}")).to_have_count(1, timeout=WITHIN_MS)
+
+
+async def test_every_list_is_in_view_on_a_desktop(desk: RunningConsole, page: Page) -> None:
+    await desk.enter(page)
+    for width in (1440, 1280):
+        await page.set_viewport_size({"width": width, "height": 800})
+        await page.goto(f"{desk.url}/console/inbox?list=all")
+        cut = "tabs => tabs.scrollWidth > tabs.clientWidth"
+        assert await page.locator("#tabs a").count() == 6
+        assert not await page.locator("#tabs").evaluate(cut)
 
 
 async def test_ten_thousand_conversations_leave_at_most_200_rows_in_the_page(desk: RunningConsole, page: Page) -> None:

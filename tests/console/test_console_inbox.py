@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 
 import pytest
+from sqlalchemy import select, update
 
+from crm_sync.tables import conversations, customers
 from tests.console.console_under_test import ConsoleUnderTest
 from tests.staff_steps import change, wrote
 
@@ -38,6 +40,21 @@ async def test_what_customers_wrote_is_shown_and_never_run(console: ConsoleUnder
     assert XSS not in page.text
     assert "script-src 'self'" in page.headers["content-security-policy"]
     assert page.headers["x-frame-options"] == "DENY"
+
+
+async def test_who_has_no_name_is_called_by_the_number_they_gave_or_one_of_ours(console: ConsoleUnderTest) -> None:
+    phoned, unknown = [await wrote(console.store, "hello", user=user, channel="web") for user in ("ann", "ben")]
+    who = select(conversations.c.id, conversations.c.customer_id)
+    people = {row.id: row.customer_id for row in await console.store.database.run(lambda conn: conn.execute(who).all())}
+    number = update(customers).where(customers.c.id == people[phoned]).values(phone="+8613800138000")
+    await console.store.database.run(lambda conn: conn.execute(number))
+    lena = await console.enter("lena", "supervisor")
+    shown = (await lena.page("/console/inbox?list=all")).text
+    assert "+86138****8000" in shown
+    assert "+8613800138000" not in shown
+    assert f"Visitor {people[unknown]} " in shown.replace("<", " <")
+    panel = (await lena.page(f"/console/inbox/{unknown}?list=all")).text
+    assert f"<h2><bdi>Visitor {people[unknown]}</bdi>" in panel
 
 
 async def test_a_waiting_chat_is_taken_and_answered_once(console: ConsoleUnderTest) -> None:
