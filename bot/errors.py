@@ -62,6 +62,10 @@ class RuleError(BotError):
     """A business rule says no."""
 
 
+class RestoreRefused(RuleError):
+    """A file is no sound backup, or would write over a store that is in use; nothing was changed."""
+
+
 class NotPermitted(RuleError):
     """Who asks may not do this."""
 

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, func, select
+from sqlalchemy import Connection, bindparam, delete, func, select
 
 from bot.ports import Clock
 from bot.search_words import words_of
@@ -24,7 +24,7 @@ from crm_sync.search_tables import TABLES
 from crm_sync.searching import people_words
 from crm_sync.service_tables import audit
 from crm_sync.statements import Statement
-from crm_sync.tables import conversations, customers, identities, messages
+from crm_sync.tables import conversations, cursors, customers, identities, messages
 
 STEP: Final = 100  # messages, or people, in one transaction: a few milliseconds
 SETTLES: Final = timedelta(seconds=60)  # longer than any transaction that writes messages lasts
@@ -144,6 +144,13 @@ def forget(conn: Connection, customer_id: int, now: datetime) -> None:
     search_tables.remove(conn, "message_search", conn.execute(theirs).scalars().all())
     search_tables.remove(conn, "people_search", [customer_id])
     set_cursor(conn, _PURGE, "due", now)
+
+
+def start_anew(conn: Connection) -> None:
+    """Nothing is indexed: the next steps take in everything there is."""
+    for name in search_tables.TABLES:
+        search_tables.clear(conn, name)
+    conn.execute(delete(cursors).where(cursors.c.name == _CURSOR))
 
 
 # --- one step -----------------------------------------------------------------------------------------------------

@@ -63,6 +63,11 @@ def remove(conn: Connection, name: SearchTable, ids: Sequence[int]) -> None:
     _REMOVE[name].change_each(conn, [{"id": row_id} for row_id in ids])
 
 
+def clear(conn: Connection, name: SearchTable) -> None:
+    """Nothing at all is found."""
+    conn.execute(delete(_FTS[name]))
+
+
 def rows(name: SearchTable) -> Any:
     """The index as something to select from; its column is `rowid`."""
     return _FTS[name]

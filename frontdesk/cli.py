@@ -13,6 +13,7 @@ from bot.errors import BotError
 from frontdesk.commands import (
     appointments,
     assistant,
+    backups,
     broadcast,
     care,
     case_sites,
@@ -48,6 +49,7 @@ def options(
 
 
 desk.register(app)
+backups.register(app)
 app.add_typer(nlu.app, name="nlu")
 app.add_typer(knowledge.app, name="knowledge")
 app.add_typer(assistant.app, name="assistant")
