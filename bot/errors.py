@@ -130,11 +130,11 @@ class ServiceError(BotError):
 
 
 class RateLimited(ServiceError):
-    """The far side asks us to wait; nothing was sent."""
+    """The far side asks us to wait; nothing was sent. `is_quota`: what it allows in a day or month is used up."""
 
-    def __init__(self, service: str, *, retry_after_s: float) -> None:
+    def __init__(self, service: str, *, retry_after_s: float, is_quota: bool = False) -> None:
         super().__init__(service, f"rate limited, retry after {retry_after_s:g} s")
-        self.retry_after_s = retry_after_s
+        self.retry_after_s, self.is_quota = retry_after_s, is_quota
 
 
 class ServiceUnavailable(ServiceError):

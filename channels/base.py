@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Protocol, runtime_checkable
+from datetime import datetime, timedelta, timezone
+from typing import Literal, Protocol, runtime_checkable
 
 from bot.types import Capabilities, Outbound, OutPart, Receipt, Received, RenderedReply
 
@@ -139,13 +139,43 @@ class SendsTemplates(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class SendQuota:
+    """How much of one kind of send a vendor allows the account, or with `of` each person, in a day or month.
+
+    `used`: by the vendor's own count; None where it does not say. `utc_hours`: whose midnight ends the period.
+    """
+
+    kind: str  # push | mass | template | subscribe
+    limit: int
+    per: Literal["day", "month"]
+    of: Literal["account", "person"] = "account"
+    used: int | None = None
+    utc_hours: int = 8
+
+    def period(self, now: datetime) -> str:
+        """The day or month it is there: 2026-11-26 or 2026-11."""
+        there = now.astimezone(timezone(timedelta(hours=self.utc_hours)))
+        return f"{there:%Y-%m-%d}" if self.per == "day" else f"{there:%Y-%m}"
+
+
+@runtime_checkable
+class HasQuotas(Protocol):
+    """The vendor allows only so much of what broadcasts send."""
+
+    async def quota(self, kind: str) -> SendQuota | None:
+        """What it allows of this kind ("": plain messages) now; None: no limit. Raises: what `send` raises."""
+        ...
+
+
 @runtime_checkable
 class SendsToMany(Protocol):
     """The vendor takes one message with a list of whom it is for, and reports later how it went."""
 
     most_recipients: int
     least_recipients: int
+    mass_quota: SendQuota
 
     async def send_to_many(self, recipients: Sequence[str], part: OutPart, key: str) -> str:
-        """The vendor's id of the send; the same `key` sends once. Raises: what `send` raises, QuotaUsedUp."""
+        """The vendor's id of the send; the same `key` sends once. Raises: what `send` raises."""
         ...

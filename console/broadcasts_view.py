@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from markupsafe import Markup
 
-from bot.reach.preflight import Preflight, Problem
+from bot.reach.preflight import Preflight, Problem, Quota
 from bot.reach.states import SKIP_REASONS, RecipientState
 from bot.reach.uplift import Interval
 from console.charts import Effect, effect_chart
@@ -174,11 +174,20 @@ def preflight_view(found: Preflight, look: Look, currency: str) -> PreflightView
         quotas=tuple(
             (
                 f"{channel_name(each.channel, look)} · {each.account}",
-                say(look.language, "bc.pf.quota.told", needs=each.needs, left=max(0, each.limit - each.used)),
+                quota_words(each, look),
             )
             for each in found.quotas
         ),
     )
+
+
+def quota_words(quota: Quota, look: Look) -> str:
+    """What it uses of what the vendor allows in this period."""
+    period = say(look.language, "bc.pf.quota.day" if quota.is_of_a_day else "bc.pf.quota.month")
+    if quota.of == "person":
+        return say(look.language, "bc.pf.quota.person", needs=quota.needs, limit=quota.limit, period=period)
+    amounts = {"needs": f"{quota.needs:,}", "left": f"{quota.left:,}", "limit": f"{quota.limit:,}"}
+    return say(look.language, "bc.pf.quota.told", period=period, **amounts)
 
 
 def problem_words(problem: Problem, look: Look) -> str:

@@ -123,7 +123,16 @@ WORDS_BROADCASTS: Final[dict[str, tuple[str, str]]] = {
     "bc.pf.accounts": ("By account", "按账号"),
     "bc.pf.account": ("Account", "账号"),
     "bc.pf.quota": ("Quota", "额度"),
-    "bc.pf.quota.told": ("{needs} of {left} left this period", "需 {needs}，本期剩余 {left}"),
+    "bc.pf.quota.told": (
+        "needs {needs}; {left} of {limit} are left {period}",
+        "需要 {needs} 条；{period}共 {limit} 条，剩余 {left} 条",
+    ),
+    "bc.pf.quota.person": (
+        "{needs} of the {limit} mass sends each follower can get {period}; whoever had them all is skipped",
+        "占每位粉丝{period} {limit} 次群发中的 {needs} 次；已收满的人将跳过",
+    ),
+    "bc.pf.quota.day": ("today", "今天"),
+    "bc.pf.quota.month": ("this month", "本月"),
     "bc.pf.looks": ("How it looks", "显示效果"),
     "bc.pf.ready": ("Ready. Nothing stands in the way.", "检查通过，可以发送。"),
     "bc.pf.blocked": ("It cannot start as it is.", "目前无法开始。"),
@@ -166,6 +175,10 @@ WORDS_BROADCASTS: Final[dict[str, tuple[str, str]]] = {
     "bc.problem.no_such_audience": (
         "The audience is not there: {reason}",
         "找不到所选人群：{reason}",
+    ),
+    "bc.problem.quota_short": (
+        "{channel} allows too few: {needs} needed, {left} left. What does not fit into a day waits for the next.",
+        "{channel} 的额度不够：需要 {needs}，剩余 {left}。当天发不完的，次日继续。",
     ),
     "bc.problem.link_dead": ("The link {link} does not answer: {url}", "链接 {link} 无法打开：{url}"),
     # results

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, Final
 
 from sqlalchemy import BigInteger, Connection, Select, bindparam, func, select
 
 from bot.errors import NotFound
 from bot.reach.preflight import Account, Counted
+from bot.reach.rendering import piece_for
 from bot.reach.types import Audience, Broadcast
 from crm_sync.broadcast_tables import audience_lists, audience_members, segments
 from crm_sync.eligibility import SendRules, judged, moments
@@ -66,18 +68,40 @@ def list_ids(conn: Connection, names: tuple[str, ...]) -> tuple[int, ...]:
     return tuple(known[name] for name in names)
 
 
-def rules_of(conn: Connection, broadcast: Broadcast, *, notices: Collection[str] = (), **asked: Any) -> SendRules:
-    """What the broadcast asks of everybody; `asked` are the fields of SendRules that the business decides, `notices`
-    the purposes that are no promotion.
+def rules_of(
+    conn: Connection,
+    broadcast: Broadcast,
+    *,
+    cap: tuple[int, int] | None = None,
+    notices: Collection[str] = (),
+    counting: Collection[str] = (),
+    monthly: Mapping[Account, int] = MappingProxyType({}),
+) -> SendRules:
+    """What the broadcast asks of everybody.
+
+    `cap` and `notices` (purposes that are no promotion) are the business's; `counting` names channels where a free
+    message needs an open window, `monthly` accounts of which a person gets only so many mass sends a month.
     """
+    kinds = {channel: kinds_of(broadcast, channel) for channel in broadcast.channels}
     return SendRules(
         purpose=broadcast.purpose,
         channels=broadcast.channels,
         topic=broadcast.topic,
         is_promotion=broadcast.purpose not in notices,
         exclude=list_ids(conn, broadcast.audience.exclude) if broadcast.audience.exclude else (),
-        **asked,
+        cap=broadcast.per_person or cap,
+        windowed=frozenset(channel for channel in counting if "" in kinds.get(channel, ())),
+        monthly=tuple(
+            (channel, account, most)
+            for (channel, account), most in sorted(monthly.items())
+            if "mass" in kinds.get(channel, ())
+        ),
     )
+
+
+def kinds_of(broadcast: Broadcast, channel: str) -> frozenset[str]:
+    """Kinds of what the channel shows of it: "" is a free message, which may need an open window."""
+    return frozenset(piece_for(variant, channel).kind for variant in broadcast.content.variants)
 
 
 def count_range(

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any, Final
 
 from sqlalchemy import (
     ColumnElement,
-    Connection,
     FromClause,
     Select,
     Text,
@@ -31,7 +30,7 @@ from sqlalchemy import (
     type_coerce,
 )
 
-from crm_sync.broadcast_tables import audience_members, broadcast_recipients, contact_wishes, vendor_quotas
+from crm_sync.broadcast_tables import audience_members, broadcast_recipients, contact_wishes
 from crm_sync.columns import UtcDateTime, is_state
 from crm_sync.merging import is_merged
 from crm_sync.tables import cases, consents, conversations, customers, identities, reply_windows
@@ -42,6 +41,8 @@ _WEEK: Final = timedelta(days=7)
 _now = bindparam("eligible_now", type_=UtcDateTime())
 _cap_since = bindparam("eligible_cap_since", type_=UtcDateTime())
 _week_since = bindparam("eligible_week_since", type_=UtcDateTime())
+_month_since = bindparam("eligible_month_since", type_=UtcDateTime())
+_VENDOR: Final = timezone(timedelta(hours=8))  # whose midnight begins the month of mass sends
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,8 @@ class SendRules:
     cap: tuple[int, int] | None = None  # at most so many broadcasts in so many days; None: no cap
     is_promotion: bool = True  # nobody with an open complaint or a live chat gets it
     windowed: frozenset[str] = frozenset()  # channels where it is a free-form message that needs an open window
-    quotas: tuple[tuple[str, str, str], ...] = ()  # channel, kind, period: no account whose quota of it is used up
+    # Channel, account, most: whoever had so many mass sends from it this month gets no more from the vendor.
+    monthly: tuple[tuple[str, str, int], ...] = ()
 
 
 def moments(rules: SendRules, now: datetime) -> dict[str, datetime]:
@@ -65,6 +67,7 @@ def moments(rules: SendRules, now: datetime) -> dict[str, datetime]:
         "eligible_now": now,
         "eligible_cap_since": now - timedelta(days=days),
         "eligible_week_since": now - _WEEK,
+        "eligible_month_since": now.astimezone(_VENDOR).replace(day=1, hour=0, minute=0, second=0, microsecond=0),
     }
 
 
@@ -116,7 +119,7 @@ def rechecked(rules: SendRules, *columns: ColumnElement[Any]) -> Select[Any]:
         is_unreachable=identities.c.unreachable_at.is_not(None),
         no_channel=false(),
         no_window=~_has_window(conversations.c.channel, conversations.c.identity_id, rules),
-        no_quota=~_has_quota(conversations.c.channel, conversations.c.account, rules),
+        no_quota=~_has_quota(conversations, rules),
         is_double=_is_double(person),
     )
     return (
@@ -125,14 +128,6 @@ def rechecked(rules: SendRules, *columns: ColumnElement[Any]) -> Select[Any]:
         .join(identities, identities.c.id == conversations.c.identity_id)
         .join(customers, customers.c.id == person)
     )
-
-
-def used_up(conn: Connection, rules: SendRules) -> list[tuple[str, str]]:
-    """Channels and accounts whose quota of this kind of send is known to be used up."""
-    quota = vendor_quotas.c
-    named = or_(false(), *(_is_quota(quota, *each) for each in rules.quotas))
-    rows = conn.execute(select(quota.channel, quota.account).where(named, quota.is_known_used_up))
-    return [(row.channel, row.account) for row in rows]
 
 
 # --- the order of reasons ---------------------------------------------------------------------------------------------
@@ -162,7 +157,7 @@ def _first_reason(
         ("live_chat", _has_live_chat(person) if rules.is_promotion else None),
         ("capped", _is_capped(person, rules, is_double)),
         ("out_of_window", no_window if rules.windowed else None),
-        ("quota", no_quota if rules.quotas else None),
+        ("quota", no_quota if rules.monthly else None),
     ]
     return case(
         *((condition, literal_column(f"'{reason}'")) for reason, condition in ladder if condition is not None),
@@ -264,8 +259,8 @@ def _will_do(
         conditions.append(them.c.unreachable_at.is_(None))
     if open_window and rules.windowed:
         conditions.append(_has_window(talk.c.channel, talk.c.identity_id, rules))
-    if quota and rules.quotas:
-        conditions.append(_has_quota(talk.c.channel, talk.c.account, rules))
+    if quota and rules.monthly:
+        conditions.append(_has_quota(talk, rules))
     return conditions
 
 
@@ -279,16 +274,29 @@ def _has_window(channel: ColumnElement[str], identity: ColumnElement[int], rules
     return or_(channel.not_in(sorted(rules.windowed)), is_open)
 
 
-def _has_quota(channel: ColumnElement[str], account: ColumnElement[str], rules: SendRules) -> ColumnElement[bool]:
-    if not rules.quotas:
+def _has_quota(talk: Any, rules: SendRules) -> ColumnElement[bool]:
+    """The vendor lets this conversation have one more mass send this month, as far as we made them."""
+    if not rules.monthly:
         return true()
-    quota = vendor_quotas.alias()
-    named = or_(*(_is_quota(quota.c, *each) for each in rules.quotas))
-    return ~there_is([quota], named, quota.c.channel == channel, quota.c.account == account, quota.c.is_known_used_up)
-
-
-def _is_quota(quota: Any, channel: str, kind: str, period: str) -> ColumnElement[bool]:
-    return and_(quota.channel == channel, quota.kind == kind, quota.period == period)
+    sent = broadcast_recipients.alias()
+    had = (
+        select(func.count())
+        .select_from(sent)
+        .where(
+            sent.c.conversation_id == talk.c.id,
+            is_state(sent.c.state, *HEARD),
+            sent.c.batch != literal_column("''"),
+            or_(sent.c.sent_at.is_(None), sent.c.sent_at >= _month_since),
+        )
+        .correlate_except(sent)
+        .scalar_subquery()
+    )
+    return and_(
+        *(
+            or_(talk.c.channel != channel, talk.c.account != account, had < most)
+            for channel, account, most in rules.monthly
+        )
+    )
 
 
 # --- what holds somebody back -----------------------------------------------------------------------------------------

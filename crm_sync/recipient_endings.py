@@ -11,12 +11,13 @@ from typing import Any, Final, Literal
 from sqlalchemy import Connection, bindparam, select, update
 
 from bot.types import OutPart
-from crm_sync.broadcast_tables import broadcast_recipients, broadcasts, vendor_quotas
+from crm_sync.broadcast_quotas import Key, use_quotas
+from crm_sync.broadcast_tables import broadcast_recipients, broadcasts
 from crm_sync.chat_moves import move_chat
 from crm_sync.codec import dump_part, wire_event
 from crm_sync.columns import UtcDateTime, id_in
 from crm_sync.recipient_counts import Place, add_counts, moved
-from crm_sync.rows import new_ids, upsert_many
+from crm_sync.rows import new_ids
 from crm_sync.statements import Statement, insert_rows
 from crm_sync.tables import conversations, identities, messages
 
@@ -31,7 +32,8 @@ class Ending:
     """How attempt `attempt` of a recipient ended. `pending`: nothing left, for sure, and it is due again at `retry_at`.
 
     `reason` is one of a few words, since recipients are counted by it. `part` is what was said, or may have been.
-    `quota`: the vendor's kind and period it counts against. `moved_to` as in Receipt.
+    `quota`: the vendor's kind and period it counts against, of which the vendor allows no more with `is_used_up`.
+    `moved_to` as in Receipt.
     """
 
     recipient_id: int
@@ -45,6 +47,7 @@ class Ending:
     unreachable: str = ""  # the vendor's words, when it says that nothing will reach them
     moved_to: str = ""
     quota: tuple[str, str] | None = None
+    is_used_up: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,11 +204,13 @@ def _settle_people(conn: Connection, rows: Sequence[Any], told: Mapping[int, End
 
 
 def _use_quotas(conn: Connection, rows: Sequence[Any], told: Mapping[int, Ending]) -> None:
-    used: Counter[tuple[str, str, str, str]] = Counter()
+    used: Counter[Key] = Counter()
+    used_up: list[Key] = []
     for row in rows:
-        quota = told[row.id].quota
-        if quota is not None and told[row.id].state in _SAID:
-            used[(row.channel, row.account, *quota)] += 1
-    keys = ("channel", "account", "kind", "period")
-    counted = [{**dict(zip(keys, key, strict=True)), "used": count} for key, count in sorted(used.items())]
-    upsert_many(conn, vendor_quotas, counted, key=keys, added=("used",))
+        ending = told[row.id]
+        if ending.quota is not None and ending.state in _SAID:
+            used[(row.channel, row.account, *ending.quota)] += 1
+        if ending.quota is not None and ending.is_used_up:
+            used_up.append((row.channel, row.account, *ending.quota))
+    if used or used_up:
+        use_quotas(conn, used, used_up)

@@ -14,12 +14,25 @@ from sqlalchemy import Connection, Select, func, select
 
 from bot.errors import InputError, NotFound
 from bot.reach.plan import starts_at
-from bot.reach.preflight import Account, Counted, Preflight, Problem, examine, held_out, takes, too_long
+from bot.reach.preflight import (
+    Account,
+    Allowed,
+    Counted,
+    Preflight,
+    Problem,
+    Quota,
+    examine,
+    held_out,
+    of_quotas,
+    takes,
+    too_long,
+)
 from bot.reach.rendering import Message, Person, render
 from bot.reach.types import Broadcast, Variant
 from bot.types import OutPart
 from crm_sync import coupons, recipient_facts
-from crm_sync.broadcast_audience import Members, count_range, people_of, rules_of, together
+from crm_sync.broadcast_audience import Members, count_range, kinds_of, people_of, rules_of, together
+from crm_sync.broadcast_quotas import MASS, quotas_used
 from crm_sync.database import Database
 from crm_sync.eligibility import SendRules, judged, moments
 from crm_sync.tables import customers
@@ -61,7 +74,9 @@ class Preview:
 
 
 class PreflightDesk:
-    """Looks only: nothing is written. `alive` says of addresses whether they answer; None: not asked."""
+    """Looks only: nothing is written. `alive` says of addresses whether they answer, `quotas` what vendors allow of
+    the kinds that a channel is to send; None: not asked.
+    """
 
     def __init__(
         self,
@@ -69,8 +84,10 @@ class PreflightDesk:
         outside: Outside,
         decisions: Callable[[], Decisions],
         alive: Callable[[Sequence[str]], Awaitable[Mapping[str, bool]]] | None = None,
+        quotas: Callable[[Mapping[str, Collection[str]], datetime], Awaitable[Sequence[Allowed]]] | None = None,
     ) -> None:
         self._database, self._outside, self._decisions, self._alive = database, outside, decisions, alive
+        self._allowed = quotas
 
     async def look(self, broadcast: Broadcast) -> Preflight:
         """Raises: InputError (a condition that cannot be evaluated)."""
@@ -92,6 +109,8 @@ class PreflightDesk:
         )
         problems += await self._too_long(broadcast, people, rules, now)
         problems += await self._dead_links(broadcast)
+        quotas = await self._quotas(broadcast, counted, now)
+        problems += of_quotas(quotas)
         rates = {account: min(rate, broadcast.per_s or rate) for account, rate in decided.per_s.items()}
         reached = sum(counted.reached.values())
         return Preflight(
@@ -101,7 +120,7 @@ class PreflightDesk:
             starts_at(broadcast.plan, now, decided.zone),
             takes(counted.reached, rates, broadcast.holdout),
             pool[0] if pool else None,
-            (),
+            tuple(quotas),
             broadcast.effect.cost_minor * (reached - held_out(counted, broadcast.holdout)),
             tuple(problems),
         )
@@ -142,7 +161,7 @@ class PreflightDesk:
     # --- counting -------------------------------------------------------------------------------------------------
 
     def _asked(self, conn: Connection, broadcast: Broadcast, now: datetime) -> tuple[Select[tuple[int]], SendRules]:
-        rules = rules_of(conn, broadcast, **{**self._decisions().asked, **_cap(broadcast)})
+        rules = rules_of(conn, broadcast, **self._decisions().asked)
         return people_of(conn, broadcast.audience, self._decisions().members, now), rules
 
     async def _count(self, people: Select[tuple[int]], rules: SendRules, now: datetime) -> Counted:
@@ -183,13 +202,27 @@ class PreflightDesk:
             if not alive.get(url, False)
         ]
 
+    async def _quotas(self, broadcast: Broadcast, counted: Counted, now: datetime) -> list[Quota]:
+        """What it would use of what vendors allow the accounts it would go out on."""
+        if self._allowed is None:
+            return []
+        kinds = {channel: kinds_of(broadcast, channel) for channel in broadcast.channels}
+        allowed = [
+            each for each in await self._allowed(kinds, now) if counted.reached.get((each.channel, each.account))
+        ]
+        used = await self._database.run(partial(quotas_used, allowed=allowed), read=True)
+        return [_quota(each, used[each], broadcast, counted) for each in allowed]
+
     def _nobody(self, broadcast: Broadcast, now: datetime, problem: Problem) -> Preflight:
         nothing = takes({}, {}, 0)
         return Preflight(now, Counted({}, {}), 0, None, nothing, None, (), 0, (problem,))
 
 
-def _cap(broadcast: Broadcast) -> dict[str, Any]:
-    return {"cap": broadcast.per_person} if broadcast.per_person else {}
+def _quota(each: Allowed, used: int, broadcast: Broadcast, counted: Counted) -> Quota:
+    people = counted.reached[each.channel, each.account]
+    # A mass send is one, however many get it; of other kinds each message is.
+    needs = 1 if each.kind == MASS else round(people * (1 - broadcast.holdout))
+    return Quota(each.channel, each.account, each.kind, each.period, each.limit, used, needs, each.of)
 
 
 def _range(

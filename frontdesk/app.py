@@ -36,7 +36,7 @@ from desk.outside import Outside
 from desk.sealing import AUDIT, purpose_keys
 from frontdesk.broadcast_loops import BroadcastLoops, Surroundings, broadcast_loops
 from frontdesk.broadcast_reckoning import broadcast_jobs
-from frontdesk.broadcast_services import BroadcastServices, broadcast_services, decisions, rates_of
+from frontdesk.broadcast_services import BroadcastServices, broadcast_services, decisions
 from frontdesk.channel_health import ChannelWatch
 from frontdesk.clock import SystemClock
 from frontdesk.console_lazily import LazyConsole
@@ -266,7 +266,7 @@ class App:
                         decisions,
                         lambda: runtimes.default_assistant().service,
                         lambda: zone_named(settings.timezone),
-                        rates_of({place: each.capabilities for place, each in adapters.items()}),
+                        adapters,
                     ),
                     keys=keys,
                     public_url=settings.own_url,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
-from typing import Final
+from datetime import datetime, timedelta, timezone
+from typing import Any, Final
 
 import structlog
 
@@ -31,6 +31,7 @@ log = structlog.get_logger()
 
 MOST_TRIES: Final = 30
 LONGEST_WAIT: Final = timedelta(minutes=5)
+BEIJING: Final = timezone(timedelta(hours=8))  # of the only vendor that has kinds
 
 
 class Calls:
@@ -74,7 +75,7 @@ class Calls:
             language=worded.language,
             vendor_message_id=receipt.vendor_message_id,
             moved_to=receipt.moved_to,
-            quota=(worded.kind, f"{self._clock.now():%Y-%m-%d}") if worded.kind else None,
+            quota=_counted_as(worded, self._clock.now()),
         )
 
     async def _call(self, adapter: ChannelAdapter, row: Outbound, worded: Worded) -> Receipt:
@@ -108,6 +109,11 @@ class Calls:
             self._watch.answered(*place)
 
 
+def _counted_as(worded: Worded, now: datetime) -> tuple[str, str] | None:
+    """The vendor's kind and day a message counts against; None for free messages, which their windows count."""
+    return (worded.kind, f"{now.astimezone(BEIJING):%Y-%m-%d}") if worded.kind else None
+
+
 def outbound(one: Handed, worded: Worded) -> Outbound:
     """A recipient as channels see a message. Its number is below zero: no row of the outbox has it."""
     return Outbound(
@@ -136,7 +142,8 @@ def ending_of(error: Exception, one: Handed, worded: Worded, now: datetime) -> E
         log.warning("broadcast_message_refused", recipient=key, channel=one.channel, reason=error.reason)
         return Ending(key, attempt, "failed", "refused")
     if isinstance(error, RateLimited):
-        return Ending(key, attempt, "pending", retry_at=now + timedelta(seconds=error.retry_after_s))
+        told: dict[str, Any] = {"quota": _counted_as(worded, now), "is_used_up": error.is_quota}
+        return Ending(key, attempt, "pending", retry_at=now + timedelta(seconds=error.retry_after_s), **told)
     if isinstance(error, Misconfigured):
         return Ending(key, attempt, "pending", retry_at=now)
     if isinstance(error, ServiceError) and getattr(error, "happened", "no") == "no":

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import Connection, Select
 
 from bot.ports import ChannelHealth, Clock, Encoder, QuotaLedger, RateTokens, Signals
-from bot.reach.rendering import piece_for
 from bot.reach.short_links import PATH, ShortLink, sign
 from bot.reach.types import Audience, Broadcast
 from channels.base import ChannelAdapter
@@ -55,7 +53,7 @@ class Surroundings:
 
 def broadcast_loops(around: Surroundings) -> BroadcastLoops:
     """Neither has begun."""
-    business = business_of(around.decide, around.adapters)
+    business = business_of(around.decide)
     opening = {place[0] for place, each in around.adapters.items() if each.capabilities.link_buttons}
 
     def address(link: ShortLink) -> str:
@@ -87,23 +85,13 @@ def broadcast_loops(around: Surroundings) -> BroadcastLoops:
     return BroadcastLoops(preparer, sender)
 
 
-def business_of(decide: Callable[[], Decisions], adapters: Mapping[Account, ChannelAdapter]) -> Business:
+def business_of(decide: Callable[[], Decisions]) -> Business:
     """What holds for all broadcasts, as the business decides it now."""
-    counting = frozenset(place[0] for place, each in adapters.items() if each.capabilities.is_windowed)
 
     def people(conn: Connection, audience: Audience, now: datetime) -> Select[tuple[int]]:
         return people_of(conn, audience, decide().members, now)
 
     def rules(conn: Connection, broadcast: Broadcast) -> SendRules:
-        asked: dict[str, Any] = dict(decide().asked)
-        if broadcast.per_person:
-            asked["cap"] = broadcast.per_person
-        free = {name for name in broadcast.channels if _is_free(broadcast, name)}
-        return rules_of(conn, broadcast, **{"windowed": counting & free, **asked})
+        return rules_of(conn, broadcast, **decide().asked)
 
     return Business(zone=lambda: decide().zone, people=people, rules=rules)
-
-
-def _is_free(broadcast: Broadcast, channel: str) -> bool:
-    """Whether it is a free-form message there, which needs an open window where replies are counted."""
-    return any(not piece_for(variant, channel).kind for variant in broadcast.content.variants)

@@ -109,6 +109,7 @@ class MassSends:
         self._fault("broadcast.before_call")
         now = self._clock.now()
         said: dict[str, Any] = {"part": worded.part, "language": worded.language}
+        quota = (KIND, adapter.mass_quota.period(now))
         try:
             vendor_id = await adapter.send_to_many([one.external_id for one in some], worded.part, key)
         except (RateLimited, Misconfigured) as error:
@@ -118,7 +119,9 @@ class MassSends:
                 await self._account_is_out((some[0].channel, some[0].account), some[0].broadcast_id, error.reason)
             wait = timedelta(seconds=getattr(error, "retry_after_s", AGAIN_AFTER.total_seconds()))
             log.warning("mass_send_put_off", recipients=len(some), error=type(error).__name__)
-            return [Ending(one.id, one.attempt, "pending", retry_at=now + wait) for one in some]
+            is_used_up = isinstance(error, RateLimited) and error.is_quota
+            told: dict[str, Any] = {"retry_at": now + wait, "quota": quota, "is_used_up": is_used_up}
+            return [Ending(one.id, one.attempt, "pending", **told) for one in some]
         except SendRefused as error:
             log.error("mass_send_refused", recipients=len(some), reason=error.reason)
             return [Ending(one.id, one.attempt, "failed", "refused") for one in some]
@@ -128,5 +131,4 @@ class MassSends:
                 return []
             return [Ending(one.id, one.attempt, "pending", retry_at=now + AGAIN_AFTER) for one in some]
         self._fault("broadcast.after_call")
-        quota = (KIND, f"{now:%Y-%m}")
         return [Ending(one.id, one.attempt, "sent", vendor_message_id=vendor_id, quota=quota, **said) for one in some]

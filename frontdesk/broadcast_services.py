@@ -30,6 +30,7 @@ from desk.consents import ConsentDesk
 from desk.coupons import CouponDesk
 from desk.outside import Outside
 from desk.segments import SegmentDesk
+from frontdesk.broadcast_quotas import monthly_of, quotas_of
 from frontdesk.hook_sending import GuardedResolver, is_public
 
 UNPACED_PER_S: Final = 200.0  # what is reckoned with on a channel that names no rate of its own
@@ -59,8 +60,10 @@ def broadcast_services(
     allows_private: bool = False,
 ) -> BroadcastServices:
     """All of them over one store. `allows_private`: links may lead to addresses of this network."""
-    decide = partial(decisions, policy, zone, rates_of({place: each.capabilities for place, each in adapters.items()}))
-    preflights = PreflightDesk(database, outside, decide, partial(alive, allows_private=allows_private))
+    decide = partial(decisions, policy, zone, adapters)
+    preflights = PreflightDesk(
+        database, outside, decide, partial(alive, allows_private=allows_private), partial(quotas_of, adapters)
+    )
     segments = SegmentDesk(database, policy, outside.clock, lambda: str(zone()))
     return BroadcastServices(
         broadcasts=BroadcastDesk(database, outside, preflights, decide),
@@ -73,7 +76,7 @@ def broadcast_services(
 
 
 def decisions(
-    policy: Callable[[], ServicePolicy], zone: Callable[[], tzinfo], per_s: Mapping[Account, float]
+    policy: Callable[[], ServicePolicy], zone: Callable[[], tzinfo], adapters: Mapping[Account, ChannelAdapter]
 ) -> Decisions:
     """What holds now, with the newest version of the business's rules."""
     rules = policy()
@@ -90,8 +93,13 @@ def decisions(
         quiet=told.quiet,
         approval_from=told.approval_from,
         variables=frozenset(attributes),
-        asked={"cap": told.cap, "notices": notices},
-        per_s=per_s,
+        asked={
+            "cap": told.cap,
+            "notices": notices,
+            "counting": frozenset(place[0] for place, each in adapters.items() if each.capabilities.is_windowed),
+            "monthly": monthly_of(adapters),
+        },
+        per_s=rates_of({place: each.capabilities for place, each in adapters.items()}),
     )
 
 

@@ -27,8 +27,21 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
+class Allowed:
+    """What a vendor allows the account, or each `person`, in this period. `used`: None where it does not say."""
+
+    channel: str
+    account: str
+    kind: str
+    period: str  # a day (2026-11-26) or a month (2026-11)
+    limit: int
+    of: str = "account"
+    used: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Quota:
-    """What a vendor allows in this period, what was used of it and what this broadcast would."""
+    """What a vendor allows in this period, what was used of it and what this broadcast would; `of` as in Allowed."""
 
     channel: str
     account: str
@@ -37,6 +50,15 @@ class Quota:
     limit: int
     used: int
     needs: int
+    of: str = "account"
+
+    @property
+    def left(self) -> int:
+        return max(0, self.limit - self.used)
+
+    @property
+    def is_of_a_day(self) -> bool:
+        return len(self.period) == len("2026-11-26")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +141,22 @@ def examine(
     elif 0 < reached * broadcast.holdout < 30:
         found.append(Problem("small_holdout", is_blocking=False))
     return found
+
+
+def of_quotas(quotas: Sequence[Quota]) -> list[Problem]:
+    """A month that is too short for it keeps it from starting; of a day's the rest waits for the next one.
+
+    Whoever had all they may get in a month is skipped, so of a quota of persons there is nothing to say here.
+    """
+    return [
+        Problem(
+            "quota_short",
+            is_blocking=not each.is_of_a_day,
+            details={"channel": each.channel, "kind": each.kind, "needs": each.needs, "left": each.left},
+        )
+        for each in quotas
+        if each.of == "account" and each.needs > each.left
+    ]
 
 
 def _of_time(broadcast: Broadcast, now: datetime, zone: Any) -> list[Problem]:

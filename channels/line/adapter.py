@@ -9,11 +9,11 @@ from urllib.parse import quote
 
 from bot.errors import Misconfigured, RecipientUnreachable, ServiceError
 from bot.types import Capabilities, Lane, Outbound, OutPart, Receipt, Received, RenderedReply
-from channels.base import FetchedFile, Finding
+from channels.base import FetchedFile, Finding, SendQuota
 from channels.encoding import encode_reply
 from channels.fields import read_json, text_in
 from channels.line.decode import CHANNEL, decode_body
-from channels.line.examine import examine
+from channels.line.examine import examine, pushed
 from channels.line.messages import messages_of
 from channels.vendor_http import Answer, VendorHttp, error_of
 from channels.webhook import check_hmac
@@ -107,6 +107,11 @@ class LineAdapter:
     async def send_typing(self, chat_id: str, topic: str = "") -> None:
         if chat_id.startswith("U"):  # groups show nothing; 5 s is the shortest and said again
             await self._api.courtesy("/v2/bot/chat/loading/start", {"chatId": chat_id, "loadingSeconds": 5})
+
+    async def quota(self, kind: str) -> SendQuota | None:
+        """Pushed messages of this month; replies by token are free and not counted. See `HasQuotas`."""
+        limit, used = await pushed(self._api.ask)
+        return None if limit is None else SendQuota("push", limit, "month", used=used, utc_hours=9)
 
     async def examine(self, *, public_url: str, repair: bool) -> Sequence[Finding]:
         return await examine(self._api.ask, self.account, public_url, repair=repair)

@@ -45,10 +45,16 @@ async def _webhook(ask: Ask, check: str, wanted: str, repair: bool) -> Finding:
     return Finding(check, not is_reached, told, "" if is_reached else "is the web role running and reachable?")
 
 
-async def _quota(ask: Ask, check: str) -> Finding:
+async def pushed(ask: Ask) -> tuple[int | None, int | None]:
+    """How many messages may be pushed this month (None: no limit), and how many were; None where LINE does not say."""
     limit = (await ask("GET", "/v2/bot/message/quota")).fields().get("value")
     used = (await ask("GET", "/v2/bot/message/quota/consumption")).fields().get("totalUsage")
-    if not isinstance(limit, int) or not isinstance(used, int):
+    return (limit if isinstance(limit, int) else None), (used if isinstance(used, int) else None)
+
+
+async def _quota(ask: Ask, check: str) -> Finding:
+    limit, used = await pushed(ask)
+    if limit is None or used is None:
         return Finding(f"{check} quota", False, f"{used} messages pushed this month, no limit")
     is_low = limit - used <= limit / 10
     return Finding(f"{check} quota", is_low, f"{limit - used} of {limit} left", "raise the limit" if is_low else "")

@@ -248,7 +248,7 @@ class JsonApi:
         if isinstance(meaning, str):
             return Misconfigured(self.service, f"{meaning} ({said})")
         if isinstance(meaning, _Quota):
-            return RateLimited(self.service, retry_after_s=_until_midnight_s(self._now()))
+            return RateLimited(self.service, retry_after_s=_until_midnight_s(self._now()), is_quota=True)
         if isinstance(meaning, _Minute):
             return RateLimited(self.service, retry_after_s=_MINUTE_S)
         if isinstance(meaning, _Busy):

@@ -21,7 +21,7 @@ from bot.errors import (
 )
 from bot.ports import MediaLibrary, VendorTokens
 from bot.types import Capabilities, Outbound, OutMedia, OutPart, Receipt, Received, RenderedReply
-from channels.base import FetchedFile, Finding, Templated
+from channels.base import FetchedFile, Finding, SendQuota, Templated
 from channels.encoding import encode_reply
 from channels.tencent.api import File
 from channels.tencent.crypto import Envelope, NonceMemory, check_signature, check_time
@@ -36,6 +36,18 @@ from config.settings import WechatSettings
 
 log = structlog.get_logger()
 
+# What mass sends an account has: its followers get four a month each, or it makes one a day.
+# Source: developers.weixin.qq.com, the interface's notes and the forum's rules of mass sends (checked 2026-11).
+MASS_QUOTAS = {
+    "service": SendQuota("mass", 4, "month", of="person"),
+    "subscription": SendQuota("mass", 1, "day"),
+}
+# Interfaces whose calls of a day the vendor counts, by the kind of what they send.
+COUNTED = {
+    "": "/cgi-bin/message/custom/send",
+    "template": "/cgi-bin/message/template/send",
+    "subscribe": "/cgi-bin/message/subscribe/bizsend",
+}
 MAX_UPLOAD = 10_000_000  # bytes, of a picture or video
 _IMAGE_HOSTS = (".qpic.cn", ".qlogo.cn", ".qq.com")  # where WeChat keeps the pictures it names by address
 
@@ -63,6 +75,7 @@ class WechatAdapter:
             raise Misconfigured(SERVICE, f"account {account!r} is {settings.encryption} and needs an AES_KEY")
         self.account, self.settings, self._library, self._now = account, settings, library, now
         self.passive_s = settings.passive_s
+        self.mass_quota = MASS_QUOTAS[settings.kind]
         self.capabilities = Capabilities(
             channel=CHANNEL,
             max_text=MAX_TEXT,
@@ -206,6 +219,15 @@ class WechatAdapter:
     async def send_to_many(self, recipients: Sequence[str], part: OutPart, key: str) -> str:
         """One mass send to these followers. See `SendsToMany`."""
         return await self.api.mass_send_to(recipients, part.text, key)
+
+    async def quota(self, kind: str) -> SendQuota | None:
+        """What WeChat allows of this kind. See `HasQuotas`."""
+        if kind == self.mass_quota.kind:
+            return self.mass_quota
+        if not self.can_send or kind not in COUNTED:
+            return None
+        left, limit = await self.api.quota_left(COUNTED[kind])
+        return SendQuota(kind or "reply", limit, "day", used=max(0, limit - left)) if limit else None
 
     async def _send_file(self, openid: str, file: OutMedia) -> None:
         """The file itself or, where it cannot be had or WeChat does not take it, its address."""

@@ -11,8 +11,10 @@ import pytest
 from sqlalchemy import insert, select
 
 from bot.errors import AssistantInvalid, InputError, NotFound, RuleError, StaleState
+from bot.reach.preflight import Allowed
 from bot.reach.states import BroadcastState as S
 from crm_sync import coupons
+from crm_sync.broadcast_quotas import use_quotas
 from crm_sync.broadcast_tables import audience_lists
 from crm_sync.service_tables import customer_tags
 from crm_sync.store import SqlStore
@@ -126,6 +128,51 @@ async def test_a_link_that_does_not_answer_is_worth_knowing(store: SqlStore) -> 
         {"link": "b", "url": "https://gone.example"}
     ]
     assert looked.may_start
+
+
+def allowing(*quotas: Allowed) -> Any:
+    async def quotas_of(kinds: Any, now: Any) -> list[Allowed]:
+        return list(quotas)
+
+    return quotas_of
+
+
+@pytest.mark.parametrize(
+    ("allowed", "left", "may_start"),
+    [
+        (Allowed("telegram", "main", "push", "2026-11", 500, used=100), 400, True),
+        (Allowed("telegram", "main", "push", "2026-11", 500, used=497), 3, False),
+        (Allowed("telegram", "main", "template", "2026-11-22", 500, used=500), 0, True),  # the rest waits for tomorrow
+        (Allowed("telegram", "main", "mass", "2026-11-22", 1), 0, True),  # used up, as the vendor said
+        (Allowed("telegram", "main", "mass", "2026-11", 4, "person"), 4, True),
+    ],
+)
+async def test_what_it_uses_of_the_vendors_quota_is_said_before(
+    store: SqlStore, allowed: Allowed, left: int, may_start: bool
+) -> None:
+    await agreed(store, 10)
+    said = ("telegram", "main", "mass", "2026-11-22")
+    await store.database.run(lambda conn: use_quotas(conn, {}, [said]))
+    other = Allowed("line", "main", "push", "2026-11", 1, used=1)  # nothing of this broadcast goes there
+    broadcasts = desk(store, quotas=allowing(allowed, other))
+    await broadcasts.create(MIA, document())
+
+    looked = await broadcasts.preflight(MIA, "winter")
+
+    (quota,) = looked.quotas
+    assert (quota.needs, quota.left) == (1 if allowed.kind == "mass" else 9, left)
+    assert looked.may_start is may_start
+    assert ("quota_short" in {problem.code for problem in looked.problems}) is (quota.needs > left)
+
+
+async def test_who_has_no_open_window_is_counted_before_as_the_sender_would(store: SqlStore) -> None:
+    await agreed(store, 2)
+    broadcasts = desk(store, decisions(asked={"counting": frozenset({"telegram"})}))
+    await broadcasts.create(MIA, document())
+
+    looked = await broadcasts.preflight(MIA, "winter")
+
+    assert looked.counted.skipped == {"out_of_window": 2}
 
 
 async def test_an_empty_list_starts_nothing(store: SqlStore) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy import select, update
 
 from bot.errors import Misconfigured, NotFound, RateLimited, SendRefused, ServiceUnavailable
 from bot.types import OutPart
+from channels.base import SendQuota
 from crm_sync.broadcast_tables import broadcast_recipients, broadcasts, vendor_quotas
 from crm_sync.recipient_batches import reconcile
 from crm_sync.recipient_claims import SEND_LEASE
@@ -31,6 +32,7 @@ class MassChannel(RememberingChannel):
 
     least_recipients: int = 2
     most_recipients: int = 10_000
+    mass_quota: SendQuota = SendQuota("mass", 4, "month", of="person")
     by_key: dict[str, list[str]] = field(default_factory=dict)
     keys: list[str] = field(default_factory=list)
     failures: list[Exception] = field(default_factory=list)
@@ -97,6 +99,19 @@ async def test_a_call_without_an_answer_is_repeated_under_the_same_key(store: Sq
     assert len(channel.keys) == 2
     assert len(channel.got) == 5
     assert await desk.counts() == {"sent": 5}
+
+
+async def test_a_quota_that_is_used_up_is_known_and_the_rest_waits(store: SqlStore) -> None:
+    desk, channel = await mass_desk(store, 5, RateLimited("wechat", retry_after_s=3600, is_quota=True))
+
+    await sent(desk)
+
+    assert await desk.counts() == {"pending": 5}
+    known = select(vendor_quotas.c.kind, vendor_quotas.c.period, vendor_quotas.c.is_known_used_up)
+    assert await store.database.run(lambda conn: conn.execute(known).all(), read=True) == [("mass", "2026-11", True)]
+    desk.clock.advance(seconds=3601)
+    await sent(desk)
+    assert len(channel.got) == 5
 
 
 async def test_a_repeat_that_is_put_off_waits_with_its_key(store: SqlStore) -> None:

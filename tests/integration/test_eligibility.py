@@ -16,7 +16,6 @@ from crm_sync.broadcast_tables import (
     audience_members,
     broadcast_recipients,
     contact_wishes,
-    vendor_quotas,
 )
 from crm_sync.eligibility import EVERYTHING, SendRules, judged, moments, rechecked
 from crm_sync.store import SqlStore
@@ -92,9 +91,7 @@ HOLD_BACK: dict[str, Callable[[Connection, int], Any]] = {
     "out_of_window": lambda conn, person: conn.execute(
         update(reply_windows).values(used=5)  # the only window there is
     ),
-    "quota": lambda conn, person: add(
-        conn, vendor_quotas, channel="telegram", account="main", kind="mass", period="2026-11", is_known_used_up=True
-    ),
+    "quota": lambda conn, person: _sent(conn, person, sent_at=START - 8 * DAY, batch="1-1-x"),
 }
 
 
@@ -110,7 +107,7 @@ async def test_each_reason_is_told_before_the_start_and_at_the_claim(store: SqlS
             exclude=(left_out,),
             cap=(1, 7),
             windowed=frozenset({"telegram"}),
-            quotas=(("telegram", "mass", "2026-11"),),
+            monthly=(("telegram", "main", 1),),
         )
         person = a_person(conn, "telegram")
         talk = conn.execute(select(conversations)).one()

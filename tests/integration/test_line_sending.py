@@ -231,6 +231,17 @@ async def test_a_used_up_month_is_for_the_operator_and_too_fast_is_for_the_clock
         await desk.says("十点")
 
 
+async def test_the_months_pushes_are_told_with_what_was_used(desk: Desk) -> None:
+    assert await desk.adapter.quota("") is None
+
+    desk.line.monthly_limit = 200
+    await desk.says("十点")
+
+    quota = await desk.adapter.quota("")
+    assert quota is not None
+    assert (quota.kind, quota.limit, quota.used, quota.per) == ("push", 200, 1, "month")
+
+
 async def test_a_free_answer_leaves_when_the_month_is_used_up(desk: Desk) -> None:
     desk.line.monthly_limit = 0
     await desk.hears("几点开门？")

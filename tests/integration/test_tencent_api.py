@@ -121,6 +121,7 @@ async def test_a_used_up_quota_waits_for_midnight_in_beijing(
     with pytest.raises(RateLimited) as caught:
         await api.call("/send", {}, tokens=tokens)
     assert caught.value.retry_after_s == pytest.approx(4 * 3600, abs=2)
+    assert caught.value.is_quota
 
 
 @pytest.mark.parametrize(("status", "happened"), [(500, "unknown"), (502, "unknown"), (503, "no"), (504, "unknown")])

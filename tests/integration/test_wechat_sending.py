@@ -318,6 +318,17 @@ async def test_a_service_account_reaches_each_follower_four_times_a_month(
     assert len(wechat.account.follower("o1").received) == 4
 
 
+async def test_quotas_are_those_of_the_kind_of_account_and_what_the_vendor_counts(
+    wechat: WechatSimulator, adapter: WechatAdapter
+) -> None:
+    mass, templates = await adapter.quota("mass"), await adapter.quota("template")
+
+    assert mass is not None
+    assert (mass.limit, mass.per, mass.of) == (1, "day", "account")
+    assert templates is not None
+    assert (templates.kind, templates.per, templates.used) == ("template", "day", 0)
+
+
 @pytest.mark.parametrize(
     ("openids", "key"), [(["o1"], "k"), (["o"] * 10_001, "k"), (["a", "b"], ""), (["a", "b"], "k" * 65)]
 )
