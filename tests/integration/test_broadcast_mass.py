@@ -24,6 +24,7 @@ from tests.channel_doubles import NoSignals
 from tests.store_steps import AUDIT_KEYS, START
 
 CONTENT = {"variants": [{"name": "a", "kind": "mass", "text": {"en": "Half price"}}], "fallbacks": {}}
+A_MONTH = SendQuota("mass", 4, "month", of="person")
 
 
 @dataclass
@@ -32,7 +33,7 @@ class MassChannel(RememberingChannel):
 
     least_recipients: int = 2
     most_recipients: int = 10_000
-    mass_quota: SendQuota = SendQuota("mass", 4, "month", of="person")
+    mass_quota: SendQuota = A_MONTH
     by_key: dict[str, list[str]] = field(default_factory=dict)
     keys: list[str] = field(default_factory=list)
     failures: list[Exception] = field(default_factory=list)
