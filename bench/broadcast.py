@@ -99,7 +99,7 @@ async def _written_down(url: str, people: int) -> tuple[float, float, float, int
         before, began = process.memory_info().rss, monotonic()
         while True:
             took: list[float] = []
-            chunk = await store.database.run(partial(_timed, took, occasion, size, now))
+            chunk = await store.database.run(partial(_timed, took, occasion, size, now), durable=False, checked=False)
             longest = max(longest, took[-1])
             if chunk is None:
                 raise RuntimeError("somebody else prepares it")

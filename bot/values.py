@@ -34,6 +34,14 @@ _WISH_WORDS = {
     "消息设置", "消息偏好", "接收设置", "免打扰设置", "message settings", "notification settings",
     "message preferences", "preferences",
 }  # fmt: skip
+# The same within a short request: "I'd like to change my message settings", "怎么修改消息设置".
+_WISH_REQUEST = re.compile(
+    r"(?:please |can i |could i |how (?:do|can) i |where (?:do|can) i |i want to |i'?d like to |i would like to )*"
+    r"(?:open|see|show(?: me)?|change|edit|adjust|update|check|find|set)? ?(?:my |the )?"
+    r"(?:message|notification) (?:settings|preferences)(?: please)?"
+    r"|(?:请|请问|帮我|我想|我要|想|怎么|如何|在哪里?|可以|能不能|去哪)*(?:打开|修改|更改|改|调整|看|查看|设置|进入)?(?:一?下)?(?:我的)?"
+    r"(?:消息设置|消息偏好|接收设置|免打扰设置)(?:在哪里?|怎么改|怎么弄|吗|呢)?"
+)
 _ASKED_FOR = {**dict.fromkeys(_WISH_WORDS, "wishes"), **dict.fromkeys(_STOP_WORDS, "stop")}
 _WITHOUT_CENTS = frozenset({"JPY", "KRW", "VND"})  # ISO 4217: no minor unit
 
@@ -73,7 +81,8 @@ def asked_for(words: str) -> str:
     """What the whole message is a word for: "stop", to be sent nothing more, in the words people and networks use for
     it; "wishes", to say how one wants to be written to; else "".
     """
-    return _ASKED_FOR.get(plain(words), "")
+    said = plain(words)
+    return _ASKED_FOR.get(said) or ("wishes" if len(said) <= 60 and _WISH_REQUEST.fullmatch(said) else "")
 
 
 def is_stop_word(words: str) -> bool:

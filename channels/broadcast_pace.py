@@ -41,9 +41,9 @@ class BroadcastPace:
         self._per_s = self.limit
         self._resumes_at = float("-inf")
 
-    def size(self, per_s: float) -> int:
+    def size(self, per_s: float | None) -> int:
         """Messages in a group at this rate."""
-        return max(1, round(min(per_s, self.limit) / GROUPS_PER_S))
+        return max(1, round(min(per_s or self.limit, self.limit) / GROUPS_PER_S))
 
     async def take(self, per_s: float | None, may_go_on: Callable[[], bool]) -> bool:
         """True when a message may leave now; False when `may_go_on` said no meanwhile. Raises: ServiceUnavailable."""
@@ -62,6 +62,11 @@ class BroadcastPace:
                 return True
             await self._sleep(min(max(wait_s, SHORTEST_S), 0.25))
         return False
+
+    def give_back(self) -> None:
+        """The permit just taken was of no use: the next message may have it."""
+        self._left += 1
+        self.traffic.unbook()
 
     async def rest(self, wait_s: float, per_s: float | None) -> None:
         """The vendor says to wait: nobody's broadcast leaves the account until then."""

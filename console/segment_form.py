@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
-from bot.reach.segment_fields import ATTRIBUTE, CONSENT, FIELDS, OPERATORS, THINGS, Field, Thing, field_named
+from bot.reach.segment_fields import ATTRIBUTE, CONSENT, FIELDS, OPERATORS, THINGS, Field, Thing, field_named, field_of
 from bot.service.policy import ServicePolicy
 from console.form_fields import Fields
 from console.words import Language, say
@@ -133,7 +133,7 @@ def _tree_from(body: Mapping[str, Any], attributes: Mapping[str, str], thing: Th
 
 
 def _field(name: str, attributes: Mapping[str, str], thing: Thing | None) -> Field | None:
-    return thing.fields.get(name) if thing else field_named(name, attributes)
+    return field_of(thing, name, attributes) if thing else field_named(name, attributes)
 
 
 def _value(known: Field, operator: str, text: str) -> Any:
@@ -258,9 +258,10 @@ class SegmentWords:
     def _fields(self, thing: Thing | None) -> list[Choice]:
         tongue = 1 if self.language == "zh" else 0
         listed = [(name, each.titles[tongue]) for name, each in (thing.fields if thing else FIELDS).items()]
-        if thing is None:
+        if thing is None or thing.has_attributes:
             for name, attribute in self.rules.record.attributes.items():
                 listed.append((ATTRIBUTE + name, attribute.names.get(self.language) or name))
+        if thing is None:
             for name, purpose in self.rules.broadcasts.purposes.items():
                 words = say(self.language, "seg.consent", purpose=purpose.title(self.language))
                 listed.append((CONSENT + name, words))

@@ -24,11 +24,12 @@ class Database(ABC):
     dialect: str  # sqlite | postgresql
 
     @abstractmethod
-    async def run(self, unit: Unit[T], *, read: bool = False, durable: bool = True) -> T:
+    async def run(self, unit: Unit[T], *, read: bool = False, durable: bool = True, checked: bool = True) -> T:
         """`unit` has run in one transaction, which is committed and on disk; its answer.
 
         `read` promises that the unit writes nothing. Without `durable` the commit survives the end of this process,
         but a power cut may take it back (never more than what was committed after it): enough for leases.
+        Not `checked`: SQLite does not look foreign keys up again, for rows whose keys the unit itself has just read.
         What the unit raises is raised here, with nothing of it kept.
         Raises: StoreUnavailable when the transaction could not be committed.
         """

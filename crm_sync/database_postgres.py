@@ -100,7 +100,7 @@ class PostgresDatabase(Database):
             await engine.dispose()
             raise explain(exc) or StoreUnavailable("store", f"cannot connect ({sqlstate(exc) or exc!r})") from exc
 
-    async def run(self, unit: Unit[T], *, read: bool = False, durable: bool = True) -> T:
+    async def run(self, unit: Unit[T], *, read: bool = False, durable: bool = True, checked: bool = True) -> T:
         for attempt in range(1, ATTEMPTS + 1):
             is_committing = False
             try:

@@ -40,6 +40,7 @@ class _Job:
     unit: Unit[Any]
     read: bool
     durable: bool
+    checked: bool
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[Any]
     value: Any = None
@@ -109,12 +110,12 @@ class SqliteDatabase(Database):
             raise error
         return database
 
-    async def run(self, unit: Unit[T], *, read: bool = False, durable: bool = True) -> T:
+    async def run(self, unit: Unit[T], *, read: bool = False, durable: bool = True, checked: bool = True) -> T:
         if self._is_closed:
             raise StoreUnavailable("store", "the store is closed")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        self._jobs.put(_Job(unit, read, durable and not read, loop, future))
+        self._jobs.put(_Job(unit, read, durable and not read, checked or read, loop, future))
         return await future
 
     async def close(self) -> None:
@@ -185,6 +186,7 @@ def _run_batch(connection: Connection, batch: Sequence[_Job]) -> None:
     try:
         # NORMAL leaves out the fsync; the next FULL commit writes to the same log and takes this one along.
         raw.execute(f"PRAGMA synchronous={'FULL' if waits_for_disk else 'NORMAL'}")
+        _check_keys(connection, raw, any(job.checked for job in batch))
         raw.execute("BEGIN" if all(job.read for job in batch) else "BEGIN IMMEDIATE")
         for job in batch:
             # One unit alone, or one that writes nothing, needs no savepoint: its failure leaves nothing to take back.
@@ -204,6 +206,15 @@ def _run_batch(connection: Connection, batch: Sequence[_Job]) -> None:
             raw.rollback()
         for job in batch:
             job.error = job.error if job.error is not None and explain(job.error) is None else failure
+
+
+def _check_keys(connection: Connection, raw: sqlite3.Connection, checked: bool) -> None:
+    """Foreign keys are looked up, or not, from the next transaction on. Said only when it changes: it makes the engine
+    prepare all its statements anew.
+    """
+    if connection.info.get("checked", True) != checked:
+        raw.execute(f"PRAGMA foreign_keys={'ON' if checked else 'OFF'}")
+        connection.info["checked"] = checked
 
 
 def _run_one(connection: Connection, raw: sqlite3.Connection, job: _Job, *, savepoint: bool) -> None:

@@ -19,9 +19,10 @@ from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, selec
 from bot.errors import NotFound, NotPermitted
 from crm_sync.broadcast_tables import broadcast_recipients, broadcasts, contact_wishes
 from crm_sync.columns import UtcDateTime, id_in, is_state
-from crm_sync.eligibility import SendRules, moments, rechecked
+from crm_sync.eligibility import SendRules, agreement, moments, rechecked
 from crm_sync.outbox_claims import UNFINISHED
 from crm_sync.recipient_counts import Place, add_counts, moved
+from crm_sync.statements import Statement
 from crm_sync.tables import conversations, customers, identities, outbox
 
 SEND_LEASE: Final = timedelta(seconds=30)  # longer than any channel waits for a vendor's answer
@@ -94,6 +95,23 @@ class Asked:
             .where(id_in(_row.id, "ids"))
             .order_by(_row.id)
         )
+
+    @cached_property
+    def withdrawn(self) -> Statement:
+        """Of recipients those who agree no longer."""
+        agree = agreement(
+            conversations.c.customer_id, self.rules.purpose, lambda grant: grant.c.channel == conversations.c.channel
+        )
+        return Statement(
+            select(_row.id)
+            .join_from(broadcast_recipients, conversations, conversations.c.id == _row.conversation_id)
+            .where(id_in(_row.id, "ids"), ~agree)
+        )
+
+
+def withdrawn(conn: Connection, ask: Asked, ids: Sequence[int], now: datetime) -> set[int]:
+    """Those of these who took their consent back since they were claimed: asked just before they are called."""
+    return {row.id for row in ask.withdrawn.rows(conn, {"ids": sorted(ids), "eligible_now": now})}
 
 
 @dataclass(frozen=True, slots=True)

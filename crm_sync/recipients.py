@@ -283,7 +283,7 @@ def _count(conn: Connection, broadcast_id: int, highest: int) -> int:
     return sum(each.rows for each in counted)
 
 
-def next_size(size: int, took_s: float, aim_s: float = 0.05) -> int:
+def next_size(size: int, took_s: float, aim_s: float = 0.08) -> int:
     """How many customers the next chunk looks at, so that it holds the store about `aim_s`; at most twice as many."""
     fits = int(size * aim_s / max(took_s, 0.001))
     return max(LEAST, min(MOST, fits, size * 2))

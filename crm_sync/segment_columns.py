@@ -10,11 +10,24 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Float, FromClause, Text, and_, func, literal, not_, select, type_coerce
+from sqlalchemy import (
+    ColumnElement,
+    Float,
+    FromClause,
+    Text,
+    and_,
+    func,
+    literal,
+    literal_column,
+    not_,
+    select,
+    type_coerce,
+)
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
+from bot.reach.segment_fields import ATTRIBUTE
 from bot.reach.segments import Condition
 from crm_sync.broadcast_tables import broadcast_recipients, broadcasts
 from crm_sync.columns import Words, dump_json, is_state
@@ -22,6 +35,7 @@ from crm_sync.eligibility import HEARD
 from crm_sync.service_tables import appointments, assets, customer_values, dues, sites, surveys, visits
 from crm_sync.tables import cases, conversations, customers, orders
 
+OPPOSITES: Final = {"is_not": "is", "none_of": "one_of"}
 _UPPER: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _LOWERED: Final = str.maketrans(_UPPER, _UPPER.lower())
 
@@ -85,6 +99,26 @@ def _json_words_postgresql(element: _JsonWords, compiler: SQLCompiler, **kw: Any
     return rf"CASE WHEN ascii({value}) = 34 AND strpos({value}, '\u') = 0 THEN CAST({value} AS json) #>> '{{}}' END"
 
 
+class _JsonMember(FunctionElement[str]):
+    """A member of a JSON document, as JSON; null where there is none, or the document holds what PostgreSQL cannot."""
+
+    name = "json_member"
+    type = Text()
+    inherit_cache = True
+
+
+@compiles(_JsonMember, "sqlite")
+def _json_member_sqlite(element: _JsonMember, compiler: SQLCompiler, **kw: Any) -> str:
+    document, name = (compiler.process(each, **kw) for each in element.clauses)
+    return rf"CASE WHEN instr({document}, '\u') = 0 THEN {document} -> {name} END"
+
+
+@compiles(_JsonMember, "postgresql")
+def _json_member_postgresql(element: _JsonMember, compiler: SQLCompiler, **kw: Any) -> str:
+    document, name = (compiler.process(each, **kw) for each in element.clauses)
+    return rf"CASE WHEN strpos({document}, '\u') = 0 THEN CAST(CAST({document} AS json) -> {name} AS text) END"
+
+
 @dataclass(frozen=True, slots=True)
 class Moment:
     """Now, in the zone whose days are meant."""
@@ -131,6 +165,20 @@ def compared_attribute(condition: Condition, column: ColumnElement[Any], moment:
         return compared(condition, _JsonWords(column), moment)
     plain = type_coerce(column, Text)
     return plain.in_([dump_json(each) for each in value]) if operator == "one_of" else plain == dump_json(value)
+
+
+def compared_member(condition: Condition, document: ColumnElement[Any], moment: Moment) -> ColumnElement[bool]:
+    """The condition on a member of a JSON document, named by its field behind "attribute."."""
+    # A literal, not a parameter: PostgreSQL would not know of what type. The name is a plain one (segment_fields.py).
+    name = literal_column(f"'{condition.field.name.removeprefix(ATTRIBUTE)}'")
+    column = _JsonMember(type_coerce(document, Text), name)
+    if condition.operator in OPPOSITES:
+        opposite = Condition(condition.field, OPPOSITES[condition.operator], condition.value)
+        return not_(compared_member(opposite, document, moment))
+    if condition.operator == "is_filled":
+        filled = and_(column.is_not(None), column.not_in(["null", '""']))
+        return filled if condition.value else not_(filled)
+    return and_(column.is_not(None), compared_attribute(condition, column, moment))
 
 
 def _there(column: ColumnElement[Any], comparison: ColumnElement[bool]) -> ColumnElement[bool]:
@@ -266,7 +314,13 @@ ROWS: Final[Mapping[str, ThingRows]] = {
         score=cases.c.score,
     ),
     "asset": _rows(
-        assets, at=assets.c.since, kind=assets.c.kind, key=assets.c.key, name=assets.c.name, until=assets.c.until
+        assets,
+        at=assets.c.since,
+        kind=assets.c.kind,
+        key=assets.c.key,
+        name=assets.c.name,
+        until=assets.c.until,
+        attributes=assets.c.attributes,
     ),
     "appointment": _rows(
         appointments,

@@ -29,11 +29,9 @@ from crm_sync.broadcast_tables import audience_lists, audience_members, contact_
 from crm_sync.columns import UtcDateTime, dump_json
 from crm_sync.eligibility import agreement, there_is
 from crm_sync.merging import is_merged
-from crm_sync.segment_columns import OWN, ROWS, VALUES, Moment, compared, compared_attribute
+from crm_sync.segment_columns import OPPOSITES, OWN, ROWS, VALUES, Moment, compared, compared_attribute, compared_member
 from crm_sync.service_tables import customer_attributes, customer_tags, customer_values, points
 from crm_sync.tables import conversations, customers, identities
-
-_OPPOSITES: Final = {"is_not": "is", "none_of": "one_of"}
 
 
 def members(segment: Node, now: datetime) -> Select[tuple[int]]:
@@ -91,8 +89,8 @@ class _Conditions:
             return compared(node, _COMPUTED[name], self._moment)
         table, row = (customer_values, VALUES.get(name)) if name in VALUES else (customer_attributes, None)
         # Where there is no row at all, what is asked does not hold, and its opposite does.
-        if node.operator in _OPPOSITES:
-            return not_(self._leaf(Condition(node.field, _OPPOSITES[node.operator], node.value)))
+        if node.operator in OPPOSITES:
+            return not_(self._leaf(Condition(node.field, OPPOSITES[node.operator], node.value)))
         if node.operator == "is_filled" and not node.value:
             return not_(self._leaf(Condition(node.field, "is_filled", True)))
         mine = table.c.customer_id == customers.c.id
@@ -121,6 +119,8 @@ class _Conditions:
     def _of_thing(self, fields: Mapping[str, ColumnElement[Any]], leaf: Condition | Did) -> ColumnElement[bool]:
         if isinstance(leaf, Did):
             raise TypeError("a thing has no things of its own")
+        if leaf.field.name.startswith(ATTRIBUTE):
+            return compared_member(leaf, fields["attributes"], self._moment)
         return compared(leaf, fields[leaf.field.name], self._moment)
 
     def _set(self, node: Condition) -> ColumnElement[bool]:

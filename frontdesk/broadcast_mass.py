@@ -18,7 +18,7 @@ from channels.base import ChannelAdapter, SendsToMany
 from channels.traffic import Account
 from crm_sync.database import Database
 from crm_sync.recipient_batches import Batch, recipients_of, set_batch
-from crm_sync.recipient_claims import Handed, claim
+from crm_sync.recipient_claims import Handed, claim, withdrawn
 from crm_sync.recipient_endings import Ending
 from frontdesk.broadcast_runs import Run
 from frontdesk.broadcast_words import Composer, Worded
@@ -80,14 +80,22 @@ class MassSends:
                 endings.append(Ending(one.id, one.attempt, "skipped", reason))
             else:
                 groups[words[one.id].part.text].append(one)
-        for some in groups.values():
+        for group in groups.values():
+            key = f"{run.row.id}-{int(self._clock.now().timestamp())}-{secrets.token_hex(8)}"
+            some, gone = await self._agreed(run, group)
+            endings += [Ending(one.id, one.attempt, "skipped", "no_consent") for one in gone]
             if len(some) < adapter.least_recipients:
                 endings += [Ending(one.id, one.attempt, "failed", "too_few") for one in some]
                 continue
-            key = f"{run.row.id}-{int(self._clock.now().timestamp())}-{secrets.token_hex(8)}"
             await self._database.run(partial(set_batch, ids=[one.id for one in some], batch=key))
             endings += await self._send(adapter, some, words[some[0].id], key)
         return endings
+
+    async def _agreed(self, run: Run, group: Sequence[Handed]) -> tuple[list[Handed], list[Handed]]:
+        """Those who still agree, and those who do not: claiming so many takes a while."""
+        ids, now = [one.id for one in group], self._clock.now()
+        gone = await self._database.run(partial(withdrawn, ask=run.asked, ids=ids, now=now), read=True)
+        return [one for one in group if one.id not in gone], [one for one in group if one.id in gone]
 
     async def settle(self, batch: Batch, run: Run) -> list[Ending]:
         """What a dead process may have sent is sent again under its key, which the vendor knows if it had it."""

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections import defaultdict, deque
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
 import structlog
+from sqlalchemy import Connection
 
 from bot.errors import BotError, Misconfigured, RateLimited, ServiceError
 from bot.ports import TOPIC_BROADCASTS, TOPIC_WEB, ChannelHealth, Clock, QuotaLedger, RateTokens, Signals
@@ -24,7 +27,7 @@ from channels.traffic import Account, AllTraffic
 from crm_sync import broadcast_runs
 from crm_sync.database import Database
 from crm_sync.recipient_batches import take_over_batches
-from crm_sync.recipient_claims import Handed, claim, renew, take_over
+from crm_sync.recipient_claims import Handed, claim, renew, take_over, withdrawn
 from crm_sync.recipient_endings import Ending, finish
 from frontdesk.broadcast_calls import Calls, ending_of
 from frontdesk.broadcast_following import begin_waiting
@@ -46,6 +49,7 @@ class BroadcastPolicy:
     concurrency: int = 64  # sends under way at once on an account
     gather_s: float = 0.1  # outcomes wait so long to be stored together
     most_stored: int = 100  # outcomes in one transaction
+    consent_s: float = 0.05  # so old may be what was read of somebody's consent when they are called
     idle_s: float = 0.5
     rules_s: float = 0.5  # how often it is asked whether a run is over or has to stop
     renew_s: float = 8.0
@@ -109,6 +113,7 @@ class BroadcastSender:
         self._under_way: dict[Account, set[asyncio.Task[None]]] = {place: set() for place in adapters}
         self._held: dict[int, float] = {}  # recipients claimed and not yet stored -> when their lease began
         self._endings: list[Ending] = []  # not stored yet; never dropped
+        self._to_say: dict[int, Run] = {}  # recipients of direct channels whose ending is their message
         self._store_failures = 0
         self._ended, self._wake, self._stopping = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
@@ -142,8 +147,7 @@ class BroadcastSender:
         count = 0
         for place in self._adapters:
             while ready := await self._claim(place):
-                for each in ready:
-                    await self._start(place, each)
+                await self._start(place, ready)
                 await asyncio.gather(*self._under_way[place])
                 await self._flush()
                 count += len(ready)
@@ -269,30 +273,67 @@ class BroadcastSender:
     # --- sending --------------------------------------------------------------------------------------------------
 
     async def _send_for(self, place: Account) -> None:
-        ready = await self._queues[place].get()
-        try:
-            await self._start(place, ready)
-        except ServiceError as error:  # no token source answers: nothing leaves
-            log.error("broadcast_not_paced", channel=place[0], account=place[1], error=type(error).__name__)
-            self._put_back([ready.one])
-            await self._sleep(1.0)
+        """The next few, as many as leave with one token: their consents are looked at once for all of them."""
+        queue = self._queues[place]
+        group = [await queue.get()]
+        run = group[0].run
+        while len(group) < self._paces[place].size(run.broadcast.per_s) and not queue.empty():
+            group.append(queue.get_nowait())
+        await self._start(place, group)
 
-    async def _start(self, place: Account, ready: Ready) -> None:
-        run, one = ready.run, ready.one
+    async def _start(self, place: Account, group: Sequence[Ready]) -> None:
+        """Each leaves when it may; who took their consent back until just then is skipped."""
         if place[0] in self._direct:
-            if self._is_running(run):
-                self._end(Ending(one.id, one.attempt, "sent", part=ready.worded.part, language=ready.worded.language))
-            else:
-                self._put_back([one])
+            self._say(group)
             return
+        waiting, gone, asked_at = deque(group), set[int](), float("-inf")
+        try:
+            while waiting:
+                ready = waiting[0]
+                if not await self._may_leave(place, ready.run):
+                    self._put_back([waiting.popleft().one])
+                    continue
+                if self._monotonic() - asked_at > self._policy.consent_s:
+                    gone, asked_at = await self._withdrawn(waiting), self._monotonic()
+                waiting.popleft()
+                if ready.one.id in gone:
+                    self._paces[place].give_back()
+                    self._end(Ending(ready.one.id, ready.one.attempt, "skipped", "no_consent"))
+                    continue
+                task = asyncio.get_running_loop().create_task(self._deliver(place, ready))
+                self._under_way[place].add(task)
+                task.add_done_callback(self._under_way[place].discard)
+        except ServiceError as error:  # no token source, or no store, answers: nothing leaves
+            log.error("broadcast_not_paced", channel=place[0], account=place[1], error=type(error).__name__)
+            await self._sleep(1.0)
+        finally:  # also when this process is to stop
+            self._put_back([each.one for each in waiting])
+
+    async def _may_leave(self, place: Account, run: Run) -> bool:
         while len(self._under_way[place]) >= self._policy.concurrency:
             await asyncio.wait(self._under_way[place], return_when=asyncio.FIRST_COMPLETED)
-        if not await self._paces[place].take(run.broadcast.per_s, partial(self._is_running, run)):
-            self._put_back([one])
-            return
-        task = asyncio.get_running_loop().create_task(self._deliver(place, ready))
-        self._under_way[place].add(task)
-        task.add_done_callback(self._under_way[place].discard)
+        return await self._paces[place].take(run.broadcast.per_s, partial(self._is_running, run))
+
+    async def _withdrawn(self, group: Iterable[Ready]) -> set[int]:
+        """Whose consent ended between the claim and now."""
+        by_run: dict[int, list[Ready]] = defaultdict(list)
+        for ready in group:
+            by_run[ready.run.row.id].append(ready)
+        gone: set[int] = set()
+        for some in by_run.values():
+            ask, ids, now = some[0].run.asked, [each.one.id for each in some], self._clock.now()
+            gone |= await self._database.run(partial(withdrawn, ask=ask, ids=ids, now=now), read=True)
+        return gone
+
+    def _say(self, group: Sequence[Ready]) -> None:
+        """Where sending is storing: said with the next flush, which looks at the consents again."""
+        for ready in group:
+            one, worded = ready.one, ready.worded
+            if not self._is_running(ready.run):
+                self._put_back([one])
+                continue
+            self._to_say[one.id] = ready.run
+            self._end(Ending(one.id, one.attempt, "sent", part=worded.part, language=worded.language))
 
     async def _deliver(self, place: Account, ready: Ready) -> None:
         run, one, worded = ready.run, ready.one, ready.worded
@@ -344,18 +385,32 @@ class BroadcastSender:
             now = self._clock.now()
 
             def unit(conn: Any) -> Any:
-                visible = finish(conn, batch, self._direct, now)  # noqa: B023 - run at once
-                begin_waiting(conn, batch, self._journeys)
+                settled = self._agreed(conn, batch, now)  # noqa: B023 - run at once
+                visible = finish(conn, settled, self._direct, now)  # noqa: B023
+                begin_waiting(conn, settled, self._journeys)
                 return visible
 
             visible = await self._database.run(unit)
             del self._endings[: len(batch)]
             for ending in batch:
                 self._held.pop(ending.recipient_id, None)
+                self._to_say.pop(ending.recipient_id, None)
             self._fault("broadcast.after_finish")
             for each in visible:
                 payload = {"conversation_id": each.conversation_id, "events": [each.event]}
                 self._signals.publish(TOPIC_WEB, payload)
+
+    def _agreed(self, conn: Connection, batch: Sequence[Ending], now: datetime) -> Sequence[Ending]:
+        """As they ended; whoever agrees no longer to what is said with this transaction is skipped."""
+        gone: set[int] = set()
+        for run in {id(run): run for run in self._to_say.values()}.values():
+            ids = [each.recipient_id for each in batch if self._to_say.get(each.recipient_id) is run]
+            if ids:
+                gone |= withdrawn(conn, run.asked, ids, now)
+        return [
+            Ending(each.recipient_id, each.attempt, "skipped", "no_consent") if each.recipient_id in gone else each
+            for each in batch
+        ]
 
     async def _drain(self) -> None:
         for queue in self._queues.values():

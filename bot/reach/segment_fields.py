@@ -5,6 +5,7 @@ Titles are (English, Chinese), as the segment builder and the description in wor
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -12,7 +13,7 @@ from typing import Final, Literal
 Kind = Literal["text", "choice", "whole", "money", "number", "yes_no", "day", "moment", "set"]
 Titles = tuple[str, str]
 
-ATTRIBUTE: Final = "attribute."  # + name: of the record, typed by the policy
+ATTRIBUTE: Final = "attribute."  # + name: of the record, or of an asset; typed by the policy
 CONSENT: Final = "consent."  # + purpose: the channels on which they agree to it now
 
 
@@ -34,6 +35,7 @@ class Thing:
     titles: Titles
     fields: Mapping[str, Field]
     has_total: bool = False  # whether the amounts can be added up
+    has_attributes: bool = False  # whether it has more than its fields: what a business keeps of each
 
 
 def _named(*fields: Field) -> dict[str, Field]:
@@ -136,6 +138,7 @@ THINGS: Final[Mapping[str, Thing]] = {
                 _text("name", "name", "名称"),
                 Field("until", "moment", ("until", "终止时间")),
             ),
+            has_attributes=True,
         ),
         Thing(
             "appointment",
@@ -176,6 +179,26 @@ THINGS: Final[Mapping[str, Thing]] = {
         ),
     )
 }
+
+_PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_\u4e00-\u9fff][A-Za-z0-9_ \u4e00-\u9fff-]{0,59}")
+
+
+def field_of(thing: Thing, name: str, attributes: Mapping[str, str]) -> Field | None:
+    """The field of a thing; None when there is none. What is kept of an asset has the type the record's attribute of
+    that name has, and is a text where there is none.
+    """
+    if not (thing.has_attributes and name.startswith(ATTRIBUTE)):
+        return thing.fields.get(name)
+    attribute = name.removeprefix(ATTRIBUTE)
+    if not _PLAIN_NAME.fullmatch(attribute):
+        return None
+    return field_named(name, {attribute: attributes.get(attribute, "text")})
+
+
+def fields_of(thing: Thing) -> tuple[str, ...]:
+    """The names of all its fields there are."""
+    return (*thing.fields, *([ATTRIBUTE + "…"] if thing.has_attributes else []))
+
 
 # Operator -> what it takes. "days" is a whole number of days, "when" a day or an aware moment, "pair" two numbers.
 Takes = Literal["one", "many", "flag", "days", "when", "pair"]

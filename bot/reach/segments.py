@@ -25,7 +25,17 @@ from datetime import date, datetime
 from typing import Any, Final, Literal
 
 from bot.located import invalid
-from bot.reach.segment_fields import OPERATORS, THINGS, Field, Takes, Thing, field_named, known_fields
+from bot.reach.segment_fields import (
+    OPERATORS,
+    THINGS,
+    Field,
+    Takes,
+    Thing,
+    field_named,
+    field_of,
+    fields_of,
+    known_fields,
+)
 
 DEEPEST: Final = 8  # levels of groups within groups
 MOST_PARTS: Final = 100  # conditions of one segment
@@ -149,9 +159,9 @@ class _Reader:
 
     def _condition(self, body: dict[str, Any], at: str, thing: Thing | None) -> Condition:
         name = body["field"]
-        field, known = None, tuple(thing.fields) if thing else known_fields(self._attributes)
+        field, known = None, fields_of(thing) if thing else known_fields(self._attributes)
         if isinstance(name, str):
-            field = thing.fields.get(name) if thing else field_named(name, self._attributes)
+            field = field_of(thing, name, self._attributes) if thing else field_named(name, self._attributes)
         if field is None:
             whose = f" of {thing.name}" if thing else ""
             reason = f"there is no field {_shown(name)}{whose}; known: {', '.join(known)}"

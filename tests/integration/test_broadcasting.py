@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 import pytest
@@ -21,6 +21,7 @@ from bot.errors import (
 )
 from crm_sync import broadcasts as rows
 from crm_sync.broadcast_tables import broadcasts, coupon_pools, coupons
+from crm_sync.consent_register import withdraw_all
 from crm_sync.recipient_claims import SEND_LEASE, decide
 from crm_sync.store import SqlStore
 from crm_sync.tables import cases, messages
@@ -45,7 +46,7 @@ async def sent_out(desk: Desk) -> None:
 async def started(desk: Desk, *ready: Ready) -> None:
     """These were sent, or given back."""
     for each in ready:
-        await desk.sender._start(PLACE, each)
+        await desk.sender._start(PLACE, [each])
     await asyncio.gather(*desk.sender._under_way[PLACE])
 
 
@@ -142,6 +143,43 @@ async def test_who_was_claimed_when_the_pause_came_is_due_again(store: SqlStore)
 
     assert len(desk.channel.sent) == 1
     assert await desk.counts() == {"sent": 1, "pending": 29}
+
+
+def leaves(conn: Connection, person: int, at: datetime) -> None:
+    withdraw_all(conn, person, source="chat:stop", at=at)
+
+
+async def test_a_stop_word_after_the_claim_stops_the_call(store: SqlStore) -> None:
+    desk = await a_desk(store, 30, at=START)
+    await desk.preparer.run_once()
+    await desk.sender._watch_states()
+    ready = await desk.sender._claim(PLACE)
+    gone = ready[7].one
+    await store.database.run(partial(leaves, person=gone.customer_id, at=START))
+
+    await desk.sender._start(PLACE, ready)
+    await asyncio.gather(*desk.sender._under_way[PLACE])
+    await desk.sender._flush()
+
+    assert await desk.counts() == {"sent": 29, "skipped": 1}
+    assert gone.chat_id not in {chat for chat, _ in desk.channel.sent}
+
+
+async def test_who_waits_when_the_process_stops_is_due_again(store: SqlStore) -> None:
+    desk = await a_desk(store, 30, at=START, per_s=1)
+    await desk.preparer.run_once()
+    await desk.sender._watch_states()
+    ready = [one for _ in range(3) for one in await desk.sender._claim(PLACE)]
+    task = asyncio.create_task(desk.sender._start(PLACE, ready))
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
+
+    await desk.sender._drain()
+
+    counts = await desk.counts()
+    assert counts.get("sending", 0) == 0
+    assert counts["pending"] >= 27
 
 
 async def test_the_rest_of_a_cancelled_one_is_skipped(store: SqlStore) -> None:
@@ -311,6 +349,21 @@ async def test_on_the_web_everybody_finds_it_in_their_conversation(store: SqlSto
     said = await store.database.run(lambda conn: conn.execute(select(messages.c.text, messages.c.seq)).all(), read=True)
     assert sorted(said) == [(f"Hello Kim {n}", 1) for n in range(1, 5)]
     assert desk.channel.sent == []
+
+
+async def test_on_the_web_a_stop_word_counts_until_it_is_said(store: SqlStore) -> None:
+    desk = await a_desk(store, 4, at=START)
+    desk.channel = RememberingChannel(capabilities=replace(CAN, direct=True))
+    sender, _ = desk.another("sender-1")
+    await desk.preparer.run_once()
+    await sender._watch_states()
+    ready = await sender._claim(PLACE)
+    await sender._start(PLACE, ready)
+    await store.database.run(partial(leaves, person=ready[0].one.customer_id, at=START))
+
+    await sender._flush()
+
+    assert await desk.counts() == {"sent": 3, "skipped": 1}
 
 
 async def test_what_cannot_be_read_any_more_is_paused_and_says_why(store: SqlStore) -> None:

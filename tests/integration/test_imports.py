@@ -186,7 +186,7 @@ class _Failing(Database):
     def __init__(self, database: Database, units: int) -> None:
         self._database, self.left, self.dialect = database, units, database.dialect
 
-    async def run(self, unit: Any, *, read: bool = False, durable: bool = True) -> Any:
+    async def run(self, unit: Any, *, read: bool = False, durable: bool = True, checked: bool = True) -> Any:
         self.left -= 1
         if self.left < 0:
             raise StoreUnavailable("store", "gone")

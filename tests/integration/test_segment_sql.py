@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from random import Random
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection, select
@@ -10,10 +12,11 @@ from sqlalchemy import Connection, select
 from bot.reach.segment_fields import OPERATORS, THINGS, field_named, known_fields
 from bot.reach.segments import EVERYBODY, read_segment
 from crm_sync.segment_sql import count, members, sample
+from crm_sync.service_tables import assets
 from crm_sync.store import SqlStore
 from crm_sync.tables import customers
 from tests import segment_truth
-from tests.audience_rows import a_person
+from tests.audience_rows import a_person, add
 from tests.segment_truth import ATTRIBUTES, Truth, definition
 from tests.store_steps import START
 
@@ -80,5 +83,38 @@ async def test_a_segment_is_counted_sampled_and_paged(store: SqlStore) -> None:
         page = members(chinese, START).where(customers.c.id > ids[9]).order_by(customers.c.id).limit(2)
         assert list(conn.execute(page).scalars()) == [ids[11], ids[13]]
         assert conn.execute(select(customers.c.id).where(customers.c.id.in_(members(chinese, START)))).all()
+
+    await store.database.run(unit)
+
+
+@pytest.mark.parametrize(
+    ("condition", "found"),
+    [
+        ({"field": "attribute.mileage", "at_least": 60000}, "a"),
+        ({"field": "attribute.colour", "is": "蓝"}, "ab"),
+        ({"field": "attribute.colour", "is_not": "蓝"}, "c"),
+        ({"field": "attribute.colour", "one_of": ["red", "blue"]}, "c"),
+        ({"field": "attribute.colour", "contains": "RE"}, "c"),
+        ({"field": "attribute.inspected", "within_days": 30}, "a"),
+        ({"field": "attribute.inspected", "is_filled": False}, "bc"),
+        ({"all": [{"field": "kind", "is": "vehicle"}, {"field": "attribute.mileage", "less_than": 60000}]}, "b"),
+    ],
+)
+async def test_what_is_kept_of_an_asset_can_be_asked(store: SqlStore, condition: dict[str, Any], found: str) -> None:
+    cars = {
+        "a": {"mileage": 70_000.0, "colour": "蓝", "inspected": (START - timedelta(days=3)).date().isoformat()},
+        "b": {"mileage": 10_000.0, "colour": "蓝"},
+        "c": {"colour": "red"},
+    }
+
+    def unit(conn: Connection) -> None:
+        names: dict[int, str] = {}
+        for name, kept in cars.items():
+            person = a_person(conn, "web")
+            names[person] = name
+            add(conn, assets, customer_id=person, kind="vehicle", key=name, attributes=kept, updated_at=START)
+        segment = read_segment({"did": "asset", "where": condition}, {"mileage": "number", "inspected": "date"})
+        rows = conn.execute(members(segment, START)).scalars()
+        assert sorted(names[row] for row in rows) == list(found)
 
     await store.database.run(unit)

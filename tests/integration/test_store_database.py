@@ -11,12 +11,14 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Connection, func, insert, select, text
+from sqlalchemy.exc import IntegrityError
 from structlog.testing import capture_logs
 
 from bot.errors import Misconfigured, StoreUnavailable
 from crm_sync import database_sqlite
 from crm_sync.database import Database, Unit
 from crm_sync.invariants import check
+from crm_sync.service_tables import customer_tags
 from crm_sync.store import SqlStore
 from crm_sync.tables import cursors, inbox, rate_buckets
 from tests.store_steps import START, said, take_turn
@@ -320,3 +322,19 @@ async def test_deadlocked_units_are_run_again(pg_url: str) -> None:
 async def test_addresses_that_promise_nothing_are_refused(url: str) -> None:
     with pytest.raises(Misconfigured, match=r"sqlite:///file\.db or postgresql"):
         await Database.open(url)
+
+
+async def test_keys_are_looked_up_again_after_a_unit_that_needs_none(sqlite_url: str) -> None:
+    database = await Database.open(sqlite_url)
+
+    def of_nobody(conn: Connection) -> None:
+        conn.execute(insert(customer_tags), {"customer_id": 404, "tag": "x", "at": START})
+
+    def nothing(conn: Connection) -> None:
+        conn.execute(customer_tags.delete())
+
+    await database.run(of_nobody, checked=False)
+    await database.run(nothing)
+    with pytest.raises(IntegrityError):
+        await database.run(of_nobody)
+    await database.close()

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from bot.actions.wishes import ASKED_TO_CONFIRM, WISHES
 from bot.rendering import render
+from bot.service_types import WishContact
 from bot.types import Capabilities, Language
 from channels.encoding import encode_reply
 from tests.builders import Chat, an_order
+from tests.serving_shop import serving
 
 BARE = Capabilities("sms", 500, "codepoint", 0, False, False, False, False)
 
@@ -57,3 +60,28 @@ def test_a_number_means_nothing_once_something_else_was_said() -> None:
     chat.hear("谢谢", "thanks")
 
     assert "正在备货" not in chat.hear("2")
+
+
+@pytest.mark.parametrize(
+    ("language", "typed", "wished"),
+    [
+        ("en", ("1", "2"), WishContact((), 1)),
+        ("zh", ("频率", "第三个"), WishContact((), 2)),
+        ("zh", ("2", "1", "3", "1"), WishContact(("tyres",))),
+        ("en", ("2", "23:00-7:30"), WishContact((), None, ("23:00", "07:30"))),
+    ],
+)
+def test_message_settings_are_chosen_by_their_numbers(
+    language: Language, typed: tuple[str, ...], wished: WishContact
+) -> None:
+    policy = {"broadcasts": {"topics": {"tyres": {"zh": "轮胎", "en": "tyres"}}}}
+    assistant = serving("contact_wishes", "consent_confirm", policy=policy)
+    chat = Chat(assistant=assistant, elsewhere={WISHES: WishContact(), ASKED_TO_CONFIRM: ()}, language=language)
+
+    chat.hear({"zh": "消息设置", "en": "message settings"}[language])
+    assert "1. " in read(chat)
+    for words in typed:
+        chat.hear(words)
+
+    kept = [effect for effect in chat.effects if isinstance(effect, WishContact)][-1]
+    assert (kept.topics_off, kept.per_week, kept.quiet) == (wished.topics_off, wished.per_week, wished.quiet)

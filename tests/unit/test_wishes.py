@@ -11,6 +11,7 @@ from bot.errors import AssistantInvalid
 from bot.service.broadcasts import BroadcastRules
 from bot.service.policy import read_policy
 from bot.service_types import AnswerConsent, EndConsents, WishContact
+from bot.values import asked_for
 from tests.builders import Chat
 from tests.serving_shop import serving
 
@@ -40,6 +41,27 @@ def test_the_word_opens_the_page_and_shows_how_things_stand() -> None:
     chat = talking(language="zh")
     chat.hear("消息设置")
     assert "22:00–08:00" in chat.said
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "How do I change my message settings?",
+        "I'd like to see my message settings please",
+        "我想修改一下消息设置",
+        "怎么打开免打扰设置",
+        "消息设置在哪",
+    ],
+)
+def test_a_request_for_the_page_opens_it(words: str) -> None:
+    assert asked_for(words) == "wishes"
+
+
+@pytest.mark.parametrize(
+    "words", ["message", "my order settings", "消息没收到", "I did not get your message settings mail"]
+)
+def test_what_is_about_something_else_does_not(words: str) -> None:
+    assert asked_for(words) == ""
 
 
 @pytest.mark.parametrize(
