@@ -170,7 +170,7 @@ def compared_attribute(condition: Condition, column: ColumnElement[Any], moment:
 def compared_member(condition: Condition, document: ColumnElement[Any], moment: Moment) -> ColumnElement[bool]:
     """The condition on a member of a JSON document, named by its field behind "attribute."."""
     # A literal, not a parameter: PostgreSQL would not know of what type. The name is a plain one (segment_fields.py).
-    name = literal_column(f"'{condition.field.name.removeprefix(ATTRIBUTE)}'")
+    name: ColumnElement[str] = literal_column(f"'{condition.field.name.removeprefix(ATTRIBUTE)}'")
     column = _JsonMember(type_coerce(document, Text), name)
     if condition.operator in OPPOSITES:
         opposite = Condition(condition.field, OPPOSITES[condition.operator], condition.value)
