@@ -13,7 +13,8 @@ from bot.types import Capabilities
 from channels.traffic import Account, AllTraffic, Traffic
 
 GROUPS_PER_S: Final = 20  # waking up costs a sender more than the message itself
-CATCH_UP: Final = 3  # groups that may leave at once after a moment in which nothing could
+CATCH_UP: Final = 3  # groups that may leave at once after a moment in which nothing could,
+MOST_CATCH_UP: Final = 10  # or so many where the vendor allows more than is asked for
 UNLIMITED_PER_S: Final = 20.0  # on channels whose vendor names no limit
 SHORTEST_S: Final = 0.001
 
@@ -73,13 +74,18 @@ class BroadcastPace:
         self._resumes_at = max(self._resumes_at, self._monotonic() + wait_s)
         rate = min(per_s or self.limit, self.limit)
         size = self.size(rate)
-        await self._tokens.take(self._key, per_s=rate / size, burst=CATCH_UP, owed=ceil(wait_s * rate / size))
+        burst = self._burst(rate, size)
+        await self._tokens.take(self._key, per_s=rate / size, burst=burst, owed=ceil(wait_s * rate / size))
 
     async def _next_group(self, rate: float) -> float:
         size = self.size(rate)
         self._owed += self.traffic.unpaid() / size if rate >= self.limit else 0
         owed, self._owed = int(self._owed), self._owed % 1
-        wait_s = await self._tokens.take(self._key, per_s=rate / size, burst=CATCH_UP, owed=owed)
+        wait_s = await self._tokens.take(self._key, per_s=rate / size, burst=self._burst(rate, size), owed=owed)
         if not wait_s:
             self._left = size
         return wait_s
+
+    def _burst(self, rate: float, size: int) -> int:
+        """Groups at once, so that no second holds more than the limit even with all of them."""
+        return max(CATCH_UP, min(MOST_CATCH_UP, int((self.limit - rate) / size)))
