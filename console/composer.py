@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
 from starlette.responses import Response
@@ -13,6 +14,7 @@ from bot.reach.content_reading import LANGUAGES, MAX_LINKS, MAX_VARIANTS
 from bot.reach.plan_reading import EVENTS, MAX_STEPS
 from console.broadcasts import BASE, BroadcastScreens, around, by_variant
 from console.composer_form import ANSWERS, MOST_BUTTONS, STOPS, WHEN, document_of, fields_of, variables_of
+from console.composer_parts import FILE_KINDS, KINDS, MOST_CARDS, MOST_FILES, MOST_TEMPLATE_FIELDS, shown
 from console.form_fields import Fields
 from console.frame import Frame, Visit, part, screen
 from console.segment_form import MEASURES, SegmentWords, empty, reshaped, tree_from, tree_of
@@ -193,6 +195,10 @@ class ComposerScreen:
                 "s": fields.count("s", "name", MAX_STEPS),
             },
             "most_buttons": MOST_BUTTONS,
+            "most": {"m": MOST_FILES, "k": MOST_CARDS, "t": MOST_TEMPLATE_FIELDS},
+            "file_kinds": FILE_KINDS,
+            "kinds": KINDS,
+            "shown": partial(shown, fields),
             "whens": WHEN,
             "events": EVENTS,
             "answers": ANSWERS,

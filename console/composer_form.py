@@ -8,8 +8,10 @@ from datetime import datetime, tzinfo
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
-from bot.reach.content_reading import LANGUAGES, MAX_LINKS, MAX_VARIANTS, VARIABLE
+from bot.reach.content_reading import MAX_LINKS, MAX_VARIANTS, VARIABLE
 from bot.reach.plan_reading import MAX_STEPS
+from console.composer_parts import kind_fields, kind_of, part_fields, parts_of
+from console.composer_parts import words_of as _words
 from console.form_fields import Fields
 from console.saying import digits_of
 from console.segment_form import definition_of, tree_of
@@ -18,6 +20,7 @@ MOST_BUTTONS: Final = 3  # in the form; a document may have more
 ANSWERS: Final = ("replied", "clicked", "bought", "else")
 WHEN: Final = ("now", "at", "every", "on")
 STOPS: Final = ("failures", "blocks", "complaints")
+_SPOKEN: Final = (".text.", ".label.", ".title.")  # fields that may hold variables
 _DAY: Final = "%Y-%m-%dT%H:%M"
 
 
@@ -57,7 +60,8 @@ def _variant_fields(stem: str, variant: Mapping[str, Any]) -> dict[str, Any]:
     for channel, piece in variant.get("channels", {}).items():
         for language, text in piece.get("text", {}).items():
             found[f"{stem}.c.{channel}.text.{language}"] = text
-        found[f"{stem}.c.{channel}.kind"] = piece.get("kind", "")
+        found.update(kind_fields(f"{stem}.c.{channel}", piece))
+    found.update(part_fields(stem, variant))
     return found
 
 
@@ -183,14 +187,14 @@ def _content(fields: Fields, base: Mapping[str, Any]) -> dict[str, Any]:
 
 def variables_of(fields: Fields) -> list[str]:
     """Variables that need words for those of whom nothing is known."""
-    texts = [fields.text(name) for name in fields.under("v") if ".text." in name or ".label." in name]
+    texts = [fields.text(name) for name in fields.under("v") if any(part in name for part in _SPOKEN)]
     found = dict.fromkeys(name for text in texts for name in VARIABLE.findall(text))
     return [name for name in found if name and name != "coupon" and not name.startswith("link_") and len(name) <= 60]
 
 
 def _variant(fields: Fields, stem: str, before: Mapping[str, Any]) -> dict[str, Any]:
-    kept = {key: deepcopy(before[key]) for key in ("media", "cards", "kind", "template", "fields") if key in before}
-    found: dict[str, Any] = {"name": fields.text(f"{stem}.name"), **kept}
+    kept = {key: deepcopy(before[key]) for key in ("kind", "template", "fields") if key in before}
+    found: dict[str, Any] = {"name": fields.text(f"{stem}.name"), **kept, **parts_of(fields, stem, before)}
     if text := _words(fields, f"{stem}.text"):
         found["text"] = text
     if fields.text(f"{stem}.image"):
@@ -219,17 +223,14 @@ def _own_channels(fields: Fields, stem: str, before: Mapping[str, Any]) -> Seque
 
 
 def _piece(fields: Fields, stem: str, before: Mapping[str, Any]) -> dict[str, Any]:
-    piece = {key: deepcopy(value) for key, value in before.items() if key not in ("text", "kind")}
+    if not fields.under(f"{stem}."):
+        return deepcopy(dict(before))  # a channel that is not set up has no part in the form
+    has_kind = f"{stem}.kind" in fields
+    told = ("text", *(("kind", "template", "fields") if has_kind else ()))
+    piece = {key: deepcopy(value) for key, value in before.items() if key not in told}
     if text := _words(fields, f"{stem}.text"):
         piece["text"] = text
-    kind = fields.text(f"{stem}.kind")
-    if kind:
-        piece["kind"] = kind
-    return piece
-
-
-def _words(fields: Fields, stem: str) -> dict[str, str]:
-    return {language: text for language in LANGUAGES if (text := fields.text(f"{stem}.{language}"))}
+    return {**piece, **(kind_of(fields, stem, before) if has_kind else {})}
 
 
 def _plan(fields: Fields) -> dict[str, Any]:

@@ -232,6 +232,28 @@ async def test_the_preview_follows_what_is_written_and_names_what_is_missing(con
     assert "Spring check" in alone.text
 
 
+async def test_cards_files_and_a_vendors_template_are_written_in_the_form(console: ConsoleUnderTest) -> None:
+    bo = await console.enter("bo", "marketer")
+    parts = {
+        "v0.k0.title.en": "Tyres for {name}", "v0.k0.link": "book", "v0.m0.kind": "video",
+        "v0.m0.url": "https://shop.example/a.mp4", "v0.m1.kind": "image", "l0.name": "book",
+        "l0.url": "https://shop.example", "ch.wechat": "2", "v0.c.wechat.kind": "template",
+        "v0.c.wechat.template": "tpl-1", "v0.c.wechat.t0.name": "thing1", "v0.c.wechat.t0.text.en": "Check, {name}",
+    }  # fmt: skip
+
+    saved = await bo.post(f"{HERE}/save", **written(**parts))
+
+    assert saved.headers["location"] == f"{HERE}/b/spring/preflight"
+    (variant,) = (await console.reach.broadcasts.open(MIA, "spring")).broadcast.content.variants
+    assert [card["title"] for card in variant.piece.cards] == [{"en": "Tyres for {name}"}]
+    assert [dict(file) for file in variant.piece.media] == [{"kind": "video", "url": "https://shop.example/a.mp4"}]
+    on_wechat = variant.channels["wechat"]
+    assert (on_wechat.kind, on_wechat.template_id) == ("template", "tpl-1")
+    assert on_wechat.template_fields == {"thing1": {"en": "Check, {name}"}}
+    shown = await bo.page(f"{HERE}/b/spring/edit")
+    assert 'value="https://shop.example/a.mp4"' in shown.text
+
+
 async def test_parts_are_added_and_taken_away_without_the_script_too(console: ConsoleUnderTest) -> None:
     bo = await console.enter("bo", "marketer")
     more = await bo.post(f"{HERE}/save", **written(shape="more:v"))
@@ -253,11 +275,28 @@ DOCUMENT_OF_ALL: dict[str, Any] = {
                 "name": "a",
                 "text": {"en": "Dear {name}, {link_book} {coupon}"},
                 "image": "https://shop.example/a.jpg",
-                "cards": [{"title": {"en": "Tyres"}, "link": "book"}],
+                "cards": [
+                    {"title": {"en": title, "zh": "轮胎"}, "link": "book"} for title in ("A", "B", "C", "D {name}")
+                ],
+                "media": [
+                    {"kind": "video", "url": "https://shop.example/a.mp4", "caption": "New"},
+                    {"kind": "image", "media_id": "m-1"},
+                    {"kind": "document", "url": "https://shop.example/list.pdf"},
+                ],
                 "buttons": [{"label": {"en": "Book"}, "link": "book"}],
                 "channels": {"wechat": {"text": {"en": "Short {coupon}"}, "kind": "mass"}},
             },
-            {"name": "b", "text": {"en": "Second {coupon}"}},
+            {
+                "name": "b",
+                "text": {"en": "Second {coupon}"},
+                "channels": {
+                    "wechat": {
+                        "kind": "template",
+                        "template": "tpl-1",
+                        "fields": {f"thing{n}": {"en": f"{n} {{name}}"} for n in range(1, 8)},
+                    }
+                },
+            },
         ],
         "fallbacks": {"name": {"en": "customer"}},
         "links": {"book": "https://shop.example/book"},
