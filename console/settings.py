@@ -13,6 +13,7 @@ from starlette.routing import BaseRoute, Route
 
 from bot.errors import InputError
 from console.frame import Frame, Visit, screen
+from console.hours import TRIED_DAYS, hours_routes, plain_yaml
 from desk.accounts import AccountChange, AccountDesk
 from desk.audit import AuditDesk, AuditFilter
 from desk.canned import VARIABLES, CannedDesk
@@ -27,13 +28,14 @@ PAGES: Final = {
     "people": "users.read",
     "roles": "users.read",
     "canned": "conversations.read",
+    "hours": "settings.read",
+    "promises": "settings.read",
     "rules": "settings.read",
     "channels": "settings.read",
     "tokens": "tokens.write",
     "hooks": "tokens.write",
     "audit": "audit.read",
 }
-TRIED_DAYS: Final = 30
 
 
 class Finding(Protocol):
@@ -77,7 +79,8 @@ def settings_routes(frame: Frame, services: SettingsServices) -> list[BaseRoute]
 
     return [
         see("", desk.first),
-        *(see(f"/{name}", getattr(desk, name), permission) for name, permission in PAGES.items()),
+        *hours_routes(frame, services.policies, services.rules_file, desk.page),
+        *(see(f"/{name}", getattr(desk, name), PAGES[name]) for name in PAGES if name not in ("hours", "promises")),
         see("/people/{name}", desk.person, "users.read"),
         act("/people", desk.add_person, "users.write"),
         act("/people/{name}", desk.change_person, "users.write"),
@@ -113,7 +116,7 @@ class SettingsScreen:
         name = next((name for name, permission in PAGES.items() if visit.actor.may(permission)), None)
         return visit.go(f"/console/settings/{name}" if name else "/console/me")
 
-    def _page(self, visit: Visit, name: str, template: str = "", **values: Any) -> Response:
+    def page(self, visit: Visit, name: str, template: str = "", **values: Any) -> Response:
         pages = [(page, visit.t(f"settings.{page}")) for page, wanted in PAGES.items() if visit.actor.may(wanted)]
         title = visit.t(f"settings.{name}")
         shown = {"pages": pages, "page_name": name, "notice": "", "secret": "", **values}
@@ -124,12 +127,12 @@ class SettingsScreen:
     async def people(self, visit: Visit, *, notice: str = "", secret: str = "") -> Response:
         accounts = await self._do.accounts.list(visit.actor)
         roles = await self._do.roles.list(visit.actor)
-        return self._page(visit, "people", accounts=accounts, roles=_titles(roles, visit), notice=notice, secret=secret)
+        return self.page(visit, "people", accounts=accounts, roles=_titles(roles, visit), notice=notice, secret=secret)
 
     async def person(self, visit: Visit, *, notice: str = "", secret: str = "") -> Response:
         account = await self._do.accounts.show(visit.actor, visit.request.path_params["name"])
         roles = await self._do.roles.list(visit.actor)
-        return self._page(
+        return self.page(
             visit,
             "people",
             "settings/person.html",
@@ -190,7 +193,7 @@ class SettingsScreen:
         wanted = visit.text("role")
         chosen = next((role for role in roles if role.name == wanted), None)
         permissions = [(name, words[at]) for name, words in PERMISSIONS.items()]
-        return self._page(visit, "roles", all_roles=roles, at=at, chosen=chosen, permissions=permissions)
+        return self.page(visit, "roles", all_roles=roles, at=at, chosen=chosen, permissions=permissions)
 
     async def save_role(self, visit: Visit) -> Response:
         name, title = visit.text("name").strip(), visit.text("title").strip()
@@ -210,7 +213,7 @@ class SettingsScreen:
     async def canned(self, visit: Visit) -> Response:
         found = await self._do.canned.find(visit.actor, visit.text("q"), limit=200)
         teams = self._do.teams(visit.look.language)
-        return self._page(visit, "canned", found=found, teams=teams, variables=VARIABLES, query=visit.text("q"))
+        return self.page(visit, "canned", found=found, teams=teams, variables=VARIABLES, query=visit.text("q"))
 
     async def save_canned(self, visit: Visit) -> Response:
         texts = {"zh": visit.text("zh"), "en": visit.text("en")}
@@ -234,7 +237,7 @@ class SettingsScreen:
         history = await self._do.policies.history(visit.actor)
         version = history[0].version if history else 0
         text = text or (_written(history[0].document) if history else self._do.rules_file())
-        return self._page(visit, "rules", history=history, version=version, text=text, tried=tried, wrong=wrong)
+        return self.page(visit, "rules", history=history, version=version, text=text, tried=tried, wrong=wrong)
 
     async def try_rules(self, visit: Visit) -> Response:
         """Last month under these rules; what was written stays in the field."""
@@ -257,14 +260,14 @@ class SettingsScreen:
     # --- channels ----------------------------------------------------------------------------------------------------
 
     async def channels(self, visit: Visit) -> Response:
-        return self._page(visit, "channels", findings=await self._do.examine())
+        return self.page(visit, "channels", findings=await self._do.examine())
 
     # --- tokens and subscribers --------------------------------------------------------------------------------------
 
     async def tokens(self, visit: Visit, *, secret: str = "") -> Response:
         tokens = await self._do.tokens.list(visit.actor)
         roles = _titles(await self._do.roles.list(visit.actor), visit) if visit.actor.may("users.read") else []
-        return self._page(visit, "tokens", tokens=tokens, roles=roles, secret=secret)
+        return self.page(visit, "tokens", tokens=tokens, roles=roles, secret=secret)
 
     async def create_token(self, visit: Visit) -> Response:
         made = await self._do.tokens.create(
@@ -282,12 +285,12 @@ class SettingsScreen:
 
     async def hooks(self, visit: Visit, *, secret: str = "") -> Response:
         hooks = await self._do.hooks.list(visit.actor)
-        return self._page(visit, "hooks", hooks=hooks, events=KINDS, secret=secret)
+        return self.page(visit, "hooks", hooks=hooks, events=KINDS, secret=secret)
 
     async def hook(self, visit: Visit) -> Response:
         hook = await self._do.hooks.get(visit.actor, visit.path_id("subscriber"))
         page = await self._do.hooks.deliveries(visit.actor, hook.id, cursor=visit.text("cursor"))
-        return self._page(visit, "hooks", "settings/hook.html", hook=hook, deliveries=page.items, next=page.next)
+        return self.page(visit, "hooks", "settings/hook.html", hook=hook, deliveries=page.items, next=page.next)
 
     async def create_hook(self, visit: Visit) -> Response:
         made = await self._do.hooks.create(visit.actor, visit.text("url").strip(), _listed(visit, "events"))
@@ -319,7 +322,7 @@ class SettingsScreen:
         which = AuditFilter(actor=visit.text("actor"), object=visit.text("object"), action=visit.text("action"))
         page = await self._do.audit.lines(visit.actor, which, cursor=visit.text("cursor"))
         asked = {"actor": which.actor, "object": which.object, "action": which.action}
-        return self._page(
+        return self.page(
             visit, "audit", lines=page.items, asked=asked, next={**asked, "cursor": page.next}, more=page.next,
             verdict=verdict,
         )  # fmt: skip
@@ -354,7 +357,7 @@ def _written(document: Any) -> str:
 def _document(text: str) -> Any:
     """The rules as written. Raises: InputError with the line."""
     try:
-        return yaml.safe_load(text)
+        return plain_yaml(text)
     except (yaml.YAMLError, RecursionError) as exc:
         mark = getattr(exc, "problem_mark", None)
         where = f"line {mark.line + 1}: " if mark is not None else ""

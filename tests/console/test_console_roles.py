@@ -186,6 +186,9 @@ TABLE: dict[frozenset[str], str] = {
         GET /console/settings/people
         GET /console/settings/people/{name}
         GET /console/settings/roles
+        GET /console/settings/hours
+        GET /console/settings/promises
+        POST /console/settings/promises/try
         GET /console/settings/rules
         POST /console/settings/rules/try
         GET /console/settings/channels
@@ -201,6 +204,9 @@ TABLE: dict[frozenset[str], str] = {
         GET /console/reports/{name}/file.{kind}
     """,
     MANAGE: """
+        POST /console/settings/hours
+        POST /console/settings/hours/remove
+        POST /console/settings/promises
         POST /console/settings/rules
         POST /console/customers/{id:int}/erase
     """,
