@@ -220,12 +220,9 @@ def digest_key(*parts: str) -> str:
 
     128 bits of BLAKE2b over length-prefixed UTF-8.
     """
-    digest = hashlib.blake2b(digest_size=16)
-    for part in parts:
-        encoded = part.encode("utf-8", "surrogatepass")
-        digest.update(b"%d:" % len(encoded))
-        digest.update(encoded)
-    return urlsafe_b64encode(digest.digest())[:22].decode()
+    encoded = [part.encode("utf-8", "surrogatepass") for part in parts]
+    whole = b"".join([b"%d:%b" % (len(part), part) for part in encoded])
+    return urlsafe_b64encode(hashlib.blake2b(whole, digest_size=16).digest())[:22].decode()
 
 
 def is_postgres(conn: Connection) -> bool:

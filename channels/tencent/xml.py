@@ -23,6 +23,12 @@ _DECLARATION = re.compile(r"^\s*<\?xml\b[^>]{0,400}\?>")
 _ENCODINGS = {"utf-8": "utf-8", "gb2312": "gb18030", "gbk": "gb18030", "gb18030": "gb18030", "ascii": "utf-8"}
 _UNWRITABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
+# What nearly every callback is made of. Atomic, because CDATA ends at the first "]]>" whatever follows.
+_FIELD = re.compile(r"<([A-Za-z][A-Za-z0-9]*)>(?:<!\[CDATA\[(?>(.*?)\]\]>)|([0-9]*))</\1>", re.DOTALL)
+_NOT_AS_IT_STANDS = re.compile("[\x00-\x08\x0b-\x1f\ufffe\uffff]")  # XML forbids these, or makes another of them: \r
+_MAX_FLAT = 4096  # characters: what is damaged costs the expression the square of its length
+_BLANK = " \t\n"
+
 Fields = Mapping[str, str]
 Written = Mapping[str, Any]
 
@@ -76,6 +82,30 @@ def read_xml(body: bytes) -> Fields:
 
     Raises: PayloadInvalid for what is no such XML, is in an unknown encoding, or names the same field twice.
     """
+    text = _text_of(body)
+    flat = _flat(text)
+    return _parsed(text) if flat is None else flat
+
+
+def _flat(text: str) -> Fields | None:
+    """The fields of `<xml>` with nothing but numbers and CDATA in it, found with one expression at a third of a parser's
+    cost; None for everything else, damaged or not, which is the parser's to judge.
+    """
+    text = text.strip(_BLANK)
+    if len(text) > _MAX_FLAT or not (text.startswith("<xml>") and text.endswith("</xml>")):
+        return None
+    if _NOT_AS_IT_STANDS.search(text):
+        return None
+    parts = _FIELD.split(text[5:-6])  # what is between, name, words, number, what is between, …
+    names = parts[1::4]
+    if "".join(parts[::4]).strip(_BLANK):
+        return None
+    values = [words or number or "" for words, number in zip(parts[2::4], parts[3::4], strict=True)]
+    fields = dict(zip(names, values, strict=True))
+    return fields if len(fields) == len(names) else None
+
+
+def _parsed(text: str) -> Fields:
     reader = _Reader()
     parser = expat.ParserCreate("utf-8")
     parser.buffer_text = True
@@ -83,18 +113,17 @@ def read_xml(body: bytes) -> Fields:
     parser.CharacterDataHandler = reader.characters
     parser.StartDoctypeDeclHandler = parser.EntityDeclHandler = _refuse
     try:
-        parser.Parse(_as_utf8(body), True)
+        parser.Parse(text.encode(), True)
     except expat.ExpatError as exc:
         raise PayloadInvalid(f"not XML (line {exc.lineno})") from None
     return reader.fields
 
 
-def _as_utf8(body: bytes) -> bytes:
-    """The document in UTF-8 without its declaration, whatever encoding it named."""
+def _text_of(body: bytes) -> str:
+    """The document without its declaration, whatever encoding it named."""
     body = body.removeprefix(codecs.BOM_UTF8)
     if not body.lstrip().startswith(b"<?"):  # as real callbacks are
-        _decoded(body, "utf-8")  # of other encodings, expat would guess some
-        return body
+        return _decoded(body, "utf-8")  # of other encodings, expat would guess some
     declared = _DECLARED.match(body)
     name = declared[1].decode().lower() if declared else "utf-8"
     try:
@@ -103,7 +132,7 @@ def _as_utf8(body: bytes) -> bytes:
         encoding = None
     if encoding is None:
         raise PayloadInvalid("the XML is in an encoding we do not read")
-    return _DECLARATION.sub("", _decoded(body, encoding), count=1).encode()
+    return _DECLARATION.sub("", _decoded(body, encoding), count=1)
 
 
 def _decoded(body: bytes, encoding: str) -> str:

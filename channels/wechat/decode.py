@@ -71,7 +71,7 @@ def decode_xml(body: bytes, reading: Reading) -> tuple[Received, ...]:
         messages = _messages(fields, body, reading)
     except PayloadInvalid as exc:
         return (unreadable(body, reading, str(exc)),)
-    return tuple(Received(CHANNEL, reading.account, message.dedupe_key, body, message) for message in messages)
+    return tuple([Received(CHANNEL, reading.account, message.dedupe_key, body, message) for message in messages])
 
 
 def unreadable(raw: bytes, reading: Reading, reason: str) -> Received:
@@ -85,22 +85,22 @@ def _messages(fields: Fields, body: bytes, reading: Reading) -> list[InboundMess
     kind, name = fields.get("MsgType", "").strip().lower(), fields.get("Event", "").strip()
     is_event = kind == "event" and bool(name)
     message_id = "" if is_event else fields.get("MsgId", "").strip()
+    is_message = bool(kind) and not is_event
+    # A tap on a line of a menu message comes as a text, but counts as a tap.
+    opens = MENU if fields.get("bizmsgmenuid") else MESSAGE
     base = InboundMessage(
         sender=Identity(CHANNEL, reading.account, sender),
         chat_id=sender,
         dedupe_key=_key(fields, body, sender, message_id, is_event=is_event),
-        content=Unsupported(_kind(fields)),
+        content=_content(kind, fields) if is_message else Unsupported(_kind(fields)),
         sent_at=_time(fields.get("CreateTime", ""), reading.now),
         vendor_message_id=message_id,
+        wants_turn=is_message or is_event,
+        opens=opens if is_message and reading.has_windows else None,
     )
-    if is_event:
-        messages = _from_event(name, fields, base, reading)
-    elif kind:
-        # A tap on a line of a menu message comes as a text, but counts as a tap.
-        opens = MENU if fields.get("bizmsgmenuid") else MESSAGE
-        return [replace(base, content=_content(kind, fields), opens=opens if reading.has_windows else None)]
-    else:
-        return [replace(base, wants_turn=False)]
+    if not is_event:
+        return [base]
+    messages = _from_event(name, fields, base, reading)
     return messages if reading.has_windows else [replace(message, opens=None) for message in messages]
 
 

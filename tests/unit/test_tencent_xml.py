@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bot.errors import PayloadInvalid
@@ -74,6 +74,28 @@ def test_what_cannot_be_read_is_said_so(body: bytes) -> None:
 def test_any_bytes_are_read_or_unreadable(body: bytes) -> None:
     with contextlib.suppress(PayloadInvalid):
         read_xml(body)
+
+
+PIECES = ["<xml>", "</xml>", "<A>", "</A>", "<B>", "</B>", "<![CDATA[", "]]>", "]", ">", "<", "&amp;", "&", "1", "a", "你"]
+BLANKS = [" ", "\n", "\r\n", "\t", "\x00", "\x0b", "\x85", "\u2028", "\ufeff", "\uffff", "<C/>", "<!-- -->"]
+FIELD = st.tuples(st.sampled_from("ABC"), st.lists(st.sampled_from([*PIECES, *BLANKS]), max_size=4)).map(
+    lambda field: f"<{field[0]}><![CDATA[{''.join(field[1])}]]></{field[0]}>"
+)
+
+
+def told(body: str) -> object:
+    try:
+        return read_xml(body.encode())
+    except PayloadInvalid:
+        return "unreadable"
+
+
+@given(st.lists(FIELD | st.sampled_from([*PIECES, *BLANKS]), max_size=8).map("".join))
+@example("<A><![CDATA[x]]></B><![CDATA[y]]></A>")
+@example("<A>1</A><A>2</A>")
+def test_the_short_way_through_a_plain_callback_says_what_the_parser_says(inner: str) -> None:
+    body = f"<xml>{inner}</xml>"
+    assert told(body) == told(f"<!-- with this, the parser reads it -->{body}")
 
 
 WRITABLE = st.text(st.characters(blacklist_categories=("Cs", "Cc"), blacklist_characters="\ufffe\uffff"))
