@@ -10,7 +10,7 @@ import base64
 import hashlib
 import hmac
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
+from typing import Final, TypeVar
 from urllib.parse import parse_qsl
 
 import structlog
@@ -31,6 +31,7 @@ HAS_HUNG_UP = "has_hung_up"  # in a request's state where the server can tell: (
 
 Adapter = TypeVar("Adapter", bound=ChannelAdapter)
 Headers = Mapping[str, str]
+OK: Final = Response()  # holds nothing of a request
 
 
 def nothing(*_: object) -> None:
@@ -67,7 +68,7 @@ def webhook_routes(
             return Response(status_code=404)
         try:
             admit(adapter, request.headers)
-            if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+            if media_type_of(request) != "application/json":
                 return Response(status_code=415)
             body = await read_body(request, max_body_bytes)
             if body is None:
@@ -84,17 +85,31 @@ def webhook_routes(
     return [Route(f"/channels/{channel}/{{account}}", receive, methods=["POST"])]
 
 
+def media_type_of(request: Request) -> str:
+    """The Content-Type without its parameters, "" where none is said."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
 async def read_body(request: Request, limit: int) -> bytes | None:
-    """The body; None when it is longer than `limit` bytes, without having kept more than that."""
+    """The body; None when it is longer than `limit` bytes, without having kept more than that.
+
+    Raises: ClientDisconnect.
+    """
     declared = request.headers.get("content-length", "0")
     if not declared.isdecimal() or int(declared) > limit:
         return None
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit:
+    chunks: list[bytes] = []
+    size = 0
+    while True:  # as Request.stream does, whose generators cost more than what they read
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        chunks.append(message.get("body", b""))
+        size += len(chunks[-1])
+        if size > limit:
             return None
-    return bytes(body)
+        if not message.get("more_body", False):
+            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
 def query_of(request: Request) -> Mapping[str, str]:
@@ -141,7 +156,7 @@ async def store(
     for item, row in zip(received, accepted, strict=True):
         if row.is_new:
             stored(item)
-    return Response()
+    return OK
 
 
 async def take_in(adapter: ChannelAdapter, inbox: Inbox, received: Sequence[Received]) -> Sequence[Accepted] | None:

@@ -49,7 +49,7 @@ from frontdesk.learning import LearningLoop
 from frontdesk.library import LoadedLibrary
 from frontdesk.media import build_media
 from frontdesk.media_fetching import MediaFetcher
-from frontdesk.observing import ACCEPTED, LoggingObserver
+from frontdesk.observing import LoggingObserver, accepted_on
 from frontdesk.pacing import RedisRateTokens, StoreRateTokens
 from frontdesk.report_summaries import report_jobs
 from frontdesk.runtimes import Runtimes, model_name, spare_what_stays
@@ -82,14 +82,14 @@ class NotifyingInbox:
 
     async def accept(self, received: Sequence[Received]) -> list[Accepted]:
         accepted = await self._store.accept(received)
-        if any(row.is_new for row in accepted):
+        fresh = [item for item, row in zip(received, accepted, strict=True) if row.is_new]
+        if fresh:
             self._signals.publish(TOPIC_INBOX)
-        if any(row.is_new and carries_file(item) for item, row in zip(received, accepted, strict=True)):
+        if any(carries_file(item) for item in fresh):
             self._signals.publish(TOPIC_FILES)
-        for item, row in zip(received, accepted, strict=True):
-            if row.is_new:
-                ACCEPTED.labels(item.channel).inc()
-                self._watch.received(item.channel, item.account)
+        for item in fresh:
+            accepted_on(item.channel).inc()
+            self._watch.received(item.channel, item.account)
         if received and received[0].channel == "web":
             self._fault("web.before_ack")  # the poller has its own point before it confirms
         return accepted

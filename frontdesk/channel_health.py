@@ -155,4 +155,7 @@ class ChannelWatch:
                 )
 
     def _of(self, channel: str, account: str) -> _Seen:
-        return self._seen.setdefault((channel, account), _Seen())
+        seen = self._seen.get((channel, account))
+        if seen is None:
+            seen = self._seen[channel, account] = _Seen()
+        return seen

@@ -28,6 +28,7 @@ MODEL_LOADED = Gauge("frontdesk_nlu_model_loaded", "1 when the embedded model is
 
 # Looking a child up costs three times what counting does; there are as many as channels times engines.
 _turns_of = cache(TURNS.labels)
+accepted_on = cache(ACCEPTED.labels)
 
 
 class LoggingObserver:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 import structlog
 from starlette.background import BackgroundTask
@@ -17,7 +18,7 @@ from starlette.routing import Route
 from bot.errors import PayloadInvalid, SignatureInvalid, StoreUnavailable
 from bot.ports import ChannelHealth, ComposedReply, Inbox, Outbox, SendOutcome
 from bot.types import Accepted, Received
-from channels.webhook import HAS_HUNG_UP, not_stored, query_of, read_body, take_in
+from channels.webhook import HAS_HUNG_UP, media_type_of, not_stored, query_of, read_body, take_in
 from channels.wechat.adapter import WechatAdapter
 from channels.wechat.replies import NOTHING
 from channels.wechat.waiting import Waiting
@@ -26,6 +27,7 @@ log = structlog.get_logger()
 
 XML_TYPES = frozenset({"text/xml", "application/xml", ""})  # WeChat says text/xml; some proxies drop it
 MAX_ECHO = 1000  # characters; real ones have about 20
+ACKNOWLEDGED: Final = Response(NOTHING, media_type="text/plain")  # holds nothing of a request
 PLAIN_HEADERS = {"X-Content-Type-Options": "nosniff"}
 
 
@@ -81,7 +83,7 @@ def wechat_routes(
         query = query_of(request)
         try:
             adapter.admit(query)
-            if request.headers.get("content-type", "").partition(";")[0].strip().lower() not in XML_TYPES:
+            if media_type_of(request) not in XML_TYPES:
                 return Response(status_code=415)
             body = await read_body(request, max_body_bytes)
             if body is None:
@@ -103,7 +105,7 @@ def wechat_routes(
             return not_stored()
         asked = _asks_for_reply(received, accepted)
         if asked is None or not adapter.passive_s:
-            return _acknowledged()
+            return ACKNOWLEDGED
         reply = await waiting.reply(
             asked.inbox_id,
             adapter.composer(),
@@ -113,11 +115,11 @@ def wechat_routes(
             is_gone=lambda: _is_gone(request),
         )
         if not reply.body:
-            return _acknowledged()
+            return ACKNOWLEDGED
         answer = adapter.passive_body(reply.body, xml)
         if reply.carries and await _is_gone(request):
             await missed(adapter, asked)
-            return _acknowledged()
+            return ACKNOWLEDGED
         after = BackgroundTask(flushed, adapter, reply) if reply.carries else None
         return Response(answer, media_type="text/xml", background=after)
 
@@ -143,7 +145,3 @@ def _asks_for_reply(received: Sequence[Received], accepted: Sequence[Accepted]) 
         if item.message is not None and item.message.wants_turn:
             return row
     return None
-
-
-def _acknowledged() -> Response:
-    return Response(NOTHING, media_type="text/plain")

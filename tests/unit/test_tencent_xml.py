@@ -76,7 +76,24 @@ def test_any_bytes_are_read_or_unreadable(body: bytes) -> None:
         read_xml(body)
 
 
-PIECES = ["<xml>", "</xml>", "<A>", "</A>", "<B>", "</B>", "<![CDATA[", "]]>", "]", ">", "<", "&amp;", "&", "1", "a", "你"]
+PIECES = [
+    "<xml>",
+    "</xml>",
+    "<A>",
+    "</A>",
+    "<B>",
+    "</B>",
+    "<![CDATA[",
+    "]]>",
+    "]",
+    ">",
+    "<",
+    "&amp;",
+    "&",
+    "1",
+    "a",
+    "你",
+]
 BLANKS = [" ", "\n", "\r\n", "\t", "\x00", "\x0b", "\x85", "\u2028", "\ufeff", "\uffff", "<C/>", "<!-- -->"]
 FIELD = st.tuples(st.sampled_from("ABC"), st.lists(st.sampled_from([*PIECES, *BLANKS]), max_size=4)).map(
     lambda field: f"<{field[0]}><![CDATA[{''.join(field[1])}]]></{field[0]}>"
