@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from bot.types import Content, InboundMessage, Received, ReplyWindow
-from crm_sync.addressing import Address
+from crm_sync.addressing import Address, Place
 from crm_sync.codec import dump_content, dump_message, kind_of, words_in
 from crm_sync.columns import digest_key, dump_json
 
@@ -43,6 +43,7 @@ class Arrival:
     author: str = "customer"
     opens: ReplyWindow | None = None
     is_new: bool = False
+    place: Place | None = None  # whose conversation it belongs to; found, or made, by the transaction
 
 
 def prepare(received: Received) -> Arrival:

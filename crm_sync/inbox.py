@@ -6,7 +6,7 @@ Callers that arrive while a batch is being committed share the next one: many me
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -18,7 +18,7 @@ from sqlalchemy import Connection, and_, bindparam, select, update
 from bot.errors import BotError, DedupeMismatch, StoreUnavailable
 from bot.ports import Clock
 from bot.types import Accepted, ConversationId, Event, InboxId, Media, MessageId, Received
-from crm_sync.addressing import Address, Place, find_or_create
+from crm_sync.addressing import Place, find_or_create
 from crm_sync.arrival_notes import follow_moves, note_arrival
 from crm_sync.arrivals import Arrival, prepare
 from crm_sync.channel_events import apply_event
@@ -174,10 +174,12 @@ def _write_calls(conn: Connection, calls: Sequence[_Call], now: datetime, source
     follow_moves(conn, everything)
     # Locks the conversations first: whoever else holds the same key waits here, and then finds the row below.
     places = find_or_create(conn, [arrival.address for arrival in everything if arrival.address is not None], now)
+    for arrival in everything:
+        arrival.place = None if arrival.address is None else places[arrival.address]
     plan = _Plan(known=_known_rows(conn, everything))
     for call in calls:
         call.outcome = _add_to_plan(plan, call)
-    files = _insert(conn, plan, places, now)
+    files = _insert(conn, plan.fresh, plan.known, now)
     if files:
         note_files(conn, files, sources, now)
     for call in calls:
@@ -230,21 +232,22 @@ def _accepted(plan: _Plan, arrival: Arrival) -> Accepted:
     return Accepted(accepted.inbox_id, accepted.conversation_id, accepted.message_id, accepted.seq, arrival.is_new)
 
 
-def _insert(conn: Connection, plan: _Plan, places: dict[Address, Place], now: datetime) -> list[ArrivedFile]:
-    """The files that the new messages name."""
+def _insert(
+    conn: Connection, fresh: Sequence[Arrival], known: Mapping[str, _Known], now: datetime
+) -> list[ArrivedFile]:
+    """The files that the new messages name; `known` is told their ids."""
     files: list[ArrivedFile] = []
-    if not plan.fresh:
+    if not fresh:
         return files
-    addressed = sum(arrival.address is not None for arrival in plan.fresh)
-    inbox_ids = iter(new_ids(conn, inbox, len(plan.fresh)))
+    addressed = sum(arrival.place is not None for arrival in fresh)
+    inbox_ids = iter(new_ids(conn, inbox, len(fresh)))
     message_ids = iter(new_ids(conn, messages, addressed))
     inbox_rows: list[dict[str, Any]] = []
     message_rows: list[dict[str, Any]] = []
     touched: dict[int, Place] = {}
     edits: list[tuple[Arrival, dict[str, Any]]] = []
-    for arrival in plan.fresh:
-        place = places[arrival.address] if arrival.address is not None else None
-        inbox_id, message_id, seq = next(inbox_ids), None, None
+    for arrival in fresh:
+        place, inbox_id, message_id, seq = arrival.place, next(inbox_ids), None, None
         if place is not None:
             message_id = next(message_ids)
             touched[place.conversation_id] = place
@@ -253,8 +256,7 @@ def _insert(conn: Connection, plan: _Plan, places: dict[Address, Place], now: da
                 seq = place.web_seq
             if arrival.wants_turn and place.dirty_since is None:
                 place.dirty_since = now
-            ids = {"id": message_id, "inbox_id": inbox_id, "seq": seq}
-            row = {**_message_row(arrival, place, now), **ids}
+            row = _message_row(arrival, place, {"id": message_id, "inbox_id": inbox_id, "seq": seq}, now)
             message_rows.append(row)
             if arrival.edits:
                 edits.append((arrival, row))
@@ -262,7 +264,7 @@ def _insert(conn: Connection, plan: _Plan, places: dict[Address, Place], now: da
                 at = place.conversation_id
                 files.append(ArrivedFile(arrival.channel, arrival.account, at, message_id, arrival.content))
         inbox_rows.append(_inbox_row(arrival, place, inbox_id, message_id, now))
-        plan.known[arrival.dedupe].accepted = Accepted(
+        known[arrival.dedupe].accepted = Accepted(
             InboxId(inbox_id),
             None if place is None else ConversationId(place.conversation_id),
             None if message_id is None else MessageId(message_id),
@@ -276,13 +278,15 @@ def _insert(conn: Connection, plan: _Plan, places: dict[Address, Place], now: da
     for arrival, row in edits:
         _insert_edit(conn, arrival, row)
     _TOUCH.change_each(conn, [_touch(place, now) for _, place in sorted(touched.items())])
-    written_in = [places[arrival.address] for arrival in plan.fresh if arrival.address and _is_said(arrival)]
-    _REOPEN.change_each(conn, [{"b_id": place.conversation_id} for place in written_in if not place.is_open])
-    _note_identities(conn, plan.fresh, places, now)
-    _open_windows(conn, plan.fresh, places, now)
-    for arrival in plan.fresh:
-        if arrival.address is not None:
-            note_arrival(conn, arrival, places[arrival.address], now)
+    written_in = [
+        arrival.place for arrival in fresh if arrival.place and not arrival.place.is_open and _is_said(arrival)
+    ]
+    _REOPEN.change_each(conn, [{"b_id": place.conversation_id} for place in written_in])
+    _note_identities(conn, fresh, now)
+    _open_windows(conn, fresh, now)
+    for arrival in fresh:
+        if arrival.place is not None:
+            note_arrival(conn, arrival, arrival.place, now)
     return files
 
 
@@ -314,8 +318,9 @@ def _inbox_row(
     }
 
 
-def _message_row(arrival: Arrival, place: Place, now: datetime) -> dict[str, Any]:
+def _message_row(arrival: Arrival, place: Place, ids: Mapping[str, int | None], now: datetime) -> dict[str, Any]:
     return {
+        **ids,
         "conversation_id": place.conversation_id,
         "direction": "in" if arrival.author == "customer" else "out",
         "author": arrival.author,
@@ -360,25 +365,23 @@ def _touch(place: Place, now: datetime) -> dict[str, Any]:
     }
 
 
-def _open_windows(conn: Connection, arrivals: Sequence[Arrival], places: dict[Address, Place], now: datetime) -> None:
+def _open_windows(conn: Connection, arrivals: Sequence[Arrival], now: datetime) -> None:
     """The reply windows these messages open; costs nothing where none does."""
-    opening = [(places[arrival.address], arrival.opens) for arrival in arrivals if arrival.address and arrival.opens]
+    opening = [(arrival.place, arrival.opens) for arrival in arrivals if arrival.place and arrival.opens]
     if opening:
         windows = {(place.identity_id, window.kind): window for place, window in opening}
         open_windows(conn, windows, {place.conversation_id for place, _ in opening}, now)
 
 
-def _note_identities(
-    conn: Connection, arrivals: Sequence[Arrival], places: dict[Address, Place], now: datetime
-) -> None:
+def _note_identities(conn: Connection, arrivals: Sequence[Arrival], now: datetime) -> None:
     """Names and language hints follow the channel; what its events mean for the store is done."""
     renamed: dict[int, dict[str, Any]] = {}
     for arrival in arrivals:
-        if arrival.address is None:
+        place = arrival.place
+        if place is None:
             continue
-        place = places[arrival.address]
         name, hint = arrival.sender_name or place.display_name, arrival.language_hint or place.language_hint
-        if (name, hint) != (place.display_name, place.language_hint):
+        if name != place.display_name or hint != place.language_hint:
             place.display_name, place.language_hint = name, hint
             renamed[place.identity_id] = {"b_id": place.identity_id, "b_name": name, "b_hint": hint}
         if isinstance(arrival.content, Event):

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections import namedtuple
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
+from operator import itemgetter
 from typing import Any, Final
 
 from sqlalchemy import Connection, Dialect, Executable, Select, Table, insert
@@ -54,7 +55,7 @@ class Statement:
         if len(parameters) == 1:
             _raw(conn).execute(compiled.text, compiled.bind(parameters[0]))
         else:
-            _raw(conn).executemany(compiled.text, [compiled.bind(each) for each in parameters])
+            _raw(conn).executemany(compiled.text, compiled.bind_each(parameters))
 
     def _for(self, conn: Connection) -> _Compiled:
         if self._compiled is None:
@@ -72,6 +73,7 @@ class _Compiled:
         self.text: Final[str] = compiled.string
         fixed: Mapping[str, Any] = compiled.params
         self._binds: list[tuple[str, Any]] = [(name, fixed.get(name)) for name in compiled.positiontup]
+        self._has_fixed = any(not compiled.binds[name].required for name, _ in self._binds)
         self._bind_converts: list[tuple[int, Convert]] = [
             (place, convert)
             for place, name in enumerate(compiled.positiontup)
@@ -93,16 +95,36 @@ class _Compiled:
             values[place] = convert(values[place])
         return values
 
+    def bind_each(self, parameters: Sequence[Mapping[str, Any]]) -> Iterable[Sequence[Any]]:
+        """As `bind` does for each. Raises: KeyError where one lacks a parameter."""
+        if self._has_fixed or len(self._binds) == 1:
+            return [self.bind(each) for each in parameters]
+        values = itemgetter(*(name for name, _ in self._binds))
+        return _converted([values(each) for each in parameters], self._bind_converts)
+
     def read(self, raw_rows: Sequence[tuple[Any, ...]]) -> Sequence[Any]:
         """Rows with the values the column types stand for."""
-        make, converts = self._make, self._converts
-        rows = []
-        for raw in raw_rows:
-            values = list(raw)
-            for place, convert in converts:
-                values[place] = convert(values[place])
-            rows.append(make(values))
+        return list(map(self._make, _converted(raw_rows, self._converts)))
+
+
+def _converted(rows: Sequence[tuple[Any, ...]], converts: Sequence[tuple[int, Convert]]) -> Iterable[tuple[Any, ...]]:
+    """The rows with the values at these places converted, column by column: many rows have the same moment in them."""
+    if not rows or not converts:
         return rows
+    columns: list[Sequence[Any]] = list(zip(*rows, strict=True))
+    for place, convert in converts:
+        columns[place] = _each(convert, columns[place])
+    return zip(*columns, strict=True)
+
+
+def _each(convert: Convert, values: Sequence[Any]) -> list[Any]:
+    """Each value converted, those that are the very same one after the other only once."""
+    before, became, converted = values[0], convert(values[0]), []
+    for value in values:
+        if value is not before:
+            before, became = value, convert(value)
+        converted.append(became)
+    return converted
 
 
 def _row_maker(names: Sequence[str]) -> Convert:
