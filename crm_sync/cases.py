@@ -12,7 +12,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Final, Literal
 
-from sqlalchemy import Connection, and_, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from bot.errors import CaseNotFound, RuleError, StaleState
@@ -24,6 +24,7 @@ from crm_sync.columns import is_postgres
 from crm_sync.numbers import read
 from crm_sync.rows import insert_if_absent
 from crm_sync.service_tables import assets, case_links, sites
+from crm_sync.statements import insert_rows
 from crm_sync.subjects import Subject, note
 from crm_sync.tables import case_events, cases, customers, timeline
 
@@ -79,6 +80,17 @@ class CaseChange:
     back_to_site: bool = True  # when it is reopened, the site that had it is asked again
 
 
+_LOCKED: Final = select(cases).where(cases.c.number == bindparam("number")).with_for_update()
+_ERASED_AT: Final = select(customers.c.erased_at).where(customers.c.id == bindparam("id"))
+_TWIN: Final = (
+    select(cases)
+    .where(and_(*(cases.c[name] == bindparam(name) for name in ("customer_id", "kind", "category", "subject"))))
+    .where(cases.c.is_open)
+    .with_for_update()
+)
+_SITE: Final = select(sites).where(sites.c.key == bindparam("key"))
+
+
 # --- reading ------------------------------------------------------------------------------------------------------
 
 
@@ -88,10 +100,10 @@ def locked_case(conn: Connection, number: str, version: int | None = None) -> An
     `version`: the one the caller has seen. Raises: CaseNotFound; StaleState when it has changed since; RuleError when
     its customer was erased.
     """
-    row = conn.execute(select(cases).where(cases.c.number == full_number(number)).with_for_update()).first()
+    row = conn.execute(_LOCKED, {"number": full_number(number)}).first()
     if row is None:
         raise CaseNotFound(f"there is no case {number}")
-    erased_at = conn.execute(select(customers.c.erased_at).where(customers.c.id == row.customer_id)).scalar_one()
+    erased_at = conn.execute(_ERASED_AT, {"id": row.customer_id}).scalar_one()  # read once the lock is ours
     if erased_at is not None:
         raise RuleError(f"the customer of case {row.number} was erased; nothing can be done on it any more")
     if version is not None and version != row.version:
@@ -115,33 +127,29 @@ def open_case(conn: Connection, effect: OpenCase, subject: Subject) -> None:
 
     Where the customer has an open one about the same thing, that one is added to instead.
     """
-    existing = _open_twin(conn, effect, subject.customer_id)
-    case_id = None if existing is not None else _insert(conn, effect, subject)
-    if case_id is None:  # there was one, or another conversation of theirs was faster
-        existing = existing if existing is not None else _open_twin(conn, effect, subject.customer_id)
+    site = conn.execute(_SITE, {"key": effect.site}).first() if effect.site else None
+    case_id = _insert(conn, effect, subject, site.id if site is not None else None)
+    if case_id is None:
+        existing = _open_twin(conn, effect, subject.customer_id)
         told = UpdateCase(effect.number, effect.summary, effect.details, effect.severity, clocks=effect.clocks)
         _by_customer(conn, existing, told, subject)
         return
-    clock_rows.begin(conn, effect.clocks, subject.now, case_id=case_id)
-    if effect.site:
-        site_tasks.offer_task(conn, case_id, effect.site, effect.distance_m, subject.now)
+    clock_rows.begin_first(conn, effect.clocks, subject.now, case_id=case_id)
+    if site is not None and site.is_active:
+        who = subject.customer_id
+        site_tasks.offer_first(conn, case_id, who, site=site, now=subject.now, distance_m=effect.distance_m)
     link(conn, case_id, subject.conversation_id, subject.now)
     case_event(conn, case_id, "opened", By("customer", subject.now), words=effect.summary)
     note(conn, subject, f"{effect.kind}_opened", effect.summary, effect.number)
 
 
 def _open_twin(conn: Connection, case: Any, customer_id: int) -> Any:
-    same = and_(
-        cases.c.customer_id == customer_id,
-        cases.c.kind == case.kind,
-        cases.c.category == case.category,
-        cases.c.subject == case.subject,
-        cases.c.is_open,
-    )
-    return conn.execute(select(cases).where(same).with_for_update()).first()
+    same = {"kind": case.kind, "category": case.category, "subject": case.subject}
+    return conn.execute(_TWIN, {"customer_id": customer_id, **same}).first()
 
 
-def _insert(conn: Connection, effect: OpenCase, subject: Subject) -> int | None:
+def _insert(conn: Connection, effect: OpenCase, subject: Subject, site_id: int | None) -> int | None:
+    """The id of the new case; None where the customer has an open one about the same thing."""
     build = postgresql.insert if is_postgres(conn) else sqlite.insert
     row = {
         "number": effect.number,
@@ -161,7 +169,7 @@ def _insert(conn: Connection, effect: OpenCase, subject: Subject) -> int | None:
         "wish": effect.wish,
         "language": effect.language,
         "team": effect.team,
-        "site_id": _site_id(conn, effect.site),
+        "site_id": site_id,
         "asset_id": _asset_id(conn, effect.asset, subject.customer_id),
         "value_minor": effect.value_minor,
         "currency": effect.currency,
@@ -170,10 +178,6 @@ def _insert(conn: Connection, effect: OpenCase, subject: Subject) -> int | None:
     index = cases.c.customer_id, cases.c.kind, cases.c.category, cases.c.subject
     statement = build(cases).values(row).on_conflict_do_nothing(index_elements=index, index_where=cases.c.is_open)
     return conn.execute(statement.returning(cases.c.id)).scalar()
-
-
-def _site_id(conn: Connection, key: str) -> int | None:
-    return conn.execute(select(sites.c.id).where(sites.c.key == key)).scalar() if key else None
 
 
 def _asset_id(conn: Connection, asset_id: int | None, customer_id: int) -> int | None:
@@ -239,14 +243,15 @@ def change_case(conn: Connection, case: Any, change: CaseChange, by: By, clockwo
         clock_rows.meet(conn, "first_response", by.at, case_id=case.id)
     clock_rows.begin(conn, change.clocks, by.at, case_id=case.id)
     clock_rows.tighten(conn, change.tighter, by.at, case_id=case.id)
+    row = case
     if values or not change.is_internal:
         values.update(updated_at=by.at, version=case.version + 1)
-        conn.execute(update(cases).where(cases.c.id == case.id).values(**values))
+        row = conn.execute(update(cases).where(cases.c.id == case.id).values(**values).returning(cases)).one()
     kind = "status" if change.status else "updated" if changes or by.author == "customer" else "note"
     case_event(conn, case.id, kind, by, words=change.note, changes=changes, is_internal=change.is_internal)
     if by.author != "customer" and change.status:
         tell_timeline(conn, case, by, f"{case.kind}_{change.status}", change.note)
-    return conn.execute(select(cases).where(cases.c.id == case.id)).one()
+    return row
 
 
 def _differences(case: Any, change: CaseChange) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -340,32 +345,28 @@ def case_event(
     is_internal: bool = False,
 ) -> None:
     """The history of the case has this line. `is_internal`: the customer never sees it."""
-    conn.execute(
-        insert(case_events),
-        {
-            "case_id": case_id,
-            "kind": kind,
-            "author": by.author,
-            "by": by.name,
-            "note": words,
-            "is_internal": is_internal,
-            "changes": dict(changes),
-            "at": by.at,
-        },
-    )
+    row = {
+        "case_id": case_id,
+        "kind": kind,
+        "author": by.author,
+        "by": by.name,
+        "note": words,
+        "is_internal": is_internal,
+        "changes": dict(changes),
+        "at": by.at,
+    }
+    insert_rows(conn, case_events, [row])
 
 
 def tell_timeline(conn: Connection, case: Any, by: By, kind: str, words: str) -> None:
     """The customer's timeline has this line about the case."""
-    conn.execute(
-        insert(timeline),
-        {
-            "customer_id": case.customer_id,
-            "conversation_id": case.conversation_id,
-            "kind": kind,
-            "summary": words,
-            "reference": case.number,
-            "author": by.author,
-            "at": by.at,
-        },
-    )
+    row = {
+        "customer_id": case.customer_id,
+        "conversation_id": case.conversation_id,
+        "kind": kind,
+        "summary": words,
+        "reference": case.number,
+        "author": by.author,
+        "at": by.at,
+    }
+    insert_rows(conn, timeline, [row])

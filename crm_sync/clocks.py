@@ -9,12 +9,13 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, insert, select, update
+from sqlalchemy import Connection, and_, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from bot.service_types import ClockStart
 from crm_sync.columns import is_state
 from crm_sync.service_tables import clocks
+from crm_sync.statements import insert_rows
 
 ACTIVE: Final = ("running", "paused")
 Spent = Callable[[Any, datetime], int]  # clock row, now -> working seconds used until now
@@ -30,11 +31,23 @@ def begin(
     task_id: int | None = None,
 ) -> None:
     """These clocks of the case or task run from now on; ones of the same kind that ran before are stopped."""
-    if not starts:
-        return
-    _end(conn, "stopped", now, _of(case_id, task_id), clocks.c.kind.in_([start.kind for start in starts]))
-    conn.execute(
-        insert(clocks),
+    if starts:
+        _end(conn, "stopped", now, _of(case_id, task_id), clocks.c.kind.in_([start.kind for start in starts]))
+        begin_first(conn, starts, now, case_id=case_id, task_id=task_id)
+
+
+def begin_first(
+    conn: Connection,
+    starts: Sequence[ClockStart],
+    now: datetime,
+    *,
+    case_id: int | None = None,
+    task_id: int | None = None,
+) -> None:
+    """As `begin`, for a case or task that has no clocks of these kinds under way."""
+    insert_rows(
+        conn,
+        clocks,
         [
             {
                 "case_id": case_id,
@@ -57,6 +70,8 @@ def begin(
 
 def tighten(conn: Connection, starts: Sequence[ClockStart], now: datetime, *, case_id: int) -> None:
     """Where one of these runs out before the running clock of its kind, it takes that one's place."""
+    if not starts:
+        return
     running = {
         row.kind: row.due_at
         for row in conn.execute(

@@ -31,6 +31,9 @@ _NOT_DURABLE: Final = text("SET LOCAL synchronous_commit = off")
 _SERVER_SETTINGS: Final = {
     "application_name": "frontdesk",
     "jit": "off",  # our statements are short; compiling them costs more than running them
+    # Every list has an index of its own; the default for spinning disks makes a plan made once for all parameters
+    # read another one from end to end, and look at each row.
+    "random_page_cost": "1.1",
     "lock_timeout": "10s",
     "idle_in_transaction_session_timeout": "60s",
     "TimeZone": "UTC",

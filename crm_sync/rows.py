@@ -66,5 +66,11 @@ def _upsert(
 
 def insert_if_absent(conn: Connection, table: Table, row: Mapping[str, Any], *, key: Sequence[str]) -> bool:
     """A row with these `key` columns is there; one that was is left alone, and the answer is False."""
-    build = postgresql.insert if is_postgres(conn) else sqlite.insert
-    return conn.execute(build(table).on_conflict_do_nothing(index_elements=list(key)), dict(row)).rowcount > 0
+    return _unless_there(table, tuple(row), tuple(key), is_postgres(conn)).change(conn, row) > 0
+
+
+@cache
+def _unless_there(table: Table, names: tuple[str, ...], key: tuple[str, ...], on_postgres: bool) -> Statement:
+    build = postgresql.insert if on_postgres else sqlite.insert
+    statement = build(table).values({name: bindparam(name, type_=table.c[name].type) for name in names})
+    return Statement(statement.on_conflict_do_nothing(index_elements=list(key)))

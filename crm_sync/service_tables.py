@@ -68,6 +68,7 @@ clocks = Table(  # a promise in working time; stands still while paused
     Column("ended_at", UtcDateTime),
     CheckConstraint("state IN ('running', 'paused', 'met', 'stopped')", name="state"),
     Index("ix_clocks_next", "next_at", **only_where("next_at IS NOT NULL")),
+    Index("ix_clocks_due", "due_at", **only_where("state = 'running'")),  # which promises have run out
     Index("ix_clocks_case_id", "case_id"),
     Index("ix_clocks_task_id", "task_id", **only_where("task_id IS NOT NULL")),
     Index("uq_clocks_case", "case_id", "kind", unique=True, **only_where("state IN ('running', 'paused')")),

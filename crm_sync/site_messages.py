@@ -53,20 +53,28 @@ def plan(conn: Connection, task_id: int, serial: int, now: datetime) -> None:
         .join_from(site_tasks, sites, sites.c.id == site_tasks.c.site_id)
         .where(site_tasks.c.id == task_id)
     ).one()
+    plan_offer(conn, site, (site.customer_id, site.case_id), task_id=task_id, serial=serial, now=now)
+
+
+def plan_offer(
+    conn: Connection, site: Any, about: tuple[int, int], *, task_id: int, serial: int, now: datetime
+) -> None:
+    """As `plan`, where the site's row is known; `about`: the customer and the case."""
     for way, address in (("email", site.email), ("chat", site.contact)):
         if address:
-            _plan(conn, site, {"task_id": task_id, "serial": serial, "way": way, "step": "offer"}, now, now)
+            _plan(conn, about, {"task_id": task_id, "serial": serial, "way": way, "step": "offer"}, now, now)
 
 
 def plan_reminder(conn: Connection, message: SiteMessage, hours: float, at: datetime, now: datetime) -> None:
     """The site will be reminded at `at`, if the task is still open then."""
     details = {"task_id": message.task_id, "serial": message.serial, "way": message.way, "step": "remind"}
-    _plan(conn, message, {**details, "hours": hours}, at, now)
+    _plan(conn, (message.customer_id, message.case_id), {**details, "hours": hours}, at, now)
 
 
-def _plan(conn: Connection, owner: Any, details: dict[str, Any], at: datetime, now: datetime) -> None:
+def _plan(conn: Connection, about: tuple[int, int], details: dict[str, Any], at: datetime, now: datetime) -> None:
+    customer_id, case_id = about
     key = "site:{task_id}:{serial}:{way}:{step}".format(**details) + f":{details.get('hours', '')}"
-    timers.plan(conn, KIND, at, now, key=key, customer_id=owner.customer_id, case_id=owner.case_id, details=details)
+    timers.plan(conn, KIND, at, now, key=key, customer_id=customer_id, case_id=case_id, details=details)
 
 
 def message_of(conn: Connection, details: Mapping[str, Any]) -> SiteMessage | None:

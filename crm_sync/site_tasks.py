@@ -99,19 +99,32 @@ def offer_task(
     if open_one is not None and open_one.site_id == site.id:
         return Offered(open_one.id, open_one.link_serial, open_one.expires_at)
     withdraw(conn, case_id, now)
+    return offer_first(conn, case_id, case.customer_id, site=site, now=now, distance_m=distance_m, lasts=lasts)
+
+
+def offer_first(
+    conn: Connection,
+    case_id: int,
+    customer_id: int,
+    *,
+    site: Any,
+    now: datetime,
+    distance_m: int | None,
+    lasts: timedelta = LINK_LASTS,
+) -> Offered:
+    """As `offer_task`, for a case no site has a task for. `site`: its row."""
     expires_at = (now + lasts).replace(microsecond=0)
-    task_id = conn.execute(
-        insert(site_tasks).values(
-            case_id=case_id,
-            site_id=site.id,
-            customer_id=case.customer_id,
-            state="offered",
-            expires_at=expires_at,
-            distance_m=distance_m,
-            created_at=now,
-        )
-    ).inserted_primary_key[0]  # type: ignore[index]  # an insert of one row always has a key
-    site_messages.plan(conn, task_id, 0, now)
+    row = {
+        "case_id": case_id,
+        "site_id": site.id,
+        "customer_id": customer_id,
+        "state": "offered",
+        "expires_at": expires_at,
+        "distance_m": distance_m,
+        "created_at": now,
+    }
+    task_id = conn.execute(insert(site_tasks), row).inserted_primary_key[0]  # type: ignore[index]  # one row has a key
+    site_messages.plan_offer(conn, site, (customer_id, case_id), task_id=task_id, serial=0, now=now)
     return Offered(task_id, 0, expires_at)
 
 

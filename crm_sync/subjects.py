@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection
 
 from bot.types import Owner
+from crm_sync.statements import insert_rows
 from crm_sync.tables import timeline
 
 
@@ -30,15 +31,13 @@ class Subject:
 
 def note(conn: Connection, subject: Subject, kind: str, summary: str, reference: str = "") -> None:
     """The customer's timeline has this line."""
-    conn.execute(
-        insert(timeline),
-        {
-            "customer_id": subject.customer_id,
-            "conversation_id": subject.conversation_id,
-            "kind": kind,
-            "summary": summary,
-            "reference": reference,
-            "author": "bot",
-            "at": subject.now,
-        },
-    )
+    row = {
+        "customer_id": subject.customer_id,
+        "conversation_id": subject.conversation_id,
+        "kind": kind,
+        "summary": summary,
+        "reference": reference,
+        "author": "bot",
+        "at": subject.now,
+    }
+    insert_rows(conn, timeline, [row])

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, bindparam, insert, select, text, update
+from sqlalchemy import Connection, and_, bindparam, select, text, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from crm_sync.columns import is_postgres
+from crm_sync.rows import insert_if_absent
 from crm_sync.service_tables import timers
 from crm_sync.statements import Statement
 
@@ -43,21 +44,16 @@ def plan(
     details: Mapping[str, Any] | None = None,
 ) -> bool:
     """It will be done at (or soon after) `at`; False when this key was planned before, done or not."""
-    if key is not None and conn.execute(select(timers.c.id).where(timers.c.key == key)).first() is not None:
-        return False
-    conn.execute(
-        insert(timers),
-        {
-            "key": key,
-            "kind": kind,
-            "at": at,
-            "customer_id": customer_id,
-            "case_id": case_id,
-            "details": dict(details or {}),
-            "created_at": now,
-        },
-    )
-    return True
+    row = {
+        "key": key,
+        "kind": kind,
+        "at": at,
+        "customer_id": customer_id,
+        "case_id": case_id,
+        "details": dict(details or {}),
+        "created_at": now,
+    }
+    return insert_if_absent(conn, timers, row, key=("key",))  # rows without a key never stand in each other's way
 
 
 def cancel(conn: Connection, key: str, now: datetime) -> bool:

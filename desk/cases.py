@@ -61,7 +61,7 @@ def change_and_tell(
         severity = case.severity if change.severity is None else change.severity
         change = replace(change, clocks=(*change.clocks, *policy.clocks_for(severity, by.at, kinds=("update",))))
     row = change_case(conn, case, change, by, clockwork(policy))
-    if row.status != case.status or change.status:
+    if change.status and (case.solved_at is not None or case.reopened):  # nothing of them is planned before
         timers.cancel_for_case(conn, row.id, AFTER_SOLVED, by.at)
     if row.status == "solved" and change.status:
         plan_after_solved(conn, row, policy, by.at)

@@ -7,16 +7,18 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, event, insert, select, update
 
 from bot.errors import CaseNotFound, NotFound, RuleError, StaleState
 from bot.service_types import ClockStart
-from bot.types import OpenCase, UpdateCase
+from bot.types import OpenCase, Owner, UpdateCase
+from crm_sync import case_lists
 from crm_sync.case_lists import BoardFilter, case_view, list_cases
-from crm_sync.cases import By, CaseChange, Clockwork, change_case, locked_case, watch
+from crm_sync.cases import By, CaseChange, Clockwork, change_case, locked_case, open_case, watch
 from crm_sync.erasure import erase_customer
 from crm_sync.service_tables import clocks, sites
 from crm_sync.store import SqlStore
+from crm_sync.subjects import Subject
 from crm_sync.tables import case_events, cases, conversations
 from tests.store_steps import START, SetClock, converse
 
@@ -254,6 +256,39 @@ async def test_nothing_is_done_for_a_customer_who_was_erased(store: SqlStore) ->
 async def test_a_number_there_is_none_of_is_said_so(store: SqlStore, number: str) -> None:
     with pytest.raises(CaseNotFound):
         await _change(store, CaseChange(status="solved"), number=number)
+
+
+async def test_opening_a_case_takes_few_round_trips(store: SqlStore) -> None:
+    sent: list[str] = []
+
+    def opened(conn: Connection) -> None:
+        event.listen(conn, "before_cursor_execute", lambda *args: sent.append(args[2]))
+        row = conn.execute(select(conversations)).one()
+        del sent[:]
+        subject = Subject(row.id, row.customer_id, row.identity_id, "web", Owner.BOT, 0, START)
+        open_case(conn, _complaint("C-1025-5", subject="kettle", site="bd"), subject)
+
+    await _with_case(store)
+    await store.database.run(lambda conn: conn.execute(insert(sites).values(key="bd", names={}, updated_at=START)))
+    await store.database.run(opened)
+    assert sum(name.startswith("UPDATE") for name in sent) == 0, "nothing of a new case has to be ended first"
+    assert len(sent) <= 7, sent  # the case, its site, task, clocks, link, history, timeline
+
+
+@pytest.mark.parametrize("few", [0, 1000])
+async def test_late_cases_are_found_whether_they_are_rare_or_many(
+    store: SqlStore, monkeypatch: pytest.MonkeyPatch, few: int
+) -> None:
+    monkeypatch.setattr(case_lists, "FEW_LATE", few)
+    await _with_case(store, _complaint(), _complaint("C-1025-5", subject="kettle", clocks=(_clock("solution", 48),)))
+
+    async def late(hours: float) -> list[str]:
+        which = BoardFilter(late_at=START + timedelta(hours=hours))
+        return [line.number for line in await store.database.run(lambda conn: list_cases(conn, which), read=True)]
+
+    assert [await late(hours) for hours in (3, 4, 48)] == [[], [NUMBER], ["C-1025-5", NUMBER]]
+    await _change(store, CaseChange(status="withdrawn"), author="customer")
+    assert await late(48) == ["C-1025-5"]
 
 
 async def test_pages_of_the_board_hold_each_open_case_once_newest_first(store: SqlStore) -> None:
