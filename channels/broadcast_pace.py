@@ -10,17 +10,23 @@ from typing import Final
 
 from bot.ports import RateTokens
 from bot.types import Capabilities
+from channels.pacing import Pace
 from channels.traffic import Account, AllTraffic, Traffic
 
 GROUPS_PER_S: Final = 20  # waking up costs a sender more than the message itself
 CATCH_UP: Final = 3  # groups that may leave at once after a moment in which nothing could,
+APART: Final = 1.02  # groups of several processes are so much further apart: only their spacing keeps the limit
 MOST_CATCH_UP: Final = 10  # or so many where the vendor allows more than is asked for
+GROUP_S: Final = 0.02  # so long a group may take to leave
 UNLIMITED_PER_S: Final = 20.0  # on channels whose vendor names no limit
 SHORTEST_S: Final = 0.001
 
 
 class BroadcastPace:
-    """Of one account in this process. A token of the shared source is worth a group of messages."""
+    """Of one account in this process. A token of the shared source is worth a group of messages.
+
+    `alone`: no other process sends for the account.
+    """
 
     def __init__(
         self,
@@ -29,10 +35,11 @@ class BroadcastPace:
         tokens: RateTokens,
         traffic: AllTraffic,
         *,
+        alone: bool = True,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._tokens, self._sleep, self._monotonic = tokens, sleep, monotonic
+        self._tokens, self._sleep, self._monotonic, self._alone = tokens, sleep, monotonic, alone
         is_paid = can.broadcast_per_s is not None
         self.limit = can.broadcast_per_s or can.per_account_per_s or UNLIMITED_PER_S
         own = can.broadcast_per_s if is_paid else can.per_account_per_s
@@ -40,7 +47,7 @@ class BroadcastPace:
         self._key = f"broadcasts:{account[0]}:{account[1]}"
         self._left, self._owed = 0, 0.0
         self._per_s = self.limit
-        self._resumes_at = float("-inf")
+        self._resumes_at = self._until = float("-inf")
 
     def size(self, per_s: float | None) -> int:
         """Messages in a group at this rate."""
@@ -52,6 +59,8 @@ class BroadcastPace:
         if rate != self._per_s:
             self._per_s, self._left = rate, 0
         while may_go_on():
+            if not self._alone and self._monotonic() > self._until:
+                self._left = 0  # used this late they would add to the next group, which may be another process's
             wait_s = self._resumes_at - self._monotonic()
             if wait_s <= 0:
                 wait_s = self.traffic.wait_s(is_broadcast=True)
@@ -74,18 +83,26 @@ class BroadcastPace:
         self._resumes_at = max(self._resumes_at, self._monotonic() + wait_s)
         rate = min(per_s or self.limit, self.limit)
         size = self.size(rate)
-        burst = self._burst(rate, size)
-        await self._tokens.take(self._key, per_s=rate / size, burst=burst, owed=ceil(wait_s * rate / size))
+        groups = self._groups(rate, size)
+        await self._tokens.take(self._key, per_s=groups.per_s, burst=groups.burst, owed=ceil(wait_s * rate / size))
 
     async def _next_group(self, rate: float) -> float:
         size = self.size(rate)
         self._owed += self.traffic.unpaid() / size if rate >= self.limit else 0
         owed, self._owed = int(self._owed), self._owed % 1
-        wait_s = await self._tokens.take(self._key, per_s=rate / size, burst=self._burst(rate, size), owed=owed)
+        groups = self._groups(rate, size)
+        wait_s = await self._tokens.take(self._key, per_s=groups.per_s, burst=groups.burst, owed=owed)
         if not wait_s:
-            self._left = size
+            self._left, self._until = size, self._monotonic() + GROUP_S
         return wait_s
 
-    def _burst(self, rate: float, size: int) -> int:
-        """Groups at once, so that no second holds more than the limit even with all of them."""
-        return max(CATCH_UP, min(MOST_CATCH_UP, int((self.limit - rate) / size)))
+    def _groups(self, rate: float, size: int) -> Pace:
+        """Groups a second and at once, so that no second holds more than the limit even with all of them.
+
+        What this process has sent it knows (`traffic`), and may fill each second to the brim. Of others it knows
+        nothing: without room to spare their groups and ours leave one by one.
+        """
+        room = int((self.limit - rate) / size)
+        if self._alone or room > 1:
+            return Pace(rate / size, max(CATCH_UP if self._alone else 1, min(MOST_CATCH_UP, room)))
+        return Pace(min(rate / size, max(1, int(self.limit / size))) / APART, 1)

@@ -12,6 +12,7 @@ from bot.ports import ChannelHealth, Clock, Encoder, QuotaLedger, RateTokens, Si
 from bot.reach.short_links import PATH, ShortLink, sign
 from bot.reach.types import Audience, Broadcast
 from channels.base import ChannelAdapter
+from channels.pacing import LocalRateTokens
 from channels.traffic import Account, AllTraffic
 from crm_sync.broadcast_audience import people_of, rules_of
 from crm_sync.database import Database
@@ -77,6 +78,7 @@ def broadcast_loops(around: Surroundings) -> BroadcastLoops:
         composer=composer,
         name=around.name,
         traffic=around.traffic,
+        alone=isinstance(around.tokens, LocalRateTokens),
         ledger=around.ledger,
         watch=around.watch,
         fault=around.fault,

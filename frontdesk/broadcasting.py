@@ -82,19 +82,23 @@ class BroadcastSender:
         name: str = "sender",
         policy: BroadcastPolicy | None = None,
         traffic: AllTraffic | None = None,
+        alone: bool = True,
         ledger: QuotaLedger | None = None,
         watch: ChannelHealth | None = None,
         fault: Callable[[str], None] = lambda point: None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`alone`: no other process sends for these accounts."""
         self._database, self._adapters, self._signals, self._clock = database, adapters, signals, clock
         self._business, self._composer, self._name = business, composer, name
         self._policy, self._fault, self._sleep, self._monotonic = policy or BroadcastPolicy(), fault, sleep, monotonic
         self._direct = frozenset(place[0] for place, adapter in adapters.items() if adapter.capabilities.direct)
         shared = traffic or AllTraffic(monotonic)
         self._paces = {
-            place: BroadcastPace(place, adapter.capabilities, tokens, shared, sleep=sleep, monotonic=monotonic)
+            place: BroadcastPace(
+                place, adapter.capabilities, tokens, shared, alone=alone, sleep=sleep, monotonic=monotonic
+            )
             for place, adapter in adapters.items()
         }
         self._calls = Calls(adapters, self._paces, clock, ledger=ledger, watch=watch, fault=fault)

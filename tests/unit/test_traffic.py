@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+from bisect import bisect_left
 from contextlib import ExitStack
+from typing import Any
+
+import pytest
 
 from bot.types import Capabilities
 from channels.broadcast_pace import BroadcastPace
@@ -60,7 +65,10 @@ def test_replies_alone_keep_their_own_pace() -> None:
         assert traffic.wait_s(is_broadcast=False) == 0
 
 
-def a_pace(clock: SteppedClock, *, per_s: float, paid: float | None = None) -> BroadcastPace:
+def a_pace(
+    clock: SteppedClock, *, per_s: float, paid: float | None = None, tokens: LocalRateTokens | None = None
+) -> BroadcastPace:
+    """Of the only process, or of one of several with the same `tokens`."""
     can = Capabilities(
         channel="telegram",
         max_text=4096,
@@ -73,9 +81,9 @@ def a_pace(clock: SteppedClock, *, per_s: float, paid: float | None = None) -> B
         per_account_per_s=per_s,
         broadcast_per_s=paid,
     )
-    tokens = LocalRateTokens(clock.monotonic)
     traffic = AllTraffic(clock.monotonic)
-    return BroadcastPace(("telegram", "main"), can, tokens, traffic, sleep=clock.sleep, monotonic=clock.monotonic)
+    timed: Any = {"sleep": clock.sleep, "monotonic": clock.monotonic, "alone": tokens is None}
+    return BroadcastPace(("telegram", "main"), can, tokens or LocalRateTokens(clock.monotonic), traffic, **timed)
 
 
 async def sent_within(pace: BroadcastPace, clock: SteppedClock, seconds: float, per_s: float | None) -> int:
@@ -92,6 +100,27 @@ async def test_a_minute_at_the_accounts_rate_is_within_two_percent_of_it() -> No
     await sent_within(pace, clock, 2, None)
 
     assert 60 * 30 * 0.98 <= await sent_within(pace, clock, 60, None) <= 60 * 30
+
+
+@pytest.mark.parametrize("per_s", [30, 45, 20])
+async def test_several_processes_together_never_pass_the_limit(per_s: float) -> None:
+    clock = SteppedClock()
+    tokens = LocalRateTokens(clock.monotonic)
+    paces = [a_pace(clock, per_s=per_s, tokens=tokens) for _ in range(4)]
+    moments: list[float] = []
+
+    async def process(pace: BroadcastPace) -> None:
+        while await pace.take(None, lambda: clock.elapsed_s < 20):
+            moments.append(clock.elapsed_s)
+            leave(pace.traffic, 1)
+            if len(moments) % 7 == 0:  # now and then what is left of a group comes too late
+                await asyncio.sleep(0)
+
+    await asyncio.gather(*(process(pace) for pace in paces))
+
+    moments.sort()
+    assert max(bisect_left(moments, at + 1) - place for place, at in enumerate(moments)) <= per_s
+    assert len(moments) > 20 * per_s * 0.8
 
 
 async def test_what_is_about_to_leave_has_its_place_though_nothing_is_under_way_yet() -> None:
