@@ -176,6 +176,14 @@ WORDS_BROADCASTS: Final[dict[str, tuple[str, str]]] = {
         "The audience is not there: {reason}",
         "找不到所选人群：{reason}",
     ),
+    "bc.problem.mass_is_plain": (
+        "Variant {variant} on {channel}: a mass message is one text for all, without links, codes, pictures or files.",
+        "版本 {variant}（{channel}）：群发是所有人相同的一段文字，不能带链接、券码、图片或文件。",
+    ),
+    "bc.problem.mass_in_groups": (
+        "Variant {variant} on {channel}: each wording is a mass message of its own; it fails for fewer than two people.",
+        "版本 {variant}（{channel}）：每种文字各发一次群发，不足两人的会失败。",
+    ),
     "bc.problem.quota_short": (
         "{channel} allows too few: {needs} needed, {left} left. What does not fit into a day waits for the next.",
         "{channel} 的额度不够：需要 {needs}，剩余 {left}。当天发不完的，次日继续。",

@@ -28,6 +28,11 @@ def variables_of(content: Content) -> frozenset[str]:
     return frozenset(name for words in _all_words(content) for name in VARIABLE.findall(words))
 
 
+def variables_in(piece: Piece) -> frozenset[str]:
+    """Names in braces anywhere in the piece."""
+    return frozenset(name for _, words in _spoken(piece) for name in VARIABLE.findall(words))
+
+
 def languages_of(content: Content) -> tuple[str, ...]:
     """Languages in which every piece has words, as written first."""
     pieces = [piece for variant in content.variants for piece in (variant.piece, *variant.channels.values())]

@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 from difflib import get_close_matches
 from typing import Any, Final
 
-from bot.reach.content_reading import languages_of
+from bot.reach.content_reading import languages_of, variables_in
 from bot.reach.plan import starts_at
-from bot.reach.rendering import recorded
+from bot.reach.rendering import piece_for, recorded
 from bot.reach.types import NOTHING, Broadcast
 
 Account = tuple[str, str]  # channel, account
@@ -127,6 +127,7 @@ def examine(
     ]
     if not languages_of(broadcast.content):
         found.append(Problem("no_common_language"))
+    found += _of_mass_sends(broadcast)
     found += _of_time(broadcast, now, zone)
     reached = sum(counted.reached.values())
     if broadcast.plan.on is None:
@@ -140,6 +141,23 @@ def examine(
         found.append(Problem("no_holdout", is_blocking=False))
     elif 0 < reached * broadcast.holdout < 30:
         found.append(Problem("small_holdout", is_blocking=False))
+    return found
+
+
+def _of_mass_sends(broadcast: Broadcast) -> list[Problem]:
+    """A mass send is one text for many: nothing in it is anybody's own, and no file goes with it."""
+    found: list[Problem] = []
+    for variant in broadcast.content.variants:
+        for channel in broadcast.channels:
+            piece = piece_for(variant, channel)
+            if piece.kind != "mass":
+                continue
+            variables, details = variables_in(piece), {"variant": variant.name, "channel": channel}
+            has_links = any(button.link for button in piece.buttons) or any(n.startswith("link_") for n in variables)
+            if piece.image_url or piece.media or piece.cards or has_links or "coupon" in variables:
+                found.append(Problem("mass_is_plain", details=details))
+            elif variables:
+                found.append(Problem("mass_in_groups", is_blocking=False, details=details))
     return found
 
 

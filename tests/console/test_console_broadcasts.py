@@ -169,6 +169,8 @@ CODES = [
     ("time_passed", {}), ("no_such_pool", {}), ("coupons_over", {}), ("too_few_coupons", {"left": 1, "needed": 2}),
     ("too_long", {"channel": "x", "variant": "a"}), ("no_such_audience", {"reason": "x"}),
     ("link_dead", {"link": "x", "url": "https://x.example"}),
+    ("quota_short", {"channel": "line", "kind": "push", "needs": 9, "left": 3}),
+    ("mass_is_plain", {"channel": "wechat", "variant": "a"}), ("mass_in_groups", {"channel": "wechat", "variant": "a"}),
 ]  # fmt: skip
 
 

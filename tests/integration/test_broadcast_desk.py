@@ -44,6 +44,10 @@ def content(text: str, **more: Any) -> dict[str, Any]:
     return {"variants": [{"name": "a", "text": {"en": text}}], "fallbacks": {"name": {"en": "you"}}, **more}
 
 
+def mass(text: str = "Half price", links: Any = None, **piece: Any) -> dict[str, Any]:
+    return {"variants": [{"name": "a", "kind": "mass", "text": {"en": text}, **piece}], "links": links or {}}
+
+
 # --- pre-flight -----------------------------------------------------------------------------------------------------
 
 
@@ -81,6 +85,8 @@ async def test_preflight_says_how_many_and_why_not(store: SqlStore) -> None:
         ({"content": content("Code {coupon}", coupons="winter")}, "too_few_coupons"),
         ({"content": content("Code {coupon}", coupons="autumn")}, "coupons_over"),
         ({"content": content("x" * 2001)}, "too_long"),
+        ({"content": mass(image="https://shop.example/a.jpg")}, "mass_is_plain"),
+        ({"content": mass("See {link_a}", links={"a": "https://shop.example"})}, "mass_is_plain"),
         ({"plan": {"at": "2026-11-01 10:00"}}, "time_passed"),
         ({"plan": {"until": "2026-11-01 10:00"}}, "time_passed"),
     ],
@@ -112,6 +118,17 @@ async def test_a_misspelt_variable_names_the_one_that_was_meant(store: SqlStore)
     await broadcasts.create(MIA, document(content=body))
     (problem,) = [each for each in (await broadcasts.preflight(MIA, "winter")).problems if each.is_blocking]
     assert dict(problem.details) == {"variable": "cty", "nearest": "city"}
+
+
+async def test_a_mass_send_with_names_in_it_is_worth_knowing(store: SqlStore) -> None:
+    await agreed(store, 2)
+    broadcasts = desk(store)
+    await broadcasts.create(MIA, document(content={**mass("Dear {name}"), "fallbacks": {"name": {"en": "you"}}}))
+
+    looked = await broadcasts.preflight(MIA, "winter")
+
+    assert "mass_in_groups" in {problem.code for problem in looked.problems}
+    assert looked.may_start
 
 
 async def test_a_link_that_does_not_answer_is_worth_knowing(store: SqlStore) -> None:
