@@ -181,7 +181,7 @@ WORDS_BROADCASTS: Final[dict[str, tuple[str, str]]] = {
         "版本 {variant}（{channel}）：群发是所有人相同的一段文字，不能带链接、券码、图片或文件。",
     ),
     "bc.problem.mass_in_groups": (
-        "Variant {variant} on {channel}: each wording is a mass message of its own; it fails for fewer than two people.",
+        "Variant {variant} on {channel}: each wording is a mass message of its own, and fails for fewer than two.",
         "版本 {variant}（{channel}）：每种文字各发一次群发，不足两人的会失败。",
     ),
     "bc.problem.quota_short": (
