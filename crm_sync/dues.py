@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, select, update
+from sqlalchemy import Connection, and_, or_, select, update
 
 from bot.service_types import AgreePayPlan, Notice
 from crm_sync import timers
@@ -36,6 +36,16 @@ class OpenDue:
     due_on: str
     credit_class: str
     asset: str
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """An unpaid payment that a plan may take the place of."""
+
+    key: str
+    amount_minor: int
+    currency: str
+    due_on: str
 
 
 # What is said now: the step and the template; None: nothing.
@@ -75,8 +85,32 @@ def remind(
 
 def agree_plan(conn: Connection, effect: AgreePayPlan, subject: Subject) -> None:
     """Instalments take the place of these payments: reminders follow them, staff see both and the case."""
+    for key in replace_with(conn, effect, subject.customer_id, subject.now):
+        note(conn, subject, "pay_plan_agreed", effect.plan, key)
+
+
+def owed_about(conn: Connection, customer_id: int, asset_id: int | None, subject: str) -> list[Owed]:
+    """What the customer has not paid and has no plan for: of this thing (by id or key), or of none in particular."""
+    found = conn.execute(
+        select(dues.c.key, dues.c.amount_minor, dues.c.currency, dues.c.due_on)
+        .outerjoin(assets, assets.c.id == dues.c.asset_id)
+        .where(
+            dues.c.customer_id == customer_id,
+            dues.c.paid_on == "",
+            dues.c.replaced_at.is_(None),
+            dues.c.plan_of.is_(None),
+            or_(dues.c.asset_id.is_(None), dues.c.asset_id == asset_id, assets.c.key == subject),
+        )
+        .order_by(dues.c.id)
+    )
+    return [Owed(*row) for row in found]
+
+
+def replace_with(conn: Connection, effect: AgreePayPlan, customer_id: int, now: datetime) -> list[str]:
+    """The instalments are due in place of these payments of the customer; keys of those that could be replaced."""
+    replaced: list[str] = []
     mine = and_(
-        dues.c.customer_id == subject.customer_id,
+        dues.c.customer_id == customer_id,
         dues.c.key.in_(list(effect.parts)),
         dues.c.paid_on == "",
         dues.c.replaced_at.is_(None),
@@ -87,7 +121,7 @@ def agree_plan(conn: Connection, effect: AgreePayPlan, subject: Subject) -> None
         conn.execute(
             update(dues)
             .where(dues.c.id == row.id)
-            .values(replaced_at=subject.now, updated_at=subject.now, details={**row.details, **about})
+            .values(replaced_at=now, updated_at=now, details={**row.details, **about})
         )
         shared = {"customer_id": row.customer_id, "asset_id": row.asset_id, "currency": row.currency}
         insert_rows(
@@ -102,12 +136,13 @@ def agree_plan(conn: Connection, effect: AgreePayPlan, subject: Subject) -> None
                     "due_on": part.due_on,
                     "details": {**about, "part": f"{place}/{len(parts)}"},
                     "plan_of": row.id,
-                    "updated_at": subject.now,
+                    "updated_at": now,
                 }
                 for place, part in enumerate(parts, 1)
             ],
         )
-        note(conn, subject, "pay_plan_agreed", effect.plan, row.key)
+        replaced.append(row.key)
+    return replaced
 
 
 def settle_plans(conn: Connection, keys: Collection[str], now: datetime) -> None:

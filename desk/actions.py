@@ -141,6 +141,7 @@ NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
     "CompensationDesk.reward": ("cases.work",),
     "CompensationDesk.decide": ("cases.compensate",),
     "CompensationDesk.proposed": ("cases.read",),
+    "PayPlanDesk.grant": ("cases.compensate",),
     "learning.repeated_causes": ("cases.read",),
     "learning.open_alerts": ("cases.read",),
     "learning.see_alert": ("cases.work",),

@@ -17,6 +17,7 @@ from crm_sync.store import SqlStore
 from desk.actors import Actor, actor_named
 from desk.cases import CaseDesk
 from desk.compensation import CompensationDesk
+from desk.pay_plans import PayPlanDesk
 from frontdesk.clock import SystemClock
 from frontdesk.commands.output import print_json, print_table, say
 from frontdesk.commands.record_view import local_time
@@ -39,6 +40,7 @@ class Session:
     actor: Actor
     cases: CaseDesk
     money: CompensationDesk
+    plans: PayPlanDesk
 
 
 def at_desk(name: str, work: Callable[[Session], Awaitable[T]]) -> T:
@@ -54,6 +56,7 @@ def at_desk(name: str, work: Callable[[Session], Awaitable[T]]) -> T:
                 actor,
                 CaseDesk(store.database, lambda: policy, clock),
                 CompensationDesk(store.database, lambda: policy, clock),
+                PayPlanDesk(store.database, lambda: policy, clock),
             )
         )
 
@@ -241,6 +244,25 @@ def case_decide(
 ) -> None:
     """Approve or refuse a compensation somebody else proposed."""
     _decided(at_desk(as_, lambda desk: desk.money.decide(desk.actor, compensation, approve=approve, why=why)), json_)
+
+
+@app.command("plan")
+def case_plan(
+    number: Number,
+    plan: Annotated[str, typer.Argument(help="Of the rules; without it, the one the customer asked for.")] = "",
+    *,
+    version: Version = None,
+    as_: As = "",
+    json_: JsonFlag = False,
+) -> None:
+    """Grant more time to pay: instalments take the place of what is owed, and the customer is told."""
+    granted = at_desk(as_, lambda desk: desk.plans.grant(desk.actor, number, plan, version=version))
+    if json_:
+        print_json(granted)
+        return
+    for key, parts in granted.parts.items():
+        days = ", ".join(f"{part.amount_minor} by {part.due_on}" for part in parts)
+        say(f"{key} is due in its plan {granted.plan}: {days}.")
 
 
 def _decided(row: Any, json_: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -9,15 +10,19 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from bot.service.pay_plans import PayPlan
+from bot.errors import InputError, NotPermitted, RuleError
+from bot.service.pay_plans import PayPlan, PlanRules
+from bot.service.policy import ServicePolicy
 from bot.service_types import AgreePayPlan
-from bot.types import CustomerId
+from bot.types import CustomerId, OpenCase
 from crm_sync.dues import OpenDue, remind
 from crm_sync.import_kinds import KINDS
 from crm_sync.imports import import_file
-from crm_sync.service_tables import dues
+from crm_sync.service_tables import dues, timers
 from crm_sync.store import SqlStore
-from tests.store_steps import START, converse
+from desk.actors import Actor
+from desk.pay_plans import PayPlanDesk
+from tests.store_steps import START, SetClock, converse
 
 TODAY = date(2026, 11, 22)
 PARTS = PayPlan(parts=3, every_days=30).instalments(10_000, "2026-11-25", TODAY)
@@ -104,4 +109,29 @@ async def test_a_payment_that_is_paid_settles_what_is_left_of_its_plan(owing: Sq
     assert {row.paid_on for row in await all_dues(owing)} == {"2026-12-01"}
     assert await looked_at(owing) == []
     assert await agree(owing)
+    assert len(await all_dues(owing)) == 4
+
+
+async def test_staff_who_may_decide_grant_a_plan_for_a_class_that_has_none_at_once(owing: SqlStore) -> None:
+    opened = OpenCase("C-1024-7", "payment_extension", "billing", "", 1, "more time", {"payment_plan": "three_parts"})
+    await converse(owing, "more time to pay", "ok", user="u-c-1", effects=[opened])
+    topics = replace(ServicePolicy().topics, plans=PlanRules({"three_parts": PayPlan(parts=3, every_days=30)}))
+    policy = replace(ServicePolicy(), topics=topics)
+    plans = PayPlanDesk(owing.database, lambda: policy, SetClock())
+    with pytest.raises(NotPermitted):
+        await plans.grant(Actor("li", "operator"), "C-1024-7")
+    with pytest.raises(InputError, match="three_parts"):
+        await plans.grant(Actor("lena", "lead"), "C-1024-7", "never")
+    granted = await plans.grant(Actor("lena", "lead"), "C-1024-7")
+    assert [part.amount_minor for part in granted.parts["b-1"]] == [3334, 3333, 3333]
+    whole, *parts = await all_dues(owing)
+    assert whole.details == {"plan": "three_parts", "case": "C-1024-7"}
+    assert [(row.amount_minor, row.due_on) for row in parts] == [
+        (p.amount_minor, p.due_on) for p in granted.parts["b-1"]
+    ]
+    (notice,) = await owing.database.run(lambda conn: conn.execute(select(timers.c.details)).scalars().all())
+    assert notice["notice"]["template"] == "utter_notice_pay_plan"
+    assert notice["notice"]["args"]["lines"].count("33.34") == 2, "in both languages"
+    with pytest.raises(RuleError, match="nothing unpaid"):
+        await plans.grant(Actor("lena", "lead"), "C-1024-7")
     assert len(await all_dues(owing)) == 4
