@@ -26,7 +26,7 @@ from crm_sync.codec import wire_event
 from crm_sync.columns import key_in
 from crm_sync.database import Database
 from crm_sync.media.arriving import ArrivedFile, FileSources, note_files
-from crm_sync.reply_windows import open_windows
+from crm_sync.reply_windows import Opening, open_windows
 from crm_sync.rows import new_ids
 from crm_sync.statements import Statement, insert_rows
 from crm_sync.tables import conversations, identities, inbox, messages
@@ -367,10 +367,13 @@ def _touch(place: Place, now: datetime) -> dict[str, Any]:
 
 def _open_windows(conn: Connection, arrivals: Sequence[Arrival], now: datetime) -> None:
     """The reply windows these messages open; costs nothing where none does."""
-    opening = [(arrival.place, arrival.opens) for arrival in arrivals if arrival.place and arrival.opens]
+    opening = [
+        (place.conversation_id, Opening(place.identity_id, arrival.opens, arrival.sent_at or now))
+        for arrival in arrivals
+        if (place := arrival.place) and arrival.opens
+    ]
     if opening:
-        windows = {(place.identity_id, window.kind): window for place, window in opening}
-        open_windows(conn, windows, {place.conversation_id for place, _ in opening}, now)
+        open_windows(conn, [window for _, window in opening], {conversation for conversation, _ in opening}, now)
 
 
 def _note_identities(conn: Connection, arrivals: Sequence[Arrival], now: datetime) -> None:

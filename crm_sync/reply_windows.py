@@ -1,13 +1,15 @@
 """Reply windows: what a customer's message allows us to say, opened on acceptance and counted by each send.
 
-Every message of a kind starts that kind's window anew; windows of different kinds run side by side. Replies that found
-none open are held (`outbox.is_held`) and become due again, oldest first, in the transaction that opens one.
+Every message of a kind starts that kind's window anew; windows of different kinds run side by side. The vendor counts
+from when it was written: what left between then and its acceptance is of the new window. Replies that found none open
+are held (`outbox.is_held`) and become due again, oldest first, in the transaction that opens one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final
 
@@ -24,6 +26,8 @@ from crm_sync.tables import conversations, outbox, reply_windows
 
 HELD: Final = "held: waits for the customer to write"
 _NOTHING_TAKEN: Final[Mapping[str, int]] = {}
+LATE: Final = timedelta(seconds=2)  # vendors' stamps are whole seconds; before that nobody waits for the past
+_KEPT_FREE: Final = 2  # whatever was counted before: a clock that is off must not silence us
 _now = bindparam("now", type_=reply_windows.c.closes_at.type)
 
 
@@ -75,6 +79,17 @@ _OPEN_NOW = Statement(
     .order_by(reply_windows.c.closes_at, reply_windows.c.kind)
     .with_for_update(of=reply_windows)
 )
+_BEFORE = Statement(
+    select(
+        reply_windows.c.identity_id,
+        reply_windows.c.kind,
+        reply_windows.c.taken_for,
+    )
+    .where(id_in(reply_windows.c.identity_id, "ids"), reply_windows.c.used > 0)
+    .order_by(reply_windows.c.identity_id, reply_windows.c.kind)
+    .with_for_update()
+)
+_SENDS = Statement(select(outbox.c.id, outbox.c.state, outbox.c.sent_at).where(id_in(outbox.c.id, "ids")))
 _COUNT = Statement(
     update(reply_windows)
     .where(reply_windows.c.identity_id == bindparam("b_identity"), reply_windows.c.kind == bindparam("b_kind"))
@@ -82,27 +97,69 @@ _COUNT = Statement(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """A message opens this window."""
+
+    identity_id: int
+    window: ReplyWindow
+    written_at: datetime  # by the vendor's clock
+
+
 def open_windows(
-    conn: Connection,
-    openings: Mapping[tuple[int, str], ReplyWindow],
-    conversation_ids: Collection[int],
-    now: datetime,
+    conn: Connection, openings: Iterable[Opening], conversation_ids: Collection[int], now: datetime
 ) -> None:
-    """The windows, by identity and kind, are open and unused; what was held in these conversations is due."""
-    rows = [
-        {
-            "identity_id": identity_id,
-            "kind": kind,
-            "quota": window.quota,
-            "used": 0,
-            "opened_at": now,
-            "closes_at": now + window.lasts,
-            "taken_for": _NOTHING_TAKEN,
-        }
-        for (identity_id, kind), window in sorted(openings.items(), key=lambda item: item[0])
-    ]
+    """The windows are open, of several of one kind the last written, and unused but for what left since it was written;
+    what was held in these conversations is due.
+    """
+    last: dict[tuple[int, str], Opening] = {}
+    for opening in openings:
+        key = opening.identity_id, opening.window.kind
+        if key not in last or opening.written_at >= last[key].written_at:
+            last[key] = opening
+    late = {key: opening for key, opening in last.items() if opening.written_at < now - LATE}
+    counted = _left_since_written(conn, late) if late else {}
+    rows = []
+    for key, opening in sorted(last.items(), key=lambda item: item[0]):
+        window, taken_for = opening.window, counted.get(key, _NOTHING_TAKEN)
+        rows.append(
+            {
+                "identity_id": opening.identity_id,
+                "kind": window.kind,
+                "quota": window.quota,
+                "used": min(len(taken_for), max(window.quota - _KEPT_FREE, 0)),
+                "opened_at": now,
+                "closes_at": now + window.lasts,
+                "taken_for": taken_for,
+            }
+        )
     (_OPEN_POSTGRES if is_postgres(conn) else _OPEN_SQLITE).change_each(conn, rows)
     _RELEASE.change(conn, {"b_ids": sorted(conversation_ids)})
+
+
+def _left_since_written(
+    conn: Connection, openings: Mapping[tuple[int, str], Opening]
+) -> dict[tuple[int, str], dict[str, int]]:
+    """For each of these windows, what was taken from the one before and left after this one's message was written."""
+    before = {
+        (row.identity_id, row.kind): row.taken_for
+        for row in _BEFORE.rows(conn, {"ids": sorted({identity_id for identity_id, _ in openings})})
+        if (row.identity_id, row.kind) in openings
+    }
+    taken = sorted({int(key) for taken_for in before.values() for key in taken_for})
+    sends = {str(row.id): row for row in _SENDS.rows(conn, {"ids": taken})} if taken else {}
+    return {
+        window: {
+            key: attempt
+            for key, attempt in taken_for.items()
+            if (send := sends.get(key)) is not None and _left_since(send, openings[window].written_at)
+        }
+        for window, taken_for in before.items()
+    }
+
+
+def _left_since(send: Any, at: datetime) -> bool:
+    return bool(send.state == "sending" or (send.sent_at is not None and send.sent_at >= at))
 
 
 def left_in(conn: Connection, conversation_ids: Collection[int], now: datetime) -> dict[int, WindowState]:

@@ -184,6 +184,53 @@ async def test_four_senders_at_once_take_no_more_than_there_are(desk: SqlStore) 
     assert sum(taken) == 5
 
 
+async def replied(desk: SqlStore, clock: SetClock, *texts: str) -> None:
+    """The customer writes, and each of these leaves a minute after the one before."""
+    await hears(desk, *texts, sent_at=clock.now())
+    for _ in texts:
+        clock.advance(minutes=1)
+        row = await one(desk)
+        assert await desk.quota.take(row)
+        await ends(desk, row, "sent")
+
+
+async def test_what_left_since_a_late_message_was_written_is_of_its_window(desk: SqlStore, clock: SetClock) -> None:
+    await replied(desk, clock, "1", "2", "3")
+
+    await hears(desk, sent_at=clock.now() - timedelta(seconds=90))
+
+    assert await left(desk) == 5 - 2
+
+
+async def test_what_is_leaving_as_a_late_message_is_accepted_is_of_its_window(desk: SqlStore, clock: SetClock) -> None:
+    await hears(desk, "1")
+    row = await one(desk)
+    await desk.quota.take(row)
+
+    await desk.accept([said("?", channel="wechat", opens=FIVE, sent_at=clock.now() - timedelta(seconds=3))])
+
+    assert await left(desk) == 4
+    await desk.quota.give_back(row)
+    assert await left(desk) == 5
+
+
+async def test_of_several_late_messages_the_last_written_counts(desk: SqlStore, clock: SetClock) -> None:
+    await replied(desk, clock, "1", "2", "3")
+    times = [clock.now() - timedelta(seconds=length) for length in (150, 30, 90)]
+
+    await desk.accept([said("?", channel="wechat", opens=FIVE, sent_at=at) for at in times])
+
+    assert await left(desk) == 5 - 1
+
+
+async def test_a_clock_that_is_off_leaves_room_for_replies(desk: SqlStore, clock: SetClock) -> None:
+    await replied(desk, clock, "1", "2", "3", "4")
+
+    await hears(desk, sent_at=clock.now() - timedelta(hours=1))
+
+    assert await left(desk) == 2
+
+
 # --- held -----------------------------------------------------------------------------------------------------------
 
 
