@@ -5,10 +5,10 @@ Anything unreadable (an older or newer form, a corrupted row) is an empty memory
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from bot.flows import SlotValue
 
@@ -97,28 +97,14 @@ class Memory:
 
 def recall(document: Any) -> Memory:
     """The memory in a stored document; an empty one when it cannot be read as this version."""
+    memory = Memory()
     if not isinstance(document, Mapping) or document.get("v") != VERSION:
-        return Memory()
-    later = [item for item in _list(document.get("later")) if isinstance(item, Mapping)]
-    unclear = document.get("unclear")
-    media = [item for item in _list(document.get("media")) if isinstance(item, Mapping)]
-    return Memory(
-        stack=_frames(document.get("stack")),
-        frozen=_frames(document.get("frozen")),
-        shared=_slots(document.get("shared")),
-        offered=[offer for offer in map(_offered, _list(document.get("offered"))) if offer][:MAX_OFFERED],
-        question=_text(document.get("question")),
-        held=_value(document.get("held")),
-        later=[dict(item) for item in later][:MAX_LATER],
-        unclear=dict(unclear) if isinstance(unclear, Mapping) else {},
-        fallbacks=_count(document.get("fallbacks")),
-        queued=_count(document.get("queued")),
-        media=[{str(key): str(value) for key, value in item.items()} for item in media][-MAX_MEDIA:],
-        start=_text(document.get("start"))[:MAX_TEXT],
-        album=_text(document.get("album"))[:MAX_TEXT],
-        article=_text(document.get("article"))[:MAX_TEXT],
-        at=_moment(document.get("at")),
-    )
+        return memory
+    for name, read in _READERS.items():
+        if stored := document.get(name):  # of most conversations nearly all is empty
+            setattr(memory, name, read(stored))
+    memory.held = _value(document.get("held"))  # False is a value
+    return memory
 
 
 def _list(value: Any) -> list[Any]:
@@ -163,12 +149,16 @@ def _frames(value: Any) -> list[Frame]:
     return found
 
 
-def _offered(value: Any) -> Offered | None:
-    match _list(value):
-        case [str(label), str(chosen)]:
-            return Offered(label, chosen)
-        case _:
-            return None
+def _offers(value: Any) -> list[Offered]:
+    return [Offered(*pair) for pair in _list(value) if _is_pair(pair)][:MAX_OFFERED]
+
+
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, list | tuple) and len(value) == 2 and all(isinstance(each, str) for each in value)
+
+
+def _mappings(value: Any) -> list[dict[str, Any]]:
+    return [dict(item) for item in _list(value) if isinstance(item, Mapping)]
 
 
 def _moment(value: Any) -> datetime | None:
@@ -177,3 +167,23 @@ def _moment(value: Any) -> datetime | None:
     except ValueError:
         return None
     return found.astimezone(UTC) if found.tzinfo else None
+
+
+_READERS: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "stack": _frames,
+    "frozen": _frames,
+    "shared": _slots,
+    "offered": _offers,
+    "question": _text,
+    "later": lambda value: _mappings(value)[:MAX_LATER],
+    "unclear": lambda value: dict(value) if isinstance(value, Mapping) else {},
+    "fallbacks": _count,
+    "queued": _count,
+    "media": lambda value: [{str(key): str(each) for key, each in item.items()} for item in _mappings(value)][
+        -MAX_MEDIA:
+    ],
+    "start": lambda value: _text(value)[:MAX_TEXT],
+    "album": lambda value: _text(value)[:MAX_TEXT],
+    "article": lambda value: _text(value)[:MAX_TEXT],
+    "at": _moment,
+}

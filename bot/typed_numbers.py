@@ -7,7 +7,7 @@ import unicodedata
 from dataclasses import dataclass
 
 LAST = -1
-_KEYCAP = "\ufe0f\u20e3"  # what makes a digit an emoji
+_KEYCAP = dict.fromkeys(map(ord, "\ufe0f\u20e3"))  # what makes a digit an emoji
 _DIGITS = {mark: value for value, mark in enumerate("零一二三四五六七八九")} | {"两": 2, "〇": 0}
 _WORDS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 _ORDINALS = (
@@ -39,7 +39,7 @@ class TypedNumber:
 
 def typed_number(words: str) -> TypedNumber | None:
     """The place in a list that the whole message names; None for anything else."""
-    said = unicodedata.normalize("NFKC", words).translate(dict.fromkeys(map(ord, _KEYCAP)))
+    said = unicodedata.normalize("NFKC", words).translate(_KEYCAP)
     said = " ".join(said.casefold().split()).strip(" .,;:!?。，、；：！？~\"'“”‘’()[]【】").replace("’", "'")
     if not said or len(said) > 40:
         return None
