@@ -234,11 +234,15 @@ class WebChat:
     async def _write_events(self, call: Call, stream: Stream) -> None:
         await call.send({"type": "http.response.start", "status": 200, "headers": [*_SSE_HEADERS, *call.cors]})
         await call.send({"type": "http.response.body", "body": _EVENTS_BEGIN, "more_body": True})
+        now = asyncio.get_running_loop().time
         try:
-            while (frames := await stream.next()) is not None:
-                body = b"".join([frame.sse for frame in frames]) or _HEARTBEAT
-                async with asyncio.timeout(WRITE_TIMEOUT_S):
+            async with asyncio.timeout(None) as patience:  # one for all writes: each would cost as much as the write
+                while (frames := await stream.next()) is not None:
+                    body = b"".join([frame.sse for frame in frames]) or _HEARTBEAT
+                    patience.reschedule(now() + WRITE_TIMEOUT_S)
                     await call.send({"type": "http.response.body", "body": body, "more_body": True})
+                    if not patience.expired():
+                        patience.reschedule(None)
         except (ServiceError, TimeoutError) as error:
             # The headers are out, so the only way to say it is to end; the client resumes where it was.
             log.warning("web_stream_ended", error=type(error).__name__)
