@@ -43,7 +43,10 @@ _QUESTION = re.compile(
     r"|^(?:what|when|where|which|who|why|how|do|does|did|can|could|is|are|will|would|may|should)\b",
     re.IGNORECASE,
 )
+_LINK_BEGINS = "".join(sorted({link[0] for link in _ZH_LINK.split("|")}))
 _PLACES = re.compile(
+    # Nearly everywhere one look says that nothing of all this begins here.
+    rf"(?=[。！？；\n!?;.：:，,、\s和又&{_LINK_BEGINS}])(?:"
     # Sentence ends; a full stop only before a blank, so that 3.5, a.com and SO-1.2 stay whole.
     r"(?P<stop>[。！？；\n]+|[!?;]+(?=\s|$|[\u4e00-\u9fff])|(?<!\d)\.+(?=\s+\S)|(?<=\d)\.(?=\s+\D))"
     # What follows a colon is told about the request before it ("I want to complain: …"), unless it is a bare number.
@@ -54,7 +57,7 @@ _PLACES = re.compile(
     rf"|(?P<ecomma>,\s+(?={_EN_START}))"
     # Within a clause: 退货和开发票, a blank between two Chinese ones, "track it & call me", "check it then tell me …".
     r"|(?P<within>(?<=[\u4e00-\u9fff])(?:和|、|又要|\s+)(?=[\u4e00-\u9fff])|\s*&\s*(?=[a-z])"
-    rf"|\s+(?:(?:and|then|plus)\s){{1,2}}(?={_EN_DO}))",
+    rf"|\s+(?:(?:and|then|plus)\s){{1,2}}(?={_EN_DO})))",
     re.IGNORECASE,
 )
 _LETTER = re.compile(r"[^\W_]")
