@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, literal_column, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, literal_column, or_, select, update
 
 from crm_sync.broadcast_tables import broadcast_recipients, broadcast_waits, broadcasts, contact_wishes
 from crm_sync.columns import is_state
@@ -70,6 +71,11 @@ def wait(conn: Connection, row: Any, at: datetime) -> None:
 
 def due(conn: Connection, now: datetime) -> list[Waiting]:
     """Some of those whose time has come, of journeys that run; they are locked by this transaction."""
+    return [_waiting(row) for row in conn.execute(_due(), {"now": now})]
+
+
+@cache  # asked every few seconds, and putting it together takes longer than asking
+def _due() -> Select[Any]:
     talk = conversations.alias("talk")
     sent = _row.sent_at
     complained = _since(
@@ -80,7 +86,7 @@ def due(conn: Connection, now: datetime) -> list[Waiting]:
     )
     ordered = _since(orders, orders.c.placed_at, sent, orders.c.customer_id == talk.c.customer_id)
     visited = _since(visits, visits.c.at, sent, visits.c.customer_id == talk.c.customer_id)
-    found = (
+    return (
         select(
             *(_wait[name] for name in ("broadcast_id", "customer_id", "occasion", "step")),
             *(
@@ -108,12 +114,15 @@ def due(conn: Connection, now: datetime) -> list[Waiting]:
         .join(talk, talk.c.id == _row.conversation_id)
         .join(customers, customers.c.id == talk.c.customer_id)
         .outerjoin(contact_wishes, contact_wishes.c.customer_id == customers.c.id)
-        .where(_wait.at.is_not(None), _wait.at <= now, is_state(broadcasts.c.state, "running"))
+        .where(
+            _wait.at.is_not(None),
+            _wait.at <= bindparam("now", type_=_wait.at.type),
+            is_state(broadcasts.c.state, "running"),
+        )
         .order_by(_wait.at)
         .limit(PAGE)
         .with_for_update(of=broadcast_waits, skip_locked=True)
     )
-    return [_waiting(row) for row in conn.execute(found)]
 
 
 def _since(table: Any, at: ColumnElement[Any], sent: ColumnElement[Any], *conditions: Any) -> ColumnElement[bool]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, delete, func, select
@@ -66,7 +66,7 @@ _FRESH_UNSEEN = Statement(
 )
 # Locked against an erasure, which waits and then removes what is written here, or has been and left no words.
 _SAID = Statement(
-    select(messages.c.id, messages.c.text, messages.c.replaces, messages.c.conversation_id)
+    select(messages.c.id, messages.c.author, messages.c.text, messages.c.replaces, messages.c.conversation_id)
     .where(id_in(messages.c.id, "ids"))
     .with_for_update(read=True)
 )
@@ -222,10 +222,18 @@ def _index_messages(conn: Connection, ids: Sequence[int]) -> list[int]:
     edited = sorted({row.replaces for row in rows if row.replaces is not None} - set(ids))
     rows += _SAID.rows(conn, {"ids": edited}) if edited else []
     # An edit is found as what it changed; its own row is only noted as seen.
-    found = {row.id: words_of(row.text) if row.replaces is None else [] for row in rows}
+    found = {row.id: _words_in(row) if row.replaces is None else () for row in rows}
     if not is_postgres(conn):  # there the cursor alone says what was seen
         empty = [row_id for row_id, words in found.items() if not words]
         search_tables.remove(conn, "message_search", [row_id for row_id in empty if row_id in edited])
         found = {row_id: words for row_id, words in found.items() if words}
     search_tables.put(conn, "message_search", found)
     return [row.customer_id for row in _OWNERS.rows(conn, {"ids": sorted({row.conversation_id for row in rows})})]
+
+
+def _words_in(row: Any) -> Sequence[str]:
+    # Half of what is said is the bot's, in the same words again and again; a customer's are not kept here.
+    return _own_words(row.text) if row.author == "bot" else words_of(row.text)
+
+
+_own_words: Final = lru_cache(maxsize=256)(words_of)
