@@ -244,6 +244,14 @@ class HookSettings(_Section):
     timeout_s: float = Field(10.0, gt=0, le=60)
 
 
+class TranslateSettings(_Section):
+    """A LibreTranslate server that tells staff what customers wrote; without an address nobody translates."""
+
+    url: str = ""  # e.g. http://translate.internal:5000
+    api_key: SecretStr | None = None
+    timeout_s: float = Field(5.0, gt=0, le=60)
+
+
 class MailSettings(_Section):
     """The mail server that takes conversations visitors ask for; without a host the chat offers saving and printing."""
 
@@ -328,6 +336,7 @@ class Settings(BaseSettings):
     channels: ChannelsSettings = ChannelsSettings()
     media: MediaSettings = MediaSettings()
     mail: MailSettings = MailSettings()
+    translate: TranslateSettings = TranslateSettings()
     sign_in: SignInSettings = SignInSettings()
     oidc: OidcSettings | None = None
     feeds: dict[str, FeedSettings] = Field(default_factory=dict)

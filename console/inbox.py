@@ -100,6 +100,13 @@ class InboxScreen:
         html = visit.html("inbox/articles.html", found=found)
         return visit.parts(part("#found-articles", html))
 
+    async def translate(self, visit: Visit) -> Response:
+        """What the customer said in the reader's own language, under their words; nothing is kept."""
+        talk, message = visit.path_id("conversation"), visit.needed("message")
+        words = await self._do.help.translate(visit.actor, talk, message, to=visit.look.language)
+        shown = Markup('<p class="note"><span class="meta">{}</span><br><bdi>{}</bdi></p>')
+        return visit.parts(part(f"#t-{message}", shown.format(visit.t("said.translated"), words)))
+
     # --- how it looks -----------------------------------------------------------------------------------------------
 
     async def _page(self, visit: Visit, cursor: str = "") -> tuple[InboxFilter, Page[ConversationRow]]:
@@ -153,7 +160,7 @@ class InboxScreen:
         page = view.history
         return {
             **names,
-            "entries": said(page.entries, view, visit.actor, visit.look),
+            "entries": said(page.entries, view, visit.actor, visit.look, translates=self._do.help.translates),
             "older": _older_url(view, page.older),
             "person": person,
             "others": view.others,
@@ -168,7 +175,10 @@ class InboxScreen:
 
     def _entries(self, visit: Visit, view: ConversationView, page: HistoryPage) -> Markup:
         return Markup("").join(
-            visit.html("inbox/entry.html", entry=said_one(entry, view, visit.actor, visit.look))
+            visit.html(
+                "inbox/entry.html",
+                entry=said_one(entry, view, visit.actor, visit.look, translates=self._do.help.translates),
+            )
             for entry in page.entries
         )
 

@@ -37,6 +37,7 @@ def inbox_routes(frame: Frame, services: InboxServices) -> list[BaseRoute]:
         route(f"{one}/canned", looking.canned, see),
         route(f"{one}/people", looking.people, see),
         route(f"{one}/articles", looking.articles, see, post=True),
+        route(f"{one}/translate", looking.translate, see, post=True),
         route(f"{one}/say", acting.say, act, files=True),
         route(f"{one}/note", acting.note, act),
         route(f"{one}/test", acting.test, "knowledge.write"),

@@ -135,7 +135,7 @@ class _Streams:
     async def _talk(self, visit: Visit, listener: Listener, state: _State, *, is_changed: bool) -> list[Markup]:
         """New lines of the open conversation, changed ones, and its head when that looks different."""
         assert listener.opened is not None  # noqa: S101 - asked by the caller
-        talk, parts = listener.opened, []
+        talk, parts, tongue = listener.opened, [], self._do.help.translates
         if is_changed or state.unfinished:
             view = await self._do.conversations.open(visit.actor, talk, limit=1)
             again = await self._do.conversations.messages(visit.actor, talk, sorted(state.unfinished))
@@ -144,10 +144,14 @@ class _Streams:
                 page = await self._do.conversations.updates(visit.actor, talk, state.after)
             state.after = page.newest or state.after or view.history.newest
             for entry in page.entries:
-                html = visit.html("inbox/entry.html", entry=said_one(entry, view, visit.actor, visit.look))
+                html = visit.html(
+                    "inbox/entry.html", entry=said_one(entry, view, visit.actor, visit.look, translates=tongue)
+                )
                 parts.append(part("#talk", html, "append"))
             for entry in [*page.changed, *again]:
-                html = visit.html("inbox/entry.html", entry=said_one(entry, view, visit.actor, visit.look))
+                html = visit.html(
+                    "inbox/entry.html", entry=said_one(entry, view, visit.actor, visit.look, translates=tongue)
+                )
                 if state.shown.get(entry.id) != html:
                     state.shown[entry.id] = html
                     parts.append(part(f"#m-{entry.id}", html, "replace"))

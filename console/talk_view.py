@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -72,22 +72,28 @@ class Said:
     files: tuple[Attached, ...] = ()
     is_taken_back: bool = False
     can_change: bool = False
+    can_translate: bool = False
     delivery: Delivered | None = None
     understood: Why | None = None
 
 
-def said(entries: Sequence[Entry], view: ConversationView, actor: Actor, look: Look) -> list[Said]:
-    return [said_one(entry, view, actor, look) for entry in entries]
+def said(
+    entries: Sequence[Entry], view: ConversationView, actor: Actor, look: Look, *, translates: bool = False
+) -> list[Said]:
+    return [said_one(entry, view, actor, look, translates=translates) for entry in entries]
 
 
-def said_one(entry: Entry, view: ConversationView, actor: Actor, look: Look) -> Said:
+def said_one(entry: Entry, view: ConversationView, actor: Actor, look: Look, *, translates: bool = False) -> Said:
+    """`translates`: there is somebody who says it in the reader's language."""
     if isinstance(entry, HistoryNote):
         return Said("note", entry.id, entry.conversation_id, entry.at, text=entry.text, by=entry.by)
     if isinstance(entry, HistoryEvent):
         words = event_words(entry, look)
         note = reason_words(entry.note, look)
         return Said("event", entry.id, entry.conversation_id, entry.at, words=words, note=note)
-    return _message(entry, view, actor, look)
+    message = _message(entry, view, actor, look)
+    is_theirs = translates and message.author == "customer" and bool(message.text) and not message.is_taken_back
+    return replace(message, can_translate=is_theirs)
 
 
 def event_words(event: HistoryEvent, look: Look) -> str:

@@ -116,6 +116,8 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
     "row.unread": ("unread", "未读"),
     "row.trouble": ("not delivered", "未送达"),
     "row.vip": ("VIP", "重要客户"),
+    "said.translate": ("Translate", "翻译"),
+    "said.translated": ("Translated by a machine, for you only", "机器翻译，仅您可见"),
     "row.nobody": ("Visitor {number}", "访客 {number}"),
     # reasons, in two words
     "reason.customer_asked": ("asked for person", "要求人工"),

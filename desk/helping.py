@@ -22,7 +22,7 @@ MOST_ARTICLES: Final = 10
 
 
 class Translator(Protocol):
-    """Says the same in another language. None is built in."""
+    """Says the same in another language. None is on by default."""
 
     async def translate(self, text: str, *, to: str) -> str:
         """Raises: ServiceUnavailable."""

@@ -62,6 +62,7 @@ from frontdesk.single_process import hold_store
 from frontdesk.site_messenger import SiteMessenger
 from frontdesk.speech import VoiceTranscriber, load_speech_to_text
 from frontdesk.staff_services import StaffServices, staff_services, staff_timers
+from frontdesk.translating import translator_of
 from frontdesk.typing_relay import relay_typing
 
 Role = Literal["web", "worker", "sender", "scheduler", "console"]
@@ -209,7 +210,7 @@ class App:
             zone=lambda channel, account: runtimes.runtime_for(Identity(channel, account, "")).timezone,
             keep_files=media.retention,
         )
-        staff = staff_services(store.database, outside, runtimes)
+        staff = staff_services(store.database, outside, runtimes, translator_of(settings.translate))
         app = cls(
             settings=settings,
             store=store,

@@ -67,6 +67,13 @@ class Articles:
         return (ARTICLE,)
 
 
+class Backwards:
+    """Translates by turning words around."""
+
+    async def translate(self, text: str, *, to: str) -> str:
+        return f"{to}:{text[::-1]}"
+
+
 @dataclass
 class ConsoleUnderTest:
     """`enter(name)` is the browser of somebody who has signed in."""
@@ -97,7 +104,7 @@ class ConsoleUnderTest:
             canned=CannedDesk(database, around),
             views=ViewDesk(database, self.clock),
             search=SearchDesk(database),
-            help=HelpDesk(database, lambda channel, account: Articles()),
+            help=HelpDesk(database, lambda channel, account: Articles(), Backwards()),
             handoff=HandoffDesk(database, policy, self.clock, around.signals, flows=lambda: frozenset({"returns"})),
             records=CustomerRecords(database, self.clock),
             cases=CaseDesk(database, policy, self.clock),

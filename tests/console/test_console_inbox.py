@@ -57,6 +57,17 @@ async def test_who_has_no_name_is_called_by_the_number_they_gave_or_one_of_ours(
     assert f"<h2><bdi>Visitor {people[unknown]}</bdi>" in panel
 
 
+async def test_what_a_customer_said_is_translated_for_who_reads_it(console: ConsoleUnderTest) -> None:
+    talk = await wrote(console.store, ">b< olleh", owner="queue")
+    li = await console.enter()
+    page = (await li.page(f"/console/inbox/{talk}?list=all")).text
+    (message,) = re.findall(r'id="t-(\d+)"', page)
+    told = await li.do(f"/console/inbox/{talk}/translate", message=message)
+    assert f'data-into="#t-{message}"' in told.text
+    assert "<bdi>en:hello &lt;b&gt;</bdi>" in told.text
+    assert (await li.do(f"/console/inbox/{talk}/translate", message=999)).status_code == 404
+
+
 async def test_a_waiting_chat_is_taken_and_answered_once(console: ConsoleUnderTest) -> None:
     talk = await wrote(console.store, "I need a person", owner="queue", waiting_since=console.clock.now())
     li = await console.enter()

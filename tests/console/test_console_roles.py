@@ -41,6 +41,7 @@ TABLE: dict[frozenset[str], str] = {
         GET /console/inbox/{id:int}/canned
         GET /console/inbox/{id:int}/people
         POST /console/inbox/{id:int}/articles
+        POST /console/inbox/{id:int}/translate
         POST /console/inbox/{id:int}/seen
         POST /console/views
         POST /console/views/remove
