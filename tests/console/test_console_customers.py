@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from datetime import timedelta
 from typing import Any
@@ -11,7 +12,7 @@ from sqlalchemy import Connection, insert, select, update
 from crm_sync.service_tables import audit, customer_tags, merge_proposals
 from crm_sync.tables import consents, conversations, customers, tasks, timeline
 from tests.console.console_under_test import ConsoleUnderTest
-from tests.staff_steps import wrote
+from tests.staff_steps import many, wrote
 from tests.store_steps import START
 
 XSS = "<img src=x onerror=alert(1)>"
@@ -43,6 +44,18 @@ async def test_people_are_found_by_name_and_number_and_their_words_never_run(con
         assert XSS not in page.text
     assert "Nobody fits this." in (await li.do("/console/customers", q="zzzz")).text
     assert (await li.page("/console/customers?cursor=x")).status_code == 422
+
+
+async def test_more_customers_than_a_page_holds_go_on_where_it_ends(console: ConsoleUnderTest) -> None:
+    await console.store.database.run(lambda conn: many(conn, 60))
+    lena = await console.enter("lena", "supervisor")
+    first = await lena.page("/console/customers")
+    assert first.status_code == 200
+    (more,) = re.findall(r'href="(/console/customers\?cursor=[^"]+)"', first.text)
+    second = await lena.page(html.unescape(more))
+    shown = [set(re.findall(r'href="/console/customers/(\d+)"', page.text)) for page in (first, second)]
+    assert len(shown[0] | shown[1]) == 60
+    assert not shown[0] & shown[1]
 
 
 async def test_words_of_a_search_stand_in_no_address(console: ConsoleUnderTest) -> None:
