@@ -374,18 +374,32 @@ def trained(
     loaded = sentence_encoder(encoder)
     mark += f"-{loaded.name}" if loaded else ""
     kept = cache / f"{model_name(folder)}-{training_hash(folder)[:16]}{mark}.zip"
-    if not kept.is_file():
-        log.info("model_training_started", assistant=model_name(folder))
-        cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=cache, prefix="training-") as out:
-            command = [sys.executable, "-m", "frontdesk.training", str(folder / "data"), out]
-            environment = os.environ | ({"FRONTDESK_NLU__ENCODER": str(encoder)} if encoder else {})
-            done = subprocess.run(  # noqa: S603 - our own module
-                command, input=taught, capture_output=True, check=False, env=environment
-            )
-            if done.returncode != 0:
-                reason = done.stderr.decode("utf-8", "replace").strip() or "no message"
-                raise AssistantInvalid(f"training failed: {reason}", file=folder.name)
-            (Path(out) / "model.zip").replace(kept)  # in one step: a cache never holds half a model
+    found = kept_model(kept, loaded)
+    if found:
+        return found
+    log.info("model_training_started", assistant=model_name(folder))
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache, prefix="training-") as out:
+        command = [sys.executable, "-m", "frontdesk.training", str(folder / "data"), out]
+        environment = os.environ | ({"FRONTDESK_NLU__ENCODER": str(encoder)} if encoder else {})
+        done = subprocess.run(  # noqa: S603 - our own module
+            command, input=taught, capture_output=True, check=False, env=environment
+        )
+        if done.returncode != 0:
+            reason = done.stderr.decode("utf-8", "replace").strip() or "no message"
+            raise AssistantInvalid(f"training failed: {reason}", file=folder.name)
+        (Path(out) / "model.zip").replace(kept)  # in one step: a cache never holds half a model
     packed = kept.read_bytes()
     return unpack(packed, loaded).version, packed
+
+
+def kept_model(kept: Path, encoder: SentenceEncoder | None) -> tuple[str, bytes] | None:
+    """(version, packed model) of a cached one; None without one, and where it cannot be read any more."""
+    if not kept.is_file():
+        return None
+    packed = kept.read_bytes()
+    try:
+        return unpack(packed, encoder).version, packed
+    except AssistantInvalid as damaged:  # a full disk or a power cut: what it was made from is still there
+        log.warning("model_cache_unreadable", file=str(kept), reason=damaged.reason, then="trained again")
+        return None

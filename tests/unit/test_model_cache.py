@@ -1,0 +1,36 @@
+"""A trained model is kept beside the desk, and one that cannot be read any more is as good as none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from frontdesk.runtimes import kept_model
+from nlu.embedded.model import pack, train_model
+from nlu.training_data import Example, TrainingData
+
+WHOLE = pack(train_model(TrainingData((Example("where is my parcel", "late"), Example("it is broken", "broken")))))
+
+
+def test_a_kept_model_is_taken_as_it_is(tmp_path: Path) -> None:
+    kept = tmp_path / "shop.zip"
+    assert kept_model(kept, None) is None
+    kept.write_bytes(WHOLE)
+    found = kept_model(kept, None)
+    assert found is not None
+    assert found[1] == WHOLE
+
+
+@pytest.mark.parametrize(
+    "damaged", [b"", WHOLE[: len(WHOLE) // 2], b"no archive at all", WHOLE[:200] + b"\0" * 50 + WHOLE[250:]]
+)
+def test_a_damaged_one_is_trained_again_and_the_log_says_which_and_why(tmp_path: Path, damaged: bytes) -> None:
+    kept = tmp_path / "shop.zip"
+    kept.write_bytes(damaged)
+    with capture_logs() as lines:
+        assert kept_model(kept, None) is None
+    assert [line["event"] for line in lines] == ["model_cache_unreadable"]
+    assert lines[0]["file"].endswith("shop.zip")
+    assert "NLU model" in lines[0]["reason"]
