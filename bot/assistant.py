@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import time
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
@@ -118,8 +118,13 @@ class Assistant:
     general_answers: frozenset[str] = frozenset()  # intents whose fixed answer covers much and says little exactly
     queue_flows: frozenset[str] = frozenset()  # status flows that may run while the customer waits for a person
     tuning: Tuning = field(default_factory=Tuning)
+    is_sure_given: bool = False  # `tuning.sure` is the assistant's own; else it follows the model that answers
     hours: StaffedHours = field(default_factory=StaffedHours)
     service: ServicePolicy = field(default_factory=ServicePolicy)
+
+    def sure_from(self, measured: float) -> Assistant:
+        """The same one, sure from the score that its model was measured to be right from, unless its files say."""
+        return self if self.is_sure_given else replace(self, tuning=replace(self.tuning, sure=measured))
 
     @property
     def calendar(self) -> Calendar:

@@ -209,7 +209,7 @@ def bare_value(talk: Talk, request: Request) -> bool:
 
 
 def fall_back(talk: Talk, request: Request) -> None:
-    """Not understood: first the two likeliest meanings, the second time in a row a person."""
+    """Not understood: first the two or three likeliest meanings, the second time in a row a person."""
     if heed_anger(talk, request, least=1) or heed_importance(talk):
         return
     talk.memory.fallbacks += 1
@@ -217,8 +217,9 @@ def fall_back(talk: Talk, request: Request) -> None:
         offer_person(talk, "utter_offer_person", "unclear_twice")
         return
     talk.memory.unclear = talk.heard()
-    likely = [intent.name for intent in request.intents if talk.title(intent.name) and intent.confidence > 0.02][:2]
+    likely = [intent.name for intent in request.intents if talk.title(intent.name) and intent.confidence > 0.02]
     near = near_articles(talk, request)
+    likely = likely[: 2 if near else 3]
     if not likely and not near:
         talk.say("utter_caption_unclear" if talk.is_caption else "utter_rephrase")
         return

@@ -71,6 +71,7 @@ def load_assistant(folder: Path) -> Assistant:
         general_answers=frozenset(settings.general_answers),
         queue_flows=frozenset(settings.queue_flows),
         tuning=settings.tuning,
+        is_sure_given=settings.is_sure_given,
         hours=settings.hours,
         service=policy,
     )

@@ -30,6 +30,7 @@ class AssistantSettings:
     queue_flows: tuple[str, ...] = ()
     service_flows: tuple[str, ...] = ()  # of config/assistants/core_service.yml
     tuning: Tuning = field(default_factory=Tuning)
+    is_sure_given: bool = False  # not a key: whether `tuning` says from which score on the bot is sure
     hours: StaffedHours = field(default_factory=StaffedHours)
 
 
@@ -43,7 +44,7 @@ def read_settings(folder: Path) -> AssistantSettings:
         return AssistantSettings(languages=(_language_of_config(folder),))
     document = read_yaml(path)
     root = table(document, "assistant.yml", document)
-    only_keys(root, [item.name for item in fields(AssistantSettings)], "assistant.yml")
+    only_keys(root, [item.name for item in fields(AssistantSettings) if item.name != "is_sure_given"], "assistant.yml")
     languages = tuple(_language(name, root, "languages") for name in _names(root, "languages"))
     return AssistantSettings(
         name=text(root["name"], "name", root, "name") if "name" in root else "",
@@ -55,6 +56,7 @@ def read_settings(folder: Path) -> AssistantSettings:
         queue_flows=_names(root, "queue_flows"),
         service_flows=_names(root, "service_flows"),
         tuning=_tuning(root),
+        is_sure_given="sure" in _section(root, "tuning"),
         hours=_hours(root),
     )
 

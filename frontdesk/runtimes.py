@@ -71,6 +71,7 @@ class LoadedAssistant:
     nlu: NluEngine
     knowledge: KnowledgeIndex
     model_version: str
+    sure_from: float  # as measured for that model
     seeded: Assistant  # as the files have it
     files: Files  # those it was read from
     shelf: Shelf
@@ -166,7 +167,12 @@ class Runtimes:
         if before is not None and not train and before.model_version == await self._store.active_version(name):
             shelf = await self._shelf(folder, before.shelf)
             self._loaded[folder] = replace(
-                before, assistant=assistant, knowledge=shelf.index, seeded=seeded, files=files, shelf=shelf
+                before,
+                assistant=assistant.sure_from(before.sure_from),
+                knowledge=shelf.index,
+                seeded=seeded,
+                files=files,
+                shelf=shelf,
             )
             log.info("assistant_followed", assistant=name, articles=len(shelf.articles))
             return is_same and shelf.seeds is before.shelf.seeds
@@ -188,8 +194,9 @@ class Runtimes:
         embedded = EmbeddedEngine(model, rejected_share=self._settings.nlu.rejected_share)
         nlu = build_engine(self._settings.nlu, embedded, frozenset(assistant.intents))
         MODEL_LOADED.set(1)
+        sure = model.manifest.sure_from
         self._loaded[folder] = LoadedAssistant(
-            folder, assistant, nlu, shelf.index, active.version, seeded, files, shelf
+            folder, assistant.sure_from(sure), nlu, shelf.index, active.version, sure, seeded, files, shelf
         )
         if before is not None:
             await close_engine(before.nlu)  # a turn still waiting for it is answered by the next engine in line

@@ -85,7 +85,9 @@ async def test_labels_are_learnt_in_the_background_and_the_candidate_is_promoted
     # Another process that starts now serves it too; and when the files change, what was taught stays.
     other = Runtimes(app.settings, app.store)
     await other.load()
-    assert next(iter(other.loaded())).model_version == state.candidate.candidate
+    loaded = next(iter(other.loaded()))
+    assert loaded.model_version == state.candidate.candidate
+    assert loaded.assistant.tuning.sure == loaded.sure_from  # the files name no score of their own
     more = "  - intent: extra_wish\n    examples: |\n      - sing a song\n      - sing me something\n"
     with (tmp_path / NAME / "data" / "nlu.yml").open("a") as file:
         file.write(more)

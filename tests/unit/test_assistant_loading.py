@@ -55,6 +55,14 @@ def test_the_sample_assistant_loads_with_both_languages_for_every_response() -> 
         assert {variation.language for variation in variations} == {"zh", "en"}, name
 
 
+def test_the_bot_is_sure_from_the_score_its_model_was_measured_at_unless_the_files_say(tmp_path: Path) -> None:
+    follows = load_assistant(folder_with(tmp_path, assistant=ASSISTANT + "tuning: {accept: 0.5}\n"))
+    assert follows.sure_from(0.83).tuning.sure == 0.83
+    assert follows.sure_from(0.83).tuning.accept == 0.5
+    given = load_assistant(folder_with(tmp_path, assistant=ASSISTANT + "tuning: {sure: 0.6}\n"))
+    assert given.sure_from(0.83).tuning.sure == 0.6
+
+
 def test_the_parts_others_read_are_found() -> None:
     paths = assistant_paths(SAMPLE_ASSISTANT)
     assert {path.name for path in paths.nlu} >= {"nlu_zh.yml", "nlu_en.yml", "lookups.yml"}

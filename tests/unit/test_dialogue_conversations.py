@@ -309,11 +309,16 @@ def test_a_flow_whose_version_is_unknown_ends_politely() -> None:
 # --- not understood -----------------------------------------------------------------------------------------------
 
 
-def test_two_failures_in_a_row_first_offer_two_meanings_then_a_person() -> None:
+def test_two_failures_in_a_row_first_offer_the_likeliest_meanings_then_a_person() -> None:
     chat = Chat(language="en")
     guesses = {"order_status": 0.3, "refund_status": 0.2, "gift_card": 0.1}
     chat.hear("blorp", others=guesses)
-    assert [button.label for button in chat.buttons] == ["Where is my order", "Where is my refund", "Something else"]
+    assert [button.label for button in chat.buttons] == [
+        "Where is my order",
+        "Where is my refund",
+        "Gift cards",
+        "Something else",
+    ]
     chat.hear("blarp", others=guesses)
     assert chat.templates == ["utter_offer_person"]
     chat.hear("yes", "affirm")
