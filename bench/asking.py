@@ -16,11 +16,12 @@ from pathlib import Path
 from time import perf_counter, process_time
 
 from pydantic import SecretStr
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection, insert, update
 
 from bench.figures import percentile
 from bench.processes import ROOT
 from bot.types import Language
+from config.logging import configure_logging
 from config.settings import Settings
 from crm_sync.models import StoredArticle
 from crm_sync.store import SqlStore
@@ -33,6 +34,7 @@ _SYLLABLES = [consonant + vowel for consonant in "bcdfghklmnprstvz" for vowel in
 
 
 def main() -> None:
+    configure_logging("auto", "warning")  # stdout is for the numbers
     json.dump(asyncio.run(measure(Path(sys.argv[1]), int(sys.argv[2]))), sys.stdout)
 
 
@@ -41,30 +43,40 @@ async def measure(path: Path, count: int) -> dict[str, float]:
     made = list(_articles(random.Random(5), count))
     store = await SqlStore.open(f"sqlite:///{path}")
     try:
-        await store.database.run(lambda conn: _put(conn, made))
         settings = Settings(assistant=SHOP, database_url=SecretStr(f"sqlite:///{path}"))
         runtimes = Runtimes(settings, store)
         began = process_time()
         await runtimes.load()
+        started_s = process_time() - began
+        await store.database.run(lambda conn: _put(conn, made))
+        began = process_time()
+        await _edited(store, runtimes, StoredArticle("b0", "en", "Where is the sprocket kept", "In the first drawer."))
         loaded_s = process_time() - began
+        # Right after an import its articles are as new as the edit: telling one from the other must cost little.
+        edit_s = await _edited(
+            store, runtimes, StoredArticle("a0", "en", "Where is the gizmo kept", "In the third drawer.")
+        )
         took_ms = _ask(runtimes, made)
-        edited = StoredArticle("a0", "en", "Where is the gizmo kept", "In the third drawer.")
-        began = perf_counter()
-        await store.put_article(model_name(SHOP), edited)
-        await runtimes.follow()
-        hits = runtimes.default_knowledge().ask("where is the gizmo kept", language="en")
-        edit_s = perf_counter() - began + WATCH_S
-        if not hits or hits[0].answer != edited.answer:
-            raise RuntimeError("an edited article does not answer")
         return {
             "p50_ms": percentile(took_ms, 0.5),
             "p99_ms": percentile(took_ms, 0.99),
             "edit_s": edit_s,
-            "loaded_s": loaded_s,
+            "loaded_s": started_s + loaded_s,
             "rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         }
     finally:
         await store.close()
+
+
+async def _edited(store: SqlStore, runtimes: Runtimes, edited: StoredArticle) -> float:
+    """Seconds until the article answers, with a whole interval of polling. Raises: RuntimeError when it does not."""
+    began = perf_counter()
+    await store.put_article(model_name(SHOP), edited)
+    await runtimes.follow()
+    hits = runtimes.default_knowledge().ask(edited.title, language="en")
+    if not hits or hits[0].answer != edited.answer:
+        raise RuntimeError("an edited article does not answer")
+    return perf_counter() - began + WATCH_S
 
 
 def _ask(runtimes: Runtimes, made: list[StoredArticle]) -> list[float]:
@@ -113,6 +125,8 @@ def _put(conn: Connection, made: list[StoredArticle]) -> None:
             for each in made
         ],
     )
+    # As new as when the last of many is imported: following the next edit must not read them all again.
+    conn.execute(update(articles).values(updated_at=datetime.now(UTC)))
 
 
 if __name__ == "__main__":

@@ -61,7 +61,7 @@ class NluSettings(_Section):
     minimum_confidence: float = Field(0.4, ge=0, le=1)  # below it a cascade asks the next engine
     model_dir: Path = Path(".frontdesk/model")
     rejected_share: float = Field(0.05, ge=0, le=0.2)  # of rightly understood messages, given up to notice foreign ones
-    encoder: Path | None = None  # folder of a sentence encoder (ONNX); none: words only
+    encoder: Path | None = None  # folder of a sentence encoder; none: words only
 
     @field_validator("engine")
     @classmethod

@@ -9,7 +9,7 @@ from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
 from bot.errors import AssistantInvalid, ServiceError
-from nlu.embedded.encoder import MODELS, TOKENIZER, files_of
+from nlu.embedded.encoder import CONFIG, MODELS, TOKENIZER, WEIGHTS, files_of
 
 _LIMIT_S = 60
 
@@ -26,18 +26,20 @@ def bring(source: str, folder: Path) -> None:
         if source.startswith("https://"):
             _fetch(source.rstrip("/"), fresh)
         else:
-            model, tokenizer = files_of(Path(source))
-            shutil.copyfile(model, fresh / MODELS[0])
-            shutil.copyfile(tokenizer, fresh / TOKENIZER)
+            for file in files_of(Path(source)):
+                shutil.copyfile(file, fresh / file.name)
         shutil.rmtree(folder, ignore_errors=True)
         fresh.replace(folder)
 
 
 def _fetch(base: str, fresh: Path) -> None:
+    wanted = [TOKENIZER]
     if not any(_got(f"{base}/{name}", fresh / MODELS[0]) for name in MODELS):
-        raise AssistantInvalid(f"there is no {' or '.join(MODELS)} below this address", file=base)
-    if not _got(f"{base}/{TOKENIZER}", fresh / TOKENIZER):
-        raise AssistantInvalid(f"there is no {TOKENIZER} below this address", file=base)
+        wanted += [WEIGHTS, CONFIG]
+    for name in wanted:
+        if not _got(f"{base}/{name}", fresh / name):
+            neither = f", nor {' or '.join(MODELS)}" if name == WEIGHTS else ""
+            raise AssistantInvalid(f"there is no {name}{neither} below this address", file=base)
 
 
 def _got(address: str, file: Path) -> bool:

@@ -140,7 +140,7 @@ def add_encoder(
     source: Annotated[str, typer.Argument(help="Folder, or https address below which the files lie.")],
     out: Annotated[Path | None, typer.Option(help="Where to keep it.")] = None,
 ) -> None:
-    """Copy or fetch an ONNX sentence encoder, look whether it works, and say how to switch it on."""
+    """Copy or fetch a sentence encoder (ONNX or safetensors), look whether it works, and say how to switch it on."""
     from frontdesk.encoder_files import bring
     from frontdesk.sentence_encoder import sentence_encoder
 
