@@ -49,7 +49,7 @@ class BroadcastPolicy:
     concurrency: int = 64  # sends under way at once on an account
     gather_s: float = 0.1  # outcomes wait so long to be stored together
     most_stored: int = 100  # outcomes in one transaction
-    consent_s: float = 0.05  # so old may be what was read of somebody's consent when they are called
+    consent_s: float = 0.1  # so old may be what was read of somebody's consent when they are called
     idle_s: float = 0.5
     rules_s: float = 0.5  # how often it is asked whether a run is over or has to stop
     renew_s: float = 8.0
@@ -290,8 +290,10 @@ class BroadcastSender:
         if place[0] in self._direct:
             self._say(group)
             return
-        waiting, gone, asked_at = deque(group), set[int](), float("-inf")
+        waiting = deque(group)
         try:
+            # Before the permit: what waits for the store with one in hand would leave late, on top of what comes next.
+            gone, asked_at = await self._withdrawn(waiting), self._monotonic()
             while waiting:
                 ready = waiting[0]
                 if not await self._may_leave(place, ready.run):
