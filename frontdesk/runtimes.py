@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import gc
 import hashlib
 import json
@@ -271,20 +270,9 @@ def spare_what_stays() -> None:
     """
     gc.unfreeze()
     gc.collect()
-    give_memory_back()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
     gc.enable()
-
-
-def give_memory_back() -> None:
-    """What reading and unpacking have used up and left is the system's again, where the C library can do that (glibc).
-
-    By itself it keeps what is free between things that stay.
-    """
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
 
 
 def renewed(folder: Path, before: Shelf | None, news: Iterable[StoredArticle], read_at: datetime) -> Shelf:
