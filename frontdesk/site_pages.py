@@ -152,7 +152,7 @@ def _earlier(view: TaskView, page: Page) -> str:
             for part in (
                 _time(row.at, page),
                 name_of(row.site_names or {}, language),
-                row.kind,
+                page.assistant.word("visit_kind", row.kind, language),
                 row._mapping["items"],
                 say_money(row.amount_minor, row.currency, language) if row.amount_minor is not None else "",
             )

@@ -172,13 +172,23 @@ async def test_the_page_speaks_the_browsers_language_unless_asked_otherwise(
         assert word in page.text, (asked, accepted)
 
 
-async def test_category_and_language_are_named_as_people_read_them(client: httpx.AsyncClient, timed: SqlStore) -> None:
+async def test_category_language_and_earlier_visits_are_named_as_people_read_them(
+    client: httpx.AsyncClient, timed: SqlStore
+) -> None:
     link = await a_link(timed)
+    words = {**shop().words, "visit_kind": {"repair": {"zh": "维修", "en": "Repair"}}}
+    visit = {"kind": "repair", "at": START - timedelta(days=40)}
+    fill = insert(visits).values(customer_id=select(customers.c.id).scalar_subquery(), **visit)
+    await timed.database.run(lambda conn: conn.execute(fill) and None)
     rules = read_policy(
         {"cases": {"categories": {"brakes": {"names": {"zh": "刹车", "en": "Brakes"}, "words": {"zh": "刹车"}}}}}
     )
     desk = SiteDesk(
-        timed.database, SiteLinks(KEYS, base_url=DESK), SetClock(), lambda: replace(shop(), service=rules), str
+        timed.database,
+        SiteLinks(KEYS, base_url=DESK),
+        SetClock(),
+        lambda: replace(shop(), service=rules, words=words),
+        str,
     )
     transport = httpx.ASGITransport(app=Starlette(routes=site_routes(desk)))
     async with httpx.AsyncClient(transport=transport, base_url=DESK) as other:
@@ -186,6 +196,7 @@ async def test_category_and_language_are_named_as_people_read_them(client: httpx
         english = (await other.get(link, headers={"accept-language": "en"})).text
     assert "刹车" in chinese.partition("</h1>")[0]
     assert "中文" in chinese
+    assert "维修" in chinese
     assert "Brakes" in english.partition("</h1>")[0]
 
 
