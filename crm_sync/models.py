@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, Row, insert, select, update
 
 from bot.errors import NotFound, StaleState
 from bot.types import NO_DETAILS, ArticleDetails, ReplyButton
@@ -199,7 +199,26 @@ def article_news(
 ) -> tuple[Sequence[StoredArticle], datetime | None]:
     """The edited articles, and when the newest was written; `since`: only those written at that moment or later."""
     mine = select(articles).where(articles.c.assistant == assistant).order_by(articles.c.id, articles.c.language)
-    rows = conn.execute(mine if since is None else mine.where(articles.c.updated_at >= since)).all()
+    return _read_articles(
+        conn.execute(mine if since is None else mine.where(articles.c.updated_at >= since)).all(), since
+    )
+
+
+def article_times(conn: Connection, assistant: str, since: datetime) -> dict[tuple[str, str], datetime]:
+    """When the articles written at that moment or later were written, by id and language; their words are not read."""
+    columns = (articles.c.id, articles.c.language, articles.c.updated_at)
+    mine = select(*columns).where(articles.c.assistant == assistant, articles.c.updated_at >= since)
+    return {(row.id, row.language): row.updated_at for row in conn.execute(mine)}
+
+
+def articles_of(conn: Connection, assistant: str, keys: Collection[tuple[str, str]]) -> list[StoredArticle]:
+    """These of the edited articles. `keys`: id and language of each, a few hundred at most."""
+    of_ids = select(articles).where(articles.c.assistant == assistant, articles.c.id.in_({id_ for id_, _ in keys}))
+    found, _ = _read_articles(conn.execute(of_ids.order_by(articles.c.id, articles.c.language)).all(), None)
+    return [each for each in found if (each.id, each.language) in keys]
+
+
+def _read_articles(rows: Sequence[Row[Any]], since: datetime | None) -> tuple[Sequence[StoredArticle], datetime | None]:
     found = [
         StoredArticle(
             row.id, row.language, row.title, row.answer, tuple(row.questions), row.is_withdrawn,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -293,6 +293,14 @@ class SqlStore:
     ) -> tuple[Sequence[models.StoredArticle], datetime | None]:
         """Those written at that moment or later (None: all), and when the newest was written."""
         return await self.database.run(lambda conn: models.article_news(conn, assistant, since), read=True)
+
+    async def article_times(self, assistant: str, since: datetime) -> dict[tuple[str, str], datetime]:
+        """When those written at that moment or later were written, by id and language."""
+        return await self.database.run(lambda conn: models.article_times(conn, assistant, since), read=True)
+
+    async def articles_of(self, assistant: str, keys: Collection[tuple[str, str]]) -> list[models.StoredArticle]:
+        """These of the edited articles, a few hundred at most."""
+        return await self.database.run(lambda conn: models.articles_of(conn, assistant, keys), read=True)
 
     async def put_article(self, assistant: str, article: models.StoredArticle) -> None:
         """The article says this now; every process notices within a second."""

@@ -48,6 +48,7 @@ log = structlog.get_logger()
 LOOK_BACK = timedelta(seconds=5)  # further than the clocks of two processes lie apart
 _ASSISTANT_FILES: Final = (".yml", ".yaml", ".json")
 Files = tuple[tuple[str, int, int], ...]  # name, time and size of each
+_MANY_NEWS = 300  # articles; fewer are read again rather than told apart by their times
 WATCH_S = 0.25  # how often the epoch row is read; design.md promises a new model within 1 s
 
 
@@ -59,6 +60,7 @@ class Shelf:
     files: Files  # as long as they stay, nothing is read again
     stored: Mapping[tuple[str, str], StoredArticle]
     read_at: datetime  # when those were read, by the store's clock
+    times: Mapping[tuple[str, str], datetime]  # when those were written that were new at that look
     articles: Mapping[tuple[str, str], Article]
     index: ArticleIndex
 
@@ -205,8 +207,22 @@ class Runtimes:
     async def _shelf(self, folder: Path, before: Shelf | None) -> Shelf:
         """The articles as they are now; of those that were there before, only what has changed is read and indexed."""
         read_at = self._store.now()  # not the newest article's time: thousands may have come with that one
-        news, _ = await self._store.article_news(model_name(folder), before.read_at - LOOK_BACK if before else None)
-        return await asyncio.to_thread(renewed, folder, before, news, read_at)
+        news, times = await self._news(model_name(folder), before)
+        return await asyncio.to_thread(renewed, folder, before, news, read_at, times)
+
+    async def _news(
+        self, name: str, before: Shelf | None
+    ) -> tuple[Iterable[StoredArticle], dict[tuple[str, str], datetime]]:
+        """What was written of late, and when. Right behind an import of thousands only what is newer is read again."""
+        if before is None:
+            return (await self._store.article_news(name, None))[0], {}
+        since = before.read_at - LOOK_BACK
+        times = await self._store.article_times(name, since)
+        if len(times) > _MANY_NEWS:
+            fresh = {key for key, written_at in times.items() if before.times.get(key) != written_at}
+            if len(fresh) <= _MANY_NEWS:
+                return await self._store.articles_of(name, fresh), times
+        return (await self._store.article_news(name, since))[0], times
 
     async def _policy(self, folder: Path, seeded: ServicePolicy, hours: StaffedHours) -> ServicePolicy:
         """The rules in force: those changed in the store win over the folder's service.yml."""
@@ -275,7 +291,13 @@ def spare_what_stays() -> None:
     gc.enable()
 
 
-def renewed(folder: Path, before: Shelf | None, news: Iterable[StoredArticle], read_at: datetime) -> Shelf:
+def renewed(
+    folder: Path,
+    before: Shelf | None,
+    news: Iterable[StoredArticle],
+    read_at: datetime,
+    times: Mapping[tuple[str, str], datetime],
+) -> Shelf:
     """The shelf with what the store has of late; the files are read again where one of them was touched.
 
     Raises: AssistantInvalid.
@@ -285,13 +307,13 @@ def renewed(folder: Path, before: Shelf | None, news: Iterable[StoredArticle], r
     if before is None or before.files != files:
         seeds = tuple(seeded_articles(folder))
         articles = {(each.id, each.language): each for each in with_stored(seeds, stored.values())}
-        return Shelf(seeds, files, stored, read_at, articles, ArticleIndex(articles.values()))
+        return Shelf(seeds, files, stored, read_at, times, articles, ArticleIndex(articles.values()))
     changed = {key: None for row in news if stored[key := (row.id, row.language)] != before.stored.get(key)}
     now = {key: found for key in changed for found in with_stored((), (stored[key],))}
     articles = {key: each for key, each in before.articles.items() if key not in changed} | now
     gone = [key for key in changed if key not in now]
     index = before.index.updated(list(now.values()), gone) if changed else before.index
-    return Shelf(before.seeds, files, stored, read_at, articles, index)
+    return Shelf(before.seeds, files, stored, read_at, times, articles, index)
 
 
 def _touched(folder: Path, suffixes: Collection[str]) -> Files:

@@ -6,10 +6,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import insert
 
 from bot.edited_texts import EditedText
 from config.settings import NluSettings, Settings
 from crm_sync.models import StoredArticle
+from crm_sync.tables import articles
 from desk.actors import Actor
 from desk.article_trials import ArticleTrials
 from desk.knowledge import KnowledgeDesk
@@ -62,6 +64,22 @@ async def test_an_edit_reads_nothing_else_again(app: App) -> None:
     assert after.seeded is before.seeded
     assert after.knowledge.ask("do you engrave teapots", language="en")[0].answer == ANSWER
     assert len(after.shelf.articles) == len(before.shelf.articles) + 1
+
+
+async def test_an_edit_right_behind_an_import_of_hundreds_does_not_read_them_again(app: App) -> None:
+    row = {"assistant": "shop", "language": "en", "title": "Import", "updated_at": app.store.now(), "questions": []}
+    rows = [{**row, "id": f"i{n}", "answer": f"Number {n}", "details": {}, "is_withdrawn": False} for n in range(400)]
+    await app.store.database.run(lambda conn: conn.execute(insert(articles), rows))
+    await app.store.put_article("shop", StoredArticle("last", "en", "The last one", "Of all"))
+    assert await app.runtimes.follow()
+    (imported,) = app.runtimes.loaded()
+    await app.store.put_article("shop", StoredArticle("i7", "en", "Do you engrave teapots", ANSWER))
+    assert await app.runtimes.follow()
+    (after,) = app.runtimes.loaded()
+    assert after.knowledge.ask("do you engrave teapots", language="en")[0].answer == ANSWER
+    assert imported.shelf.stored["i8", "en"].answer == "Number 8"
+    assert after.shelf.stored["i8", "en"] is imported.shelf.stored["i8", "en"]
+    assert len(after.shelf.articles) == len(imported.shelf.articles)
 
 
 async def test_words_changed_by_staff_are_said_to_the_next_customer_and_taken_back(app: App) -> None:
