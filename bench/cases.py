@@ -77,7 +77,7 @@ def run(plan: Plan) -> Section:
 
 async def measure(section: Section, plan: Plan, url: str) -> None:
     count = CASES // 10 if plan.quick else CASES
-    store = await SqlStore.open(url)
+    store = await SqlStore.open(url, audit_keys=(b"of the benchmark",))
     plan.say(f"cases: {count:,} are made")
     values = {"cases": count, "customers": CUSTOMERS, "share": OPEN_SHARE}
     for statement in FILL:
