@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="package")]
 UNCLEAR = next(iter(UNCLEAR_TEMPLATES))
 PATHS = (
+    "settings/hours",
+    "settings/promises",
     "reports/volume", "reports/channels", "knowledge", "knowledge/article/refunds", "knowledge/unanswered",
     "understanding", "understanding/training", "flows", "flows/texts", "flows/texts/utter_phone_noted", "flows/tests",
 )  # fmt: skip
