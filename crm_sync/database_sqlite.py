@@ -6,6 +6,7 @@ import asyncio
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ log = structlog.get_logger(__name__)
 
 BUSY_TIMEOUT_S: Final = 5.0  # how long we wait for another process's write, e.g. a command line import
 MAX_BATCH: Final = 512
+_AGAIN_AFTER_S: Final = 0.01
 _WHY: Final = {
     sqlite3.SQLITE_BUSY: "another process keeps the store locked",
     sqlite3.SQLITE_LOCKED: "another process keeps the store locked",
@@ -57,12 +59,19 @@ def explain(error: BaseException) -> StoreUnavailable | None:
     return StoreUnavailable("store", reason) if reason else None
 
 
-def connect(url: URL, *, check_thread: bool = True, options: Mapping[str, Any] | None = None) -> Connection:
-    """A connection that begins no transaction by itself, durable on every commit. `options` are SQLAlchemy's own.
+def connect(
+    url: URL,
+    *,
+    check_thread: bool = True,
+    options: Mapping[str, Any] | None = None,
+    patience_s: float = BUSY_TIMEOUT_S,
+) -> Connection:
+    """A connection that begins no transaction by itself, durable on every commit. `options` are SQLAlchemy's own;
+    `patience_s` is how long it waits for what another process is writing.
 
     Raises: StoreUnavailable.
     """
-    arguments = {"timeout": BUSY_TIMEOUT_S, "check_same_thread": check_thread}
+    arguments = {"timeout": patience_s, "check_same_thread": check_thread}
     engine = create_engine(
         url,
         poolclass=NullPool,
@@ -74,7 +83,8 @@ def connect(url: URL, *, check_thread: bool = True, options: Mapping[str, Any] |
     try:
         connection = engine.connect()
         try:
-            for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "cache_size=-16000"):
+            _keep_a_log(connection, patience_s)
+            for pragma in ("synchronous=FULL", "foreign_keys=ON", "cache_size=-16000"):
                 connection.exec_driver_sql(f"PRAGMA {pragma}").close()
         except BaseException:
             connection.close()
@@ -82,6 +92,21 @@ def connect(url: URL, *, check_thread: bool = True, options: Mapping[str, Any] |
     except DBAPIError as exc:
         raise explain(exc) or StoreUnavailable("store", "the store file cannot be opened") from exc
     return connection
+
+
+def _keep_a_log(connection: Connection, patience_s: float) -> None:
+    """The file is in WAL mode. Of two that turn a new file at once SQLite refuses one without making it wait."""
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            connection.exec_driver_sql("PRAGMA journal_mode=WAL").close()
+        except DBAPIError as exc:
+            code = getattr(exc.orig, "sqlite_errorcode", 0)
+            if code & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(_AGAIN_AFTER_S)
+        else:
+            return
 
 
 class SqliteDatabase(Database):

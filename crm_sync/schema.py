@@ -17,6 +17,8 @@ from crm_sync.migrations import HEAD, REVISIONS
 log = structlog.get_logger(__name__)
 
 _LOCK_KEY: Final = 7_310_642_113  # any constant: names our advisory lock among those of other programs
+# Waiting for the other process's migration may take longer than any lock of everyday work.
+_MIGRATION_PATIENCE_S: Final = 600
 _SCRIPTS: Final = Path(__file__).parent / "migrations"
 
 
@@ -69,7 +71,7 @@ def state_of(conn: Connection) -> SchemaState:
 def _upgrade_sqlite(url: URL) -> None:
     from crm_sync.database_sqlite import connect, explain
 
-    connection = connect(url)
+    connection = connect(url, patience_s=_MIGRATION_PATIENCE_S)
     try:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
         try:
@@ -94,8 +96,7 @@ async def _upgrade_postgres(url: URL) -> None:
     engine = create_engine(url, pool_size=1, overflow=0)
     try:
         async with engine.connect() as connection:
-            # Waiting for the other process's migration may take longer than any lock of everyday work.
-            await connection.execute(text("SET LOCAL lock_timeout = '10min'"))
+            await connection.execute(text(f"SET LOCAL lock_timeout = '{_MIGRATION_PATIENCE_S}s'"))
             await connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK_KEY})"))
             await connection.run_sync(_run_migrations)
             await connection.commit()

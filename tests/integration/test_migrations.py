@@ -146,6 +146,19 @@ async def test_two_processes_migrating_at_once_both_end_well(empty_url: str) -> 
     assert await _state(empty_url) is SchemaState.CURRENT
 
 
+async def test_a_migration_waits_longer_for_another_one_than_everyday_work_does(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patience_ms: list[Any] = []
+
+    def asked(conn: Connection) -> None:
+        patience_ms.append(conn.exec_driver_sql("PRAGMA busy_timeout").scalar_one())
+
+    monkeypatch.setattr("crm_sync.schema._run_migrations", asked)
+    await upgrade(sqlite_url)
+    assert patience_ms == [600_000]
+
+
 async def test_two_processes_opening_a_new_store_at_once_both_serve(empty_url: str) -> None:
     stores = await asyncio.gather(*(SqlStore.open(empty_url) for _ in range(2)))
     await asyncio.gather(*(store.accept([said("hi")]) for store in stores))

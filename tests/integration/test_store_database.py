@@ -6,12 +6,13 @@ import asyncio
 import sqlite3
 import threading
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, func, insert, select, text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Connection, func, insert, make_url, select, text
+from sqlalchemy.exc import IntegrityError, OperationalError
 from structlog.testing import capture_logs
 
 from bot.errors import Misconfigured, StoreUnavailable
@@ -222,6 +223,26 @@ async def test_an_answer_that_cannot_be_given_keeps_nobody_behind_it_waiting(sql
     answers = await _in_one_batch(database, ends, _put("beside"))  # type: ignore[arg-type]
     assert [type(answer) for answer in answers] == [StoreUnavailable, str]
     await database.close()
+
+
+async def test_a_new_file_that_another_process_turns_to_its_log_at_this_moment_is_opened_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite does not wait there: of two it refuses one at once, seldom enough that a test cannot make it so."""
+    refused = sqlite3.OperationalError("database is locked")
+    refused.sqlite_errorcode = sqlite3.SQLITE_BUSY
+    refusals = [refused, refused]
+    honest = Connection.exec_driver_sql
+
+    def exec_driver_sql(self: Connection, statement: str, *args: Any) -> Any:
+        if "journal_mode" in statement and refusals:
+            raise OperationalError(statement, None, refusals.pop())
+        return honest(self, statement, *args)
+
+    monkeypatch.setattr(Connection, "exec_driver_sql", exec_driver_sql)
+    with closing(database_sqlite.connect(make_url(f"sqlite:///{tmp_path}/new.db"))) as connection:
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar_one() == "wal"
+    assert refusals == []
 
 
 async def test_a_file_that_is_no_store_is_refused(tmp_path: Path) -> None:
