@@ -18,7 +18,7 @@ test: ## the everyday suite, on real SQLite, PostgreSQL and Redis which it start
 	@scripts/setup.sh dev
 	@$(PY) -m tests.services ensure
 	@$(PY) -m tests.models
-	@$(PY) -m pytest -n 2 --dist worksteal -m "not slow and not browser and not rasa" $(ARGS)
+	@$(PY) -m pytest -n 2 --dist worksteal --durations=10 --durations-min=1 -m "not slow and not browser and not rasa" $(ARGS)
 
 test-slow: ## every fault point by itself on both databases, every case on PostgreSQL, many examples, full NLU training
 	@scripts/setup.sh dev

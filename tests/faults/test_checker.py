@@ -49,14 +49,19 @@ async def rules_broken_by(breaking: str, url: str, folder: Path, *, fault: str =
 
 @pytest.mark.parametrize(
     ("breaking", "rule", "fault"),
-    [
+    [  # a desk of its own for each: everyday one; what a damaged store looks like is judged below without a process
         ("commits_turns_twice", "one turn for each message", ""),
-        ("says_sent_without_sending", "sent means delivered", ""),
-        ("sends_twice", "repeated only when marked", ""),
-        ("hides_that_a_send_was_repeated", "repeated only when marked", "send.after_call"),
-        ("skips_web_sequence_numbers", "web sequence without gaps", ""),
-        ("handles_the_newest_message_first", "turns in order of acceptance", ""),
-        ("sends_in_another_order", "delivered in order", ""),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in (
+                ("says_sent_without_sending", "sent means delivered", ""),
+                ("sends_twice", "repeated only when marked", ""),
+                ("hides_that_a_send_was_repeated", "repeated only when marked", "send.after_call"),
+                ("skips_web_sequence_numbers", "web sequence without gaps", ""),
+                ("handles_the_newest_message_first", "turns in order of acceptance", ""),
+                ("sends_in_another_order", "delivered in order", ""),
+            )
+        ),
     ],
 )
 async def test_a_desk_with_a_broken_promise_is_found_out(
@@ -65,12 +70,14 @@ async def test_a_desk_with_a_broken_promise_is_found_out(
     assert rule in await rules_broken_by(breaking, sqlite_desk_url, tmp_path, fault=fault)
 
 
+@pytest.mark.slow
 async def test_without_the_version_check_the_done_mark_still_keeps_the_promise(
     sqlite_desk_url: str, tmp_path: Path
 ) -> None:
     assert await rules_broken_by("skips_the_version_check", sqlite_desk_url, tmp_path) == set()
 
 
+@pytest.mark.slow
 async def test_a_desk_that_acknowledges_before_the_commit_is_found_out_when_it_dies(
     sqlite_desk_url: str, tmp_path: Path
 ) -> None:

@@ -32,7 +32,12 @@ async def test_killed_at_a_point_everything_acknowledged_is_answered_once_and_in
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
-    "points", [pytest.param(WAY_IN, id="way in"), pytest.param(WAY_OUT, id="way out", marks=pytest.mark.slow)]
+    "points",
+    [
+        pytest.param(["inbox.after_commit", "turn.before_commit"], id="everyday"),
+        pytest.param(WAY_IN, id="way in", marks=pytest.mark.slow),
+        pytest.param(WAY_OUT, id="way out", marks=pytest.mark.slow),
+    ],
 )
 async def test_killed_at_one_point_after_the_other(sqlite_desk_url: str, tmp_path: Path, points: list[str]) -> None:
     await killed_and_restarted(sqlite_desk_url, tmp_path, points, messages=1)

@@ -48,6 +48,7 @@ def parsed(done: subprocess.CompletedProcess[str]) -> Any:
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow  # ten commands, each a process of its own
 def test_a_signed_in_customer_asks_complains_and_finds_it_all_in_the_record(
     frontdesk: Frontdesk, tmp_path: Path
 ) -> None:
@@ -102,6 +103,7 @@ def test_staff_accounts_have_a_life_of_their_own(frontdesk: Frontdesk) -> None:
     assert frontdesk("user", "add", "li").returncode == 1
 
 
+@pytest.mark.slow  # each command is a process of its own
 def test_doctor_says_what_is_broken_and_what_repairs_it(frontdesk: Frontdesk) -> None:
     broken = frontdesk("doctor", "--json")
     assert broken.returncode == 1
@@ -142,10 +144,10 @@ def test_parsing_has_the_shape_of_rasa(frontdesk: Frontdesk) -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
-    [  # each is a process of its own: everyday one of the store, one of the settings, one of the arguments
+    [  # each is a process of its own: everyday one of the store; settings and arguments with the slow ones
         (("customer", "show", "99999"), 1, "no customer"),
-        (("run", "--roles", "worker"), 1, "PostgreSQL"),
-        (("say",), 2, "Missing argument"),
+        pytest.param(("run", "--roles", "worker"), 1, "PostgreSQL", marks=pytest.mark.slow),
+        pytest.param(("say",), 2, "Missing argument", marks=pytest.mark.slow),
         pytest.param(("customer", "unlink", "99999"), 1, "no customer", marks=pytest.mark.slow),
         pytest.param(("import", "orders", "missing.csv"), 1, "missing.csv", marks=pytest.mark.slow),
         pytest.param(("run", "--roles", "juggler"), 2, "unknown role", marks=pytest.mark.slow),
