@@ -9,7 +9,7 @@ import pytest
 
 @pytest.fixture(scope="package", autouse=True)
 def the_collector_stays_as_the_suite_set_it() -> Iterator[None]:
-    """A desk that starts walks through everything in its process: half a second of each test, all of it the suite's own.
+    """A desk that starts walks through everything in its process: half a second of each test, over things of the suite.
 
     `frontdesk run` as a process of its own (tests/faults, tests/scenarios/test_cli.py) does it as in a deployment.
     """
