@@ -106,17 +106,17 @@ async def test_a_sender_that_dies_between_call_and_answer_leaves_it_to_the_next_
         await scene.judge()
 
 
-async def test_roles_apart_are_refused_on_sqlite(sqlite_url: str, tmp_path: Path) -> None:
-    settings = {"FRONTDESK_DATABASE_URL": sqlite_url}
+async def test_roles_apart_are_refused_on_sqlite(sqlite_desk_url: str, tmp_path: Path) -> None:
+    settings = {"FRONTDESK_DATABASE_URL": sqlite_desk_url}
     code, _, err = await run_to_end(["run", "--roles", "worker"], settings, tmp_path)
     assert code == 1
     assert "PostgreSQL" in err
     assert "Traceback" not in err
 
 
-async def test_postgresql_without_a_secret_key_is_refused(pg_url: str, tmp_path: Path) -> None:
-    settings = {"FRONTDESK_DATABASE_URL": pg_url}
+async def test_postgresql_without_a_secret_key_is_refused(postgres_desk_url: str, tmp_path: Path) -> None:
+    settings = {"FRONTDESK_DATABASE_URL": postgres_desk_url}
     code, _, err = await run_to_end(["run", "--port", "0"], settings, tmp_path)
     assert code == 1
     assert "FRONTDESK_SECRET_KEY" in err
-    assert pg_url not in err
+    assert postgres_desk_url not in err
