@@ -195,8 +195,7 @@ def agreement(
         [later],
         later.c.customer_id == person,
         or_(later.c.purpose == purpose, later.c.purpose == EVERYTHING),
-        # Written so that all they said is found at once: there is little of it, and each place looked at costs.
-        or_(later.c.channel.concat("") == grant.c.channel, later.c.channel.concat("") == EVERYTHING),
+        or_(later.c.channel == grant.c.channel, later.c.channel == EVERYTHING),
         ~later.c.granted,
         or_(later.c.until.is_(None), later.c.until > now),
         or_(later.c.at > grant.c.at, and_(later.c.at == grant.c.at, later.c.id > grant.c.id)),
