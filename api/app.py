@@ -8,6 +8,7 @@ from fastapi import Depends, FastAPI
 from fastapi.routing import APIRoute
 from starlette.types import ASGIApp
 
+from api.audiences import audience_routes
 from api.broadcasts import broadcast_routes
 from api.cases import case_routes
 from api.conversations import conversation_routes
@@ -17,11 +18,14 @@ from api.guard import Guard
 from api.helpers import helper_routes
 from api.hooks import hook_routes
 from api.knowledge import knowledge_routes
+from api.learning import learning_routes
 from api.problems import ProblemDetails, add_handlers
 from api.rendering import ApiResponse, render
+from api.reports import report_routes
 from api.service import service_routes
 from api.spec import specification
 from api.staff import staff_routes
+from api.trials import trial_routes
 from api.versions import refuse_unused
 from desk.api_answers import ApiAnswers
 
@@ -32,9 +36,13 @@ ROUTES = (
     case_routes,
     service_routes,
     knowledge_routes,
+    trial_routes,
+    learning_routes,
+    report_routes,
     staff_routes,
     hook_routes,
     broadcast_routes,
+    audience_routes,
 )
 _REFUSALS: dict[int | str, dict[str, Any]] = {
     status: {"model": ProblemDetails, "description": words}

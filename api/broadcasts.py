@@ -1,20 +1,22 @@
-"""`/broadcasts`, `/segments`, `/audience-lists`, `/coupon-pools`, `/consents`: what marketers do, by program."""
+"""`/broadcasts`: written, looked at, decided on, followed, measured."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import Path, Query
 from pydantic import Field
 from starlette.responses import Response, StreamingResponse
 
 from api.desk import ApiDesk, By
-from api.fields import Given, Id, LongText, MaybeName, MaybeWords, Moment, Name, Shown
+from api.fields import Given, Id, Name, Shown
 from api.paging import Listed, Paged
-from api.routing import DeskRoutes
+from api.routing import DeskRoutes, plain
 from api.versions import IfMatch, tag
 from bot.reach.states import BroadcastState
+from desk.broadcast_preflight import Preview
+from desk.broadcast_results import Results
 from desk.broadcasts import Preflight
 
 BroadcastName = Annotated[str, Path(min_length=1, max_length=60, description="Name of the broadcast")]
@@ -133,6 +135,13 @@ class ArmResults(Shown):
     complaints: IntervalShown | None
 
 
+class ClickedLink(Shown):
+    name: str
+    address: str
+    people: int
+    times: int
+
+
 class BroadcastResults(Shown):
     at: datetime
     share: float = Field(description="Of the time in which something may come that is over")
@@ -140,8 +149,39 @@ class BroadcastResults(Shown):
     whole: ArmResults
     variants: list[ArmResults]
     held_out: ArmSumsShown
-    links: list[tuple[str, str, int, int]] = Field(description="Name, address, people, times")
+    links: list[ClickedLink]
     cost_minor: int
+
+
+class ComparisonLine(Shown):
+    name: str
+    title: str
+    results: BroadcastResults
+
+
+class PreviewGiven(Given):
+    document: Document
+    customer_id: Id | None = None
+
+
+class UncertainSend(Shown):
+    """`reason`: lost (the vendor's answer), or interrupted (our process died)."""
+
+    id: int
+    customer_id: int
+    conversation_id: int
+    channel: str
+    account: str
+    reason: str
+
+
+class UncertainDecision(Given):
+    send_again: bool = Field(description="false: they count as failed and are never tried again")
+    ids: list[Id] | None = Field(None, min_length=1, max_length=1000, description="null: all there are")
+
+
+class Decided(Shown):
+    recipients: int
 
 
 class DocumentGiven(Given):
@@ -155,107 +195,6 @@ class TestGiven(Given):
 
 class SentTest(Shown):
     message_id: int
-
-
-class Segment(Shown):
-    id: int
-    name: str
-    title: str
-    definition: dict[str, Any]
-    version: int
-    created_by: str
-    created_at: datetime
-    updated_at: datetime
-    archived_at: datetime | None
-
-
-class SegmentGiven(Given):
-    definition: Document
-    title: MaybeName = ""
-
-
-class SegmentPerson(Shown):
-    id: int
-    name: str
-    value_class: str
-    lifecycle: str
-
-
-class SegmentCount(Shown):
-    words: dict[str, str]
-    count: int
-    sample: list[SegmentPerson]
-
-
-class AudienceListShown(Shown):
-    id: int
-    name: str
-    kind: str
-    source: str
-    rows: int
-    members: int
-    duplicates: int
-    strangers: int
-    created_by: str
-    created_at: datetime
-
-
-class SnapshotGiven(Given):
-    """Of a segment by name, or of a definition: one of them."""
-
-    name: Name
-    segment: MaybeName = ""
-    where: Document | None = None
-    kind: Literal["snapshot", "exclusion"] = "snapshot"
-
-
-class CouponPool(Shown):
-    name: str
-    title: str
-    terms: dict[str, str]
-    valid_until: datetime | None
-    codes: int
-    left: int
-    redeemed: int
-
-
-class PoolGiven(Given):
-    name: Name
-    title: MaybeName = ""
-    terms: dict[Literal["en", "zh"], MaybeWords] = Field({}, description="What a code is good for")
-    valid_until: Moment | None = None
-
-
-class CodesGiven(Given):
-    codes: LongText = Field(description="One on each line")
-
-
-class CodesAdded(Shown):
-    new: int
-    known: int
-    pool: CouponPool
-
-
-class CodeGiven(Given):
-    code: Annotated[str, Field(min_length=1, max_length=100)]
-
-
-class Redeemed(Shown):
-    pool: str
-
-
-class ConsentLine(Shown):
-    """What somebody said, and what shows that they did."""
-
-    id: int
-    customer_id: int
-    purpose: str
-    channel: str
-    source: str
-    granted: bool
-    at: datetime
-    until: datetime | None
-    proof: dict[str, Any]
 
 
 def broadcast_routes(desk: ApiDesk) -> DeskRoutes:
@@ -281,6 +220,22 @@ def broadcast_routes(desk: ApiDesk) -> DeskRoutes:
         stored = await casts.create(by, given.document)
         response.headers["Location"] = f"/api/v1/broadcasts/{stored.name}"
         return shown(stored, response)
+
+    @routes.post("/broadcasts/preview", response_model=Listed[Preview])
+    async def preview_broadcast(by: By, given: PreviewGiven) -> Any:
+        """How a document would look on each channel, to one customer or with its fallbacks; nothing is kept."""
+        return {"items": await casts.previews(by, given.document, given.customer_id)}
+
+    @routes.get("/broadcast-comparison", response_model=Listed[ComparisonLine])
+    async def compare_broadcasts(
+        by: By,
+        name: Annotated[list[Annotated[str, Field(min_length=1, max_length=60)]], Query(min_length=1, max_length=12)],
+    ) -> Any:
+        """Results of several side by side, in the order given."""
+        lines = await results.compare(by, name)
+        return {
+            "items": [{"name": line.name, "title": line.title, "results": _results(line.results)} for line in lines]
+        }
 
     @routes.get("/broadcasts/{name}", response_model=Broadcast)
     async def get_broadcast(by: By, name: BroadcastName, response: Response) -> Any:
@@ -343,86 +298,37 @@ def broadcast_routes(desk: ApiDesk) -> DeskRoutes:
     @routes.get("/broadcasts/{name}/results", response_model=BroadcastResults)
     async def get_broadcast_results(by: By, name: BroadcastName) -> Any:
         """What it brought compared with those held out, and the harm."""
-        return await results.results(by, name)
+        return _results(await results.results(by, name))
 
     @routes.get("/broadcasts/{name}/recipients.csv", response_class=Response, response_model=None)
     async def export_broadcast(by: By, name: BroadcastName) -> Response:
         """A line for each recipient."""
         return StreamingResponse(await results.export(by, name), media_type="text/csv")
 
+    # --- what nobody knows the end of -----------------------------------------------------------------------------
+
+    @routes.get("/broadcasts/{name}/uncertain-sends", response_model=Listed[UncertainSend])
+    async def list_uncertain_sends(
+        by: By, name: BroadcastName, limit: Annotated[int, Query(ge=1, le=1000)] = 100
+    ) -> Any:
+        """Recipients who may or may not have got it, the oldest first; none of them is tried again undecided."""
+        return {"items": await reach.uncertain.find(by, name, limit)}
+
+    @routes.post("/broadcasts/{name}/uncertain-sends/decision", response_model=Decided)
+    async def decide_uncertain_sends(by: By, name: BroadcastName, given: UncertainDecision) -> Any:
+        """These are due again, though some may get it twice, or count as failed for good."""
+        decide = reach.uncertain.send_again if given.send_again else reach.uncertain.mark_failed
+        return {"recipients": await decide(by, name, given.ids)}
+
     async def _version(by: Any, name: str, given: int | None) -> int:
         return given if given is not None else (await casts.open(by, name)).stored.version
 
-    # --- whom they are for --------------------------------------------------------------------------------------
-
-    @routes.get("/segments", response_model=Listed[Segment])
-    async def list_segments(by: By, paging: Paged) -> Any:
-        """Segments by name."""
-        return paging.shown(await reach.segments.page(by, cursor=paging.cursor, limit=paging.limit))
-
-    @routes.post("/segments/count", response_model=SegmentCount)
-    async def count_segment(by: By, given: SegmentGiven) -> Any:
-        """Whom a definition means now; nothing is kept."""
-        return await reach.segments.look(by, given.definition)
-
-    @routes.get("/segments/{name}", response_model=Segment)
-    async def get_segment(by: By, name: PlainName, response: Response) -> Any:
-        """One segment."""
-        return shown(await reach.segments.show(by, name), response)
-
-    @routes.put("/segments/{name}", response_model=Segment)
-    async def save_segment(by: By, name: PlainName, given: SegmentGiven, version: IfMatch, response: Response) -> Any:
-        """The segment says this; without `If-Match` it is a new one."""
-        saved = await reach.segments.save(by, name, given.definition, title=given.title, version=version)
-        return shown(saved, response)
-
-    @routes.get("/audience-lists", response_model=Listed[AudienceListShown])
-    async def list_audience_lists(by: By, paging: Paged) -> Any:
-        """Lists of people, the newest first."""
-        return paging.shown(await reach.audiences.page(by, cursor=paging.cursor, limit=paging.limit))
-
-    @routes.post("/audience-lists", response_model=AudienceListShown, status_code=201)
-    async def snapshot_audience(by: By, given: SnapshotGiven) -> Any:
-        """Everybody a segment means now is on a new list."""
-        return await reach.audiences.snapshot(by, given.name, segment=given.segment, where=given.where, kind=given.kind)
-
-    # --- coupons and consents -----------------------------------------------------------------------------------
-
-    @routes.get("/coupon-pools", response_model=Listed[CouponPool])
-    async def list_coupon_pools(by: By) -> Any:
-        """Pools with what is left of them, the newest first."""
-        return {"items": await reach.coupons.pools(by)}
-
-    @routes.post("/coupon-pools", response_model=CouponPool, status_code=201)
-    async def create_coupon_pool(by: By, given: PoolGiven) -> Any:
-        """An empty pool."""
-        terms = {str(language): words for language, words in given.terms.items()}
-        return await reach.coupons.create(by, given.name, title=given.title, terms=terms, valid_until=given.valid_until)
-
-    @routes.post("/coupon-pools/{name}/codes", response_model=CodesAdded)
-    async def add_coupon_codes(by: By, name: PlainName, given: CodesGiven) -> Any:
-        """The codes are in the pool; those that were there stay as they are."""
-        return await reach.coupons.add(by, name, given.codes)
-
-    @routes.post("/coupon-redemptions", response_model=Redeemed)
-    async def redeem_coupon(by: By, given: CodeGiven) -> Any:
-        """A code that a customer was given is used now, once."""
-        return {"pool": await reach.coupons.redeem(by, given.code)}
-
-    @routes.get("/consents", response_model=Listed[ConsentLine])
-    async def list_consents(
-        by: By,
-        paging: Paged,
-        purpose: Annotated[str, Query(max_length=60)] = "",
-        channel: Annotated[str, Query(max_length=40)] = "",
-    ) -> Any:
-        """The register, the newest first."""
-        found = await reach.consents.page(
-            by, purpose=purpose, channel=channel, cursor=paging.cursor, limit=paging.limit
-        )
-        return paging.shown(found)
-
     return routes
+
+
+def _results(found: Results) -> dict[str, Any]:
+    names = ("name", "address", "people", "times")
+    return {**plain(found), "links": [dict(zip(names, link, strict=True)) for link in found.links]}
 
 
 def _preflight(found: Preflight) -> dict[str, Any]:

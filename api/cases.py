@@ -16,6 +16,9 @@ from api.routing import DeskRoutes
 from api.versions import IfMatch, tag
 from crm_sync.case_lists import BoardFilter
 from desk import learning
+from desk.actors import Actor
+from desk.case_board import MOST_AT_ONCE, CaseBoard, DueLine, on_each
+from desk.case_opening import CaseOpening, NewCase
 from desk.cases import CaseDesk
 from desk.compensation import CompensationDesk
 from desk.paging import Page, page_of, read_cursor
@@ -190,6 +193,49 @@ class Watching(Given):
     wanted: bool
 
 
+class CaseGiven(Given):
+    customer_id: Id
+    kind: Literal["complaint", "return", "exchange", "repair", "suggestion"]
+    words: Words = Field(description="What happened")
+    category: MaybeName = ""
+    subject: MaybeName = Field("", description="What it is about: an order, a device; empty: each case by itself")
+    severity: Literal[1, 2, 3, 4] | None = None
+    team: MaybeName = ""
+    site: MaybeName = Field("", description="Key of the site that is to solve it")
+    conversation_id: Id | None = None
+
+
+class BulkGiven(Given):
+    """`words`: needed by all but `take` and `assign`; codes for cause and remedy by `solve`."""
+
+    numbers: list[Annotated[str, Field(max_length=40)]] = Field(min_length=1, max_length=MOST_AT_ONCE)
+    act: Literal["take", "assign", "note", "tell", "progress", "ask", "solve", "withdraw"]
+    words: MaybeWords = ""
+    owner: MaybeName = ""
+    team: MaybeName = ""
+    cause: MaybeName = ""
+    remedy: MaybeName = ""
+
+
+class Done(Shown):
+    number: str
+    error: str | None = Field(description="Why nothing was done; null: it is")
+
+
+class Column(Shown):
+    status: str
+    count: int
+    cases: list[CaseLine]
+
+
+class RewardGiven(Given):
+    points: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(None, description="null: as the rules have it")
+
+
+class Rewarded(Shown):
+    points: int
+
+
 class RepeatedCause(Shown):
     cause: str
     category: str
@@ -219,6 +265,7 @@ class Alert(Shown):
 
 def case_routes(desk: ApiDesk) -> DeskRoutes:
     cases = CaseDesk(desk.database, desk.policy, desk.clock)
+    board, opening = CaseBoard(desk.database), CaseOpening(desk.database, desk.policy, desk.clock)
     money = CompensationDesk(desk.database, desk.policy, desk.clock)
     routes = DeskRoutes(tags=["cases"])
 
@@ -244,6 +291,51 @@ def case_routes(desk: ApiDesk) -> DeskRoutes:
         rows = await cases.board(by, which, before=after[0] if after else None, limit=limit + 1)
         page: Page[Any] = page_of(rows, limit, lambda line: (line.id,))
         return paging.shown(page)
+
+    @routes.post("/cases", response_model=CaseState, status_code=201)
+    async def open_case(by: By, given: CaseGiven, response: Response) -> Any:
+        """A case for a customer, e.g. one who has called; 409 when one about the same thing is open.
+
+        What is left out is found in the words by the rules. The customer is not told: a note that is not internal is.
+        """
+        fields = given.model_dump(exclude={"customer_id"})
+        row = await opening.open(by, given.customer_id, NewCase(**fields))
+        response.headers["Location"] = f"/api/v1/cases/{row.number}"
+        return changed(row, response)
+
+    @routes.post("/cases/bulk", response_model=Listed[Done])
+    async def act_on_cases(by: By, given: BulkGiven) -> Any:
+        """The same act on many cases, each for itself; what became of every one of them."""
+        done = await on_each(given.numbers, lambda number: _act(cases, by, number, given))
+        return {"items": [{"number": each.number, "error": each.error and str(each.error)} for each in done]}
+
+    @routes.get("/case-board", response_model=Listed[Column])
+    async def get_case_board(
+        by: By,
+        team: Annotated[str, Query(max_length=200)] = "",
+        owner: Annotated[str, Query(max_length=200)] = "",
+        site: Annotated[str, Query(max_length=200, description="Key of a site")] = "",
+        severity: Annotated[int | None, Query(ge=1, le=4)] = None,
+        kind: Annotated[str, Query(max_length=40)] = "",
+        limit: Annotated[int, Query(ge=1, le=100, description="Cases of each column at most")] = 20,
+    ) -> Any:
+        """Open cases by status: how many, and the newest of them; the rest are in `GET /cases?status=`."""
+        columns = await board.columns(by, BoardFilter("", team, owner, site, severity, kind), limit=limit)
+        return {"items": [{"status": one.status, "count": one.count, "cases": one.page.items} for one in columns]}
+
+    @routes.get("/case-promises", response_model=Listed[DueLine])
+    async def list_case_promises(
+        by: By,
+        paging: Paged,
+        since: Annotated[Moment, Query()],
+        until: Annotated[Moment, Query()],
+        team: Annotated[str, Query(max_length=200)] = "",
+        owner: Annotated[str, Query(max_length=200)] = "",
+        site: Annotated[str, Query(max_length=200, description="Key of a site")] = "",
+    ) -> Any:
+        """Promises of open cases that run out in this time, the soonest first."""
+        which = BoardFilter(team=team, owner=owner, site=site)
+        return paging.shown(await board.due(by, which, since, until, cursor=paging.cursor, limit=paging.limit))
 
     @routes.get("/cases/{number}", response_model=Case)
     async def get_case(by: By, number: Number, response: Response) -> Any:
@@ -302,6 +394,11 @@ def case_routes(desk: ApiDesk) -> DeskRoutes:
         """A conversation of the case's customer belongs to it."""
         await cases.link(by, number, link.conversation_id)
 
+    @routes.post("/cases/{number}/reward", response_model=Rewarded)
+    async def reward_suggestion(by: By, number: Number, given: RewardGiven) -> Any:
+        """The customer has points for a suggestion that is taken up, once."""
+        return {"points": await money.reward(by, number, amount=given.points)}
+
     @routes.post("/cases/{number}/compensations", response_model=Compensation, status_code=201)
     async def offer_compensation(by: By, number: Number, offer: OfferGiven) -> Any:
         """Approved when the role may give as much, else proposed."""
@@ -338,3 +435,24 @@ def case_routes(desk: ApiDesk) -> DeskRoutes:
         await learning.see_alert(desk.database, by, alert_id, desk.clock.now())
 
     return routes
+
+
+async def _act(cases: CaseDesk, by: Actor, number: str, given: BulkGiven) -> None:
+    """One act of many. Raises: what `CaseDesk` does."""
+    match given.act:
+        case "take":
+            await cases.take(by, number)
+        case "assign":
+            await cases.assign(by, number, owner=given.owner, team=given.team, why=given.words)
+        case "note":
+            await cases.note(by, number, given.words)
+        case "tell":
+            await cases.tell(by, number, given.words)
+        case "progress":
+            await cases.progress(by, number, given.words)
+        case "ask":
+            await cases.ask(by, number, given.words)
+        case "solve":
+            await cases.solve(by, number, given.words, cause=given.cause, remedy=given.remedy)
+        case "withdraw":
+            await cases.withdraw(by, number, given.words)

@@ -14,13 +14,17 @@ from api.fields import Given, Id, LongText, MaybeName, MaybeWords, Moment, Name,
 from api.paging import Listed, Paged
 from api.problems import Problem
 from api.routing import DeskRoutes
+from api.uploads import FileGiven
 from api.versions import IfMatch, tag
+from bot.ports import StoredFile
+from bot.types import ArticleHit
 from crm_sync.conversation_history import HistoryEvent, HistoryMessage, HistoryNote
 from crm_sync.conversation_rows import ConversationRow
 from crm_sync.handoffs import Moved
 from crm_sync.scheduled_words import Scheduled
 from desk.conversations import ConversationDesk, HistoryPage, OtherTalk, Window
 from desk.handoff import HandoffDesk, Presence
+from desk.helping import LONGEST_QUESTION, MOST_ARTICLES, Suggestion
 from desk.inbox import InboxDesk, InboxFilter
 from desk.replies import ReplyDesk, Sent
 
@@ -104,6 +108,23 @@ class SeenGiven(Given):
     message_id: Id
 
 
+class ArticleSearch(Given):
+    words: Annotated[Name, Field(max_length=LONGEST_QUESTION)]
+    top: int = Field(5, ge=1, le=MOST_ARTICLES)
+
+
+class TranslationGiven(Given):
+    to: Annotated[str, Field(pattern="^[a-z]{2}(-[A-Za-z]{2,4})?$", examples=["en"])]
+
+
+class Translated(Shown):
+    text: str
+
+
+class ActivityGiven(Given):
+    doing: Literal["viewing", "typing", "left"]
+
+
 class PresenceGiven(Given):
     state: Literal["online", "busy", "away", "off"]
 
@@ -112,7 +133,7 @@ def conversation_routes(desk: ApiDesk) -> DeskRoutes:
     inbox = InboxDesk(desk.database, lambda: desk.policy().handoff)
     talks = ConversationDesk(desk.database, desk.outside)
     replies = ReplyDesk(desk.database, desk.outside)
-    hands = HandoffDesk(desk.database, desk.policy, desk.clock, desk.signals)
+    hands = HandoffDesk(desk.database, desk.policy, desk.clock, desk.signals, flows=desk.flows)
     routes = DeskRoutes(tags=["conversations"])
 
     def moved(found: Moved, response: Response) -> Moved:
@@ -226,6 +247,33 @@ def conversation_routes(desk: ApiDesk) -> DeskRoutes:
         """The words will not be sent."""
         await replies.cancel(by, conversation_id, scheduled_id)
 
+    @routes.post("/conversations/{conversation_id}/files", response_model=StoredFile, status_code=201)
+    async def attach_file(by: By, conversation_id: ConversationId, given: FileGiven) -> Any:
+        """The file is kept for a day, to be named in `files` of a message. It is looked at, whatever its name says."""
+        return await replies.attach(by, conversation_id, given.bytes(), given.file_name)
+
+    @routes.get("/conversations/{conversation_id}/suggestion", response_model=Suggestion | None)
+    async def suggest_reply(by: By, conversation_id: ConversationId) -> Any:
+        """The article that fits what the customer said last; null when none does."""
+        return await desk.help.suggest(by, conversation_id)
+
+    @routes.post("/conversations/{conversation_id}/article-search", response_model=Listed[ArticleHit])
+    async def search_articles(by: By, conversation_id: ConversationId, given: ArticleSearch) -> Any:
+        """Articles of the conversation's assistant that fit the words, the best first."""
+        return {"items": await desk.help.articles(by, conversation_id, given.words, top=given.top)}
+
+    @routes.post("/conversations/{conversation_id}/messages/{message_id}/translation", response_model=Translated)
+    async def translate_message(
+        by: By, conversation_id: ConversationId, message_id: Id, given: TranslationGiven
+    ) -> Any:
+        """The message in another language; 409 where this deployment has nobody who translates."""
+        return {"text": await desk.help.translate(by, conversation_id, message_id, to=given.to)}
+
+    @routes.put("/conversations/{conversation_id}/activity", status_code=204)
+    async def show_activity(by: By, conversation_id: ConversationId, given: ActivityGiven) -> None:
+        """Colleagues who have it open see for a few seconds that who asks is there, or types; nothing is stored."""
+        await talks.present(by, conversation_id, given.doing)
+
     @routes.put("/conversations/{conversation_id}/seen", status_code=204)
     async def see_conversation(by: By, conversation_id: ConversationId, seen: SeenGiven) -> None:
         """Who asks has read everything up to this message."""
@@ -279,6 +327,11 @@ def conversation_routes(desk: ApiDesk) -> DeskRoutes:
     async def reopen_conversation(by: By, conversation_id: ConversationId) -> None:
         """It is among the open ones again, snoozed or closed as it was."""
         await talks.reopen(by, conversation_id)
+
+    @routes.post("/presence/renewal", response_model=Many)
+    async def renew_hold(by: By) -> Any:
+        """A sign of life: what who asks has stays theirs for another lease; how many conversations that is."""
+        return {"count": await hands.renew(by)}
 
     @routes.get("/presence", response_model=Listed[Presence])
     async def list_presence(by: By) -> Any:

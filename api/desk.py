@@ -6,18 +6,21 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Protocol
 
-from fastapi import Depends
+from fastapi import Depends, Query
 from starlette.requests import Request
 
 from bot.ports import Clock, RateTokens, Signals
 from bot.service.policy import ServicePolicy
+from bot.types import Language
 from crm_sync.database import Database
 from desk.actors import Actor
 from desk.audiences import AudienceDesk
 from desk.broadcast_results import ResultDesk
+from desk.broadcast_uncertain import UncertainSends
 from desk.broadcasts import BroadcastDesk
 from desk.consents import ConsentDesk
 from desk.coupons import CouponDesk
+from desk.helping import HelpDesk
 from desk.hooks import HookDesk
 from desk.library import AssistantLibrary
 from desk.outside import Outside
@@ -46,6 +49,8 @@ class Reach(Protocol):
     @property
     def results(self) -> ResultDesk: ...
     @property
+    def uncertain(self) -> UncertainSends: ...
+    @property
     def segments(self) -> SegmentDesk: ...
     @property
     def audiences(self) -> AudienceDesk: ...
@@ -72,11 +77,15 @@ class ApiDesk:
     export: Callable[[int], Awaitable[Mapping[str, Any]]]
     erase: Callable[[int], Awaitable[Mapping[str, Any]]]
     hooks: HookDesk
+    help: HelpDesk
     outside: Outside
     reach: Reach
     library: AssistantLibrary
+    flows: Callable[[], frozenset[str]]  # those the bot can go on with
     timezone: Callable[[], str]  # IANA name of the business's zone
     examine: Callable[[], Awaitable[Sequence[FindingLike]]]  # the doctor's look at the deployment
+    rules_file: Callable[[], str]  # service.yml as the folder has it
+    report_titles: Callable[[str, str], Mapping[Language, str] | None]  # what an intent, category, channel is called
     max_body_bytes: int = 1_000_000
 
 
@@ -86,3 +95,12 @@ async def _actor(request: Request) -> Actor:
 
 
 By = Annotated[Actor, Depends(_actor)]
+
+
+async def _assistant(
+    assistant: Annotated[str, Query(max_length=60, description="Which assistant; left out: the default one")] = "",
+) -> str:
+    return assistant
+
+
+Of = Annotated[str, Depends(_assistant)]

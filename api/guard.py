@@ -22,6 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.desk import ApiDesk, Caller
 from api.problems import Problem, problem
+from api.uploads import MOST_BODY, PLACES
 from bot.errors import ServiceError
 from desk.api_answers import ApiAnswers, InProgress, Kept, KeyReused
 
@@ -102,7 +103,9 @@ class Guard:
         scope["state"]["actor"] = caller.actor
         body = b""
         if scope["method"] in WRITES:
-            body = await _read(receive, headers, self._desk.max_body_bytes)
+            holds_file = PLACES.fullmatch(get_route_path(scope)) is not None
+            most = max(self._desk.max_body_bytes, MOST_BODY) if holds_file else self._desk.max_body_bytes
+            body = await _read(receive, headers, most)
             if body and not _JSON.fullmatch(headers.get("content-type", "").partition(";")[0].strip().lower()):
                 raise Problem("not-json-type")
             if "idempotency-key" in headers:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import Path, Query
 from pydantic import Field
 
-from api.desk import ApiDesk, By
+from api.desk import ApiDesk, By, Of
 from api.fields import Given, Id, MaybeName, MaybeWords, Name, Shown, Words
 from api.paging import Listed
 from api.routing import DeskRoutes
@@ -18,6 +19,7 @@ from crm_sync.canned import CannedReply, Filled
 from crm_sync.conversation_history import HistoryNote
 from desk.canned import CannedDesk
 from desk.notes import NoteDesk
+from desk.paging import LONGEST
 from desk.responses import Finding, ResponseDesk, ResponseLine
 from desk.search import SearchDesk, SearchPage
 from desk.views import SavedView, ViewDesk
@@ -41,6 +43,12 @@ class CannedUse(Given):
     language: Language | Literal[""] = ""
 
 
+class SearchGiven(Given):
+    words: Name
+    cursor: Annotated[str, Field(max_length=LONGEST, description="`next` of the page before")] = ""
+    limit: int = Field(20, ge=1, le=100, description="How many messages at most")
+
+
 class ViewGiven(Given):
     screen: Screen
     title: Name
@@ -48,16 +56,24 @@ class ViewGiven(Given):
     is_shared: bool = False
 
 
+class WordingGiven(Given):
+    text: Words
+    channel: MaybeName = Field("", description='Only there; "": on every channel')
+
+
+Wording = Words | WordingGiven
+
+
 class ResponseTexts(Given):
     """`seen`: the version these words were made from; 0: the file's."""
 
-    texts: list[Words] = Field(min_length=1, max_length=20, description="Variants; one of them is said")
+    texts: list[Wording] = Field(min_length=1, max_length=20, description="Variants; one of them is said")
     seen: int = Field(0, ge=0, le=2**31)
     note: MaybeWords = ""
 
 
 class ResponseTried(Given):
-    texts: list[Words] = Field(min_length=1, max_length=20)
+    texts: list[Wording] = Field(min_length=1, max_length=20)
 
 
 class ResponseVersion(Shown):
@@ -125,15 +141,10 @@ def helper_routes(desk: ApiDesk) -> DeskRoutes:
         """Its words for a conversation, variables filled; nothing is sent."""
         return await canned.use(by, canned_id, use.conversation_id, language=use.language)
 
-    @routes.get("/search", response_model=SearchPage)
-    async def search_desk(
-        by: By,
-        q: Annotated[str, Query(min_length=1, max_length=200)],
-        cursor: Annotated[str, Query(max_length=1000)] = "",
-        limit: Annotated[int, Query(ge=1, le=100)] = 20,
-    ) -> Any:
-        """People and messages; of both only what who asks may see."""
-        return await search.search(by, q, cursor=cursor, limit=limit)
+    @routes.post("/search", response_model=SearchPage)
+    async def search_desk(by: By, given: SearchGiven) -> Any:
+        """People and messages; of both only what who asks may see. Words in a body, because addresses are logged."""
+        return await search.search(by, given.words, cursor=given.cursor, limit=given.limit)
 
     @routes.get("/views", response_model=Listed[SavedView])
     async def list_views(by: By, screen: Annotated[Screen, Query()] = "inbox") -> Any:
@@ -153,26 +164,31 @@ def helper_routes(desk: ApiDesk) -> DeskRoutes:
     @routes.get("/responses", response_model=Listed[ResponseLine], tags=["knowledge"])
     async def list_responses(
         by: By,
+        of: Of,
         search: Annotated[str, Query(max_length=200)] = "",
         only_edited: Annotated[bool, Query()] = False,
     ) -> Any:
         """What the bot says, by name."""
-        return {"items": await responses.responses(by, mine, search=search, only_edited=only_edited)}
+        return {"items": await responses.responses(by, of or mine, search=search, only_edited=only_edited)}
 
     @routes.get("/responses/{name}", response_model=ResponseText, tags=["knowledge"])
-    async def get_response(by: By, name: ResponseName) -> Any:
+    async def get_response(by: By, of: Of, name: ResponseName) -> Any:
         """What the bot says under this name, with its history."""
-        return await responses.response(by, mine, name)
+        return await responses.response(by, of or mine, name)
 
     @routes.put("/responses/{name}/{language}", status_code=204, tags=["knowledge"])
-    async def save_response(by: By, name: ResponseName, language: Language, given: ResponseTexts) -> None:
+    async def save_response(by: By, of: Of, name: ResponseName, language: Language, given: ResponseTexts) -> None:
         """Customers read these words from now on."""
-        texts = [EditedText(text) for text in given.texts]
-        await responses.save(by, mine, name, language, texts, seen=given.seen, note=given.note)
+        await responses.save(by, of or mine, name, language, worded(given.texts), seen=given.seen, note=given.note)
 
     @routes.post("/responses/{name}/{language}/check", response_model=Listed[Finding], tags=["knowledge"])
-    async def check_response(by: By, name: ResponseName, language: Language, given: ResponseTried) -> Any:
+    async def check_response(by: By, of: Of, name: ResponseName, language: Language, given: ResponseTried) -> Any:
         """What is wrong with these words, errors first; nothing changes."""
-        return {"items": responses.check(by, mine, name, language, [EditedText(text) for text in given.texts])}
+        return {"items": responses.check(by, of or mine, name, language, worded(given.texts))}
 
     return routes
+
+
+def worded(texts: Sequence[str | WordingGiven]) -> list[EditedText]:
+    """The wordings as the desk takes them; words alone are for every channel."""
+    return [EditedText(each) if isinstance(each, str) else EditedText(each.text, each.channel) for each in texts]

@@ -1,15 +1,14 @@
-"""`/articles`, `/unclear-messages`, `/reports`: what the bot knows, what it understood, what the figures say."""
+"""`/articles`, `/unclear-messages`: what the bot knows, and what it understood."""
 
 from __future__ import annotations
 
-from datetime import date
 from typing import Annotated, Any, Literal
 
 from fastapi import Path, Query
 from pydantic import Field
 from starlette.responses import Response
 
-from api.desk import ApiDesk, By
+from api.desk import ApiDesk, By, Of
 from api.fields import Given, Id, LongText, MaybeWords, Name, Shown
 from api.paging import Listed, Paged
 from api.routing import DeskRoutes, plain
@@ -17,8 +16,6 @@ from crm_sync.article_versions import ArticleVersion
 from crm_sync.models import StoredArticle
 from crm_sync.unclear import UnclearMessage
 from desk.knowledge import ArticleView, KnowledgeDesk
-from desk.report_types import Report, ReportQuery
-from desk.reports import ReportDesk
 from desk.understanding import UnderstandingDesk
 from desk.wording import ArticleText
 
@@ -77,75 +74,71 @@ class LabelCounts(Shown):
     labelled: dict[str, int]
 
 
-class ReportName(Shown):
-    name: str
-    titles: dict[str, str]
-
-
 def knowledge_routes(desk: ApiDesk) -> DeskRoutes:
     knowledge = KnowledgeDesk(desk.database, desk.library, desk.clock)
     understanding = UnderstandingDesk(desk.database, desk.library, desk.clock)
-    reports = ReportDesk(desk.database, desk.clock, desk.timezone)
     routes = DeskRoutes(tags=["knowledge"])
     mine = desk.assistant
 
     @routes.get("/articles", response_model=Listed[Article])
     async def list_articles(
         by: By,
+        of: Of,
         search: Annotated[str, Query(max_length=200)] = "",
         state: Annotated[Literal["draft", "review", "published", "withdrawn", ""], Query()] = "",
         missing: Annotated[Literal["zh", "en", ""], Query(description="Without a wording in this language")] = "",
     ) -> Any:
         """Articles by id."""
-        found = await knowledge.articles(by, mine, search=search, state=state, missing=missing)
+        found = await knowledge.articles(by, of or mine, search=search, state=state, missing=missing)
         return {"items": [_article(view) for view in found]}
 
     @routes.get("/articles/{article_id}", response_model=Article)
-    async def get_article(by: By, article_id: ArticleId) -> Any:
+    async def get_article(by: By, of: Of, article_id: ArticleId) -> Any:
         """An article in all languages, with its history."""
-        return _article(await knowledge.article(by, mine, article_id))
+        return _article(await knowledge.article(by, of or mine, article_id))
 
     @routes.put("/articles/{article_id}/{language}", response_model=ArticleVersion)
-    async def save_article(by: By, article_id: ArticleId, language: Language, given: ArticleGiven) -> Any:
+    async def save_article(by: By, of: Of, article_id: ArticleId, language: Language, given: ArticleGiven) -> Any:
         """The words are the newest draft; what is published stays until somebody publishes it."""
         text = ArticleText(given.title, given.answer, tuple(given.questions))
-        return await knowledge.save(by, mine, article_id, language, text, seen=given.seen, note=given.note)
+        return await knowledge.save(by, of or mine, article_id, language, text, seen=given.seen, note=given.note)
 
     @routes.post("/articles/{article_id}/{language}/submission", response_model=ArticleVersion)
-    async def submit_article(by: By, article_id: ArticleId, language: Language, step: Step) -> Any:
+    async def submit_article(by: By, of: Of, article_id: ArticleId, language: Language, step: Step) -> Any:
         """The draft waits for review."""
-        return await knowledge.submit(by, mine, article_id, language, seen=step.seen)
+        return await knowledge.submit(by, of or mine, article_id, language, seen=step.seen)
 
     @routes.post("/articles/{article_id}/{language}/rejection", response_model=ArticleVersion)
-    async def send_article_back(by: By, article_id: ArticleId, language: Language, step: Step) -> Any:
+    async def send_article_back(by: By, of: Of, article_id: ArticleId, language: Language, step: Step) -> Any:
         """The reviewer wants something changed."""
-        return await knowledge.send_back(by, mine, article_id, language, seen=step.seen, note=step.note)
+        return await knowledge.send_back(by, of or mine, article_id, language, seen=step.seen, note=step.note)
 
     @routes.post("/articles/{article_id}/publication", status_code=204)
-    async def publish_article(by: By, article_id: ArticleId, given: Publication) -> None:
+    async def publish_article(by: By, of: Of, article_id: ArticleId, given: Publication) -> None:
         """The newest drafts in these languages answer customers from now on."""
-        await knowledge.publish(by, mine, article_id, {str(name): seen for name, seen in given.seen.items()})
+        await knowledge.publish(by, of or mine, article_id, {str(name): seen for name, seen in given.seen.items()})
 
     @routes.post("/articles/{article_id}/{language}/withdrawal", status_code=204)
-    async def withdraw_article(by: By, article_id: ArticleId, language: Language, step: Step) -> None:
+    async def withdraw_article(by: By, of: Of, article_id: ArticleId, language: Language, step: Step) -> None:
         """No customer is answered with it any more."""
-        await knowledge.withdraw(by, mine, article_id, language, seen=step.seen)
+        await knowledge.withdraw(by, of or mine, article_id, language, seen=step.seen)
 
     @routes.get("/unclear-messages", response_model=Listed[UnclearMessage], tags=["understanding"])
     async def list_unclear_messages(
         by: By,
+        of: Of,
         paging: Paged,
         kind: Annotated[Literal["unclear", "unsure", "corrected", "handed_over", "unhelpful"], Query()] = "unclear",
         days: Annotated[int, Query(ge=1, le=365)] = 30,
     ) -> Any:
         """Messages the bot was not sure of, with what it thought, that nobody has labelled yet; the newest first."""
-        found = await understanding.messages(by, mine, kind, days=days, after=paging.cursor, limit=paging.limit)
+        found = await understanding.messages(by, of or mine, kind, days=days, after=paging.cursor, limit=paging.limit)
         return paging.shown(found)
 
     @routes.put("/unclear-messages/{inbox_id}/label", status_code=204, tags=["understanding"])
-    async def label_message(by: By, inbox_id: Id, label: LabelGiven) -> None:
+    async def label_message(by: By, of: Of, inbox_id: Id, label: LabelGiven) -> None:
         """The message means this."""
-        await understanding.label(by, mine, inbox_id, label.intent)
+        await understanding.label(by, of or mine, inbox_id, label.intent)
 
     @routes.delete("/unclear-messages/{inbox_id}/label", status_code=204, tags=["understanding"])
     async def unlabel_message(by: By, inbox_id: Id) -> None:
@@ -156,24 +149,6 @@ def knowledge_routes(desk: ApiDesk) -> DeskRoutes:
     async def get_training_examples(by: By) -> Response:
         """Labelled messages as examples: CSV with text and intent."""
         return Response(await understanding.examples(by), media_type="text/csv; charset=utf-8")
-
-    @routes.get("/reports", response_model=Listed[ReportName], tags=["reports"])
-    async def list_reports(by: By) -> Any:
-        """The reports there are."""
-        by.require("reports.read")
-        return {"items": [{"name": name, "titles": titles} for name, titles in reports.titles().items()]}
-
-    @routes.get("/reports/{name}", response_model=Report, tags=["reports"])
-    async def get_report(
-        by: By,
-        name: Annotated[str, Path(max_length=60)],
-        since: Annotated[date, Query()],
-        until: Annotated[date, Query(description="Its last day")],
-        channel: Annotated[str, Query(max_length=40)] = "",
-        group: Annotated[Literal["category", "cause", "site"], Query()] = "category",
-    ) -> Any:
-        """A report over these days, compared with as many days before."""
-        return await reports.report(by, name, ReportQuery(since, until, channel, group))
 
     return routes
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from datetime import datetime
+from typing import Annotated, Any, Literal
 
 from fastapi import Path, Query
 from pydantic import Field
@@ -86,6 +87,15 @@ class NewToken(Shown):
     line: TokenLine
 
 
+class OpenSession(Shown):
+    id: int
+    device: str
+    method: Literal["password", "oidc"]
+    created_at: datetime
+    last_seen_at: datetime
+    expires_at: datetime
+
+
 class Ended(Shown):
     count: int
 
@@ -140,6 +150,16 @@ def staff_routes(desk: ApiDesk) -> DeskRoutes:
     async def turn_user_second_factor_off(by: By, name: UserName, response: Response) -> Any:
         """The account signs in with its password alone until it sets up a second factor anew."""
         return account(await accounts.second_factor_off(by, name), response)
+
+    @routes.get("/users/{name}/sessions", response_model=Listed[OpenSession])
+    async def list_user_sessions(by: By, name: UserName) -> Any:
+        """Where the account is signed in, the newest first."""
+        return {"items": await accounts.sessions(by, name)}
+
+    @routes.delete("/users/{name}/sessions/{session_id}", status_code=204)
+    async def end_user_session(by: By, name: UserName, session_id: Id) -> None:
+        """This session is over."""
+        await accounts.end_session(by, name, session_id)
 
     @routes.delete("/users/{name}/sessions", response_model=Ended)
     async def end_user_sessions(by: By, name: UserName) -> Any:

@@ -128,7 +128,8 @@ def open_case(conn: Connection, effect: OpenCase, subject: Subject) -> None:
     Where the customer has an open one about the same thing, that one is added to instead.
     """
     site = conn.execute(_SITE, {"key": effect.site}).first() if effect.site else None
-    case_id = _insert(conn, effect, subject, site.id if site is not None else None)
+    place = (subject.customer_id, subject.conversation_id, subject.now)
+    case_id = _insert(conn, effect, *place, site.id if site is not None else None)
     if case_id is None:
         existing = _open_twin(conn, effect, subject.customer_id)
         told = UpdateCase(effect.number, effect.summary, effect.details, effect.severity, clocks=effect.clocks)
@@ -148,13 +149,20 @@ def _open_twin(conn: Connection, case: Any, customer_id: int) -> Any:
     return conn.execute(_TWIN, {"customer_id": customer_id, **same}).first()
 
 
-def _insert(conn: Connection, effect: OpenCase, subject: Subject, site_id: int | None) -> int | None:
+def _insert(
+    conn: Connection,
+    effect: OpenCase,
+    customer_id: int,
+    conversation_id: int | None,
+    now: datetime,
+    site_id: int | None,
+) -> int | None:
     """The id of the new case; None where the customer has an open one about the same thing."""
     build = postgresql.insert if is_postgres(conn) else sqlite.insert
     row = {
         "number": effect.number,
-        "customer_id": subject.customer_id,
-        "conversation_id": subject.conversation_id,
+        "customer_id": customer_id,
+        "conversation_id": conversation_id,
         "kind": effect.kind,
         "category": effect.category,
         "subject": effect.subject,
@@ -163,14 +171,14 @@ def _insert(conn: Connection, effect: OpenCase, subject: Subject, site_id: int |
         "summary": effect.summary,
         "details": dict(effect.details),
         "is_open": True,
-        "opened_at": subject.now,
-        "updated_at": subject.now,
+        "opened_at": now,
+        "updated_at": now,
         "quality_type": effect.quality_type,
         "wish": effect.wish,
         "language": effect.language,
         "team": effect.team,
         "site_id": site_id,
-        "asset_id": _asset_id(conn, effect.asset, subject.customer_id),
+        "asset_id": _asset_id(conn, effect.asset, customer_id),
         "value_minor": effect.value_minor,
         "currency": effect.currency,
         "policy_version": effect.policy_version,
@@ -214,6 +222,30 @@ def _by_customer(conn: Connection, case: Any, effect: UpdateCase, subject: Subje
     link(conn, case.id, subject.conversation_id, subject.now)
     told = effect.note or effect.status or case.summary
     note(conn, subject, f"{case.kind}_updated", told, case.number)
+
+
+# --- by staff -----------------------------------------------------------------------------------------------------
+
+
+def open_by_staff(conn: Connection, wanted: OpenCase, customer_id: int, conversation_id: int | None, by: By) -> Any:
+    """The case is open, with its clocks, its site's task and its first line of history; its row.
+
+    Raises: RuleError when the customer has an open one about the same thing.
+    """
+    site = conn.execute(_SITE, {"key": wanted.site}).first() if wanted.site else None
+    case_id = _insert(conn, wanted, customer_id, conversation_id, by.at, site.id if site is not None else None)
+    if case_id is None:
+        twin = _open_twin(conn, wanted, customer_id)
+        raise RuleError(f"case {twin.number} about the same thing is open; go on with that one")
+    clock_rows.begin_first(conn, wanted.clocks, by.at, case_id=case_id)
+    if site is not None and site.is_active:
+        site_tasks.offer_first(conn, case_id, customer_id, site=site, now=by.at, distance_m=None)
+    if conversation_id is not None:
+        link(conn, case_id, conversation_id, by.at)
+    case_event(conn, case_id, "opened", by, words=wanted.summary)
+    row = conn.execute(select(cases).where(cases.c.id == case_id)).one()
+    tell_timeline(conn, row, by, f"{wanted.kind}_opened", wanted.summary)
+    return row
 
 
 # --- by anybody ---------------------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from crm_sync.passwords import Passwords, generated
 from desk.actors import Actor
 from desk.audit import record
 from desk.roles import require_no_more
+from desk.sessions import SessionLine, session_line
 
 LONGEST: Final = 80  # characters of a name shown to customers
 MOST_AT_ONCE: Final = 100  # conversations of one operator
@@ -228,6 +229,35 @@ class AccountDesk:
             return ended
 
         return await self._database.run(unit)
+
+    async def sessions(self, actor: Actor, name: str) -> tuple[SessionLine, ...]:
+        """Sessions of the account that are open, the newest first. Raises: NotPermitted, NotFound."""
+        actor.require("users.write")
+        now = self._clock.now()
+
+        def unit(conn: Connection) -> tuple[SessionLine, ...]:
+            row = staff.find_user(conn, name)
+            if row is None:
+                raise NotFound(f"no account {name!r}")
+            require_no_more(conn, actor, row.role)
+            return tuple(session_line(each) for each in staff_sessions.open_of(conn, row.id, now))
+
+        return await self._database.run(unit, read=True)
+
+    async def end_session(self, actor: Actor, name: str, session_id: int) -> None:
+        """This session of the account is over. Raises: NotPermitted, NotFound when it is none, or was over before."""
+        actor.require("users.write")
+        now = self._clock.now()
+
+        def unit(conn: Connection) -> None:
+            row = self._managed(conn, actor, name, None)
+            owner = staff_sessions.owner_of(conn, session_id)
+            is_theirs = owner is not None and owner.id == row.id
+            if not is_theirs or not staff_sessions.end(conn, session_id, actor.name, now):
+                raise NotFound(f"{name} has no open session {session_id}")
+            record(conn, actor, "session.revoke", f"user:{row.id}", {"sessions": 1}, now=now)
+
+        await self._database.run(unit)
 
     async def _changed(self, unit: Callable[[Connection, datetime], None], name: str) -> Account:
         now = self._clock.now()

@@ -21,7 +21,7 @@ from crm_sync import sign_in_failures, staff, staff_sessions
 from crm_sync.database import Database
 from desk import second_factor
 from desk.audit import record
-from desk.sessions import Session, SessionLine, SignedIn
+from desk.sessions import Session, SessionLine, SignedIn, session_line
 from desk.signing_in import PER_NAME, SigningIn
 
 SHORTEST_PASSWORD: Final = 12
@@ -168,11 +168,7 @@ class OwnAccount:
         """The account's open sessions, the newest first; `session.id` tells which is this one. Raises: NotSignedIn."""
         session, now = await self._session(token), self._clock.now()
         rows = await self._database.run(lambda conn: staff_sessions.open_of(conn, session.user_id, now), read=True)
-        return tuple(
-            SessionLine(row.id, row.device, row.method, row.created_at, row.last_seen_at, row.expires_at)
-            for row in rows
-            if now - row.last_seen_at < self._signing_in.rules.idle
-        )
+        return tuple(session_line(row) for row in rows if now - row.last_seen_at < self._signing_in.rules.idle)
 
     async def end_session(self, token: str, session_id: int) -> None:
         """That session of the own account is over. Raises: NotSignedIn, NotFound."""

@@ -69,6 +69,11 @@ class SessionLine:
     expires_at: datetime
 
 
+def session_line(row: Any) -> SessionLine:
+    """The row of a session as its owner, or who looks after the account, sees it."""
+    return SessionLine(row.id, row.device, row.method, row.created_at, row.last_seen_at, row.expires_at)
+
+
 async def prune_sign_ins(database: Database, now: datetime) -> int:
     """Failures that are held against nobody any more, and sessions over for a month, are gone; how many."""
 

@@ -18,6 +18,7 @@ from desk.tokens import TokenDesk
 from frontdesk.app import App
 from frontdesk.clock import SystemClock
 from frontdesk.customer_files import erase_with_files, with_links
+from frontdesk.desk_facts import flow_names, report_titles, rules_file
 from frontdesk.encoders import Encoders
 from frontdesk.lazily import Lazily
 from frontdesk.runtimes import model_name
@@ -51,11 +52,15 @@ def _build(app: App) -> ASGIApp:
             hooks=HookDesk(
                 app.store.database, SystemClock(), app.secret_keys, allows_private=app.settings.hooks.allow_private
             ),
+            help=app.staff.help,
             outside=_outside(app),
             reach=app.reach,
             library=app.library,
+            flows=lambda: flow_names(app),
             timezone=lambda: app.settings.timezone,
             examine=lambda: _examine(app),
+            rules_file=lambda: rules_file(app),
+            report_titles=report_titles(app),
             max_body_bytes=app.settings.max_body_bytes,
         )
     )

@@ -25,6 +25,7 @@ from crm_sync.database import Database
 from desk.audiences import AudienceDesk
 from desk.broadcast_preflight import Decisions, PreflightDesk
 from desk.broadcast_results import ResultDesk
+from desk.broadcast_uncertain import UncertainSends
 from desk.broadcasts import BroadcastDesk
 from desk.consents import ConsentDesk
 from desk.coupons import CouponDesk
@@ -45,6 +46,7 @@ class BroadcastServices:
     broadcasts: BroadcastDesk
     coupons: CouponDesk
     results: ResultDesk
+    uncertain: UncertainSends
     segments: SegmentDesk
     audiences: AudienceDesk
     consents: ConsentDesk
@@ -69,6 +71,7 @@ def broadcast_services(
         broadcasts=BroadcastDesk(database, outside, preflights, decide),
         coupons=CouponDesk(database, outside),
         results=ResultDesk(database, outside.clock, zone),
+        uncertain=UncertainSends(database, outside.signals, outside.clock),
         segments=segments,
         audiences=AudienceDesk(database, segments, ZoneInfo(str(zone()))),
         consents=ConsentDesk(database, policy, outside.clock),

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from starlette.routing import BaseRoute
 
 from bot.ports import Clock
-from bot.types import Language
 from console.flows import FlowServices, flows_routes
 from console.frame import Frame
 from console.knowledge import KnowledgeServices, knowledge_routes
 from console.reports import ReportServices, reports_routes
 from console.training import TrainingServices, training_routes
 from console.understanding import UnderstandingServices, understanding_routes
-from console.words import WORDS
 from desk.actors import Actor
 from desk.article_trials import ArticleTrials
 from desk.cases import CaseDesk
@@ -25,6 +23,7 @@ from desk.regression import RegressionDesk
 from desk.reports import ReportDesk
 from desk.responses import ResponseDesk
 from desk.understanding import UnderstandingDesk
+from frontdesk.desk_facts import report_titles
 from frontdesk.runtimes import model_name
 
 if TYPE_CHECKING:
@@ -35,21 +34,8 @@ def content_routes(app: App, frame: Frame, cases: CaseDesk, tests: RegressionDes
     """Reports, knowledge, understanding, flows. Nothing is read before it is asked for."""
     database, clock, library = app.store.database, frame.clock, app.library
 
-    def titles(kind: str, key: str) -> Mapping[Language, str] | None:
-        """What reports call a meaning, a category or a channel."""
-        assistant = app.runtimes.default_assistant()
-        if kind == "intent":
-            known = assistant.intents.get(key)
-            return known.title if known and known.title else None
-        if kind == "category":
-            category = assistant.service.cases.categories.by_key.get(key)
-            return category.names if category and category.names else None
-        if kind == "channel" and (words := WORDS.get(f"channel.{key}")):
-            return {"en": words[0], "zh": words[1]}
-        return None
-
     reports = ReportServices(
-        reports=ReportDesk(database, clock, lambda: app.settings.timezone, titles=titles),
+        reports=ReportDesk(database, clock, lambda: app.settings.timezone, titles=report_titles(app)),
         inbox=app.staff.inbox,
         cases=cases,
         channels=library.channels,

@@ -41,6 +41,7 @@ from frontdesk.console_broadcasts import broadcast_routes
 from frontdesk.console_cases import case_services, customer_services
 from frontdesk.console_content import content_routes, unclear_of
 from frontdesk.customer_files import erase_with_files
+from frontdesk.desk_facts import flow_names, rules_file
 from frontdesk.doctor import examine
 from frontdesk.runtimes import model_name
 from frontdesk.staff_access import build_signing_in, build_single_sign_on
@@ -79,7 +80,7 @@ class ConsoleRole:
             views=staff.views,
             search=staff.search,
             help=staff.help,
-            handoff=HandoffDesk(database, self._policy, clock, app.signals, flows=self._flow_names),
+            handoff=HandoffDesk(database, self._policy, clock, app.signals, flows=lambda: flow_names(app)),
             records=CustomerRecords(database, clock, self._policy),
             cases=CaseDesk(database, self._policy, clock),
             tasks=TaskDesk(database, clock),
@@ -129,7 +130,7 @@ class ConsoleRole:
             tokens=TokenDesk(database, clock),
             hooks=HookDesk(database, clock, app.secret_keys, allows_private=app.settings.hooks.allow_private),
             audit=AuditDesk(database),
-            rules_file=self._rules_file,
+            rules_file=lambda: rules_file(app),
             examine=lambda: examine(app.settings),
             teams=self._teams,
             channels=lambda: sorted({channel for channel, _ in app.adapters}),
@@ -143,16 +144,9 @@ class ConsoleRole:
     def _teams(self, language: str) -> Sequence[tuple[str, str]]:
         return [(name, team.titles.get(language, name)) for name, team in self._policy().routing.teams.items()]
 
-    def _flow_names(self) -> frozenset[str]:
-        return frozenset(self._app.runtimes.default_assistant().flows)
-
     def _flows(self, language: str) -> Sequence[tuple[str, str]]:
         flows = self._app.runtimes.default_assistant().flows
         return sorted((name, flow.name or name) for name, flow in flows.items())
-
-    def _rules_file(self) -> str:
-        file = self._app.settings.assistant / "service.yml"
-        return file.read_text(encoding="utf-8") if file.is_file() else ""
 
     async def _make_test(self, actor: Actor, conversation_id: int) -> str:
         assistant = model_name(self._app.settings.assistant)

@@ -18,6 +18,7 @@ from bot.edited_texts import EditedText
 from crm_sync.database import Database
 from desk.actors import Actor
 from desk.broadcast_preflight import PreflightDesk
+from desk.case_opening import NewCase
 from desk.paging import write_cursor
 from desk.report_types import Drill, ReportQuery
 from desk.segments import SegmentDesk
@@ -70,6 +71,7 @@ LIKELY: Mapping[str, Any] = {
 # Parameters that have a default and are given all the same, because the method asks for one of them.
 GIVEN: Mapping[str, Mapping[str, Any]] = {
     "CaseDesk.assign": {"owner": "li"},
+    "CaseOpening.open": {"wanted": NewCase("complaint", "it is late")},
     "AccountDesk.add": {"role": "viewer"},
     "HandoffDesk.transfer": {"team": "service"},
     "AudienceDesk.snapshot": {"where": {"all": []}},

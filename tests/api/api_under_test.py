@@ -21,11 +21,13 @@ from channels.pacing import LocalRateTokens
 from crm_sync.erasure import erase_customer, export_customer
 from crm_sync.store import SqlStore
 from desk.actors import Actor
+from desk.helping import HelpDesk
 from desk.hooks import HookDesk
 from desk.permissions import ROLES
 from frontdesk.broadcast_services import broadcast_services
 from frontdesk.signals import LocalSignals
-from tests.library import SampleLibrary
+from nlu.knowledge import ArticleIndex
+from tests.library import OPENING, REFUNDS, SampleLibrary
 from tests.service_assistant import service_assistant
 from tests.staff_steps import an_outside, can_do
 from tests.store_steps import SECRET_KEYS, SetClock, converse
@@ -62,6 +64,7 @@ class SharedApi:
             export=lambda customer_id: export_customer(database, customer_id),  # type: ignore[arg-type]
             erase=lambda customer_id: erase_customer(database, customer_id),  # type: ignore[arg-type]
             hooks=HookDesk(database, self.clock, SECRET_KEYS),
+            help=HelpDesk(database, lambda channel, account: ArticleIndex([OPENING, REFUNDS])),
             outside=(outside := an_outside(self.clock, signals=self.signals)),
             reach=broadcast_services(
                 database,
@@ -72,6 +75,9 @@ class SharedApi:
             ),
             library=SampleLibrary(),
             timezone=lambda: "Asia/Shanghai",
+            flows=lambda: frozenset({"order_status"}),
+            rules_file=lambda: "routing: {}\n",
+            report_titles=lambda kind, key: None,
             examine=_examine,
             max_body_bytes=50_000,
         )

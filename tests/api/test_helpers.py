@@ -30,7 +30,7 @@ async def test_notes_and_canned_replies(api: ApiUnderTest) -> None:
 
 async def test_search_and_the_words_of_the_bot(api: ApiUnderTest) -> None:
     client = api.client("supervisor")
-    found = await client.get("/search", params={"q": "nobody"})
+    found = await client.post("/search", json={"words": "nobody"})
     assert (found.status_code, found.json()["people"]) == (200, []), found.text
     assert (await client.get("/views", params={"screen": "attic"})).status_code == 422
     lines = (await client.get("/responses")).json()["items"]

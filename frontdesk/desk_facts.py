@@ -1,0 +1,41 @@
+"""What the desk asks of the assistant in force, for whoever shows it: console and API."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from bot.types import Language
+
+if TYPE_CHECKING:
+    from frontdesk.app import App
+
+
+def flow_names(app: App) -> frozenset[str]:
+    """Flows the bot can go on with after a handback."""
+    return frozenset(app.runtimes.default_assistant().flows)
+
+
+def rules_file(app: App) -> str:
+    """service.yml as the assistant's folder has it; "" where it has none."""
+    file = app.settings.assistant / "service.yml"
+    return file.read_text(encoding="utf-8") if file.is_file() else ""
+
+
+def report_titles(app: App) -> Callable[[str, str], Mapping[Language, str] | None]:
+    """What reports call an intent, a category or a channel; None: by its key."""
+    from console.words import WORDS
+
+    def titles(kind: str, key: str) -> Mapping[Language, str] | None:
+        assistant = app.runtimes.default_assistant()
+        if kind == "intent":
+            known = assistant.intents.get(key)
+            return known.title if known and known.title else None
+        if kind == "category":
+            category = assistant.service.cases.categories.by_key.get(key)
+            return category.names if category and category.names else None
+        if kind == "channel" and (words := WORDS.get(f"channel.{key}")):
+            return {"en": words[0], "zh": words[1]}
+        return None
+
+    return titles
