@@ -9,7 +9,7 @@ from typing import Any, Final
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
-from bot.errors import AssistantInvalid, NotFound
+from bot.errors import AssistantInvalid, InputError, NotFound
 from bot.reach.preflight import Preflight
 from bot.reach.states import BroadcastState
 from bot.service.policy import ServicePolicy
@@ -27,6 +27,7 @@ from console.frame import SAFE, Frame, Visit, part, screen, toast
 from console.inbox_view import channel_name
 from desk.audiences import AudienceDesk
 from desk.broadcast_results import ResultDesk
+from desk.broadcast_uncertain import Uncertain, UncertainSends
 from desk.broadcasts import BroadcastDesk, BroadcastRow, Opened
 from desk.consents import ConsentDesk
 from desk.coupons import CouponDesk
@@ -38,6 +39,7 @@ EDITABLE: Final = ("draft", "waiting", "approved")
 BEGUN: Final = ("running", "paused", "stopped", "finished", "cancelled")
 DECISIONS: Final = ("ask", "approve", "start", "pause", "resume", "cancel")
 MOST_COMPARED: Final = 12
+SHOWN_UNCERTAIN: Final = 50
 _SHOWN_MONTH: Final = 400  # broadcasts a calendar looks through
 
 
@@ -48,6 +50,7 @@ class BroadcastScreens:
     broadcasts: BroadcastDesk
     coupons: CouponDesk
     results: ResultDesk
+    uncertain: UncertainSends
     segments: SegmentDesk
     audiences: AudienceDesk
     consents: ConsentDesk
@@ -78,6 +81,7 @@ def broadcasts_routes(frame: Frame, services: BroadcastScreens) -> list[BaseRout
         route(f"{one}/resume", desk.resume, send, post=True),
         route(f"{one}/cancel", desk.cancel, send, post=True),
         route(f"{one}/test", desk.test, write, post=True),
+        route(f"{one}/uncertain", desk.decide, send, post=True),
     ]
 
 
@@ -146,7 +150,10 @@ class BroadcastsScreen:
         """How far it is; while something moves, the page asks again each second."""
         opened = await self._do.broadcasts.open(visit.actor, _name(visit))
         view = progress_view(opened.progress, visit.look, sample(visit.text("a")), sample(visit.text("b")))
-        names = {**self._one(visit, opened, "overview"), "view": view}
+        unsure: Sequence[Uncertain] = ()
+        if opened.progress.counts.get("uncertain"):
+            unsure = await self._do.uncertain.find(visit.actor, opened.stored.name, SHOWN_UNCERTAIN)
+        names = {**self._one(visit, opened, "overview"), "view": view, "unsure": unsure}
         if visit.is_part:
             head = visit.html("broadcasts/head.html", **names)
             return visit.parts(
@@ -211,6 +218,16 @@ class BroadcastsScreen:
         await self._do.broadcasts.cancel(visit.actor, _name(visit))
         return self._done(visit, "cancel")
 
+    async def decide(self, visit: Visit) -> Response:
+        """Sends nobody knows the end of: one of them, or all, are sent again or left."""
+        name, which = _name(visit), visit.text("which")
+        if which not in ("again", "leave"):
+            raise InputError("they are sent again, or left")
+        one = visit.number("recipient")
+        act = self._do.uncertain.send_again if which == "again" else self._do.uncertain.mark_failed
+        await act(visit.actor, name, None if one is None else [one])
+        return self._done(visit, f"uncertain.{which}")
+
     async def test(self, visit: Visit) -> Response:
         """One of the staff gets it as everybody would."""
         await self._do.broadcasts.test(visit.actor, _name(visit), visit.text("variant"), visit.needed("customer"))
@@ -244,9 +261,7 @@ class BroadcastsScreen:
                 "approve": state in ("draft", "waiting") and stored.created_by != visit.actor.name,
                 "start": state in EDITABLE,
             },
-            "said": visit.t(f"bc.done.{done}")
-            if done in ("ask", "approve", "start", "pause", "resume", "cancel")
-            else "",
+            "said": visit.t(f"bc.done.{done}") if done in (*DECISIONS, "uncertain.again", "uncertain.leave") else "",
             "needs_approval": False,
         }
 

@@ -128,8 +128,8 @@ def open_case(conn: Connection, effect: OpenCase, subject: Subject) -> None:
     Where the customer has an open one about the same thing, that one is added to instead.
     """
     site = conn.execute(_SITE, {"key": effect.site}).first() if effect.site else None
-    place = (subject.customer_id, subject.conversation_id, subject.now)
-    case_id = _insert(conn, effect, *place, site.id if site is not None else None)
+    site_id = site.id if site is not None else None
+    case_id = _insert(conn, effect, subject.customer_id, subject.conversation_id, now=subject.now, site_id=site_id)
     if case_id is None:
         existing = _open_twin(conn, effect, subject.customer_id)
         told = UpdateCase(effect.number, effect.summary, effect.details, effect.severity, clocks=effect.clocks)
@@ -154,6 +154,7 @@ def _insert(
     effect: OpenCase,
     customer_id: int,
     conversation_id: int | None,
+    *,
     now: datetime,
     site_id: int | None,
 ) -> int | None:
@@ -233,7 +234,8 @@ def open_by_staff(conn: Connection, wanted: OpenCase, customer_id: int, conversa
     Raises: RuleError when the customer has an open one about the same thing.
     """
     site = conn.execute(_SITE, {"key": wanted.site}).first() if wanted.site else None
-    case_id = _insert(conn, wanted, customer_id, conversation_id, by.at, site.id if site is not None else None)
+    site_id = site.id if site is not None else None
+    case_id = _insert(conn, wanted, customer_id, conversation_id, now=by.at, site_id=site_id)
     if case_id is None:
         twin = _open_twin(conn, wanted, customer_id)
         raise RuleError(f"case {twin.number} about the same thing is open; go on with that one")

@@ -46,6 +46,7 @@ def broadcast_screens(
         broadcasts=services.broadcasts,
         coupons=services.coupons,
         results=services.results,
+        uncertain=services.uncertain,
         segments=services.segments,
         audiences=services.audiences,
         consents=services.consents,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import uuid
+from base64 import b64encode
 from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
 from typing import Any, Final, Self
@@ -26,6 +27,7 @@ from frontdesk_client.shapes import (
     NewHook,
     Page,
     Sent,
+    UncertainSend,
 )
 
 TRIES: Final = 4
@@ -115,9 +117,22 @@ class Frontdesk:
     # --- the everyday ones --------------------------------------------------------------------------------------
 
     async def customers(self, **filters: str | int) -> AsyncIterator[Customer]:
-        """Customers, the newest first; filters: q, tag, credit_class, value_class, lifecycle, limit (of a page)."""
+        """Customers, the newest first; filters: tag, credit_class, value_class, lifecycle, limit (of a page)."""
         async for item in self.pages("/customers", filters):
             yield item  # type: ignore[misc]  # the specification's shape
+
+    async def search_customers(self, words: str, **filters: str | int) -> AsyncIterator[Customer]:
+        """Customers by name, number or e-mail, the newest first; filters as of `customers`."""
+        cursor = ""
+        while True:
+            found, _ = await self.request(
+                "POST", "/customers/search", json={**filters, "words": words, "cursor": cursor}
+            )
+            for item in found["items"]:
+                yield item
+            cursor = found["next"] or ""
+            if not cursor:
+                return
 
     async def customer(self, customer_id: int) -> Customer:
         found, _ = await self.request("GET", f"/customers/{customer_id}")
@@ -137,6 +152,12 @@ class Frontdesk:
         """The case, and the ETag that names its version."""
         found: tuple[Case, str] = await self.request("GET", f"/cases/{number}")
         return found
+
+    async def open_case(self, customer_id: int, kind: str, words: str, **more: str | int) -> CaseState:
+        """A case for a customer; more: category, subject, severity, team, site, conversation_id. Raises: Conflict."""
+        body = {**more, "customer_id": customer_id, "kind": kind, "words": words}
+        found, _ = await self.request("POST", "/cases", json=body)
+        return found  # type: ignore[no-any-return]
 
     async def set_case_status(
         self, number: str, status: str, words: str, *, cause: str = "", remedy: str = "", if_match: str | None = None
@@ -192,6 +213,43 @@ class Frontdesk:
         """`act`: approval-request, approval, start, pause, resume or cancel. Raises: Changed for an older version."""
         found, _ = await self.request("POST", f"/broadcasts/{name}/{act}", if_match=if_match)
         return found  # type: ignore[no-any-return]
+
+    async def uncertain_sends(self, name: str) -> list[UncertainSend]:
+        """Recipients of a broadcast who may or may not have got it."""
+        found, _ = await self.request("GET", f"/broadcasts/{name}/uncertain-sends")
+        return list(found["items"])
+
+    async def decide_uncertain_sends(self, name: str, *, send_again: bool, ids: list[int] | None = None) -> int:
+        """These (None: all) are due again, or count as failed; how many."""
+        body = {"send_again": send_again, "ids": ids}
+        found, _ = await self.request("POST", f"/broadcasts/{name}/uncertain-sends/decision", json=body)
+        return int(found["recipients"])
+
+    async def training(self) -> dict[str, Any]:
+        """Which model serves, the last training with its progress, the candidate that waits for a decision."""
+        found, _ = await self.request("GET", "/training")
+        return dict(found)
+
+    async def start_training(self) -> dict[str, Any]:
+        """A candidate is trained in the background."""
+        found, _ = await self.request("POST", "/training")
+        return dict(found)
+
+    async def promote(self, version: str, *, seen: str) -> None:
+        """The candidate serves. Raises: Conflict when another one serves by now than `seen`."""
+        await self.request("POST", "/training/promotion", json={"version": version, "seen": seen})
+
+    async def attach(self, conversation_id: int, file_name: str, content: bytes) -> str:
+        """The media id of the file, to be named in a message."""
+        body = {"file_name": file_name, "content": b64encode(content).decode()}
+        found, _ = await self.request("POST", f"/conversations/{conversation_id}/files", json=body)
+        return str(found["media_id"])
+
+    async def upload_list(self, name: str, file_name: str, content: bytes) -> tuple[int, list[dict[str, Any]]]:
+        """How many people are on the new list, and the lines that put nobody on it."""
+        body = {"name": name, "file_name": file_name, "content": b64encode(content).decode()}
+        found, _ = await self.request("POST", "/audience-lists/upload", json=body)
+        return int(found["made"]["members"]), list(found["errors"])
 
     async def create_hook(self, url: str, events: list[str]) -> NewHook:
         """A subscriber; its secret is told this once."""

@@ -149,3 +149,14 @@ class BroadcastProgress(TypedDict):
     arms: dict[str, int]
     started_at: str | None
     ended_at: str | None
+
+
+class UncertainSend(TypedDict):
+    """A recipient of a broadcast who may or may not have got it."""
+
+    id: int
+    customer_id: int
+    conversation_id: int
+    channel: str
+    account: str
+    reason: str

@@ -150,3 +150,22 @@ def test_receiver_believes_only_fresh_requests_with_its_secret() -> None:
     for header, given, now in wrong:
         with pytest.raises(BadSignature):
             verify("whs_a", header, given, now=now)
+
+
+async def test_client_finds_people_opens_cases_uploads_lists_and_trains(api: ApiUnderTest, url: str) -> None:
+    customer = await api.says(RequestHandoff("asked"))
+    async with Frontdesk(url, "admin") as desk:
+        assert [found["id"] async for found in desk.search_customers(str(customer))] == [customer]
+        opened = await desk.open_case(customer, "complaint", "the parcel is late", severity=3)
+        assert (opened["severity"], opened["status"]) == (3, "received")
+        assert await desk.upload_list("fair", "fair.csv", b"customer_id\n1\n") == (1, [])
+        run = await desk.start_training()
+        assert (await desk.training())["newest"]["id"] == run["id"]
+        with pytest.raises(NotFound):
+            await desk.promote("v9", seen="")
+        with pytest.raises(Conflict):
+            await desk.attach(1, "note.txt", b"x")  # no files are kept here
+        with pytest.raises(NotFound):
+            await desk.uncertain_sends("nothing")
+        with pytest.raises(NotFound):
+            await desk.decide_uncertain_sends("nothing", send_again=False)

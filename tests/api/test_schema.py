@@ -16,6 +16,7 @@ from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
 from bot.types import RequestHandoff
+from crm_sync.numbers import next_case_number
 from crm_sync.store import SqlStore
 from desk.actions import NEEDS, may_do
 from desk.actors import Actor
@@ -208,6 +209,9 @@ def served(sqlite_url: str) -> Iterator[Served]:
         store = await SqlStore.open(sqlite_url, clock=clock, audit_keys=AUDIT_KEYS)
         api = ApiUnderTest(store, clock, per_minute=100_000)
         await api.says(a_complaint(), RequestHandoff("asked"))
+        await store.database.run(
+            next_case_number
+        )  # that of the complaint, which was written down without asking for it
         server = HttpServer(api.app, listener)
         servers.append((asyncio.get_running_loop(), server))
         asyncio.get_running_loop().call_later(0, ready.set)

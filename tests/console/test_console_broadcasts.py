@@ -6,7 +6,7 @@ from copy import deepcopy
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, update
+from sqlalchemy import insert, select, update
 
 from bot.reach.document import read_broadcast
 from bot.reach.preflight import Problem
@@ -23,9 +23,10 @@ from console.frame import Look
 from console.segment_form import definition_of, tree_from, tree_of
 from console.words import WORDS
 from crm_sync.broadcast_effect import ArmSums
-from crm_sync.broadcast_tables import broadcast_counts
+from crm_sync.broadcast_tables import broadcast_counts, broadcast_recipients
 from crm_sync.broadcast_tables import broadcasts as broadcast_rows
 from crm_sync.broadcasts import named
+from crm_sync.tables import conversations
 from desk.broadcast_results import Compared
 from tests.broadcast_steps import DOCUMENT, MIA, agreed
 from tests.console.console_under_test import ConsoleUnderTest
@@ -411,3 +412,32 @@ async def test_the_register_says_who_agreed_to_what(console: ConsoleUnderTest) -
     page = await bo.page(f"{HERE}/consents?purpose=promotion&channel=telegram")
     assert f'<a href="/console/customers/{who}">' in page.text
     assert "form" in page.text
+
+
+async def test_sends_nobody_knows_the_end_of_are_listed_and_decided_on(console: ConsoleUnderTest) -> None:
+    await agreed(console.store, 2)
+    await a_draft(console)
+
+    def lost(conn: Any) -> list[int]:
+        talks = conn.execute(select(conversations.c.id, conversations.c.customer_id)).all()
+        told = {"broadcast_id": 1, "channel": "telegram", "account": "main", "arm": "a", "state": "uncertain"}
+        for talk in talks:
+            values = {**told, "customer_id": talk.customer_id, "conversation_id": talk.id, "reason": "lost"}
+            conn.execute(insert(broadcast_recipients).values(values))
+        conn.execute(
+            insert(broadcast_counts).values(broadcast_id=1, arm="a", state="uncertain", reason="lost", count=2)
+        )
+        return list(conn.execute(select(broadcast_recipients.c.id).order_by(broadcast_recipients.c.id)).scalars())
+
+    first, _ = await console.store.database.run(lost)
+    bo = await console.enter("bo", "marketer")
+    shown = await bo.page(f"{HERE}/b/winter")
+    assert ("the answer of the channel was lost" in shown.text, shown.text.count("/uncertain")) == (True, 6)
+    assert (await bo.do(f"{HERE}/b/winter/uncertain", which="perhaps")).status_code == 422
+    again = await bo.post(f"{HERE}/b/winter/uncertain", which="again", recipient=first)
+    assert again.headers["location"] == f"{HERE}/b/winter?done=uncertain.again"
+    await bo.post(f"{HERE}/b/winter/uncertain", which="leave")
+    states = select(broadcast_recipients.c.state).order_by(broadcast_recipients.c.id)
+    found = await console.store.database.run(lambda conn: conn.execute(states).scalars().all(), read=True)
+    assert found == ["pending", "failed"]
+    assert "Nobody knows whether these arrived" not in (await bo.page(f"{HERE}/b/winter")).text

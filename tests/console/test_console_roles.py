@@ -140,6 +140,7 @@ TABLE: dict[frozenset[str], str] = {
         POST /console/broadcasts/b/{name:str}/resume
         POST /console/broadcasts/b/{name:str}/cancel
         POST /console/broadcasts/b/{name:str}/test
+        POST /console/broadcasts/b/{name:str}/uncertain
         GET /console/broadcasts/new
         GET /console/broadcasts/b/{name:str}/edit
         POST /console/broadcasts/try
