@@ -192,7 +192,7 @@ class Served:
     url: str
 
     def operations(self) -> dict[str, Any]:
-        schema = schemathesis.openapi.from_url(f"{self.url}/api/v1/openapi.json")
+        schema = schemathesis.openapi.from_url(f"{self.url}/api/v1/openapi.json", timeout=60)
         found = [result.ok() for result in schema.get_all_operations()]
         mine = [item for item in found if "feeds" not in item.definition.raw.get("tags", ())]
         return {str(item.definition.raw["operationId"]): item for item in mine}
