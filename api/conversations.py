@@ -250,6 +250,7 @@ def conversation_routes(desk: ApiDesk) -> DeskRoutes:
     @routes.post("/conversations/{conversation_id}/files", response_model=StoredFile, status_code=201)
     async def attach_file(by: By, conversation_id: ConversationId, given: FileGiven) -> Any:
         """The file is kept for a day, to be named in `files` of a message. It is looked at, whatever its name says."""
+        by.require("conversations.reply")  # before the file is looked at
         return await replies.attach(by, conversation_id, given.bytes(), given.file_name)
 
     @routes.get("/conversations/{conversation_id}/suggestion", response_model=Suggestion | None)

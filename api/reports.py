@@ -25,11 +25,13 @@ ReportId = Annotated[str, Path(max_length=60, description=f"One of: {', '.join(R
 
 
 async def _days(
+    by: By,
     since: Annotated[date, Query(ge=EARLIEST, le=LATEST)],
     until: Annotated[date, Query(ge=EARLIEST, le=LATEST, description="The day after its last one")],
     channel: Annotated[str, Query(max_length=40)] = "",
     group: Annotated[Literal["category", "cause", "site"], Query()] = "category",
 ) -> ReportQuery:
+    by.require("reports.read")  # before the days are looked at: who may not is told so
     return ReportQuery(since, until, channel, group)
 
 

@@ -164,7 +164,6 @@ METHODS = {
     "make_regression_test": "RegressionDesk.make",
     "drop_regression_test": "RegressionDesk.drop",
     "get_report": "ReportDesk.report",
-    "list_behind_report": "ReportDesk.drill",
     "list_user_sessions": "AccountDesk.sessions",
     "end_user_session": "AccountDesk.end_session",
     "preview_broadcast": "BroadcastDesk.previews",
