@@ -177,8 +177,7 @@ def audience_routes(desk: ApiDesk) -> DeskRoutes:
     @routes.delete("/segments/{name}", response_model=Segment)
     async def archive_segment(by: By, name: PlainName, version: IfMatch, response: Response) -> Any:
         """It is offered no more; broadcasts that name it keep it."""
-        seen = version if version is not None else (await reach.segments.show(by, name)).version
-        return shown(await reach.segments.archive(by, name, version=seen), response)
+        return shown(await reach.segments.archive(by, name, version=version), response)
 
     @routes.get("/audience-lists", response_model=Listed[AudienceListShown])
     async def list_audience_lists(by: By, paging: Paged) -> Any:

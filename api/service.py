@@ -17,6 +17,7 @@ from api.versions import IfMatch, tag
 from bot.service.what_if import WhatIf
 from crm_sync.appointments import AppointmentLine
 from desk.day_lists import DayDesk
+from desk.plain_yaml import plain_yaml
 from desk.policies import PolicyDesk
 from desk.tasks import OpenTask, TaskDesk
 
@@ -57,6 +58,13 @@ class Policy(Shown):
     note: str
     author: str
     at: datetime
+
+
+class PolicyInForce(Shown):
+    """The rules that hold now."""
+
+    version: int = Field(description="0: those of the assistant's service.yml, none was put yet")
+    document: dict[str, Any]
 
 
 class PolicyGiven(Given):
@@ -127,6 +135,14 @@ def service_routes(desk: ApiDesk) -> DeskRoutes:
         found = await rules.history(by)
         tag(response, found[0].version if found else 0)
         return {"items": found}
+
+    @routes.get("/policies/current", response_model=PolicyInForce)
+    async def get_current_policy(by: By, response: Response) -> Any:
+        """The rules that hold now, to be changed and put."""
+        found = await rules.history(by)
+        version = found[0].version if found else 0
+        tag(response, version)
+        return {"version": version, "document": found[0].document if found else plain_yaml(desk.rules_file()) or {}}
 
     @routes.put("/policies", response_model=PolicyPut)
     async def put_policy(by: By, wanted: PolicyGiven, version: IfMatch, response: Response) -> Any:

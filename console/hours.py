@@ -6,13 +6,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-import yaml
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from bot.errors import InputError
 from console.form_fields import Fields
 from console.frame import Frame, Visit, screen
+from desk.plain_yaml import plain_yaml
 from desk.policies import PolicyDesk
 from desk.policy_forms import (
     BY_SEVERITY,
@@ -128,21 +128,6 @@ class HoursScreen:
     async def _put(self, visit: Visit, document: dict[str, Any], note: str, back: str) -> Response:
         await self._policies.put(visit.actor, document, note=note[:200], version=visit.number("version"))
         return visit.go(f"/console/settings/{back}")
-
-
-class _Plain(yaml.SafeLoader):
-    """Days stay as they are written: rules are kept as JSON, which has no days of its own."""
-
-
-_Plain.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-
-
-def plain_yaml(text: str) -> Any:
-    """Raises: yaml.YAMLError."""
-    return yaml.load(text, Loader=_Plain)  # noqa: S506 - a SafeLoader that reads less
 
 
 def _padded(spans: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:

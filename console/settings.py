@@ -13,12 +13,13 @@ from starlette.routing import BaseRoute, Route
 
 from bot.errors import InputError
 from console.frame import Frame, Visit, screen
-from console.hours import TRIED_DAYS, hours_routes, plain_yaml
+from console.hours import TRIED_DAYS, hours_routes
 from desk.accounts import AccountChange, AccountDesk
 from desk.audit import AuditDesk, AuditFilter
 from desk.canned import VARIABLES, CannedDesk
 from desk.hooks import KINDS, HookDesk
 from desk.permissions import PERMISSIONS
+from desk.plain_yaml import plain_yaml
 from desk.policies import PolicyDesk
 from desk.roles import RoleDesk
 from desk.tokens import TokenDesk

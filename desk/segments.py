@@ -103,13 +103,14 @@ class SegmentDesk:
 
         return await self._database.run(unit)
 
-    async def archive(self, actor: Actor, name: str, *, version: int) -> StoredSegment:
-        """It is offered no more. Raises: NotPermitted, NotFound, StaleState."""
+    async def archive(self, actor: Actor, name: str, *, version: int | None) -> StoredSegment:
+        """It is offered no more; `version` None: whatever it says now. Raises: NotPermitted, NotFound, StaleState."""
         actor.require("broadcasts.write")
         now = self._clock.now()
 
         def unit(conn: Connection) -> StoredSegment:
-            segment = stored_segments.archive(conn, name, version, now)
+            seen = version if version is not None else stored_segments.get(conn, name).version
+            segment = stored_segments.archive(conn, name, seen, now)
             record(conn, actor, "segment.archive", f"segment:{name}", {"version": segment.version}, now=now)
             return segment
 

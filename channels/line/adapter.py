@@ -110,8 +110,7 @@ class LineAdapter:
 
     async def quota(self, kind: str) -> SendQuota | None:
         """Pushed messages of this month; replies by token are free and not counted. See `HasQuotas`."""
-        limit, used = await pushed(self._api.ask)
-        return None if limit is None else SendQuota("push", limit, "month", used=used, utc_hours=9)
+        return await pushed(self._api.ask)
 
     async def examine(self, *, public_url: str, repair: bool) -> Sequence[Finding]:
         return await examine(self._api.ask, self.account, public_url, repair=repair)

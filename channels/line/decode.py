@@ -14,9 +14,7 @@ from channels.fields import Fields, is_number, number_in, object_in, part_in, re
 from channels.webhook import parked
 
 CHANNEL = "line"
-_FILES: dict[str, Any] = {
-    "image": "image", "video": "video", "audio": "audio", "file": "document", "sticker": "sticker",
-}  # fmt: skip
+_FILES: dict[str, Any] = {"file": "document"} | {kind: kind for kind in ("image", "video", "audio", "sticker")}
 # Events that only report something -> the part of them that says more about it.
 _REPORTS = {
     "join": "", "leave": "", "memberJoined": "joined", "memberLeft": "left", "videoPlayComplete": "videoPlayComplete",
@@ -39,8 +37,7 @@ def decode_body(body: bytes, account: str, *, groups: bool) -> list[Received]:
 
 
 def _received(event: Any, raw: bytes, account: str, groups: bool) -> Received:
-    event = event if isinstance(event, dict) else {}
-    key = text_in(event, "webhookEventId")  # the same in every redelivery
+    key = text_in(event, "webhookEventId") if isinstance(event, dict) else ""  # the same in every redelivery
     if not key:
         return parked(CHANNEL, account, raw, "no webhookEventId")
     try:
@@ -63,8 +60,7 @@ def _message(event: Fields, account: str, key: str, groups: bool) -> InboundMess
         sent_at=time_of(number_in(event, "timestamp") / 1000),
         wants_turn=False,
     )
-    # Standby: another system answers for this account at the moment.
-    may_answer = (not group or groups) and event.get("mode") != "standby"
+    may_answer = (not group or groups) and event.get("mode") != "standby"  # another system answers at the moment
     if kind in {"message", "messageEdited"}:
         message = object_in(event, "message")
         told = replace(told, content=_content(message), vendor_message_id=text_in(message, "id"))
@@ -88,8 +84,8 @@ def _content(message: Fields) -> Content:
     if kind in _FILES and message_id:
         words, name = text_in(message, "text"), text_in(message, "fileName")  # a customer may type onto a sticker
         size, seconds = int(number_in(message, "fileSize")), number_in(message, "duration") / 1000
-        is_size = 0 < size < 2**53
-        return Media(_FILES[kind], message_id, words, name, size=size if is_size else None, duration_s=seconds or None)
+        known = size if 0 < size < 2**53 else None
+        return Media(_FILES[kind], message_id, words, name, size=known, duration_s=seconds or None)
     if kind in {"text", "location", *_FILES}:
         raise PayloadInvalid(f"the {kind} lacks what makes it one")
     return Unsupported(kind or "empty")

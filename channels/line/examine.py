@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 
 from bot.errors import ServiceError
-from channels.base import Finding
+from channels.base import Finding, SendQuota
 from channels.fields import text_in
 from channels.vendor_http import Answer
 
@@ -21,20 +21,18 @@ async def examine(ask: Ask, account: str, public_url: str, *, repair: bool) -> S
         if info.status != 200:
             return (Finding(f"{check} token", True, f"HTTP {info.status}", "issue and copy the channel access token"),)
         token = Finding(f"{check} token", False, text_in(info.fields(), "basicId") or "valid")
-        webhook = await _webhook(ask, check, f"{public_url.rstrip('/')}/channels/{check}", repair)
-        return (token, webhook, await _quota(ask, check))
+        return (token, await _webhook(ask, check, public_url, repair), await _quota(ask, check))
     except ServiceError as error:
         return (Finding(check, True, str(error), "check the network and API_BASE_URL"),)
 
 
-async def _webhook(ask: Ask, check: str, wanted: str, repair: bool) -> Finding:
-    check = f"{check} webhook"
+async def _webhook(ask: Ask, check: str, public_url: str, repair: bool) -> Finding:
+    wanted, check = f"{public_url.rstrip('/')}/channels/{check}", f"{check} webhook"
     if not wanted.startswith("https://"):
         return Finding(check, True, "LINE delivers over https only", "set FRONTDESK_PUBLIC_URL to an https address")
-    found = (await ask("GET", ENDPOINT)).fields()
-    if found.get("endpoint") != wanted and repair:
+    if repair:
         await ask("PUT", ENDPOINT, {"endpoint": wanted})
-        found = (await ask("GET", ENDPOINT)).fields()
+    found = (await ask("GET", ENDPOINT)).fields()
     if found.get("endpoint") != wanted:
         return Finding(check, True, "points elsewhere or is not set", "frontdesk doctor --repair sets it")
     if found.get("active") is not True:
@@ -45,16 +43,17 @@ async def _webhook(ask: Ask, check: str, wanted: str, repair: bool) -> Finding:
     return Finding(check, not is_reached, told, "" if is_reached else "is the web role running and reachable?")
 
 
-async def pushed(ask: Ask) -> tuple[int | None, int | None]:
-    """How many messages may be pushed this month (None: no limit), and how many were; None where LINE does not say."""
+async def pushed(ask: Ask) -> SendQuota | None:
+    """How many messages may be pushed this month, and how many were; None where there is no limit."""
     limit = (await ask("GET", "/v2/bot/message/quota")).fields().get("value")
     used = (await ask("GET", "/v2/bot/message/quota/consumption")).fields().get("totalUsage")
-    return (limit if isinstance(limit, int) else None), (used if isinstance(used, int) else None)
+    known = used if isinstance(used, int) else None
+    return SendQuota("push", limit, "month", used=known, utc_hours=9) if isinstance(limit, int) else None
 
 
 async def _quota(ask: Ask, check: str) -> Finding:
-    limit, used = await pushed(ask)
-    if limit is None or used is None:
-        return Finding(f"{check} quota", False, f"{used} messages pushed this month, no limit")
-    is_low = limit - used <= limit / 10
-    return Finding(f"{check} quota", is_low, f"{limit - used} of {limit} left", "raise the limit" if is_low else "")
+    quota = await pushed(ask)
+    if quota is None or quota.used is None:
+        return Finding(f"{check} quota", False, "no limit is known")
+    left, is_low = quota.limit - quota.used, quota.used >= quota.limit * 0.9
+    return Finding(f"{check} quota", is_low, f"{left} of {quota.limit} left", "raise the limit" if is_low else "")

@@ -27,16 +27,15 @@ def messages_of(part: OutPart, link: Callable[[str], str]) -> list[line.Message]
         messages.append(line.FlexMessage(alt_text=" · ".join(titles)[:400], contents=cards))
     if not is_blank(part.text):
         messages.append(line.TextMessage(text=part.text))
-    actions = [_action(button) for button in part.buttons] + ([ASKS[part.ask]] if part.ask in ASKS else [])
+    actions = [*map(_action, part.buttons), *([ASKS[part.ask]] if part.ask in ASKS else [])]
     if messages and actions:
         messages[-1].quick_reply = line.QuickReply(items=[line.QuickReplyItem(action=action) for action in actions])
     return messages
 
 
 def _picture(url: str) -> line.Message:
-    if not url.startswith("https://"):  # LINE loads from nowhere else
-        return line.TextMessage(text=url)
-    return line.ImageMessage(original_content_url=url, preview_image_url=url)
+    picture = line.ImageMessage(original_content_url=url, preview_image_url=url)
+    return picture if url.startswith("https://") else line.TextMessage(text=url)  # LINE loads from nowhere else
 
 
 def _action(button: ReplyButton) -> line.Action:
@@ -47,9 +46,8 @@ def _bubble(card: Card) -> line.FlexBubble:
     has_picture = card.image_url.startswith("https://")
     words = (card.title, card.text, "" if has_picture else card.image_url)
     body = [line.FlexText(text=text, wrap=True) for text in words if not is_blank(text)] or [line.FlexText(text="…")]
-    actions = [_action(button) for button in card.buttons]
-    actions += [line.URIAction(label="↗", uri=card.url)] if card.url else []
-    buttons = [line.FlexButton(action=action) for action in actions]
+    links = [line.URIAction(label="↗", uri=card.url)] if card.url else []
+    buttons = [line.FlexButton(action=action) for action in [*map(_action, card.buttons), *links]]
     return line.FlexBubble(
         hero=line.FlexImage(url=card.image_url, size="full", aspect_mode="cover") if has_picture else None,
         body=line.FlexBox(layout="vertical", contents=body),

@@ -40,6 +40,8 @@ async def test_rules_are_tried_put_and_kept_apart_by_version(api: ApiUnderTest) 
     client = api.client("manager")
     none = await client.get("/policies")
     assert (none.json()["items"], none.headers["etag"]) == ([], '"v0"')
+    of_file = await client.get("/policies/current")
+    assert (of_file.json(), of_file.headers["etag"]) == ({"version": 0, "document": {"routing": {}}}, '"v0"')
     rules = {"document": {"routing": {"teams": {"night": {}}}}, "note": "nights"}
     tried = await client.post("/policies/trial", json={"document": rules["document"], "days": 7})
     assert tried.json()["cases"] == 0, tried.text
@@ -47,6 +49,7 @@ async def test_rules_are_tried_put_and_kept_apart_by_version(api: ApiUnderTest) 
     assert (bad.status_code, bad.json()["code"]) == (422, "invalid")
     put = await client.put("/policies", json=rules, headers={"If-Match": none.headers["etag"]})
     assert (put.status_code, put.json()["version"]) == (200, 1), put.text
+    assert (await client.get("/policies/current")).json() == {"version": 1, "document": rules["document"]}
     late = await client.put("/policies", json=rules, headers={"If-Match": none.headers["etag"]})
     assert late.status_code == 412
     assert (await client.get("/policies")).json()["items"][0]["note"] == "nights"

@@ -77,6 +77,7 @@ METHODS = {
     "list_tasks": "TaskDesk.open",
     "end_task": "TaskDesk.end",
     "list_policies": "PolicyDesk.history",
+    "get_current_policy": "PolicyDesk.history",
     "put_policy": "PolicyDesk.put",
     "try_policy": "PolicyDesk.what_if",
     "list_articles": "KnowledgeDesk.articles",
