@@ -5,9 +5,11 @@ real desk with all roles, three of the staff in real browsers. What the customer
 from __future__ import annotations
 
 import itertools
+import shutil
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +27,7 @@ from channels.simulators.wechat import WechatSimulator
 from channels.simulators.wechat_world import Shown as WechatShown
 from config.settings import TelegramSettings
 from tests.browser.conftest import NewPage, keep_picture
-from tests.scenarios.app_under_test import prepare, shop_settings
+from tests.scenarios.app_under_test import ROOT, prepare, shop_settings
 from tests.scenarios.wechat_under_test import WechatDesk, wechat_desk
 from tests.staff import PASSWORD, an_account
 
@@ -98,6 +100,17 @@ class Floor:
         return page
 
 
+def _a_shop_at_noon(folder: Path) -> Path:
+    """The sample assistant, of a shop where staff are there now whenever the test runs."""
+    mine = shutil.copytree(ROOT / "config" / "assistants" / "shop", folder / "shop")
+    ahead = 12 - datetime.now(UTC).hour
+    file, zone = mine / "assistant.yml", f"Etc/GMT{-ahead:+d}"  # names of these zones count the other way round
+    there, told = "timezone: Asia/Shanghai", file.read_text(encoding="utf-8")
+    assert told.count(there) == 1
+    file.write_text(told.replace(there, f"timezone: {zone}"), encoding="utf-8")
+    return mine
+
+
 @asynccontextmanager
 async def a_floor(folder: Path, new_page: NewPage) -> AsyncIterator[Floor]:
     await prepare(folder)
@@ -106,7 +119,8 @@ async def a_floor(folder: Path, new_page: NewPage) -> AsyncIterator[Floor]:
     async with TelegramSimulator(limits=limits) as telegram, WechatSimulator() as wechat:
         account = TelegramSettings(token=SecretStr(telegram.token), api_base_url=telegram.url, per_chat_per_s=50)
         channels = settings.channels.model_copy(update={"telegram": {"main": account}})
-        async with wechat_desk(settings.model_copy(update={"channels": channels}), wechat) as desk:
+        shop = settings.model_copy(update={"channels": channels, "assistant": _a_shop_at_noon(folder)})
+        async with wechat_desk(shop, wechat) as desk:
             yield Floor(desk, telegram, new_page, wechat.callbacks.url.partition("/channels")[0])
 
 
