@@ -91,6 +91,10 @@ class Floor:
         """The customer writes and the bot answers; if somebody took over while it thought, it thinks again."""
         chat = self.chats[place]
         await self.store.accept([said(user=self.users[chat], channel="telegram")])
+        await self.answer_all(*effects)
+
+    async def answer_all(self, *effects: Any) -> None:
+        """The bot has answered what it can claim: a conversation somebody works on at the moment is left for later."""
         while claims := await self.store.claim("worker", 10):
             commits = [
                 decided(claimed, f"fence {claimed.conversation.fence}", effects=effects, direct=False)
