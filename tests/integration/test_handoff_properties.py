@@ -173,6 +173,7 @@ async def test_any_acts_at_once_leave_one_owner_each_and_nobody_stranded(
         for row in await floor.rows():
             assert row.owner in ("bot", "queue")
             assert (row.owner == "queue") == (row.waiting_since is not None)
+        await floor.answer_all()
         await send_all(store)
         assert await check(store.database, now=clock.at) == []
     finally:
