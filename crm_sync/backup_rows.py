@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import URL, Column, Connection, MetaData, Table, Text, func, insert, literal, select, text
-from sqlalchemy.exc import DBAPIError
 
 from bot.errors import RestoreRefused, StoreIncompatible
 from crm_sync import schema
@@ -25,40 +24,21 @@ async def copy_out(source: URL, file: Path) -> None:
 
     Raises: StoreUnavailable, StoreIncompatible (older or newer than this code).
     """
-    from crm_sync.database_postgres import create_engine, explain
+    from crm_sync.database_postgres import alone
 
     await schema.upgrade(f"sqlite:///{file}")
-    engine = create_engine(source, pool_size=1, overflow=0)
-    try:
-        async with engine.connect() as plain:
-            connection = await plain.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-            state = await connection.run_sync(schema.state_of)
-            if state is not SchemaState.CURRENT:
-                raise StoreIncompatible(
-                    "store", "its schema is older than this code; frontdesk db upgrade brings it up"
-                )
-            await connection.run_sync(_into_file, file)
-            await connection.rollback()
-    except (DBAPIError, OSError, TimeoutError) as error:
-        unavailable = explain(error)
-        if unavailable is None:
-            raise
-        raise unavailable from error
-    finally:
-        await engine.dispose()
+    async with alone(source) as plain:
+        connection = await plain.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        if await connection.run_sync(schema.state_of) is not SchemaState.CURRENT:
+            raise StoreIncompatible("store", "its schema is older than this code; frontdesk db upgrade brings it up")
+        await connection.run_sync(_into_file, file)
 
 
 def _into_file(source: Connection, file: Path) -> None:
-    from crm_sync.database_sqlite import connect
+    from crm_sync.database_sqlite import alone
 
-    connection = connect(parse_url(f"sqlite:///{file}"))
-    try:
-        connection.exec_driver_sql("BEGIN IMMEDIATE").close()
-        _copy_rows(source, connection)
-        connection.exec_driver_sql("COMMIT").close()
-    finally:
-        connection.close()
-        connection.engine.dispose()
+    with alone(parse_url(f"sqlite:///{file}"), write=True) as target:
+        _copy_rows(source, target)
 
 
 async def copy_in(source: URL, target: URL, replace: bool) -> None:
@@ -66,34 +46,22 @@ async def copy_in(source: URL, target: URL, replace: bool) -> None:
 
     Raises: RestoreRefused (it is in use and nobody said `replace`), StoreUnavailable.
     """
-    from crm_sync.database_postgres import create_engine, explain
+    from crm_sync.database_postgres import alone
 
-    engine = create_engine(target, pool_size=1, overflow=0)
-    try:
-        async with engine.begin() as connection:
-            await connection.execute(text("SET LOCAL lock_timeout = '30s'"))
-            await connection.run_sync(_from_file, source, replace)
-    except (DBAPIError, OSError, TimeoutError) as error:
-        unavailable = explain(error)
-        if unavailable is None:
-            raise
-        raise unavailable from error
-    finally:
-        await engine.dispose()
+    async with alone(target) as connection:
+        await connection.execute(text("SET LOCAL lock_timeout = '30s'"))
+        await connection.run_sync(_from_file, source, replace)
+        await connection.commit()
 
 
 def _from_file(target: Connection, source: URL, replace: bool) -> None:
-    from crm_sync.database_sqlite import connect
+    from crm_sync.database_sqlite import alone
 
     names = ", ".join(table.name for table in metadata.sorted_tables)
     target.execute(text(f"LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE"))
     refuse_if_used(target, replace)
-    connection = connect(source)
-    try:
+    with alone(source, write=False) as connection:
         _copy_rows(connection, target)
-    finally:
-        connection.close()
-        connection.engine.dispose()
 
 
 def _copy_rows(source: Connection, target: Connection) -> None:

@@ -174,30 +174,24 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _refuse_in_use(url: URL, replace: bool) -> None:
-    from crm_sync.database_sqlite import connect
+    from crm_sync.database_sqlite import alone
 
-    connection = connect(url)
-    try:
+    with alone(url, write=False) as connection:
         refuse_if_used(connection, replace)
-    finally:
-        connection.close()
-        connection.engine.dispose()
 
 
 def _settle(url: URL, now: datetime, *, hold: bool) -> tuple[int, int]:
     """What was under way when the backup was made is held; how many messages and broadcasts."""
     if not hold:
         return 0, 0
-    from crm_sync.database_sqlite import connect
+    from crm_sync.database_sqlite import alone
 
-    connection = connect(url)
-    try:
-        connection.exec_driver_sql("BEGIN IMMEDIATE").close()
+    with alone(url, write=True) as connection:
         messages = connection.execute(
             update(outbox)
             .where(is_state(outbox.c.state, "pending", "sending"))
             .values(state="uncertain", reason=_WHY, set_aside_at=now, lease_owner=None, lease_until=None)
-        ).rowcount
+        )
         held = connection.execute(
             update(broadcasts)
             .where(is_state(broadcasts.c.state, "scheduled", "preparing", "running"))
@@ -209,9 +203,5 @@ def _settle(url: URL, now: datetime, *, hold: bool) -> tuple[int, int]:
                 next_at=case((broadcasts.c.state == "scheduled", None), else_=broadcasts.c.next_at),
                 updated_at=now,
             )
-        ).rowcount
-        connection.exec_driver_sql("COMMIT").close()
-    finally:
-        connection.close()
-        connection.engine.dispose()
-    return messages, held
+        )
+        return messages.rowcount, held.rowcount

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import structlog
 from sqlalchemy import URL, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from bot.errors import StoreUnavailable
 from crm_sync.columns import dump_json, load_json
@@ -79,6 +80,27 @@ def explain(error: BaseException) -> StoreUnavailable | None:
     if isinstance(error, DBAPIError) and error.connection_invalidated:
         return StoreUnavailable("store", "the connection to the database server was lost")
     return None
+
+
+@asynccontextmanager
+async def alone(url: URL) -> AsyncIterator[AsyncConnection]:
+    """A connection outside of any pool, for work on the store as a whole; the caller commits.
+
+    Raises: StoreUnavailable, also for what fails within because the server could not do its work.
+    """
+    engine = create_engine(url, pool_size=1, overflow=0)
+    try:
+        async with engine.connect() as connection:
+            yield connection
+    except StoreUnavailable:
+        raise
+    except Exception as exc:
+        unavailable = explain(exc)
+        if unavailable is not None:
+            raise unavailable from exc
+        raise
+    finally:
+        await engine.dispose()
 
 
 class PostgresDatabase(Database):

@@ -7,8 +7,8 @@ import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -92,6 +92,31 @@ def connect(
     except DBAPIError as exc:
         raise explain(exc) or StoreUnavailable("store", "the store file cannot be opened") from exc
     return connection
+
+
+@contextmanager
+def alone(url: URL, *, write: bool, patience_s: float = BUSY_TIMEOUT_S) -> Iterator[Connection]:
+    """One transaction on a connection outside of the store's thread, for work on the store as a whole.
+
+    Raises: StoreUnavailable, also for what fails within because the file could not do its work; nothing is kept then.
+    """
+    connection = connect(url, patience_s=patience_s)
+    try:
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN").close()
+        try:
+            yield connection
+        except BaseException:
+            connection.exec_driver_sql("ROLLBACK").close()
+            raise
+        connection.exec_driver_sql("COMMIT").close()
+    except Exception as exc:
+        unavailable = explain(exc)
+        if unavailable is not None:
+            raise unavailable from exc
+        raise
+    finally:
+        connection.close()
+        connection.engine.dispose()
 
 
 def _keep_a_log(connection: Connection, patience_s: float) -> None:

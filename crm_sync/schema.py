@@ -10,7 +10,7 @@ from typing import Any, Final
 import structlog
 from sqlalchemy import URL, Connection, inspect, text
 
-from bot.errors import StoreIncompatible, StoreUnavailable
+from bot.errors import StoreIncompatible
 from crm_sync.database import Database, parse_url
 from crm_sync.migrations import HEAD, REVISIONS
 
@@ -69,46 +69,20 @@ def state_of(conn: Connection) -> SchemaState:
 
 
 def _upgrade_sqlite(url: URL) -> None:
-    from crm_sync.database_sqlite import connect, explain
+    from crm_sync.database_sqlite import alone
 
-    connection = connect(url, patience_s=_MIGRATION_PATIENCE_S)
-    try:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-        try:
-            _run_migrations(connection)
-        except BaseException:
-            connection.exec_driver_sql("ROLLBACK")
-            raise
-        connection.exec_driver_sql("COMMIT")
-    except Exception as exc:
-        unavailable = explain(exc)
-        if unavailable is not None:
-            raise unavailable from exc
-        raise
-    finally:
-        connection.close()
-        connection.engine.dispose()
+    with alone(url, write=True, patience_s=_MIGRATION_PATIENCE_S) as connection:
+        _run_migrations(connection)
 
 
 async def _upgrade_postgres(url: URL) -> None:
-    from crm_sync.database_postgres import create_engine, explain
+    from crm_sync.database_postgres import alone
 
-    engine = create_engine(url, pool_size=1, overflow=0)
-    try:
-        async with engine.connect() as connection:
-            await connection.execute(text(f"SET LOCAL lock_timeout = '{_MIGRATION_PATIENCE_S}s'"))
-            await connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK_KEY})"))
-            await connection.run_sync(_run_migrations)
-            await connection.commit()
-    except StoreUnavailable:
-        raise
-    except Exception as exc:
-        unavailable = explain(exc)
-        if unavailable is not None:
-            raise unavailable from exc
-        raise
-    finally:
-        await engine.dispose()
+    async with alone(url) as connection:
+        await connection.execute(text(f"SET LOCAL lock_timeout = '{_MIGRATION_PATIENCE_S}s'"))
+        await connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK_KEY})"))
+        await connection.run_sync(_run_migrations)
+        await connection.commit()
 
 
 def _run_migrations(conn: Connection) -> None:
