@@ -42,7 +42,7 @@ _now = bindparam("eligible_now", type_=UtcDateTime())
 _cap_since = bindparam("eligible_cap_since", type_=UtcDateTime())
 _week_since = bindparam("eligible_week_since", type_=UtcDateTime())
 _month_since = bindparam("eligible_month_since", type_=UtcDateTime())
-_VENDOR: Final = timezone(timedelta(hours=8))  # whose midnight begins the month of mass sends
+VENDOR_ZONE: Final = timezone(timedelta(hours=8))  # WeChat's: at its midnight days and months of counted sends begin
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ def moments(rules: SendRules, now: datetime) -> dict[str, datetime]:
         "eligible_now": now,
         "eligible_cap_since": now - timedelta(days=days),
         "eligible_week_since": now - _WEEK,
-        "eligible_month_since": now.astimezone(_VENDOR).replace(day=1, hour=0, minute=0, second=0, microsecond=0),
+        "eligible_month_since": now.astimezone(VENDOR_ZONE).replace(day=1, hour=0, minute=0, second=0, microsecond=0),
     }
 
 

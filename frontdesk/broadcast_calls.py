@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import structlog
@@ -23,6 +23,7 @@ from channels.base import ChannelAdapter, SendsInBulk, SendsTemplates, Templated
 from channels.broadcast_pace import BroadcastPace
 from channels.delivery_policy import reserve_for
 from channels.traffic import Account
+from crm_sync.eligibility import VENDOR_ZONE
 from crm_sync.recipient_claims import Handed
 from crm_sync.recipient_endings import Ending
 from frontdesk.broadcast_words import Worded
@@ -31,7 +32,6 @@ log = structlog.get_logger()
 
 MOST_TRIES: Final = 30
 LONGEST_WAIT: Final = timedelta(minutes=5)
-BEIJING: Final = timezone(timedelta(hours=8))  # of the only vendor that has kinds
 
 
 class Calls:
@@ -111,7 +111,7 @@ class Calls:
 
 def _counted_as(worded: Worded, now: datetime) -> tuple[str, str] | None:
     """The vendor's kind and day a message counts against; None for free messages, which their windows count."""
-    return (worded.kind, f"{now.astimezone(BEIJING):%Y-%m-%d}") if worded.kind else None
+    return (worded.kind, f"{now.astimezone(VENDOR_ZONE):%Y-%m-%d}") if worded.kind else None
 
 
 def outbound(one: Handed, worded: Worded) -> Outbound:
