@@ -6,6 +6,7 @@ import argparse
 import shutil
 import sys
 import tempfile
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
@@ -71,16 +72,33 @@ def main() -> int:
             quick=chosen.quick,
             say=console.print,
         )
-        sections = [run(plan) for name, run in SECTIONS.items() if not chosen.only or name in chosen.only]
+        sections, broken = [], []
+        for name in SECTIONS:
+            if chosen.only and name not in chosen.only:
+                continue
+            section = measured(name, plan)
+            if section is None:
+                broken.append(name)
+                continue
+            sections.append(section)
+            report.show(section, Console())
     except (NotStarted, RuntimeError) as error:
         sys.stderr.write(f"bench: {error}\n")
         return 1
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    report.show(sections, Console())
-    report.write(sections, complete=not chosen.only and not chosen.quick)
-    console.print(f"{monotonic() - began:.0f} s in all")
-    return 0
+    report.write(sections, complete=not chosen.only and not chosen.quick and not broken)
+    console.print(f"{monotonic() - began:.0f} s in all" + (f"; failed: {', '.join(broken)}" if broken else ""))
+    return 1 if broken else 0
+
+
+def measured(name: str, plan: Plan) -> Section | None:
+    """None, with the reason on stderr, where a section failed: what the others measured is not lost with it."""
+    try:
+        return SECTIONS[name](plan)
+    except Exception:  # noqa: BLE001 - whatever a section died of, the others are still worth having
+        sys.stderr.write(f"bench: {name} failed\n{traceback.format_exc()}")
+        return None
 
 
 def prepared(work: Path) -> Path:

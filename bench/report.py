@@ -25,19 +25,18 @@ LIBRARIES = ("starlette", "uvicorn", "uvloop", "sqlalchemy", "numpy")
 MARKS = {True: "yes", False: "**no**", None: ""}
 
 
-def show(sections: Sequence[Section], console: Console) -> None:
-    for section in sections:
-        table = Table(title=section.title, title_justify="left", caption=section.skipped or None)
-        table.add_column("")
-        table.add_column("measured", justify="right")
-        table.add_column("wanted", justify="right")
-        table.add_column("holds")
-        table.add_column("note", style="dim")
-        for row in section.rows:
-            colour = {True: "green", False: "red", None: ""}[row.holds]
-            shown = f"[{colour}]{measured(row)}[/]" if colour else measured(row)
-            table.add_row(row.what, shown, wanted(row), MARKS[row.holds].strip("*"), row.note)
-        console.print(table)
+def show(section: Section, console: Console) -> None:
+    table = Table(title=section.title, title_justify="left", caption=section.skipped or None)
+    table.add_column("")
+    table.add_column("measured", justify="right")
+    table.add_column("wanted", justify="right")
+    table.add_column("holds")
+    table.add_column("note", style="dim")
+    for row in section.rows:
+        colour = {True: "green", False: "red", None: ""}[row.holds]
+        shown = f"[{colour}]{measured(row)}[/]" if colour else measured(row)
+        table.add_row(row.what, shown, wanted(row), MARKS[row.holds].strip("*"), row.note)
+    console.print(table)
 
 
 def write(sections: Sequence[Section], *, complete: bool) -> None:
