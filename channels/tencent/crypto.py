@@ -23,6 +23,9 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from bot.errors import Misconfigured, PayloadInvalid, SignatureInvalid
 
+_BLANKS = b" \t\n\r\x0b\x0c"
+_BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
+
 BLOCK = 32  # bytes that the padding fills up to; AES itself needs 16
 _RANDOM = 16  # bytes before the length
 _AES_KEY = re.compile(r"[A-Za-z0-9+/]{43}")
@@ -41,10 +44,39 @@ def signature(*parts: str) -> str:
 
 def check_signature(given: str, *parts: str) -> None:
     """`given` belongs to `parts`; compared in constant time. Raises: SignatureInvalid."""
-    expected = signature(*parts)
-    # As bytes, because compare_digest refuses strings that are not ASCII.
-    if not hmac.compare_digest(given.encode("utf-8", "surrogateescape"), expected.encode()):
+    if not _is_signed(given, *parts):
         raise SignatureInvalid("the signature is missing or wrong")
+
+
+def _is_signed(given: str, *parts: str) -> bool:
+    # As bytes, because compare_digest refuses strings that are not ASCII.
+    return hmac.compare_digest(given.encode("utf-8", "surrogateescape"), signature(*parts).encode())
+
+
+def encrypted_parts(body: bytes) -> list[str]:
+    """What stands in an `Encrypt` element and may be base64, without its blanks; nothing is parsed.
+
+    Anybody may send a body, so this looks at each byte a fixed number of times, whatever it holds.
+    """
+    found = []
+    for piece in body.split(b"<Encrypt>")[1:]:
+        inner, end, _ = piece.partition(b"</Encrypt>")
+        sealed = inner.translate(None, _BLANKS).removeprefix(b"<![CDATA[").removesuffix(b"]]>")
+        if end and sealed and not sealed.translate(None, _BASE64):
+            found.append(sealed.decode("ascii"))
+    return found
+
+
+def proven_part(body: bytes, given: str, *parts: str) -> str:
+    """The encrypted part of `body` that the signature `given` covers together with `parts`.
+
+    In compatible mode a customer's own words stand beside it in clear and may look like another; what is signed is the
+    vendor's. Raises: SignatureInvalid when there is not exactly one such part.
+    """
+    proven = [sealed for sealed in encrypted_parts(body) if _is_signed(given, *parts, sealed)]
+    if len(proven) != 1:
+        raise SignatureInvalid("there is not one encrypted part that the signature belongs to")
+    return proven[0]
 
 
 def check_time(timestamp: str, now: datetime, tolerance_s: float = TOLERANCE_S) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -16,7 +15,6 @@ from bot.errors import (
     PayloadInvalid,
     SendRefused,
     ServiceError,
-    SignatureInvalid,
     WindowClosed,
 )
 from bot.ports import MediaLibrary, VendorTokens
@@ -24,13 +22,14 @@ from bot.types import Capabilities, Outbound, OutMedia, OutPart, Receipt, Receiv
 from channels.base import FetchedFile, Finding, SendQuota, Templated
 from channels.encoding import encode_reply
 from channels.tencent.api import File
-from channels.tencent.crypto import Envelope, NonceMemory, check_signature, check_time
+from channels.tencent.crypto import Envelope, NonceMemory, check_signature, check_time, proven_part
 from channels.tencent.tokens import utc_now
 from channels.tencent.xml import read_xml
 from channels.vendor_http import VendorHttp
 from channels.wechat.api import MAX_MASS, MAX_TEMPORARY_S, MIN_MASS, SERVICE, WechatApi
 from channels.wechat.decode import CHANNEL, Reading, decode_xml, unreadable
 from channels.wechat.examine import examine
+from channels.wechat.mass import send_by_tag
 from channels.wechat.replies import MAX_TEXT, Compose, compose, compose_all, reply_xml, sealed_xml
 from config.settings import WechatSettings
 
@@ -50,9 +49,6 @@ COUNTED = {
 }
 MAX_UPLOAD = 10_000_000  # bytes, of a picture or video
 _IMAGE_HOSTS = (".qpic.cn", ".qlogo.cn", ".qq.com")  # where WeChat keeps the pictures it names by address
-
-# The encrypted part of a callback, found without parsing anything: it is proven first, read afterwards.
-_ENCRYPTED = re.compile(rb"<Encrypt>\s*(?:<!\[CDATA\[)?([A-Za-z0-9+/=\s]*)(?:\]\]>)?\s*</Encrypt>")
 
 
 class WechatAdapter:
@@ -123,14 +119,9 @@ class WechatAdapter:
         if self.settings.encryption == "plain":
             self._nonces.check(query.get("timestamp", ""), query.get("nonce", ""), body, self._now())
             return None
-        found = _ENCRYPTED.findall(body)
-        if len(found) != 1:
-            raise SignatureInvalid("there is not one encrypted part")
-        encrypted: str = found[0].decode("ascii")
         token = self.settings.token.get_secret_value()
         given, stamp, nonce = (query.get(name, "") for name in ("msg_signature", "timestamp", "nonce"))
-        check_signature(given, token, stamp, nonce, encrypted)
-        return encrypted
+        return proven_part(body, given, token, stamp, nonce)
 
     def open(self, body: bytes, encrypted: str | None) -> bytes:
         """The callback's XML in clear. Raises: PayloadInvalid."""
@@ -142,11 +133,10 @@ class WechatAdapter:
 
     def decode(self, body: bytes) -> Sequence[Received]:
         """A callback's XML, in clear or encrypted for this account. Never raises."""
-        found = _ENCRYPTED.findall(body) if self._envelope is not None else ()
-        if len(found) != 1:
-            return decode_xml(body, self._reading)
         try:
-            return decode_xml(self.open(body, found[0].decode("ascii")), self._reading)
+            # By the parser: what a customer wrote may look like an encrypted part.
+            encrypted = read_xml(body).get("Encrypt") if self._envelope is not None else None
+            return decode_xml(body if encrypted is None else self.open(body, encrypted), self._reading)
         except PayloadInvalid as exc:
             return (unreadable(body, self._reading, str(exc)),)
 
@@ -217,7 +207,9 @@ class WechatAdapter:
         )
 
     async def send_to_many(self, recipients: Sequence[str], part: OutPart, key: str) -> str:
-        """One mass send to these followers. See `SendsToMany`."""
+        """One mass send to these followers, by list or by a tag as the account may. See `SendsToMany`."""
+        if self.settings.kind == "subscription":
+            return await send_by_tag(self.api, recipients, part.text, key, self._now())
         return await self.api.mass_send_to(recipients, part.text, key)
 
     async def quota(self, kind: str) -> SendQuota | None:

@@ -39,6 +39,7 @@ MEANINGS: Meanings = {
     45066: MINUTE,  # the same clientmsgid again within a minute
     46003: NotFound,  # no menu
     48002: RecipientUnreachable,  # switched messages off
+    49003: RecipientUnreachable,  # an openid of another account
     48004: "the interface was taken from this account; see the notices in the vendor's console",
     50002: "the account is frozen",
     61004: _NOT_LISTED,  # as newer pages have it
@@ -205,6 +206,10 @@ class WechatApi:
     async def create_tag(self, name: str) -> Tag:
         fields = (await self.call("tags/create", {"tag": {"name": name}})).fields.get("tag", {})
         return Tag(int(fields["id"]), str(fields["name"]))
+
+    async def delete_tag(self, tag_id: int) -> None:
+        """Nobody carries it any more."""
+        await self.call("tags/delete", {"tag": {"id": tag_id}})
 
     async def tags(self) -> list[Tag]:
         found = (await self.call("tags/get")).fields.get("tags", [])

@@ -239,6 +239,18 @@ async def test_in_compatible_mode_the_copy_in_clear_is_nobodys_word(desk: Desk) 
     assert await desk.store.database.run(lambda conn: list(conn.execute(said).scalars())) == ["true words"]
 
 
+async def test_words_that_look_like_an_encrypted_part_are_only_words(desk: Desk) -> None:
+    words = text("what does <Encrypt>QUJD</Encrypt> mean?")
+    body, query = sealed(words, beside=words)
+    post = asyncio.create_task(desk.post(body, "compatible", query))
+    await desk.answered()
+
+    assert (await post).text == "success"
+    (again,) = desk.adapters["compatible"].decode(words)  # as the store keeps it
+    assert again.message is not None
+    assert [row.state for row in await desk.rows()] == ["done"]
+
+
 async def test_a_redelivery_joins_the_wait_and_both_get_the_words(desk: Desk) -> None:
     first = asyncio.create_task(desk.post(text()))
     second = asyncio.create_task(desk.post(text()))

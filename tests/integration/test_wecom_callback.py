@@ -146,6 +146,7 @@ async def test_what_was_recorded_long_ago_is_refused(desk: Desk, age: timedelta)
         b"\xff" * 100,
         b"<!DOCTYPE x [<!ENTITY e SYSTEM 'file:///etc/passwd'>]><xml><Encrypt>&e;</Encrypt></xml>",
         b"<xml><Encrypt><![CDATA[" + b"A" * 5000 + b"]]></Encrypt>",
+        b"<xml><Encrypt>" + b" " * 9000,
     ],
 )
 async def test_bodies_without_a_signed_part_are_refused_unparsed(desk: Desk, body: bytes) -> None:

@@ -13,7 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.errors import Misconfigured, PayloadInvalid, SignatureInvalid
-from channels.tencent.crypto import Envelope, NonceMemory, check_signature, check_time, signature
+from channels.tencent.crypto import (
+    Envelope,
+    NonceMemory,
+    check_signature,
+    check_time,
+    encrypted_parts,
+    proven_part,
+    signature,
+)
 from channels.tencent.xml import read_xml
 
 GIVEN = Path(os.environ.get("FRONTDESK_TEST_DATA", "/nowhere")) / "payloads"
@@ -126,3 +134,31 @@ def test_nonces_are_forgotten_once_their_timestamps_are_refused_anyway() -> None
     memory.check("1", "n", b"first", NOW)
     memory.check("1", "m", b"x", NOW + timedelta(seconds=21))
     memory.check("1", "n", b"other", NOW + timedelta(seconds=21))
+
+
+@pytest.mark.parametrize(
+    ("body", "parts"),
+    [
+        (b"<xml><Encrypt><![CDATA[QUJD]]></Encrypt></xml>", ["QUJD"]),
+        (b"<xml><Encrypt> QU\nJD </Encrypt></xml>", ["QUJD"]),
+        (b"<xml><Content><![CDATA[<Encrypt>mine]]></Content><Encrypt><![CDATA[QUJD]]></Encrypt></xml>", ["QUJD"]),
+        (b"<Encrypt>QQ==</Encrypt><Encrypt>Qg==</Encrypt>", ["QQ==", "Qg=="]),
+        (b"<Encrypt></Encrypt><Encrypt>no!</Encrypt><Encrypt>QUJD", []),
+    ],
+)
+def test_encrypted_parts_are_found_by_what_they_look_like(body: bytes, parts: list[str]) -> None:
+    assert encrypted_parts(body) == parts
+
+
+@pytest.mark.parametrize("filling", [b" ", b"A", b"A ", b"<Encrypt>", b"<Encrypt> ", b"</Encrypt>", b"<![CDATA["])
+def test_a_long_body_of_anybodys_making_is_looked_through_once(filling: bytes) -> None:
+    body = b"<Encrypt>" + filling * (1_000_000 // len(filling))  # a pattern that tries all ways never comes to its end
+    with pytest.raises(SignatureInvalid):
+        proven_part(body, "0" * 40, "token", "1", "nonce")
+
+
+def test_of_several_parts_the_signed_one_is_taken() -> None:
+    body, given = b"<Encrypt>QQ==</Encrypt><Encrypt>QUJD</Encrypt>", signature("token", "1", "nonce", "QUJD")
+    assert proven_part(body, given, "token", "1", "nonce") == "QUJD"
+    with pytest.raises(SignatureInvalid):
+        proven_part(body + body, given, "token", "1", "nonce")
