@@ -13,6 +13,7 @@ import orjson
 from bot.errors import PayloadInvalid
 
 Fields = Mapping[str, Any]
+MAX_DEPTH = 100  # the deepest real payload (a Telegram message with what it answers) has about ten
 
 
 def read_json(body: bytes) -> Any:
@@ -28,11 +29,23 @@ def read_json(body: bytes) -> Any:
 
 
 def write_json(document: Any) -> bytes:
-    """Its JSON; half a surrogate pair leaves as the escape it came as."""
+    """Its JSON; half a surrogate pair leaves as the escape it came as.
+
+    What is nested deeper than either library writes (both read more than they write) leaves as `shallow` has it.
+    """
     try:
         return orjson.dumps(document)
     except orjson.JSONEncodeError:
-        return json.dumps(document).encode()
+        return json.dumps(shallow(document)).encode()
+
+
+def shallow(found: Any, depth: int = MAX_DEPTH) -> Any:
+    """`found` with None for what is nested deeper than `depth`: no vendor nests that deep, and no store takes it."""
+    if isinstance(found, dict):
+        return {name: shallow(value, depth - 1) for name, value in found.items()} if depth else None
+    if isinstance(found, list):
+        return [shallow(value, depth - 1) for value in found] if depth else None
+    return found
 
 
 def utc_now() -> datetime:

@@ -10,7 +10,18 @@ from typing import Any
 
 from bot.errors import PayloadInvalid
 from bot.types import Button, Content, Event, Identity, InboundMessage, Location, Media, Received, Text, Unsupported
-from channels.fields import Fields, is_number, number_in, object_in, part_in, read_json, text_in, time_of, write_json
+from channels.fields import (
+    Fields,
+    is_number,
+    number_in,
+    object_in,
+    part_in,
+    read_json,
+    shallow,
+    text_in,
+    time_of,
+    write_json,
+)  # fmt: skip
 from channels.webhook import parked
 
 CHANNEL = "line"
@@ -98,7 +109,7 @@ def _pressed(postback: Fields) -> Content:
 
 
 def _reported(kind: str, event: Fields) -> Event:
-    told = {name: value for name, value in part_in(event, _REPORTS[kind]).items() if name != "nonce"}
+    told = {name: shallow(value) for name, value in part_in(event, _REPORTS[kind]).items() if name != "nonce"}
     if kind == "follow":
         return Event("unblocked" if told.get("isUnblocked") is True else "followed")
     return Event("blocked" if kind == "unfollow" else kind, told)

@@ -9,6 +9,8 @@ from typing import Any
 
 import orjson
 
+from channels.fields import write_json
+
 _UPDATE_ID = re.compile(rb'"update_id"\s*:\s*(\d{1,19})')
 _RESULT = re.compile(rb'"result"\s*:\s*\[')
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\]]', re.DOTALL)
@@ -33,7 +35,7 @@ def singles(body: bytes) -> list[Single] | None:
     updates = answer.get("result") if isinstance(answer, dict) else None
     if not isinstance(updates, list):
         return None
-    return [Single(orjson.dumps(update), _id_of(update), update) for update in updates]
+    return [Single(write_json(update), _id_of(update), update) for update in updates]
 
 
 def _id_of(update: Any) -> int | None:

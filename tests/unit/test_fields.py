@@ -66,3 +66,13 @@ def test_an_unusable_time_is_ours(odd: Any) -> None:
 
 def test_a_usable_time_is_the_vendors() -> None:
     assert time_of(1764061201.5, lambda: NOW) == datetime(2025, 11, 25, 9, 0, 1, 500_000, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("depth", [200, 300, 1020])
+def test_what_is_nested_too_deeply_to_be_written_leaves_without_its_depths(depth: int) -> None:
+    document = read_json(b'{"a":1,"deep":' + b"[" * depth + b"]" * depth + b"}")
+
+    written = read_json(write_json(document))
+
+    assert written["a"] == 1
+    assert isinstance(written["deep"], list)

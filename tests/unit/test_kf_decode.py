@@ -211,3 +211,15 @@ def test_any_entry_is_read_or_parked_and_fits_the_store(
     assert received.message is not None or received.reason
     assert prepare(received).dedupe
     assert welcome_code(item) == "" or isinstance(welcome_code(item), str)
+
+
+def test_an_entry_nested_deeper_than_any_does_not_hold_up_the_others() -> None:
+    deep = b"[" * 1000 + b"]" * 1000
+    body = (
+        b'{"msg_list":[{"msgtype":"next","deep":' + deep + b'},{"msgtype":"text","external_userid":"wm1","msgid":"2"}]}'
+    )
+
+    first, second = decode_batch(body, "main", lambda: NOW)
+
+    assert first.message is None
+    assert second.message is not None

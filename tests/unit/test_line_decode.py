@@ -13,6 +13,7 @@ from linebot.v3.webhooks import CallbackRequest
 from bot.errors import PayloadInvalid
 from bot.types import Button, Content, Event, InboundMessage, Location, Media, Received, Text, Unsupported
 from channels.line.decode import decode_body
+from crm_sync.arrivals import prepare
 
 PAYLOADS = Path(__file__).parents[1] / "payloads" / "line"
 USER = "U8189cf6745fc0d808977bdb0b9f22995"
@@ -186,3 +187,15 @@ def test_the_official_sdk_reads_the_same_words_files_and_senders(path: Path) -> 
                 assert value == event.postback.data
             case Location(latitude=latitude, longitude=longitude):
                 assert (latitude, longitude) == (event.message.latitude, event.message.longitude)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_an_event_nested_deeper_than_any_is_kept_in_a_form_the_store_takes(count: int) -> None:
+    event = {"type": "beacon", "source": {"userId": "U1"}, "beacon": {"hwid": "d4", "deep": "DEEP"}}
+    events = [{**event, "webhookEventId": str(number)} for number in range(count)]
+    body = json.dumps({"events": events}).encode().replace(b'"DEEP"', b"[" * 1000 + b"]" * 1000)
+
+    found = decode_body(body, "main", groups=False)
+
+    assert [received.message is not None for received in found] == [True] * count
+    assert all(prepare(received).dedupe for received in found)

@@ -64,3 +64,12 @@ def test_whole_and_piecewise_reading_agree(texts: list[str]) -> None:
     assert spoilt is not None
     assert [single.parsed for single in whole] == updates
     assert [single.parsed for single in spoilt] == [*updates, None]
+
+
+def test_an_update_nested_deeper_than_any_does_not_hold_up_the_others() -> None:
+    deep = b'{"update_id":2,"message":' + b'{"a":' * 1000 + b"1" + b"}" * 1000 + b"}"
+
+    found = singles(a_batch(b'{"update_id":1}', deep, b'{"update_id":3}'))
+
+    assert found is not None
+    assert [single.update_id for single in found] == [1, 2, 3]
