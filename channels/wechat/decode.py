@@ -174,7 +174,8 @@ def _from_event(name: str, fields: Fields, base: InboundMessage, reading: Readin
     key = fields.get("EventKey", "")
     match name:
         case "subscribe":
-            start = _start(key.removeprefix("qrscene_"), reading)
+            # Without a code, the key may be the number of an earlier payment (last_trade_no_…): nobody's source.
+            start = _start(key.removeprefix("qrscene_") if key.startswith("qrscene_") else "", reading)
             arrived = Event("unblocked", {"source": _source(start)})
             greeted = replace(base, dedupe_key=base.dedupe_key + GREETING, content=start, opens=FOLLOW)
             return [replace(base, content=arrived, wants_turn=False), greeted]

@@ -86,6 +86,15 @@ def test_a_signed_scene_says_who_sent_them_and_a_forged_one_is_only_a_name() -> 
     assert followed(forged) == [Event("unblocked", {"source": f"qr:{forged}"}), Command("start", forged)]
 
 
+def test_the_number_of_an_earlier_payment_is_no_source_of_a_follower() -> None:
+    body = write_xml({**HEAD, "MsgType": "event", "Event": "subscribe", "EventKey": "last_trade_no_4002752001"})
+    arrived, greeted = (item.message for item in decode_xml(body, READING))
+    assert arrived is not None
+    assert arrived.content == Event("unblocked", {"source": "follow"})
+    assert greeted is not None
+    assert greeted.content == Command("start", "")
+
+
 def test_a_mass_sends_result_has_its_counts() -> None:
     (message,) = given_one("wechatpy__event_MASSSENDJOBFINISH.xml")
     counts = {"total": 0, "filtered": 0, "sent": 0, "failed": 0}
