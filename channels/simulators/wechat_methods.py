@@ -24,6 +24,7 @@ OVERLAP_S: Final = 300.0  # a new token is given when less is left, and the old 
 FORCED_A_DAY, FORCED_EVERY_S = 20, 30.0
 CALLS_A_DAY: Final = 500_000
 MASS_A_MINUTE: Final = 60
+TAGS: Final = 100
 MAX_FILE: Final = {"image": 10_000_000, "voice": 2_000_000, "video": 10_000_000, "thumb": 64_000}
 MENU_KINDS: Final = {
     *("click", "view", "scancode_push", "scancode_waitmsg", "pic_sysphoto", "pic_photo_or_album", "pic_weixin"),
@@ -108,6 +109,7 @@ class Methods:
             "menu/delete": self._delete_menu,
             "qrcode/create": self._create_qr,
             "tags/create": self._create_tag,
+            "tags/delete": self._delete_tag,
             "tags/get": self._get_tags,
             "tags/members/batchtagging": self._tag,
             "user/tag/get": self._tagged,
@@ -318,9 +320,19 @@ class Methods:
             raise Refused(45158, "tag name too long")
         if name in self._account.tags.values():
             raise Refused(45157, "tag name already exists")
-        number = 100 + len(self._account.tags)
+        if len(self._account.tags) >= TAGS:
+            raise Refused(45056, "too many tags")
+        number = max(self._account.tags, default=99) + 1
         self._account.tags[number] = name
         return {"tag": {"id": number, "name": name}}
+
+    def _delete_tag(self, given: Fields) -> Fields:
+        number = (given.get("tag") or {}).get("id")
+        if not isinstance(number, int) or self._account.tags.pop(number, None) is None:
+            raise Refused(45159, "invalid tag id")
+        for follower in self._account.followers.values():
+            follower.tags.discard(number)
+        return {}
 
     def _get_tags(self, given: Fields) -> Fields:
         counts = {tag: sum(tag in each.tags for each in self._account.followers.values()) for tag in self._account.tags}

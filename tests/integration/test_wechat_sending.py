@@ -274,6 +274,22 @@ async def test_template_and_subscribe_messages(wechat: WechatSimulator, adapter:
     assert [shown.how for shown in wechat.account.follower("o1").received] == ["template", "subscribe"]
 
 
+async def test_a_waiting_reply_may_be_announced_by_the_one_subscribe_message_a_follower_agreed_to(
+    wechat: WechatSimulator,
+) -> None:
+    notice = {"kind": "subscribe", "template_id": "sub", "fields": {"thing1": "您有新的回复"}}
+    settings = WechatSettings.model_validate({**wechat.settings(), "held_notice": notice})
+    adapter = WechatAdapter("main", settings)
+    wechat.account.follower("o1")
+    wechat.account.agree("o1", "sub")
+    await adapter.notify_held(saying())
+    with pytest.raises(SendRefused, match="43101"):
+        await adapter.notify_held(saying())
+    await adapter.close()
+
+    assert [shown.how for shown in wechat.account.follower("o1").received] == ["subscribe"]
+
+
 async def test_the_same_mass_send_is_made_once_a_day(
     wechat: WechatSimulator, adapter: WechatAdapter, clock: Clock
 ) -> None:
@@ -294,6 +310,30 @@ async def test_a_subscription_account_reaches_only_tags_or_all(wechat: WechatSim
     people = [wechat.account.follower(f"o{number}").openid for number in range(3)]
     with pytest.raises(Misconfigured, match="48001"):
         await adapter.api.mass_send_to(people, "新品", "campaign-1")
+
+
+async def test_a_subscription_accounts_mass_send_reaches_its_people_by_a_tag_and_nobody_else(
+    wechat: WechatSimulator, adapter: WechatAdapter, clock: Clock
+) -> None:
+    people = [wechat.account.follower(f"o{number}").openid for number in range(60)]
+    chosen, text = people[:55], OutPart("新品")
+    sent = await adapter.send_to_many([*chosen, "o-of-another-account"], text, "campaign-1")
+    clock.at += 61
+    assert await adapter.send_to_many(chosen, text, "campaign-1") == sent
+    assert [len(wechat.account.follower(openid).received) for openid in people] == [1] * 55 + [0] * 5
+
+    for day in (2, 3):
+        clock.at += 24 * 3600
+        await adapter.send_to_many(people[58:], text, f"campaign-{day}")
+    assert [len(wechat.account.follower(openid).received) for openid in people[54:]] == [1, 0, 0, 0, 2, 2]
+    assert len(wechat.account.tags) == 2  # those that WeChat may still be sending to
+
+
+async def test_a_mass_send_by_a_tag_that_nobody_takes_is_refused(
+    wechat: WechatSimulator, adapter: WechatAdapter
+) -> None:
+    with pytest.raises(SendRefused, match="takes a tag"):
+        await adapter.send_to_many(["o-gone-1", "o-gone-2"], OutPart("新品"), "campaign-1")
 
 
 async def test_a_subscription_account_has_one_mass_send_a_day(
