@@ -52,9 +52,28 @@ class Finding(Protocol):
     def repair(self) -> str: ...
 
 
+class Unreadable(Protocol):
+    """A payload that its vendor signed and nobody could read. `size` is 0 once its bytes are no longer kept."""
+
+    @property
+    def inbox_id(self) -> int: ...
+    @property
+    def channel(self) -> str: ...
+    @property
+    def account(self) -> str: ...
+    @property
+    def reason(self) -> str: ...
+    @property
+    def received_at(self) -> datetime: ...
+    @property
+    def size(self) -> int: ...
+
+
 @dataclass(frozen=True, slots=True)
 class SettingsServices:
-    """What the settings work with. `rules_file`: service.yml as the folder has it; `examine`: the doctor's look."""
+    """What the settings work with. `rules_file`: service.yml as the folder has it; `examine`: the doctor's look;
+    `unreadable`: the newest payloads that could not be read, newest first.
+    """
 
     accounts: AccountDesk
     roles: RoleDesk
@@ -65,6 +84,7 @@ class SettingsServices:
     audit: AuditDesk
     rules_file: Callable[[], str]
     examine: Callable[[], Awaitable[Sequence[Finding]]]
+    unreadable: Callable[[], Awaitable[Sequence[Unreadable]]]
     teams: Callable[[str], Sequence[tuple[str, str]]]
     channels: Callable[[], Sequence[str]]
 
@@ -261,7 +281,8 @@ class SettingsScreen:
     # --- channels ----------------------------------------------------------------------------------------------------
 
     async def channels(self, visit: Visit) -> Response:
-        return self.page(visit, "channels", findings=await self._do.examine())
+        unreadable = await self._do.unreadable()
+        return self.page(visit, "channels", findings=await self._do.examine(), unreadable=unreadable)
 
     # --- tokens and subscribers --------------------------------------------------------------------------------------
 

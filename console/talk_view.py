@@ -179,8 +179,13 @@ class Act:
 
 @dataclass(frozen=True, slots=True)
 class Countdown:
+    """What is left of the window; with `ends_at` the page counts down to it and then says `over`."""
+
     words: str
     tone: str
+    ends_at: datetime | None = None
+    left: str = ""
+    over: str = ""
 
 
 def holder_of(row: ConversationRow, actor: Actor, look: Look) -> str:
@@ -222,11 +227,13 @@ def countdown(window: Window, look: Look) -> Countdown | None:
     """What the channel still allows; None where it counts nothing."""
     if not window.is_counted:
         return None
+    over = say(look.language, "talk.window.closed")
     if window.closes_at is None or window.closes_at <= look.now or window.left <= 0:
-        return Countdown(say(look.language, "talk.window.closed"), "bad")
+        return Countdown(over, "bad")
     left = window.closes_at - look.now
-    words = say(look.language, "talk.window.count", count=window.left, time=span(left, look.language))
-    return Countdown(words, "warn" if left < timedelta(hours=2) or window.left == 1 else "")
+    words = say(look.language, "talk.window.count", count=window.left)
+    tone = "warn" if left < timedelta(hours=2) or window.left == 1 else ""
+    return Countdown(words, tone, window.closes_at, span(left, look.language), over)
 
 
 def local_time(view: ConversationView, look: Look) -> str:

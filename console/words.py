@@ -155,7 +155,7 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
     "talk.holder.you": ("You answer", "您正在接待"),
     "talk.holder.other": ("{name} answers", "{name} 正在接待"),
     "talk.local_time": ("{time} there", "客户当地 {time}"),
-    "talk.window.count": ("{count} replies left, {time}", "还可回复 {count} 条，剩 {time}"),
+    "talk.window.count": ("{count} replies left,", "还可回复 {count} 条，剩"),
     "talk.window.closed": ("No reply is allowed until the customer writes again", "客户再次发言前不能回复"),
     "talk.older": ("Earlier messages", "更早的消息"),
     "talk.viewing": ("{names} is looking at this too", "{names} 也在查看"),

@@ -170,6 +170,10 @@ class SqlStore:
         """Genuine payloads that could not be read, for each account that has any."""
         return await self.database.run(unreadable.counts, read=True)
 
+    async def newest_unreadable(self, limit: int = 50) -> Sequence[unreadable.Unreadable]:
+        """The newest of them, newest first."""
+        return await self.database.run(partial(unreadable.newest, limit=limit), read=True)
+
     async def turn_of(self, inbox_id: InboxId) -> dict[str, Any] | None:
         """What one message led to: replies, intent, entities, engine; None while it waits for its turn."""
         return await self.database.run(partial(turn_of, inbox_id=inbox_id), read=True)

@@ -132,6 +132,7 @@ class ConsoleRole:
             audit=AuditDesk(database),
             rules_file=lambda: rules_file(app),
             examine=lambda: examine(app.settings),
+            unreadable=app.store.newest_unreadable,
             teams=self._teams,
             channels=lambda: sorted({channel for channel, _ in app.adapters}),
         )

@@ -600,15 +600,22 @@
   // --- time: ages are counted here so that nothing has to be sent for them ---------------------------------------------
 
   function age(time) {
-    const seconds = Math.max(0, (Date.now() - Date.parse(time.dateTime)) / 1000) * (time.dataset.age === "left" ? -1 : 1);
-    const value = time.dataset.age === "left" ? Math.max(0, (Date.parse(time.dateTime) - Date.now()) / 1000) : seconds;
+    const isLeft = time.dataset.age === "left", at = Date.parse(time.dateTime), value = Math.max(0, (isLeft ? at - Date.now() : Date.now() - at) / 1000);
+    if (isLeft && !value && time.dataset.over) {
+      const around = time.parentElement;
+      around.textContent = time.dataset.over;
+      around.classList.add("bad");
+      return;
+    }
     const isChinese = document.documentElement.lang.startsWith("zh");
-    const [size, name] = value >= 86400 ? [86400, isChinese ? "天" : "d"] : value >= 3600 ? [3600, isChinese ? "小时" : "h"] : [60, isChinese ? "分钟" : "min"];
-    time.textContent = `${Math.floor(value / size)} ${name}`;
+    const [size, name] = value >= 86400 ? [86400, isChinese ? "天" : "d"] : value >= 3600 ? [3600, isChinese ? "小时" : "h"] : isLeft && value < 60 ? [1, isChinese ? "秒" : "s"] : [60, isChinese ? "分钟" : "min"];
+    const words = `${Math.floor(value / size)} ${name}`;
+    if (time.textContent !== words) time.textContent = words;
     if (time.dataset.warnAt) time.classList.toggle("warn", Date.now() >= Date.parse(time.dataset.warnAt));
     if (time.dataset.badAt) time.classList.toggle("bad", Date.now() >= Date.parse(time.dataset.badAt));
   }
   setInterval(() => { for (const time of $$("time[data-age]")) age(time); }, 15000);
+  setInterval(() => { for (const time of $$('time[data-age="left"]')) age(time); }, 1000);
 
   // --- idle: locked after a while without a move ------------------------------------------------------------------------
 

@@ -21,11 +21,7 @@ def list_unreadable(
     json_: JsonFlag = False,
 ) -> None:
     """Genuine payloads that could not be read: acknowledged, kept raw, waiting for somebody to look."""
-
-    async def newest(store: SqlStore) -> list[unreadable.Unreadable]:
-        return list(await store.database.run(lambda conn: unreadable.newest(conn, limit), read=True))
-
-    found = with_store(newest)
+    found = with_store(lambda store: store.newest_unreadable(limit))
     if json_:
         print_json(found)
     elif found:

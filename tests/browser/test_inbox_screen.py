@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +14,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import expect
 
+from bot.types import ReplyWindow
 from frontdesk.clock import SystemClock
 from tests.browser.running_console import RunningConsole, a_console
 from tests.staff_steps import change, many, wrote
@@ -90,6 +93,18 @@ async def test_what_the_customer_says_next_comes_by_itself(desk: RunningConsole,
     desk.tell(talk)
     await expect(page.locator("#talk .said").last).to_contain_text("second", timeout=WITHIN_MS)
     await expect(page.locator(f"#row-{talk}")).to_contain_text("second", timeout=WITHIN_MS)
+
+
+async def test_the_time_left_to_reply_runs_out_on_the_page(desk: RunningConsole, page: Page) -> None:
+    await desk.enter(page)
+    talk = await wrote(desk.store, "hi", channel="kf", opens=ReplyWindow("menu", 3, timedelta(minutes=5)))
+    await page.clock.install()
+    await page.goto(f"{desk.url}/console/inbox/{talk}?list=all")
+    await expect(page.locator("#window")).to_contain_text("3 replies left, 4 min")
+    await page.clock.run_for(270_000)
+    await expect(page.locator("#window")).to_contain_text(re.compile(r"3 replies left, \d\d? s"))
+    await page.clock.run_for(60_000)
+    await expect(page.locator("#window.bad")).to_have_text("No reply is allowed until the customer writes again")
 
 
 async def test_a_draft_outlives_a_restart_and_a_reload(desk: RunningConsole, page: Page) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -84,7 +84,7 @@ class ConsoleUnderTest:
     _browsers: list[httpx.AsyncClient] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        around = an_outside(self.clock)
+        around = an_outside(self.clock, kf=replace(can_do("kf"), is_windowed=True))
         database = self.store.database
         policy = lambda: service_assistant().service  # noqa: E731 - given to services as they take it
         self.signals = around.signals
@@ -125,6 +125,7 @@ class ConsoleUnderTest:
             audit=AuditDesk(database),
             rules_file=lambda: "handoff: {}\n",
             examine=self._examine,
+            unreadable=self.store.newest_unreadable,
             teams=self.services.teams,
             channels=lambda: ["telegram", "web"],
         )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import select, update
 
+from bot.types import ReplyWindow
 from crm_sync.tables import conversations, customers
 from tests.console.console_under_test import ConsoleUnderTest
 from tests.staff_steps import change, wrote
@@ -55,6 +57,17 @@ async def test_who_has_no_name_is_called_by_the_number_they_gave_or_one_of_ours(
     assert f"Visitor {people[unknown]} " in shown.replace("<", " <")
     panel = (await lena.page(f"/console/inbox/{unknown}?list=all")).text
     assert f"<h2><bdi>Visitor {people[unknown]}</bdi>" in panel
+
+
+async def test_the_replies_left_count_down_to_their_end(console: ConsoleUnderTest) -> None:
+    window = ReplyWindow("message", 5, timedelta(hours=48))
+    talk = await wrote(console.store, channel="kf", opens=window)
+    li = await console.enter()
+    page = (await li.page(f"/console/inbox/{talk}?list=all")).text
+    (over, ends, left) = re.findall(r'<time data-age="left" data-over="([^"]+)" datetime="([^"]+)">([^<]+)<', page)[0]
+    assert "5 replies left," in page
+    assert (ends, left) == ((console.clock.now() + window.lasts).isoformat(), "2 d")
+    assert over == "No reply is allowed until the customer writes again"
 
 
 async def test_what_a_customer_said_is_translated_for_who_reads_it(console: ConsoleUnderTest) -> None:

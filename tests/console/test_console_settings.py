@@ -8,6 +8,7 @@ from datetime import timedelta
 import pyotp
 import pytest
 
+from bot.types import Received
 from console.settings import PAGES
 from desk.permissions import ROLES
 from tests.console.console_under_test import Browser, ConsoleUnderTest
@@ -109,6 +110,18 @@ async def test_what_is_broken_at_a_channel_is_shown_with_its_repair(console: Con
     page = await max_.page("/console/settings/channels")
     assert "the vendor refuses it" in page.text
     assert "set a new TOKEN" in page.text
+
+
+async def test_what_a_vendor_signed_and_nobody_could_read_is_listed(console: ConsoleUnderTest) -> None:
+    max_ = await console.enter("max", "manager")
+    assert "Everything that came in could be read." in (await max_.page("/console/settings/channels")).text
+
+    odd = Received("wechat", "main", "1", b"<xml>", None, "not XML <script>")
+    (accepted,) = await console.store.accept([odd])
+
+    page = (await max_.page("/console/settings/channels")).text
+    assert f">{accepted.inbox_id}</td><td>wechat/main</td>" in page
+    assert "not XML &lt;script&gt;" in page
 
 
 async def test_a_canned_reply_with_an_unknown_variable_is_refused(console: ConsoleUnderTest) -> None:
