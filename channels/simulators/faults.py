@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -28,6 +28,13 @@ UPDATE_FAULTS: Final = {
     "lost_reply": "our answer to a callback, with the passive reply in it, is lost: WeChat delivers again",
     "empty_page": "a page of 微信客服 messages comes empty, with more behind it",
 }
+_OF_SOME: Final = frozenset({"errcode", "unparsable"})  # of the call faults, those that only some vendors have
+
+
+def kinds_with(*more: str) -> dict[str, str]:
+    """The faults of every vendor's calls and these `more`, each with what it means."""
+    known = {**CALL_FAULTS, **UPDATE_FAULTS}
+    return {name: told for name, told in CALL_FAULTS.items() if name not in _OF_SOME} | {n: known[n] for n in more}
 
 
 @dataclass(slots=True)
@@ -47,9 +54,15 @@ class Fault:
             raise ValueError(f"unknown fault {self.kind!r}; there are {known}")
 
     @classmethod
-    def from_json(cls, found: Mapping[str, Any]) -> Fault:
-        """Raises: ValueError, TypeError for an object that is no fault."""
-        return cls(**found)
+    def from_json(cls, found: Mapping[str, Any], kinds: Collection[str]) -> Fault:
+        """Raises: ValueError, TypeError for an object that is no fault, or none of `kinds`, which this vendor has."""
+        fault = cls(**found)
+        if fault.kind not in kinds:
+            raise ValueError(f"{fault.kind!r} does not happen here; there are {', '.join(kinds)}")
+        numbers = (fault.seconds, fault.times, fault.after, fault.code)
+        if not isinstance(fault.method, str) or not all(isinstance(number, int | float) for number in numbers):
+            raise TypeError("method is a text; seconds, times, after and code are numbers")
+        return fault
 
 
 class FaultPlan:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from aiohttp import web
 
-from channels.simulators.faults import CALL_FAULTS, Fault
+from channels.simulators.faults import Fault, kinds_with
 
 if TYPE_CHECKING:
     from channels.simulators.line import LineSimulator
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 PAGE = Path(__file__).parents[1] / "static" / "line_simulator.html"
 DUPLICATE = "duplicate_update"
-KINDS = {**CALL_FAULTS, DUPLICATE: "the next event is delivered twice"}
+KINDS = {**kinds_with(), DUPLICATE: "the next event is delivered twice"}
 Given = Mapping[str, Any]
 
 # What a customer can do: path segment -> what to call with the request's JSON object; gives our webhook's status.
@@ -60,7 +60,7 @@ def control_routes(simulator: LineSimulator) -> list[web.RouteDef]:
 
     async def plan(request: web.Request) -> web.StreamResponse:
         try:
-            simulator.faults.plan(Fault.from_json(orjson.loads(await request.read())))
+            simulator.faults.plan(Fault.from_json(orjson.loads(await request.read()), KINDS))
         except (TypeError, ValueError) as exc:
             return _json({"error": str(exc), "kinds": KINDS}, status=400)
         return _json({"planned": True})

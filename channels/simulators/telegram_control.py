@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from aiohttp import web
 
-from channels.simulators.faults import CALL_FAULTS, UPDATE_FAULTS, Fault
+from channels.simulators.faults import Fault, kinds_with
 from channels.simulators.telegram_world import Customer, Fields
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 PAGE = Path(__file__).parents[1] / "static" / "telegram_simulator.html"
-KINDS = {**CALL_FAULTS, **UPDATE_FAULTS}
+KINDS = kinds_with("unparsable", "malformed_update", "broken_json", "duplicate_update", "reorder_updates")
 MAX_WAIT_S = 60.0
 
 # What a customer can do: path segment -> what to call with the request's JSON object.
@@ -95,7 +95,7 @@ def control_routes(simulator: TelegramSimulator) -> list[web.RouteDef]:
 
     async def plan_fault(request: web.Request) -> web.StreamResponse:
         try:
-            simulator.faults.plan(Fault.from_json(await _object(request)))
+            simulator.faults.plan(Fault.from_json(await _object(request), KINDS))
         except (TypeError, ValueError) as exc:
             return _json({"error": str(exc), "kinds": KINDS}, status=400)
         return _json({"planned": True})

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from aiohttp import web
 
-from channels.simulators.faults import CALL_FAULTS, UPDATE_FAULTS, Fault
+from channels.simulators.faults import Fault, kinds_with
 from channels.simulators.wechat_callback import ENCRYPTIONS
 from channels.simulators.wechat_world import Fields, OfficialAccount
 
@@ -18,6 +18,15 @@ if TYPE_CHECKING:
 
 PAGE = Path(__file__).parents[1] / "static" / "wechat_simulator.html"
 MAX_WAIT_S = 60.0
+KINDS = kinds_with(
+    "errcode",
+    "malformed_update",
+    "broken_json",
+    "duplicate_update",
+    "reorder_updates",
+    "lost_callback",
+    "lost_reply",
+)
 
 # What a follower can do: path segment -> what to call with the request's JSON object.
 ACTIONS: dict[str, Callable[[OfficialAccount, str, Fields], Any]] = {
@@ -108,13 +117,13 @@ def control_routes(simulator: WechatSimulator) -> list[web.RouteDef]:
 
     async def plan_fault(request: web.Request) -> web.StreamResponse:
         try:
-            simulator.faults.plan(Fault.from_json(await _object(request)))
+            simulator.faults.plan(Fault.from_json(await _object(request), KINDS))
         except (TypeError, ValueError) as exc:
-            return _json({"error": str(exc), "kinds": {**CALL_FAULTS, **UPDATE_FAULTS}}, status=400)
+            return _json({"error": str(exc), "kinds": KINDS}, status=400)
         return _json({"planned": True})
 
     async def fault_kinds(request: web.Request) -> web.StreamResponse:
-        return _json({"kinds": {**CALL_FAULTS, **UPDATE_FAULTS}})
+        return _json({"kinds": KINDS})
 
     async def clear_faults(request: web.Request) -> web.StreamResponse:
         simulator.faults.clear()

@@ -37,6 +37,7 @@ class Callbacks:
         self._sleep, self._delay_s = sleep, delay_s
         self._session: aiohttp.ClientSession | None = None
         self._under_way: set[asyncio.Task[None]] = set()
+        self._kept_back: list[Fields] = []
         company.on_callback = self.deliver
 
     def deliver(self, fields: Fields) -> None:
@@ -45,11 +46,17 @@ class Callbacks:
         if is_lost or not self.url:
             self._note(fields, 0, "lost" if is_lost else "no address")
             return
-        times = 2 if fields.get("Event") != "kf_msg_or_event" and self._faults.for_updates("duplicate_update") else 1
-        for _ in range(times):
-            task = asyncio.get_running_loop().create_task(self._deliver(fields))
-            self._under_way.add(task)
-            task.add_done_callback(self._under_way.discard)
+        if fields.get("Event") == "kf_msg_or_event":  # what it announces is doubled and reordered where it is pulled
+            self._start(fields)
+            return
+        if self._faults.for_updates("reorder_updates"):
+            self._kept_back.append(fields)  # overtaken by the next one
+            return
+        self._start(fields)
+        if self._faults.for_updates("duplicate_update"):
+            self._start(fields)
+        while self._kept_back:
+            self._start(self._kept_back.pop())
 
     async def settled(self) -> None:
         """Every callback under way is over."""
@@ -74,6 +81,11 @@ class Callbacks:
         if self._session is not None:
             await self._session.close()
             self._session = None
+
+    def _start(self, fields: Fields) -> None:
+        task = asyncio.get_running_loop().create_task(self._deliver(fields))
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
 
     async def _deliver(self, fields: Fields) -> None:
         for attempt in range(1, TRIES + 1):

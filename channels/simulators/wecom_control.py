@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
 from aiohttp import web
 
-from channels.simulators.faults import CALL_FAULTS, UPDATE_FAULTS, Fault
-from channels.simulators.wecom_world import WINDOW_QUOTA, WINDOW_S, Company, Fields, Shown
+from channels.simulators.faults import Fault, kinds_with
+from channels.simulators.wecom_world import PER_H, PER_MIN, WINDOW_QUOTA, WINDOW_S, Company, Fields, Shown
 
 if TYPE_CHECKING:
     from channels.simulators.wecom import WecomSimulator
 
 PAGE = Path(__file__).parents[1] / "static" / "wecom_simulator.html"
 MAX_WAIT_S = 60.0
+KINDS = kinds_with("errcode", "duplicate_update", "reorder_updates", "lost_callback", "empty_page")
 STATES = ("new", "bot", "queued", "colleague", "closed")
 
 # What people can do: path segment -> what to call with the request's JSON object.
@@ -59,7 +60,14 @@ def control_routes(simulator: WecomSimulator) -> list[web.RouteDef]:
             for (open_kfid, customer), session in company.sessions.items()
         ]
         accounts = [{"kf": key, "name": name} for key, name in company.kf_accounts.items()]
-        return _json({"accounts": accounts, "sessions": sessions, "members": sorted(company.members)})
+        return _json(
+            {
+                "accounts": accounts,
+                "sessions": sessions,
+                "members": sorted(company.members),
+                "left": {name: _left(member.sent_at, company.now()) for name, member in company.members.items()},
+            }
+        )
 
     async def act(request: web.Request) -> web.StreamResponse:
         action = ACTIONS.get(request.match_info["action"])
@@ -84,13 +92,13 @@ def control_routes(simulator: WecomSimulator) -> list[web.RouteDef]:
 
     async def plan_fault(request: web.Request) -> web.StreamResponse:
         try:
-            simulator.faults.plan(Fault.from_json(await _object(request)))
+            simulator.faults.plan(Fault.from_json(await _object(request), KINDS))
         except (TypeError, ValueError) as exc:
-            return _json({"error": str(exc), "kinds": {**CALL_FAULTS, **UPDATE_FAULTS}}, status=400)
+            return _json({"error": str(exc), "kinds": KINDS}, status=400)
         return _json({"planned": True})
 
     async def fault_kinds(request: web.Request) -> web.StreamResponse:
-        return _json({"kinds": {**CALL_FAULTS, **UPDATE_FAULTS}})
+        return _json({"kinds": KINDS})
 
     async def clear_faults(request: web.Request) -> web.StreamResponse:
         simulator.faults.clear()
@@ -115,6 +123,12 @@ def control_routes(simulator: WecomSimulator) -> list[web.RouteDef]:
         web.post("/_sim/end-tokens", end_tokens),
         web.post("/_sim/verify", verify),
     ]
+
+
+def _left(sent_at: Iterable[float], now: float) -> dict[str, int]:
+    """How many messages of the application this member would still see; above that they are dropped silently."""
+    ages = [now - at for at in sent_at]
+    return {"minute": PER_MIN - sum(age < 60 for age in ages), "hour": PER_H - sum(age < 3600 for age in ages)}
 
 
 def _chat(company: Company, open_kfid: str, user: str) -> list[Shown]:

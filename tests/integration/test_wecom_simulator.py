@@ -41,6 +41,11 @@ class Vendor:
             answer: dict[str, Any] = await response.json()
             return answer
 
+    async def plan(self, **fault: Any) -> dict[str, Any]:
+        async with self._http.post(f"{self.simulator.url}/_sim/faults", json=fault) as response:
+            answer: dict[str, Any] = await response.json()
+            return answer
+
     async def log_in(self) -> None:
         answer = await self.get("/cgi-bin/gettoken", corpid=CORP_ID, corpsecret=SECRET)
         self.token = answer["access_token"]
@@ -206,6 +211,33 @@ async def test_planned_faults_happen_and_are_noted(vendor: Vendor) -> None:
     vendor.simulator.faults.plan(Fault("errcode", method="kf/account/list", code=-1))
     assert [await vendor.code("kf/account/list") for _ in range(2)] == [-1, 0]
     assert len(vendor.simulator.ledger.entries("call", outcome="fault errcode")) == 1
+
+
+async def test_what_a_member_writes_can_come_twice_and_be_overtaken(vendor: Vendor) -> None:
+    vendor.simulator.callbacks.url = "http://127.0.0.1:9/nobody"
+    for fault, words in (("reorder_updates", "first"), ("duplicate_update", "second")):
+        vendor.simulator.faults.plan(Fault(fault))
+        vendor.company.say("lisi", words)
+    await vendor.simulator.callbacks.settled()
+    tries = [entry for entry in vendor.simulator.ledger.entries("delivery") if entry["attempt"] == 1]
+    assert len(tries) == 3
+
+
+async def test_the_page_shows_what_a_member_may_still_be_sent(vendor: Vendor) -> None:
+    vendor.company.say("lisi", "hi")
+    for number in range(31):
+        body = {"msgtype": "text", "agentid": AGENT_ID, "text": {"content": f"{number}"}}
+        assert await vendor.code("message/send", touser="lisi", **body) == 0
+    assert (await vendor.get("/_sim/state"))["left"]["lisi"] == {"minute": 0, "hour": 970}
+
+
+async def test_only_faults_that_can_happen_here_are_planned(vendor: Vendor) -> None:
+    kinds = (await vendor.get("/_sim/faults"))["kinds"]
+    assert "reorder_updates" in kinds
+    assert "lost_reply" not in kinds
+    assert "error" in await vendor.plan(kind="lost_reply")
+    assert "error" in await vendor.plan(kind="late_answer", seconds="long")
+    assert await vendor.plan(kind="late_answer", seconds=15) == {"planned": True}
 
 
 async def test_customers_members_and_colleagues_are_played_over_http(vendor: Vendor) -> None:
