@@ -25,6 +25,8 @@ from crm_sync.statements import Statement
 from crm_sync.tables import conversations, outbox, reply_windows
 
 HELD: Final = "held: waits for the customer to write"
+_Key = tuple[int, str]  # of a window: identity, kind
+_Counted = Mapping[_Key, Mapping[str, int]]  # outbox id -> attempt, of what left before its window was opened
 _NOTHING_TAKEN: Final[Mapping[str, int]] = {}
 LATE: Final = timedelta(seconds=2)  # vendors' stamps are whole seconds; before that nobody waits for the past
 _KEPT_FREE: Final = 2  # whatever was counted before: a clock that is off must not silence us
@@ -43,6 +45,17 @@ def _opening(build: Any) -> Statement:
 
 
 _OPEN_SQLITE, _OPEN_POSTGRES = _opening(sqlite.insert), _opening(postgresql.insert)
+_RENEW = Statement(
+    update(reply_windows)
+    .where(reply_windows.c.kind == bindparam("b_kind"), id_in(reply_windows.c.identity_id, "b_ids"))
+    .values(
+        quota=bindparam("b_quota"),
+        used=0,
+        opened_at=bindparam("b_opened_at"),
+        closes_at=bindparam("b_closes_at"),
+        taken_for=_NOTHING_TAKEN,
+    )
+)
 _is_held: ColumnElement[Any] = literal_column("outbox.is_held")  # written as the partial index has it
 _RELEASE = Statement(
     update(outbox)
@@ -117,10 +130,41 @@ def open_windows(
         key = opening.identity_id, opening.window.kind
         if key not in last or opening.written_at >= last[key].written_at:
             last[key] = opening
-    late = {key: opening for key, opening in last.items() if opening.written_at < now - LATE}
+    written_before = now - LATE
+    late = {key: opening for key, opening in last.items() if opening.written_at < written_before}
     counted = _left_since_written(conn, late) if late else {}
+    if is_postgres(conn):
+        _OPEN_POSTGRES.change_each(conn, _rows(last, counted, now))
+    else:
+        _OPEN_SQLITE.change_each(conn, _rows(_renewed(conn, last, counted, now), counted, now))
+    _RELEASE.change(conn, {"b_ids": sorted(conversation_ids)})
+
+
+def _renewed(conn: Connection, last: Mapping[_Key, Opening], counted: _Counted, now: datetime) -> dict[_Key, Opening]:
+    """Windows that were there and begin with nothing counted, as nearly all do, are open anew, those of a kind by one
+    statement; the others are returned. Not where several write at once: they would lock these rows in any order.
+    """
+    left: dict[_Key, Opening] = {}
+    unused: dict[ReplyWindow, dict[_Key, Opening]] = {}
+    for key, opening in last.items():
+        group = left if counted.get(key) else unused.setdefault(opening.window, {})
+        group[key] = opening
+    for window, group in unused.items():
+        wanted = {
+            "b_kind": window.kind,
+            "b_ids": [identity_id for identity_id, _ in group],
+            "b_quota": window.quota,
+            "b_opened_at": now,
+            "b_closes_at": now + window.lasts,
+        }
+        if _RENEW.change(conn, wanted) < len(group):
+            left |= group
+    return left
+
+
+def _rows(openings: Mapping[_Key, Opening], counted: _Counted, now: datetime) -> list[dict[str, Any]]:
     rows = []
-    for key, opening in sorted(last.items(), key=lambda item: item[0]):
+    for key, opening in sorted(openings.items(), key=lambda item: item[0]):
         window, taken_for = opening.window, counted.get(key, _NOTHING_TAKEN)
         rows.append(
             {
@@ -133,13 +177,10 @@ def open_windows(
                 "taken_for": taken_for,
             }
         )
-    (_OPEN_POSTGRES if is_postgres(conn) else _OPEN_SQLITE).change_each(conn, rows)
-    _RELEASE.change(conn, {"b_ids": sorted(conversation_ids)})
+    return rows
 
 
-def _left_since_written(
-    conn: Connection, openings: Mapping[tuple[int, str], Opening]
-) -> dict[tuple[int, str], dict[str, int]]:
+def _left_since_written(conn: Connection, openings: Mapping[_Key, Opening]) -> dict[_Key, dict[str, int]]:
     """For each of these windows, what was taken from the one before and left after this one's message was written."""
     before = {
         (row.identity_id, row.kind): row.taken_for
