@@ -6,6 +6,7 @@ import gc
 import os
 import secrets
 import shutil
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -27,6 +28,11 @@ settings.register_profile("explore", deadline=None, max_examples=1000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
 share_compiled_statements()
+
+# On a disk every commit of a store waits for it, which was a part of the suite's time that no processor could cut.
+# A power cut is not among what is tested, and a process that is killed loses nothing it has written.
+if (quick := services.quick_folder()) and "TMPDIR" not in os.environ:
+    os.environ["TMPDIR"] = tempfile.tempdir = quick
 
 
 @pytest.hookimpl(tryfirst=True)

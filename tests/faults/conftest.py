@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from crm_sync.schema import upgrade
 from tests import services
 from tests.faults.harness import basic_settings
 from tests.faults.process import FRONTDESK, clean_environment
@@ -19,9 +20,8 @@ from tests.faults.process import FRONTDESK, clean_environment
 
 def _prepare(database_url: str, folder: Path) -> None:
     """The store at `database_url` has its tables, its administrator and the trained model."""
-    environment = clean_environment(basic_settings(database_url))
-    command = [sys.executable, *FRONTDESK]
-    subprocess.run([*command, "db", "upgrade"], cwd=folder, env=environment, check=True, capture_output=True)
+    services.apart(upgrade(database_url))
+    environment, command = clean_environment(basic_settings(database_url)), [sys.executable, *FRONTDESK]
     with (folder / "prepare.log").open("w+") as log:
         desk = subprocess.Popen(
             [*command, "run", "--port", "0"], cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=log, text=True

@@ -6,10 +6,13 @@ import asyncio
 import contextlib
 import os
 import re
+import secrets
 import signal
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from tests.faults.forked import ForkedProcess, forked, is_possible
 
 ROOT = Path(__file__).parents[2]
 FRONTDESK = ("-c", "from frontdesk.cli import main; main()")
@@ -29,31 +32,42 @@ async def run_to_end(
     arguments: Sequence[str], settings: Mapping[str, str], cwd: Path, *, within_s: float = 60
 ) -> tuple[int, str, str]:
     """Exit code, stdout and stderr of one `frontdesk` command."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *FRONTDESK,
-        *arguments,
-        cwd=cwd,
-        env=clean_environment(settings),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
+    said = cwd / f"stderr-{secrets.token_hex(4)}.log"
+    process = await begun(FRONTDESK, arguments, settings, cwd, said)
+    assert process.stdout is not None
     try:
         async with asyncio.timeout(within_s):
-            out, err = await process.communicate()
+            out, code = await process.stdout.read(), await process.wait()
     except BaseException:
         if process.returncode is None:
             process.kill()
             await process.wait()
         raise
-    assert process.returncode is not None
-    return process.returncode, out.decode(), err.decode()
+    return code, out.decode(), said.read_text(encoding="utf-8")
+
+
+async def begun(
+    launch: Sequence[str], arguments: Sequence[str], settings: Mapping[str, str], folder: Path, stderr: Path
+) -> asyncio.subprocess.Process | ForkedProcess:
+    """A process of `python *launch *arguments` in `folder`; what it complains of is added to `stderr`."""
+    if is_possible:
+        return await forked(launch, arguments, clean_environment(settings), folder, stderr)
+    with stderr.open("ab") as out:
+        return await asyncio.create_subprocess_exec(
+            sys.executable,
+            *launch,
+            *arguments,
+            cwd=folder,
+            env=clean_environment(settings),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=out,
+        )
 
 
 class DeskProcess:
     """One `frontdesk run`. `url` is empty for a process that serves no pages."""
 
-    def __init__(self, process: asyncio.subprocess.Process, log: Path) -> None:
+    def __init__(self, process: asyncio.subprocess.Process | ForkedProcess, log: Path) -> None:
         self._process, self._log = process, log
         self.url = ""
         self._reader: asyncio.Task[None] | None = None
@@ -75,17 +89,7 @@ class DeskProcess:
         arguments = ["run", *(["--roles", roles] if roles else [])]
         if not roles or "web" in roles:
             arguments += ["--port", "0"]
-        with log.open("ab") as out:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                *launch,
-                *arguments,
-                cwd=folder,
-                env=clean_environment(settings),
-                stdout=asyncio.subprocess.PIPE,
-                stderr=out,
-            )
-        desk = cls(process, log)
+        desk = cls(await begun(launch, arguments, settings, folder, log), log)
         desk._reader = asyncio.create_task(desk._read_stdout())
         if wait and "--port" in arguments:
             await desk._until_announced()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-import sys
+import signal
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from typing import Any
 import aiohttp
 import orjson
 
-from tests.faults.process import FRONTDESK, START_WITHIN_S, STOP_WITHIN_S, clean_environment
+from tests.faults.process import FRONTDESK, START_WITHIN_S, STOP_WITHIN_S, begun
 
 _ADDRESS = re.compile(rb"Chat as a customer\s+(http://\S+?)/_sim/")
 _SETTING = re.compile(rb"(FRONTDESK_CHANNELS__\S+?)=(\S+)")
@@ -47,14 +47,8 @@ class StandInProcess:
 async def telegram_stand_in(folder: Path) -> AsyncIterator[StandInProcess]:
     """It serves; at the end it is stopped. Its limits are the vendor's."""
     ledger_file = folder / "vendor.jsonl"
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *FRONTDESK,
-        *("simulate", "telegram", "--port", "0", "--ledger", str(ledger_file)),
-        cwd=folder,
-        env=clean_environment({}),
-        stdout=asyncio.subprocess.PIPE,
-    )
+    arguments = ("simulate", "telegram", "--port", "0", "--ledger", str(ledger_file))
+    process = await begun(FRONTDESK, arguments, {}, folder, folder / "vendor.log")
     try:
         assert process.stdout is not None
         url, settings = "", dict[str, str]()
@@ -69,6 +63,6 @@ async def telegram_stand_in(folder: Path) -> AsyncIterator[StandInProcess]:
         yield StandInProcess(url, settings, ledger_file)
     finally:
         if process.returncode is None:
-            process.terminate()  # SIGINT is ignored by what a suite in the background starts
+            process.send_signal(signal.SIGTERM)  # SIGINT is ignored by what a suite in the background starts
             async with asyncio.timeout(STOP_WITHIN_S):
                 await process.wait()

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
 import signal
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -20,22 +17,15 @@ from crm_sync.tables import media
 from frontdesk.media_fetching import MediaFetcher
 from frontdesk.signals import LocalSignals
 from tests.faults.media_process import PLACE, Vendor
-from tests.faults.process import ROOT
+from tests.faults.process import begun
 from tests.media_library import files_in, library_in
 from tests.store_steps import SetClock, said
 
 
 async def _run(what: str, url: str, folder: Path, point: str = "") -> int:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "tests.faults.media_process",
-        what,
-        url,
-        str(folder),
-        cwd=ROOT,
-        env={**os.environ, "FRONTDESK_FAULT": point, "PYTHONPATH": str(ROOT)},
-    )
+    program = (str(Path(__file__).with_name("media_process.py")),)
+    log = folder.with_name("process.log")
+    process = await begun(program, (what, url, str(folder)), {"FRONTDESK_FAULT": point}, folder.parent, log)
     return await process.wait()
 
 

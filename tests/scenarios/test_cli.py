@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,10 +16,15 @@ import pytest
 from channels.deep_links import verified_link
 from channels.simulators.telegram import TelegramSimulator
 from channels.simulators.wechat import WechatSimulator
+from tests import services
+from tests.faults.process import FRONTDESK, clean_environment, run_to_end
 
 ROOT = Path(__file__).parents[2]
 SAMPLE_ORDERS = ROOT / "config" / "assistants" / "shop" / "sample" / "orders.csv"
 Frontdesk = Callable[..., subprocess.CompletedProcess[str]]
+
+
+SHARED = {"FRONTDESK_NLU__MODEL_DIR": str(ROOT / ".frontdesk" / "model"), "COLUMNS": "200"}
 
 
 @pytest.fixture
@@ -28,12 +32,21 @@ def frontdesk(tmp_path: Path) -> Frontdesk:
     """Run the command in an empty folder; the trained sample model is shared between runs."""
 
     def run(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("FRONTDESK_")}
-        environment |= {"FRONTDESK_NLU__MODEL_DIR": str(ROOT / ".frontdesk" / "model"), "COLUMNS": "200", **settings}
+        code, out, err = services.apart(run_to_end(arguments, {**SHARED, **settings}, tmp_path, within_s=110))
+        return subprocess.CompletedProcess(arguments, code, out, err)
+
+    return run
+
+
+@pytest.fixture
+def frontdesk_from_nothing(tmp_path: Path) -> Frontdesk:
+    """The same in a new interpreter."""
+
+    def run(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-c", "from frontdesk.cli import main; main()", *arguments],
+            [sys.executable, *FRONTDESK, *arguments],
             cwd=tmp_path,
-            env=environment,
+            env=clean_environment({**SHARED, **settings}),
             capture_output=True,
             text=True,
             check=False,
@@ -134,8 +147,8 @@ def test_knowledge_is_imported_asked_and_measured(frontdesk: Frontdesk, tmp_path
     assert report["recall@5"] >= report["recall@1"] > 0.4
 
 
-def test_parsing_has_the_shape_of_rasa(frontdesk: Frontdesk) -> None:
-    understood = parsed(frontdesk("nlu", "parse", "where is my order 2391?", "--json"))
+def test_parsing_has_the_shape_of_rasa(frontdesk_from_nothing: Frontdesk) -> None:
+    understood = parsed(frontdesk_from_nothing("nlu", "parse", "where is my order 2391?", "--json"))
     assert set(understood) >= {"text", "intent", "intent_ranking", "entities"}
     assert understood["intent"]["name"] == "order_status"
     (number,) = [entity for entity in understood["entities"] if entity["entity"] == "order_number"]
