@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from bot.service.calendars import Calendar
 from bot.service.policy import ServicePolicy
 from bot.types import Ask, Language, OutMedia, TextFormat
+from bot.values import ONE_TIME_CODE
 
 if TYPE_CHECKING:
     from bot.flows import Flow
@@ -68,6 +69,11 @@ class Slot:
     entities: tuple[str, ...] = ()
     values: tuple[str, ...] = ()
     is_shared: bool = False
+
+    @property
+    def is_secret(self) -> bool:
+        """Whether what is typed into it is nothing else, whatever it looks like, and is remembered nowhere."""
+        return self.name == ONE_TIME_CODE
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,7 @@ from bot.reading import (
     words_of,
 )
 from bot.rendering import render
-from bot.service_types import Notice
+from bot.service_types import Notice, TryCode
 from bot.types import (
     ArticleHit,
     Conversation,
@@ -64,8 +64,10 @@ from bot.types import (
     Owner,
     RequestHandoff,
     Turn,
+    Understanding,
     UpdateCase,
 )
+from bot.values import without_digits
 from bot.wakeup import Wakeup
 
 SWEEP_S = 2.0  # upper bound for what a lost signal costs; design.md promises ≤ 5 s
@@ -198,7 +200,7 @@ class Engine:
         decision = await self._decide(turn, runtime)
         return TurnResult(
             inbox_id=claimed_message.inbox_id,
-            understanding=understanding if words is not None else None,
+            understanding=_kept(understanding, decision) if words is not None else None,
             effects=decision.effects,
             out=self._render(decision, conversation, claimed_message, runtime),
             state=decision.state,
@@ -369,6 +371,13 @@ class Worker:
             whose = conversation.identity
             where = {"chat_id": conversation.chat_id, "topic": conversation.topic}
             self._signals.publish(TOPIC_TYPING, {"channel": whose.channel, "account": whose.account, **where})
+
+
+def _kept(understanding: Understanding, decision: Decision) -> Understanding:
+    """What is remembered of the words: of a one-time code only that one was typed."""
+    if not any(isinstance(effect, TryCode) for effect in decision.effects):
+        return understanding
+    return replace(understanding, text=without_digits(understanding.text), entities=(), parts=())
 
 
 def albums_as_one(messages: Sequence[ClaimedMessage]) -> list[ClaimedMessage]:

@@ -22,7 +22,7 @@ from bot.hearing import Request
 from bot.memory import MAX_TEXT, Frame
 from bot.passing_on import heed_anger, offer_person
 from bot.talk import SHOWN, Talk
-from bot.values import has_words, in_words, is_cancel_word, normal, plain, yes_or_no
+from bot.values import has_words, in_words, is_cancel_word, normal, one_time_code, plain, yes_or_no
 from bot.weighing import HANDOFF
 
 _COMMANDS = frozenset({HANDOFF, UNSUBSCRIBE, STOP_FLOW, "help", "callback_request"})
@@ -36,7 +36,8 @@ def continue_flow(talk: Talk, request: Request) -> None:
     if wants_to_stop(talk, slot, request):
         cancel(talk)
         return
-    if correct(talk, frame, slot, request):
+    is_secret = slot is not None and slot.is_secret
+    if not is_secret and correct(talk, frame, slot, request):
         talk.run()
         return
     value = understood_value(talk, slot, request)
@@ -53,7 +54,8 @@ def continue_flow(talk: Talk, request: Request) -> None:
         return
     tries = frame.tries
     talk.set_slot(frame, frame.asked, value)
-    talk.fill_from_entities(frame, request.entities)
+    if not is_secret:  # a code also has the shape of other numbers
+        talk.fill_from_entities(frame, request.entities)
     talk.run()
     if frame.tries > tries:
         after_refusal(talk, frame)
@@ -100,6 +102,8 @@ def understood_value(talk: Talk, slot: Slot | None, request: Request) -> SlotVal
         return agrees
     if slot.type == "categorical":
         return category(talk, slot, request.words)
+    if slot.is_secret:
+        return one_time_code(request.words) or special_value(talk, slot, request.words)
     for entity in reversed(request.entities):
         if entity.name in slot.entities:
             return normal(entity.name, entity.value or entity.text, talk.today)

@@ -172,7 +172,7 @@ class TurnStore(Protocol):
         ...
 
     async def fetch(self, needs: Sequence[Need], customer_id: CustomerId) -> dict[Need, Any]:
-        """Answers to needs of kind order, case, case_number and link; a missing row is None."""
+        """Answers to needs of every kind but `articles`, as `bot.types.Need` says; a missing row is None."""
         ...
 
     async def commit(self, commits: Sequence[TurnsCommit]) -> list[Committed]:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
+LookupKind = Literal["order", "case"]
+
 # --- the customer's record --------------------------------------------------------------------------------------
 
 
@@ -326,6 +328,30 @@ class RequestErasure:
     source: str
 
 
+@dataclass(frozen=True, slots=True)
+class SendCode:
+    """A one-time code goes to a contact on the record of this order or case, if there is such a record and a way to it.
+
+    What the customer who asks is told is the same either way (bot/actions/lookups.py).
+    """
+
+    kind: LookupKind
+    number: str
+    language: str  # of who asks
+
+
+@dataclass(frozen=True, slots=True)
+class TryCode:
+    """What the customer typed as the code counts as a try, and is taken out of what is kept of their message.
+
+    `is_right`: it was the code, so that this order or case may be looked at in this conversation for a while.
+    """
+
+    kind: LookupKind
+    number: str
+    is_right: bool
+
+
 ServiceEffect = (
     RecordScore
     | RecordPreference
@@ -340,6 +366,8 @@ ServiceEffect = (
     | ReportOutage
     | PlanNotice
     | RequestErasure
+    | SendCode
+    | TryCode
 )
 
 

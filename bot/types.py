@@ -18,6 +18,7 @@ from typing import Any, Final, Literal, NewType
 from bot.service_types import (
     Appointment,
     Asset,
+    CaseNews,
     ClockStart,
     Due,
     Notice,
@@ -400,11 +401,38 @@ class Need:
     it, the newest first;
     `link` (key: token of a "continue here" link) -> LinkOffer | None when it no longer works;
     `queue` (key: conversation|points|ageing in seconds|team) -> QueueView, as it is for this conversation;
-    `broadcast` (key: conversation) -> BroadcastSent | None, the last one it had within two weeks.
+    `broadcast` (key: conversation) -> BroadcastSent | None, the last one it had within two weeks;
+    `lookup` (key: conversation|order or case|number) -> Lookup, of a number that is not this customer's;
+    `code` (key: conversation|order or case|number|what was typed) -> CodeTried.
     """
 
     kind: str
     key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """What asking for a number that is not the customer's may lead to in this conversation.
+
+    All but `order`, `case` and `news` are the same for a number there is and for one there is not.
+    """
+
+    can_send: bool = False  # whether this deployment has any way for a one-time code at all
+    codes_left: int = 0  # that may still be asked for now, here and for this number
+    order: Order | None = None  # opened by a code here, a while ago at most
+    case: Case | None = None  # likewise
+    news: tuple[CaseNews, ...] = ()  # of that case, the newest first
+
+
+@dataclass(frozen=True, slots=True)
+class CodeTried:
+    """How a code fares that the customer typed. `over`: there is none (any more) that could be right."""
+
+    outcome: Literal["right", "wrong", "over"]
+    left: int = 0  # tries, if it was wrong
+    order: Order | None = None  # filled only if it was right
+    case: Case | None = None
+    news: tuple[CaseNews, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,8 @@ from bot.types import Language
 ORDER_NUMBER = re.compile(r"(?<![\w-])(?:SO-?)?\d{4,8}(?![\w-])", re.IGNORECASE | re.ASCII)
 CASE_NUMBER = re.compile(r"(?<![A-Za-z0-9])C-?(\d{3,8})(?:-(\d))?(?![A-Za-z0-9])", re.IGNORECASE | re.ASCII)
 PHONE = re.compile(r"\+?\d[\d\s().-]{5,20}\d", re.ASCII)
+ONE_TIME_CODE = "one_time_code"  # the slot: what is typed into it is a secret, and no other value
+_CODE = re.compile(r"(?<!\d)\d{3}[ -]?\d{3}(?!\d)", re.ASCII)
 _ORDER_LABEL = re.compile(r"(?:订单号?|单号|order\s*(?:number|no\.?|#)?)\s*(?:是|为|is|:|#)?\s*$", re.IGNORECASE)
 _YES = {
     "是", "是的", "对", "对的", "嗯", "嗯嗯", "好", "好的", "可以", "行", "没错", "要", "需要", "确认", "确定", "当然",
@@ -144,6 +146,17 @@ def case_number(words: str) -> str | None:
 def same_case(asked: str, stored: str) -> bool:
     """Whether the asked number, with or without its check digit, is the stored one."""
     return stored.upper() == asked.upper() or stored.upper().rpartition("-")[0] == asked.upper()
+
+
+def one_time_code(words: str) -> str | None:
+    """The six digits in the words, as we send them; None when there are none, or more than one six."""
+    found = _CODE.findall(unicodedata.normalize("NFKC", words))
+    return re.sub(r"\D", "", found[0]) if len(found) == 1 else None
+
+
+def without_digits(words: str) -> str:
+    """The words with a dot for every digit."""
+    return re.sub(r"\d", "•", words)
 
 
 def phone(words: str) -> str | None:

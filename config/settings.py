@@ -270,6 +270,20 @@ class MailSettings(_Section):
         return self
 
 
+class CodesSettings(_Section):
+    """One-time codes by text message: a service of yours is asked to send them; without `sms_url` none leaves so."""
+
+    sms_url: str = Field("", pattern=r"^(https?://\S+)?$")  # gets POST {"to", "text", "language"}, answers 2xx
+    sms_secret: SecretStr | None = Field(None, min_length=16)  # signs the request as hooks are signed
+    timeout_s: float = Field(10.0, gt=0, le=60)
+
+    @model_validator(mode="after")
+    def _has_secret(self) -> CodesSettings:
+        if self.sms_url and self.sms_secret is None:
+            raise ValueError("sms_secret must be set when sms_url is, so that the service knows who asks")
+        return self
+
+
 class SignInSettings(_Section):
     """How long somebody of the staff stays signed in, and for whom a password alone is not enough."""
 
@@ -336,6 +350,7 @@ class Settings(BaseSettings):
     channels: ChannelsSettings = ChannelsSettings()
     media: MediaSettings = MediaSettings()
     mail: MailSettings = MailSettings()
+    codes: CodesSettings = CodesSettings()
     translate: TranslateSettings = TranslateSettings()
     sign_in: SignInSettings = SignInSettings()
     oidc: OidcSettings | None = None

@@ -284,6 +284,8 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
     "happened.preference_noted": ("Preference noted", "记录偏好"),
     "happened.preference_ended": ("Preference ended", "偏好结束"),
     "happened.outage_reported": ("Outage reported", "报告故障"),
+    "happened.lookup_code_asked": ("Code asked for", "请求验证码"),
+    "happened.lookup_opened": ("Shown by code", "凭验证码查询"),
     "happened.identity_linked": ("Channel linked", "关联渠道"),
     "happened.identity_unlinked": ("Channel unlinked", "解除关联"),
     "happened.customers_merged": ("Records merged", "合并档案"),

@@ -17,8 +17,10 @@ from bot.service_types import (
     RecordScore,
     ReportOutage,
     RequestErasure,
+    SendCode,
     SetAttribute,
     SubscribeTopic,
+    TryCode,
     WishContact,
 )
 from bot.types import (
@@ -34,7 +36,7 @@ from bot.types import (
     UpdateCase,
     UpdateCustomer,
 )
-from crm_sync import appointments, consent_register, dues, merge_evidence, outages, record, subscriptions
+from crm_sync import appointments, consent_register, dues, lookup_codes, merge_evidence, outages, record, subscriptions
 from crm_sync.cases import open_case
 from crm_sync.console_tables import handoff_events
 from crm_sync.links import link_identity
@@ -144,6 +146,17 @@ def _update_customer(conn: Connection, effect: UpdateCustomer, subject: Subject)
         merge_evidence.ask_for_check(conn, subject.customer_id, subject.now)
 
 
+def _try_code(conn: Connection, effect: TryCode, subject: Subject) -> None:
+    """As `lookup_codes.count_try`; who typed the code sent to a telephone has proven its number, as by sharing it.
+
+    One that was proven before stays: who helps somebody with their order has not changed their own number.
+    """
+    phone = lookup_codes.count_try(conn, effect, subject)
+    own = select(customers.c.phone_is_verified).where(customers.c.id == subject.customer_id)
+    if phone and not conn.execute(own).scalar_one():
+        _update_customer(conn, UpdateCustomer(phone=phone, phone_is_verified=True), subject)
+
+
 def _add_timeline(conn: Connection, effect: AddTimeline, subject: Subject) -> None:
     note(conn, subject, effect.kind, effect.summary)
 
@@ -170,4 +183,6 @@ _APPLY: Final[dict[type, Callable[[Connection, Any, Subject], None]]] = {
     SetAttribute: record.set_attribute,
     RecordPreference: record.record_preference,
     RequestErasure: record.request_erasure,
+    SendCode: lookup_codes.ask,
+    TryCode: _try_code,
 }

@@ -72,6 +72,7 @@ from crm_sync.tables import (
     identities,
     identity_links,
     inbox,
+    lookup_codes,
     media,
     messages,
     metadata,
@@ -125,6 +126,7 @@ PERSONAL: Final[dict[Table, _Condition]] = {
         identity_links.c.identity_id.in_(identities_of(customer))
         | identity_links.c.linked_identity_id.in_(identities_of(customer))
     ),
+    lookup_codes: lambda customer: lookup_codes.c.conversation_id.in_(conversations_of(customer)),
     reply_windows: lambda customer: reply_windows.c.identity_id.in_(identities_of(customer)),
     passive_replies: lambda customer: passive_replies.c.inbox_id.in_(
         select(inbox.c.id).where(inbox.c.conversation_id.in_(conversations_of(customer)))
@@ -250,6 +252,7 @@ _DELETED: Final = (
     passive_replies,
     web_uploads,
     identity_links,
+    lookup_codes,
     case_links,
     customer_attributes,
     customer_tags,

@@ -105,13 +105,16 @@ class SqlStore:
             raise
         return store
 
-    def know(self, channels: Mapping[str, Capabilities], merge: Merge | None = None) -> None:
+    def know(
+        self, channels: Mapping[str, Capabilities], merge: Merge | None = None, *, can_send_codes: bool = False
+    ) -> None:
         """What each channel can do, where sending depends on it; to be said before anything is sent.
 
         `merge` makes one part of texts that follow each other (channels/encoding.py); without it none are merged.
+        `can_send_codes`: whether there is any way for one-time codes (crm_sync/lookup_codes.py).
         """
         self.outbox.know(channels, merge)
-        self.turns.know(channels)
+        self.turns.know(channels, can_send_codes=can_send_codes)
 
     async def close(self) -> None:
         """Everything handed in is committed and the connections are closed."""

@@ -373,6 +373,26 @@ identity_links = Table(  # "continue on …": offered to one identity, taken up 
     Column("undone_at", UtcDateTime),
 )
 
+lookup_codes = Table(  # one-time codes for a look at an order or case of somebody else; a row for numbers of nobody too
+    "lookup_codes",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("conversation_id", Id, ForeignKey("conversations.id"), nullable=False),  # the only one it counts in
+    Column("kind", Text, nullable=False),  # order | case
+    Column("number", Words, nullable=False),  # as asked, in one spelling
+    Column("language", Text, nullable=False),  # of who asks
+    Column("digest", Text, nullable=False, server_default=""),  # keyed, of the code; "": none was sent
+    Column("target", Text, nullable=False, server_default=""),  # keyed digest of the contact it was sent to
+    Column("way", Text, nullable=False, server_default=""),  # sms | email | chat
+    Column("tries", Integer, nullable=False, server_default="0"),
+    Column("asked_at", UtcDateTime, nullable=False),
+    Column("opened_at", UtcDateTime),  # the right code was typed
+    Index("ix_lookup_codes_conversation", "conversation_id", "kind", "number", "id"),
+    Index("ix_lookup_codes_number", "kind", "number", "asked_at"),
+    Index("ix_lookup_codes_target", "target", "asked_at", **only_where("target <> ''")),
+    Index("ix_lookup_codes_asked_at", "asked_at"),
+)
+
 # --- what is known and promised -------------------------------------------------------------------------------------
 
 cases = Table(

@@ -8,15 +8,16 @@ from functools import partial
 from typing import Any
 
 import structlog
-from sqlalchemy import Connection, and_, select
+from sqlalchemy import Connection, and_, or_, select
 
 from bot.errors import StaleState
 from bot.ports import Claimed, Clock, Committed, TurnsCommit
 from bot.types import Capabilities, CustomerId, InboxId, Need
-from crm_sync import claims
+from crm_sync import claims, lookup_codes
 from crm_sync.appointments import taken_slots
 from crm_sync.broadcast_talk import last_sent
 from crm_sync.case_news import case_news
+from crm_sync.columns import is_filled
 from crm_sync.committing import HandledElsewhere, commit_turns
 from crm_sync.consent_register import open_requests, wishes_of
 from crm_sync.database import Database
@@ -37,9 +38,11 @@ class SqlTurns:
     def __init__(self, database: Database, clock: Clock, fault: Callable[[str], None]) -> None:
         self._database, self._clock, self._fault = database, clock, fault
         self._passive: Mapping[str, float] = {}
+        self.can_send_codes = False
 
-    def know(self, channels: Mapping[str, Capabilities]) -> None:
-        """On which channels a webhook waits to carry the reply back itself, and how long."""
+    def know(self, channels: Mapping[str, Capabilities], *, can_send_codes: bool = False) -> None:
+        """On which channels a webhook waits to carry the reply back itself, and how long; whether codes can be sent."""
+        self.can_send_codes = can_send_codes
         self._passive = {
             name: capabilities.passive_s
             for name, capabilities in channels.items()
@@ -74,7 +77,8 @@ class SqlTurns:
         Raises: ValueError for a need of another kind.
         """
         writes = any(need.kind == "case_number" for need in needs)
-        return await self._database.run(partial(_fetch, needs, customer_id, self._clock.now()), read=not writes)
+        fetch = partial(_fetch, needs, customer_id, self._clock.now(), can_send_codes=self.can_send_codes)
+        return await self._database.run(fetch, read=not writes)
 
     async def commit(self, commits: Sequence[TurnsCommit]) -> list[Committed]:
         """One transaction for all; each conversation succeeds or is left untouched by itself."""
@@ -96,8 +100,15 @@ class SqlTurns:
         return committed
 
 
-def _fetch(needs: Sequence[Need], customer_id: CustomerId, now: datetime, conn: Connection) -> dict[Need, Any]:
-    return {need: _answer(conn, need, customer_id, now) for need in needs}
+def _fetch(
+    needs: Sequence[Need], customer_id: CustomerId, now: datetime, conn: Connection, *, can_send_codes: bool
+) -> dict[Need, Any]:
+    return {
+        need: lookup_codes.lookup(conn, need.key, now, can_send=can_send_codes)
+        if need.kind == "lookup"
+        else _answer(conn, need, customer_id, now)
+        for need in needs
+    }
 
 
 def _answer(conn: Connection, need: Need, customer_id: CustomerId, now: datetime) -> Any:
@@ -126,6 +137,8 @@ def _answer(conn: Connection, need: Need, customer_id: CustomerId, now: datetime
             return queue_view(conn, need.key, now)
         case "broadcast":
             return last_sent(conn, need.key, now)
+        case "code":
+            return lookup_codes.try_code(conn, need.key, now)
     raise ValueError(f"the store cannot answer a need of kind {need.kind!r}")
 
 
@@ -140,21 +153,13 @@ def find_case(conn: Connection, number: str, customer_id: CustomerId) -> Any:
 
 
 def _order(conn: Connection, number: str, customer_id: CustomerId) -> Any:
-    """The order, only when it is this customer's: by the record or by a verified phone."""
-    row = conn.execute(
-        select(*ORDER_COLUMNS, orders.c.customer_id, orders.c.phone).where(orders.c.number == number.strip())
-    ).first()
-    if row is None:
-        return None
-    if row.customer_id != customer_id:
-        owner = conn.execute(
-            select(customers.c.id).where(
-                customers.c.id == customer_id,
-                customers.c.phone_is_verified,
-                customers.c.phone != "",
-                customers.c.phone == row.phone,
-            )
-        ).first()
-        if owner is None:
-            return None
-    return order_of(row)
+    """The order, only when it is this customer's: by the record or by a verified phone.
+
+    One statement, whose rows say nothing of orders that are not theirs.
+    """
+    proven = select(customers.c.phone).where(
+        customers.c.id == customer_id, customers.c.phone_is_verified, is_filled(customers.c.phone)
+    )
+    mine = or_(orders.c.customer_id == customer_id, orders.c.phone.in_(proven))
+    row = conn.execute(select(*ORDER_COLUMNS).where(orders.c.number == number.strip(), mine)).first()
+    return None if row is None else order_of(row)

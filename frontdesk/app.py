@@ -24,7 +24,7 @@ from channels.pacing import LocalRateTokens
 from channels.traffic import AllTraffic
 from channels.web import WebHub
 from config.settings import Settings
-from crm_sync import site_messages
+from crm_sync import lookup_codes, site_messages
 from crm_sync.media.arriving import FileSources
 from crm_sync.media.library import SqlMediaLibrary
 from crm_sync.media.stores import open_media_store
@@ -39,6 +39,7 @@ from frontdesk.broadcast_reckoning import broadcast_jobs
 from frontdesk.broadcast_services import BroadcastServices, broadcast_services, decisions
 from frontdesk.channel_health import ChannelWatch
 from frontdesk.clock import SystemClock
+from frontdesk.code_sending import CodeSender
 from frontdesk.console_lazily import LazyConsole
 from frontdesk.encoders import Encoders
 from frontdesk.faults import no_fault
@@ -138,8 +139,9 @@ class App:
         fault: Callable[[str], None] = no_fault,
         exclusive: bool = True,
         clock: Clock | None = None,
+        codes: CodeSender | None = None,
     ) -> App:
-        """Everything ready to start.
+        """Everything ready to start. `codes`: what sends one-time codes, instead of what the settings say.
 
         `exclusive` holds the SQLite store for this process (`frontdesk run`); a one-shot command leaves it out and
         works beside a running desk. Raises: Misconfigured, StoreIncompatible, StoreUnavailable, AssistantInvalid.
@@ -178,7 +180,12 @@ class App:
         adapters = {(kit.channel, account): adapter for kit in kits for account, adapter in kit.adapters.items()}
         fetching = frozenset(place for place, adapter in adapters.items() if isinstance(adapter, FetchesMedia))
         store.inbox.file_sources = FileSources(fetching, media.retention)
-        store.know({adapter.channel: adapter.capabilities for adapter in adapters.values()}, merge_parts)
+        codes = codes or CodeSender.of(settings, adapters, clock)
+        store.know(
+            {adapter.channel: adapter.capabilities for adapter in adapters.values()},
+            merge_parts,
+            can_send_codes=bool(codes.ways),
+        )
         encoders = Encoders(list(adapters.values()), media.link)
         observer = LoggingObserver()
         name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
@@ -235,7 +242,10 @@ class App:
                     *report_jobs(settings.timezone),
                     *broadcast_jobs(lambda: zone_named(settings.timezone)),
                 ),
-                outside={site_messages.KIND: SiteMessenger(keys, settings).deliver},
+                outside={
+                    site_messages.KIND: SiteMessenger(keys, settings).deliver,
+                    lookup_codes.KIND: codes.deliver,
+                },
                 fault=fault,
             ),
             hub=WebHub(store, signals, link=media.link),

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import structlog
 
 from bot.errors import ServiceError
 from crm_sync.audit_chain import head_of
+from crm_sync.lookup_codes import forget as forget_codes
 from crm_sync.media.library import SqlMediaLibrary
 from crm_sync.operator_words import forget_sends
 from crm_sync.search_indexing import SearchIndexer
@@ -20,9 +23,9 @@ log = structlog.get_logger()
 
 async def tidy(store: SqlStore, media: SqlMediaLibrary, *, raw_retention_days: float) -> None:
     """Old raw payloads, stored answers nobody can ask for (the API's too), sessions long over, files past their
-    retention, and what was known of uploads whose file is gone, are no longer there; nor are traces of erased people
-    in the search index. Files that the media store cannot delete now are tried again next time. Our own log, which is
-    outside the store, says where the audit log ends.
+    retention, one-time codes that are over, and what was known of uploads whose file is gone, are no longer there; nor
+    are traces of erased people in the search index. Files that the media store cannot delete now are tried again next
+    time. Our own log, which is outside the store, says where the audit log ends.
 
     Raises: StoreUnavailable.
     """
@@ -38,6 +41,7 @@ async def tidy(store: SqlStore, media: SqlMediaLibrary, *, raw_retention_days: f
         log.info("files_purged", count=await media.purge())
     except ServiceError as error:
         log.warning("files_not_purged", service=error.service, error=type(error).__name__)
+    log.info("lookup_codes_forgotten", count=await store.database.run(partial(forget_codes, now=clock.now())))
     log.info("operator_sends_forgotten", count=await forget_sends(store.database, SystemClock().now()))
     await SearchIndexer(store.database, SystemClock()).purge()
     log.info("uploads_forgotten", count=await store.prune_web_uploads())  # after the files, which say what is over

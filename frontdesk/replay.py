@@ -14,7 +14,7 @@ from bot.types import Content, Location, Media, Text
 from frontdesk.transcripts import Step, Transcript, read_transcripts
 
 Replies = Sequence[Mapping[str, Any]]  # each with `text` and `buttons`, as in `frontdesk say --json`
-ASKED = frozenset({"user", "press", "photo", "location"})  # what has to be answered
+ASKED = frozenset({"user", "press", "code", "photo", "location"})  # what has to be answered
 
 
 class ReplayDesk(Protocol):
@@ -25,6 +25,10 @@ class ReplayDesk(Protocol):
         ...
 
     async def say(self, user: str, content: Content) -> Replies: ...
+
+    async def last_code(self) -> str:
+        """The one-time code that was sent last; "000000" when none was."""
+        ...
 
     async def later(self, user: str, length: timedelta) -> Replies:
         """So much time has passed, and what fell due is done."""
@@ -160,6 +164,11 @@ async def _done(desk: ReplayDesk, user: str, step: Step, before: Replies) -> tup
                 return await desk.feed(user, step.action), ""
             case "outage":
                 return await desk.outage(user, step.action), ""
+            case "code":
+                code = await desk.last_code()
+                typed = code if step.words == "right" else f"{(int(code) + 1) % 1_000_000:06d}"
+                replies = await desk.say(user, Text(typed))
+                return replies, "" if replies else f"no answer to {what!r}"
         content = _content(step, before)
         if content is None:
             return (), f"there is no button {step.words!r}"

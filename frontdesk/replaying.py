@@ -10,13 +10,16 @@ from pathlib import Path
 from pydantic import SecretStr
 from sqlalchemy import Connection, func, select
 
-from bot.types import Content, Identity, InboundMessage, Received
+from bot.types import Content, Identity, InboundMessage, Language, Received
+from bot.values import one_time_code
 from config.settings import Settings
 from crm_sync.conversation_tests import stored_tests
+from crm_sync.lookup_contacts import Ways
 from crm_sync.store import SqlStore
 from crm_sync.tables import conversations, identities, messages
 from frontdesk.app import App
 from frontdesk.clock import MovableClock, SystemClock
+from frontdesk.code_sending import CodeSender
 from frontdesk.replay import Replies, Summary, replay_all
 from frontdesk.replay_feeds import ReplayFeeds
 from frontdesk.replay_staff import ReplayStaff
@@ -62,9 +65,11 @@ async def replay_read(
         clock = MovableClock(SystemClock().now())
         if model is not None:
             await _put_model(own, *model)
-        app = await App.open(own, clock=clock)
+        phone = ReplayPhone()
+        codes = CodeSender(Ways(sms=True), {}, texter=phone)  # whatever is configured: nothing leaves this process
+        app = await App.open(own, clock=clock, codes=codes)
         try:
-            return await replay_all(transcripts, AppDesk(app, clock, Path(folder) / "seed"))
+            return await replay_all(transcripts, AppDesk(app, clock, Path(folder) / "seed", phone))
         finally:
             await app.close()
 
@@ -80,11 +85,21 @@ async def _put_model(settings: Settings, version: str, packed: bytes) -> None:
         await store.close()
 
 
+class ReplayPhone:
+    """Every telephone number of a replay: keeps the code that was sent last."""
+
+    def __init__(self) -> None:
+        self.code = ""
+
+    async def send(self, to: str, words: str, language: Language) -> None:
+        self.code = one_time_code(words) or ""
+
+
 class AppDesk:
     """Implements `frontdesk.replay.ReplayDesk` on the whole application, with the command line as its channel."""
 
-    def __init__(self, app: App, clock: MovableClock, made: Path) -> None:
-        self._app, self._clock, self._made = app, clock, made
+    def __init__(self, app: App, clock: MovableClock, made: Path, phone: ReplayPhone) -> None:
+        self._app, self._clock, self._made, self._phone = app, clock, made, phone
         self._staff = ReplayStaff(
             app.store,
             lambda: app.runtimes.default_assistant().service,
@@ -98,6 +113,7 @@ class AppDesk:
     async def begin(self, user: str, transcript: Transcript) -> None:
         now = transcript.now or SystemClock().now()
         self._clock.set(now)
+        self._app.store.turns.can_send_codes, self._phone.code = transcript.codes, ""
         store, timezone = self._app.store, self._app.settings.timezone
         if transcript.seed:
             await seed(store, transcript.folder, transcript.seed, self._made, timezone=timezone)
@@ -117,6 +133,10 @@ class AppDesk:
         )
         await self._app.inbox.accept([Received(CHANNEL, ACCOUNT, key, key.encode(), message)])
         return await self._heard(user)
+
+    async def last_code(self) -> str:
+        await self._app.scheduler.settle()
+        return self._phone.code or "000000"
 
     async def later(self, user: str, length: timedelta) -> Replies:
         self._clock.advance(length)

@@ -6,6 +6,7 @@
       now: 2026-03-02T10:00:00+08:00              # optional: the clock stands here and moves by `later` alone
       seed: [customers, assets, visits, sites]    # optional: what sample/make.py writes and is imported before
       as: c-0007                                  # optional: the customer of the seed (by key) who is writing
+      codes: true                                 # optional: one-time codes can be sent, as texts that go nowhere
       steps:
       - user: where is my order?                  # what the customer types
       - bot: order number                         # what was said since the step before holds this text
@@ -13,6 +14,7 @@
       - bot: {contains: [2391, cannot find]}      # … all of these
       - press: Talk to a person                   # a button of the last answer, by its label
       - location: [31.2, 121.5]                   # where the customer is
+      - code: right                               # types the one-time code sent last, or (wrong) another one
       - photo: the broken lamp                    # a picture, with this caption or none
       - bot: {matches: "(?i)colleague", excludes: sorry, buttons: [Yes, No]}
       - later: 26h                                # m, h or d; all that falls due meanwhile is done
@@ -43,9 +45,9 @@ from bot.located import invalid, line_of, only_keys, rows, table, text
 from frontdesk.yaml_lines import read_yaml
 
 _CHECKS = ("contains", "excludes", "matches", "buttons", "says")
-_KINDS = ("user", "press", "location", "photo", "later", "staff", "site", "feed", "outage", "bot")
+_KINDS = ("user", "press", "location", "photo", "code", "later", "staff", "site", "feed", "outage", "bot")
 ACTED = ("staff", "site", "feed", "outage")  # what others than the customer do
-_KEYS = ("name", "language", "now", "seed", "as", "steps")
+_KEYS = ("name", "language", "now", "seed", "as", "codes", "steps")
 _LENGTH = re.compile(r"(\d{1,5})\s*([mhd])")
 
 
@@ -54,7 +56,7 @@ class Step:
     """One line of a transcript: what somebody does, or what must have been said (`bot`)."""
 
     kind: str
-    words: str = ""  # of user, press and photo
+    words: str = ""  # of user, press and photo; of code: right or wrong
     place: tuple[float, float] = (0.0, 0.0)  # latitude, longitude
     length: timedelta = timedelta(0)
     action: Mapping[str, str] = field(default_factory=dict)  # of staff and site: the verb first; of feed and outage
@@ -75,6 +77,7 @@ class Transcript:
     now: datetime | None = None
     seed: tuple[str, ...] = ()
     customer: str = ""  # key in the seed
+    codes: bool = False  # whether one-time codes can be sent
 
 
 def read_transcripts(path: Path) -> tuple[Transcript, ...]:
@@ -95,7 +98,7 @@ def transcript_of(body: dict[str, Any], *, file: str, folder: Path) -> Transcrip
     name = text(body.get("name"), "name", body, "name")
     items = rows(body.get("steps"), f"steps of {name!r}", body, "steps")
     steps = tuple(_step(table(item, "a step", items, at)) for at, item in enumerate(items))
-    if not steps or steps[0].kind in ("bot", "press", "later", "staff", "site"):
+    if not steps or steps[0].kind in ("bot", "press", "code", "later", "staff", "site"):
         raise invalid(f"conversation {name!r} must begin with user, photo or location", body, "steps")
     return Transcript(
         file=file,
@@ -105,6 +108,7 @@ def transcript_of(body: dict[str, Any], *, file: str, folder: Path) -> Transcrip
         now=_moment(body) if "now" in body else None,
         seed=_texts(body, "seed"),
         customer=str(body.get("as", "")),
+        codes=body.get("codes") is True,
     )
 
 
@@ -126,6 +130,10 @@ def _step(body: dict[str, Any]) -> Step:
     match kind:
         case "user" | "photo":
             return Step(kind, words="" if value is None else str(value), line=line)
+        case "code":
+            if value not in ("right", "wrong"):
+                raise invalid("code is right or wrong", body, "code")
+            return Step(kind, words=value, line=line)
         case "press":
             return Step(kind, words=text(value, "press", body, "press"), line=line)
         case "location":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
@@ -12,6 +12,7 @@ from bot.actions.base import ActionContext, ActionResult
 from bot.actions.case_plan import answer_by
 from bot.actions.complaint import handoff, recent_files
 from bot.actions.complaint_reading import is_description, severity
+from bot.actions.lookups import NOT_ASKED, asked_for, lookup_need, offers_code, view_of
 from bot.service_types import CLOSED_STATUSES, CaseNews, may_become
 from bot.types import Case, Effect, Need, Reply, ReplyButton, UpdateCase
 from bot.values import case_number, same_case
@@ -31,13 +32,11 @@ def complaint_status(context: ActionContext) -> ActionResult:
     """Says how the customer's complaint stands: by number, or the only one, or a choice of several."""
     number = context.text("case_number")
     if number:
-        found = find_case(context, number)
+        found, need = find_case(context, number), lookup_need(context, "case", number)
         if isinstance(found, Need):
-            return ActionResult(needs=(found,))
+            return ActionResult(needs=(found, need))
         if found is None:
-            return ActionResult(
-                replies=(Reply("utter_case_not_found", {"number": number}),), slots={"case_number": None}
-            )
+            return ActionResult(needs=(need,)) if need not in context.turn.facts else _of_nobody_here(context, number)
         return _how_it_stands(context, found, slots={"case_number": None})
     cases = [case for case in context.customer.cases if case.is_open] or list(context.customer.cases[:1])
     if not cases:
@@ -46,6 +45,29 @@ def complaint_status(context: ActionContext) -> ActionResult:
         return _how_it_stands(context, cases[0])
     buttons = tuple(ReplyButton(_label(case), _value(context, case)) for case in cases[:5])
     return ActionResult(replies=(Reply("utter_which_case", buttons=buttons),))
+
+
+def _of_nobody_here(context: ActionContext, number: str) -> ActionResult:
+    """A case opened here by a code is shown; else, alike for any number, they may prove who they are, or check it."""
+    view = view_of(context, lookup_need(context, "case", number))
+    slots: dict[str, Any] = {"case_number": None, **NOT_ASKED}
+    if view.case is not None:
+        return ActionResult(slots=slots, replies=shown_case(context, view.case, view.news))
+    if offers_code(context, view):
+        return ActionResult(slots={**slots, **asked_for("case", number)})
+    return ActionResult(slots=slots, replies=(Reply("utter_case_not_found", {"number": number}),))
+
+
+def shown_case(context: ActionContext, case: Case, news: Sequence[CaseNews]) -> tuple[Reply, ...]:
+    """How a case stands that somebody may see, and no more: nothing is offered to be done with it."""
+    reply = replace(case_reply(context, case), buttons=())
+    if not news or "utter_case_news" not in context.assistant.responses:
+        return (reply,)
+    return (reply, _told(context, news[0]))
+
+
+def _told(context: ActionContext, news: CaseNews, buttons: tuple[ReplyButton, ...] = ()) -> Reply:
+    return Reply("utter_case_news", {"at": context.time(news.at), "words": _short(news.words, NEWS)}, buttons)
 
 
 def _how_it_stands(context: ActionContext, case: Case, slots: Mapping[str, Any] = MappingProxyType({})) -> ActionResult:
@@ -59,8 +81,7 @@ def _how_it_stands(context: ActionContext, case: Case, slots: Mapping[str, Any] 
     news: CaseNews | None = next(iter(context.turn.facts[need] or ()), None)
     if news is None:
         return ActionResult(replies=(reply,), slots=slots)
-    args = {"at": context.time(news.at), "words": _short(news.words, NEWS)}
-    replies = (replace(reply, buttons=()), Reply("utter_case_news", args, reply.buttons))
+    replies = (replace(reply, buttons=()), _told(context, news, reply.buttons))
     return ActionResult(replies=replies, slots=slots)
 
 

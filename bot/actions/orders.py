@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bot.actions.base import ActionContext, ActionResult
+from bot.actions.lookups import NOT_ASKED, asked_for, lookup_need, offers_code, view_of
 from bot.types import Need, Order, Reply, ReplyButton
 from bot.values import order_number, order_spellings, same_order
 
@@ -64,18 +65,32 @@ def order_status(context: ActionContext) -> ActionResult:
         if len(running) != 1:
             return ActionResult(slots={"order_found": None})
         number = running[0].number
-    found = find_order(context, number)
+    found, need = find_order(context, number), lookup_need(context, "order", number)
     if isinstance(found, tuple):
-        return ActionResult(needs=found)
+        return ActionResult(needs=(*found, need))
     if found is None:
-        return ActionResult(
-            slots={"order_found": False, "order_number": None},
-            replies=(Reply("utter_order_not_found", {"order_number": number}),),
-        )
+        return ActionResult(needs=(need,)) if need not in context.turn.facts else _not_theirs(context, number)
     replies = [Reply(*_status_reply(context, found))]
     if _is_late(context, found):
         replies.append(Reply("utter_late_offer"))
     return ActionResult(slots={"order_found": True, "order_number": found.number}, replies=tuple(replies))
+
+
+def _not_theirs(context: ActionContext, number: str) -> ActionResult:
+    """An order opened here by a code is shown; else, alike for any number, they may prove who they are, or check it."""
+    view = view_of(context, lookup_need(context, "order", number))
+    slots = {"order_found": False, "order_number": None}
+    if view.order is not None:
+        return ActionResult(slots={**slots, **NOT_ASKED}, replies=shown_order(context, view.order))
+    if offers_code(context, view):
+        return ActionResult(slots={**slots, **asked_for("order", number)})
+    replies = (Reply("utter_order_not_found", {"order_number": number}),)
+    return ActionResult(slots={**slots, **NOT_ASKED}, replies=replies)
+
+
+def shown_order(context: ActionContext, order: Order) -> tuple[Reply, ...]:
+    """Where an order is that somebody may see, and no more: nothing is offered to be done with it."""
+    return (Reply(*_status_reply(context, order)),)
 
 
 def _is_late(context: ActionContext, order: Order) -> bool:

@@ -28,6 +28,7 @@ from crm_sync.store import SqlStore
 from crm_sync.tables import (
     conversations,
     identity_links,
+    lookup_codes,
     media,
     metadata,
     orders,
@@ -104,6 +105,8 @@ def _channel_rows(conn: Connection, claimed: Claimed) -> None:
     conn.execute(insert(web_uploads), [{**upload, "conversation_id": conversation_id}])
     link = {"key": f"l{inbox_id}", "channel": "telegram", "created_at": START, "expires_at": START}
     moved = {"profile": {"name": "SecretName"}}
+    code = {"kind": "order", "number": "SecretNumber", "language": "en", "asked_at": START}
+    conn.execute(insert(lookup_codes), [{**code, "conversation_id": conversation_id}])
     conn.execute(insert(identity_links), [{**link, "identity_id": identity_id, "source": "SecretWay", "moved": moved}])
 
 

@@ -543,6 +543,7 @@ def test_every_flow_of_the_shop_is_tested_by_name() -> None:
         "suggestion",
         "contact_wishes",
         "consent_confirm",
+        "lookup_code",  # test_dialogue_codes.py
     }
 
 

@@ -81,7 +81,7 @@ def test_the_example_file_names_every_setting() -> None:
                 found += names(inner.__args__[1], f"{prefix}FEEDS__MAIN__")
             elif name == "oidc":
                 found += names(inner.__args__[0], f"{prefix}OIDC__")
-            elif name in {"nlu", "media", "mail", "translate", "sign_in", "hooks"}:
+            elif name in {"nlu", "media", "mail", "codes", "translate", "sign_in", "hooks"}:
                 found += names(inner, f"{prefix}{name.upper()}__")
             else:
                 found.append(prefix + name.upper())
