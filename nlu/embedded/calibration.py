@@ -21,7 +21,7 @@ _SHARES: Final = 21
 # Sure: of what scores so well, at most one in twenty is wrong. Never below or above these, so that a small or an easy
 # set of examples neither interrupts a customer on a guess nor asks back about everything.
 _MOST_WRONG, _LEAST_SURE, _MOST_SURE = 0.05, 0.5, 0.9
-_UNKNOWN_TRUST, _UNKNOWN_SURE = 0.05, 0.7
+_UNKNOWN_TRUST, _UNKNOWN_SURE = 0.02, 0.7
 _LEAST_SEEN: Final = 20  # fewer rightly understood texts tell nothing about one in twenty
 _MOST_FITTED: Final = 2000  # more texts than these do not change three numbers
 _MOST_MARGINS, _LEAST_FITTED = 400_000, 300  # of many intents fewer texts: each try costs texts times intents
@@ -77,7 +77,7 @@ def calibrate(margins: Floats, trust: Floats, labels: Labels, ours: Sequence[int
         return Calibration.unknown(scale)
     reject_at = np.quantile(trust[is_ours][is_right], np.arange(_SHARES) / 100)
     sure_from = _sure_from(probabilities.max(axis=1), is_right)
-    return Calibration(scale, tuple(np.round(reject_at, 4).tolist()), round(sure_from, 4))
+    return Calibration(scale, tuple(np.round(reject_at, 6).tolist()), round(sure_from, 4))
 
 
 def _fitted(margins: Floats, labels: Labels) -> Scale:

@@ -31,7 +31,7 @@ from nlu.embedded.vocabulary import Vocabulary
 from nlu.lexicon import Lexicon
 from nlu.training_data import OUT_OF_SCOPE, TrainingData
 
-FORMAT_VERSION = 4  # 2: features are known by their keys; 4: thresholds, examples, part of an encoder
+FORMAT_VERSION = 5  # 2: features are known by their keys; 4: examples, part of an encoder; 5: another trust
 _KIND = "frontdesk-nlu"
 _MANIFEST, _LEXICON, _WEIGHTS, _EXAMPLES = "manifest.json", "lexicon.json", "weights.npz", "examples.json"
 _FILES = (_LEXICON, _WEIGHTS, _EXAMPLES)
@@ -69,13 +69,13 @@ class Readings(NamedTuple):
     trust: Floats
 
 
-def trust_in(margin: Floats, likeness: Floats, familiarity: npt.NDArray[np.float64]) -> Floats:
-    """High where the likeliest intent fits well, the text is like its examples, and its words are known.
+def trust_in(margin: Floats, likeness: Floats, covered: Floats) -> Floats:
+    """High where the likeliest intent fits well, the text is like its examples, and they have what the text says.
 
     Without an upper bound; a text that has nothing in common with the examples has 0.
     """
     fit = np.maximum(margin + _REACH, 0)
-    trust: Floats = fit * fit * np.maximum(likeness, 0) * np.sqrt(familiarity).astype(np.float32)
+    trust: Floats = fit * fit * fit * np.maximum(likeness, 0) * covered * covered
     return trust
 
 
@@ -106,14 +106,16 @@ class Model:
         factors = vectors.values.astype(np.float32)
         margins = np.empty((len(texts), len(self.bias)), dtype=np.float32)
         offsets = self._offsets(texts)
-        likeness = np.empty(len(texts), dtype=np.float32)
+        likeness, covered = np.empty((2, len(texts)), dtype=np.float32)
         for place, (start, end) in enumerate(itertools.pairwise(vectors.starts.tolist())):
             rows, values = vectors.rows[start:end], factors[start:end]
             own = margins[place]
             np.dot(values, self.weights.take(rows, axis=0), out=own)
             own += offsets[place]
-            likeness[place] = np.dot(values, self.centres[own.argmax()].take(rows))
-        trust = trust_in(margins.max(axis=1), likeness, vectors.familiarity)
+            examples = self.centres[own.argmax()].take(rows)
+            likeness[place] = np.dot(values, examples)
+            covered[place] = values[examples > 0].sum() / (values.sum() or 1)
+        trust = trust_in(margins.max(axis=1), likeness, covered)
         return Readings(self.manifest.scale.probabilities(margins), trust)
 
     def _offsets(self, texts: Sequence[str]) -> Floats:

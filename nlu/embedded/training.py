@@ -77,11 +77,14 @@ class _Fitted:
         vectors = self.vocabulary.vectors(labelled.texts)
         matrix = _matrix(vectors, len(self.vocabulary))
         margins = np.asarray(matrix @ self.weights + labelled.meant @ self.meaning + self.bias, dtype=np.float32)
-        best = np.repeat(margins.argmax(axis=1), np.diff(vectors.starts))
-        shared = vectors.values * self.centres[best, vectors.rows]
         owners = np.repeat(np.arange(len(margins)), np.diff(vectors.starts))
-        likeness = np.bincount(owners, shared, minlength=len(margins)).astype(np.float32)
-        return margins, trust_in(margins.max(axis=1), likeness, vectors.familiarity)
+        examples = self.centres[margins.argmax(axis=1)[owners], vectors.rows]
+
+        def summed(values: Any) -> Floats:
+            return np.bincount(owners, values, minlength=len(margins)).astype(np.float32)
+
+        covered = summed(vectors.values * (examples > 0)) / np.maximum(summed(vectors.values), np.float32(1e-9))
+        return margins, trust_in(margins.max(axis=1), summed(vectors.values * examples), covered)
 
 
 def fit(data: TrainingData, *, seed: int, created_at: datetime | None, encoder: SentenceEncoder | None = None) -> Model:
@@ -103,8 +106,8 @@ def fit(data: TrainingData, *, seed: int, created_at: datetime | None, encoder: 
     labelled = _Labelled(texts, labels, names, meant, names_meant)
     weight = _weight_of_encoder(labelled, seed) if encoder is not None else 0.0
     labelled = labelled.with_encoder(weight)
-    fitted = _fit(labelled, seed)
     ours = [place for place, intent in enumerate(intents) if intent != OUT_OF_SCOPE]
+    fitted = _fit(labelled, seed)
     calibration = _calibrated(labelled, ours, seed)
     offered = encoder.name if encoder is not None else ""
     version = hashlib.sha256(f"{FORMAT_VERSION}:{seed}:{data.content_hash()}{offered}".encode()).hexdigest()[:12]

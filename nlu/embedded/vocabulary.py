@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from nlu.embedded.features import Features
-from nlu.embedded.keys import GROUPS, STEMS, Floats, Ints, Keys, KeyTable
+from nlu.embedded.keys import GROUPS, Floats, Ints, Keys, KeyTable
 
 # How much words, pieces and concepts weigh; held-out rows of BANKING77's training split, ten
 # examples per intent: 0.8 to 0.9 for concepts do about equally well.
@@ -26,15 +25,11 @@ _LARGE = 3000
 
 
 class Vectors(NamedTuple):
-    """Sparse vectors of several texts; number n has the entries `starts[n]:starts[n + 1]`.
-
-    `familiarity` is how much of each text's words was seen in training, by weight: 0 to 1, and 1 without words.
-    """
+    """Sparse vectors of several texts; number n has the entries `starts[n]:starts[n + 1]`."""
 
     rows: Ints
     values: Floats
     starts: Ints
-    familiarity: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,21 +56,12 @@ class Vocabulary:
         part *= len(_WEIGHTS)
         part += _WEIGHED_TOGETHER.take(texts.place % GROUPS)
         values = self.idf.take(np.where(is_known, rows, len(self)))
-        familiarity = self._familiarity(texts, values, is_known)
         values *= 1.0 + np.log(texts.count)
         squares = np.bincount(part, values * values, minlength=len(texts) * len(_WEIGHTS))
         scales = np.tile(_WEIGHTS, len(texts)) / np.sqrt(np.maximum(squares, 1e-9))
         values *= scales.take(part)
         known = np.flatnonzero(is_known)
-        return Vectors(rows.take(known), values.take(known), np.searchsorted(known, texts.starts), familiarity)
-
-    def _familiarity(self, texts: Features, idf: Floats, is_known: npt.NDArray[np.bool_]) -> Floats:
-        stems = np.flatnonzero(texts.place % GROUPS == STEMS)
-        weights = idf.take(stems) * texts.count.take(stems)
-        text = texts.place.take(stems) // GROUPS
-        total = np.bincount(text, weights, minlength=len(texts))
-        known = np.bincount(text, weights * is_known.take(stems), minlength=len(texts))
-        return np.divide(known, total, out=np.ones(len(texts)), where=total > 0)
+        return Vectors(rows.take(known), values.take(known), np.searchsorted(known, texts.starts))
 
 
 def build_vocabulary(texts: Features, most: int = 1 << 30) -> Vocabulary:

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from bot.errors import AssistantInvalid
 from nlu.embedded.engine import REJECTED, EmbeddedEngine
-from nlu.embedded.model import Model, load_model, pack, save_model, train_model, unpack
+from nlu.embedded.model import Model, load_model, pack, save_model, train_model, trust_in, unpack
 from nlu.evaluation import measure, parse_json, train_and_test
 from nlu.training_data import AnnotatedEntity, Example, Lookup, TrainingData, load_training_data
 
@@ -255,6 +255,16 @@ def test_what_is_given_up_keeps_its_ranking_and_scores_low(model: Model) -> None
     assert EmbeddedEngine(model).rank(["你好 hello"])[0][0].confidence > REJECTED
 
 
+def test_words_that_the_likeliest_intents_examples_lack_take_trust_away(model: Model) -> None:
+    readings = model.read(["where is my order", "where is my order, the human one on Sunday", "ⴰⵣⵓⵍ"])
+    assert model.intents[readings.probabilities[1].argmax()] == model.intents[readings.probabilities[0].argmax()]
+    own, mixed, nothing = readings.trust.tolist()
+    assert own > 2 * mixed > 2 * nothing == 0
+    margin, likeness = np.full(2, 0.5, np.float32), np.full(2, 0.6, np.float32)
+    whole, half = trust_in(margin, likeness, np.asarray([1, 0.5], np.float32)).tolist()
+    assert half == pytest.approx(whole / 4)
+
+
 def test_thresholds_come_from_texts_the_model_had_not_seen(model: Model) -> None:
     levels = model.manifest.reject_at
     assert len(levels) == 21
@@ -336,5 +346,5 @@ def test_real_messages_of_a_shop_are_understood_or_given_up() -> None:
     folder = banking77("train.csv").parents[1] / "hint3_curekart"
     report = train_and_test(folder / "train.csv", folder / "test.csv")
     assert report["accuracy"] >= 0.87
-    assert report["mcc"] >= 0.64
-    assert report["oos"]["auroc"] >= 0.88
+    assert report["mcc"] >= 0.65
+    assert report["oos"]["auroc"] >= 0.89
