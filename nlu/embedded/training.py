@@ -81,9 +81,11 @@ class _Fitted:
         examples = self.centres[margins.argmax(axis=1)[owners], vectors.rows]
 
         def summed(values: Any) -> Floats:
-            return np.bincount(owners, values, minlength=len(margins)).astype(np.float32)
+            sums: Floats = np.bincount(owners, values, minlength=len(margins)).astype(np.float32)
+            return sums
 
-        covered = summed(vectors.values * (examples > 0)) / np.maximum(summed(vectors.values), np.float32(1e-9))
+        said = np.maximum(summed(vectors.values), np.float32(1e-9))
+        covered: Floats = (summed(vectors.values * (examples > 0)) / said).astype(np.float32)
         return margins, trust_in(margins.max(axis=1), summed(vectors.values * examples), covered)
 
 
