@@ -29,12 +29,12 @@ test-browser: ## the suite in a real Chromium; pictures in .frontdesk/screenshot
 	@scripts/setup.sh dev
 	@$(PY) -m tests.browser.chromium
 	@$(PY) -m tests.services ensure
-	@FRONTDESK_SCREENSHOTS=$${FRONTDESK_SCREENSHOTS:-.frontdesk/screenshots} $(PY) -m pytest -m browser tests/browser $(ARGS)
+	@FRONTDESK_SCREENSHOTS=$${FRONTDESK_SCREENSHOTS:-.frontdesk/screenshots} $(PY) -m pytest -n 2 --dist worksteal -m browser tests/browser $(ARGS)
 
 test-rasa: ## the suite against a real Rasa 3.6.21 server (needs Python 3.10)
 	@scripts/setup.sh dev
 	@$(PY) scripts/rasa_env.py ensure
-	@$(PY) -m pytest -m rasa --timeout=900 tests/rasa $(ARGS)
+	@$(PY) -m pytest -n 2 --dist loadfile -m rasa --timeout=900 tests/rasa $(ARGS)
 
 test-all: test test-slow test-browser test-rasa ## everything
 

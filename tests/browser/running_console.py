@@ -7,12 +7,10 @@ import contextlib
 import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
-from crm_sync.schema import upgrade
 from crm_sync.store import SqlStore
 from frontdesk.clock import SystemClock
 from tests.console.console_under_test import ConsoleUnderTest
@@ -73,9 +71,8 @@ class RunningConsole:
 
 
 @contextlib.asynccontextmanager
-async def a_console(folder: Path) -> AsyncIterator[RunningConsole]:
-    url = f"sqlite:///{folder / 'console.db'}"
-    await upgrade(url)
+async def a_console(url: str) -> AsyncIterator[RunningConsole]:
+    """On the store at `url`, which has its tables."""
     store = await SqlStore.open(url, audit_keys=AUDIT_KEYS)
     running = RunningConsole(store)
     await running.start()

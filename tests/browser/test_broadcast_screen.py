@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -26,8 +25,8 @@ PATHS = (
 
 
 @pytest_asyncio.fixture(loop_scope="package")
-async def desk(tmp_path: Path) -> AsyncIterator[RunningConsole]:
-    async with a_console(tmp_path) as running:
+async def desk(sqlite_url: str) -> AsyncIterator[RunningConsole]:
+    async with a_console(sqlite_url) as running:
         yield running
 
 

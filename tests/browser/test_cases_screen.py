@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -27,8 +26,8 @@ NUMBER = "C-1024-7"
 
 
 @pytest_asyncio.fixture(loop_scope="package")
-async def desk(tmp_path: Path) -> AsyncIterator[RunningConsole]:
-    async with a_console(tmp_path) as running:
+async def desk(sqlite_url: str) -> AsyncIterator[RunningConsole]:
+    async with a_console(sqlite_url) as running:
         clocks = service_assistant().service.clocks_for(2, SystemClock().now())
         opened = OpenCase(NUMBER, "complaint", "brakes", "car", 2, "brakes squeak", {}, team="care", clocks=clocks)
         await converse(running.store, "hi", "ok", effects=[opened])

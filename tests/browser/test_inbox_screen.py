@@ -7,7 +7,6 @@ import json
 import re
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -27,8 +26,8 @@ WITHIN_MS = 15_000
 
 
 @pytest_asyncio.fixture(loop_scope="package")
-async def desk(tmp_path: Path) -> AsyncIterator[RunningConsole]:
-    async with a_console(tmp_path) as running:
+async def desk(sqlite_url: str) -> AsyncIterator[RunningConsole]:
+    async with a_console(sqlite_url) as running:
         yield running
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,8 +23,8 @@ TRAINING = "/console/understanding/training"
 
 
 @pytest_asyncio.fixture(loop_scope="package")
-async def desk(tmp_path: Path) -> AsyncIterator[RunningConsole]:
-    async with a_console(tmp_path) as running:
+async def desk(sqlite_url: str) -> AsyncIterator[RunningConsole]:
+    async with a_console(sqlite_url) as running:
         yield running
 
 
