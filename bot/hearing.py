@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from bot.assistant import Assistant
 from bot.business_time import zone
+from bot.frozen import value
 from bot.memory import Memory
 from bot.service.mood import is_only_swearing
 from bot.typed_numbers import LAST, typed_number
@@ -37,7 +38,7 @@ _IDEOGRAPH, _LATIN = re.compile(r"[\u3400-\u9fff]"), re.compile(r"[A-Za-z]{2}")
 _WITH_ENTITIES = re.compile(r"^\s*/[A-Za-z_]\w*\s*\{")
 
 
-@dataclass(frozen=True)
+@value
 class Choice:
     """A resolved button: start an intent or flow, fill a slot, read an article (`value` is its title), or say something
     of the dialogue's own."""
@@ -48,7 +49,7 @@ class Choice:
     slots: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True)
+@value
 class Request:
     """One thing asked. `words` is what was typed; for a choice "" or the title of the article."""
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from bot.flows import SlotValue
+from bot.frozen import value
 
 VERSION = 1
 MAX_FRAMES = 5  # flows interrupted by flows; the oldest is dropped beyond
@@ -42,7 +43,7 @@ class Frame:
         }  # fmt: skip
 
 
-@dataclass(frozen=True)
+@value
 class Offered:
     """A button the customer saw last; its place in the list is the number that may be typed."""
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
+from bot.frozen import value
 from bot.types import (
     Accepted,
     ArticleHit,
@@ -84,14 +85,14 @@ class Inbox(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ClaimedMessage:
     inbox_id: InboxId
     message: InboundMessage
     accepted_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Claimed:
     """A conversation leased to this worker, with its unhandled messages in order of acceptance (at most 10)."""
 
@@ -100,7 +101,7 @@ class Claimed:
     lease: str  # opaque token that release and commit check
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class OutMessage:
     """One reply, rendered and cut into parts; each part becomes one message row and one outbox row."""
 
@@ -111,7 +112,7 @@ class OutMessage:
     is_vital: bool = False  # a handoff or a complaint's status: may use the last reply of a window
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class TurnResult:
     """Everything one turn decided, ready to be committed."""
 
@@ -124,7 +125,7 @@ class TurnResult:
     duration_ms: float
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class TurnsCommit:
     """The turns of one claimed conversation, in order, to be committed in one transaction.
 
@@ -138,7 +139,7 @@ class TurnsCommit:
     direct: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Committed:
     """`ok` False: lease lost or version changed, nothing written; the messages will be claimed again.
 
@@ -183,7 +184,7 @@ class TurnStore(Protocol):
 # --- store: outbox ----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SendOutcome:
     """How a send ended. states: sent, failed, parked, retry (not sent, try again at `retry_at`), uncertain (its answer
     was lost: the outbox's uncertain policy decides whether it is repeated, not before `retry_at`), held (not sent: no
@@ -218,7 +219,7 @@ class Outbox(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ComposedReply:
     """What a webhook carries back itself, and which outbox rows that is. `body` is stored for redeliveries."""
 
@@ -252,7 +253,7 @@ class PassiveReplies(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class WindowState:
     """What may still be said freely to one recipient: `left` replies until `closes_at` (None: nothing is open)."""
 
@@ -311,7 +312,7 @@ class QuotaLedger(Protocol):
 # --- files ------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class StoredFile:
     """A file in the media store: what its content is (found by looking at it, never by its name) and how big."""
 
@@ -404,7 +405,7 @@ class CursorStore(Protocol):
     async def set_cursor(self, name: str, value: str) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class VendorToken:
     """An access token a vendor gave us for one account."""
 
@@ -462,7 +463,7 @@ TOPIC_DESK = "desk"
 TOPIC_TYPING = "typing"  # an answer is being thought of: payload {"channel", "account", "chat_id", "topic"}
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Signal:
     topic: str
     payload: Mapping[str, Any] = field(default_factory=dict)

@@ -6,16 +6,18 @@ Split from `types.py` by subject; the rules are the same: frozen, aware UTC time
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Any, Literal
+
+from bot.frozen import value
 
 LookupKind = Literal["order", "case"]
 
 # --- the customer's record --------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Asset:
     """Something of the customer's that service is about: vehicle, meter, policy, room stay …"""
 
@@ -28,7 +30,7 @@ class Asset:
     until: datetime | None = None  # past: no longer the customer's
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Visit:
     """The customer was at one of our sites. `site` is its key; names are of the site, by language."""
 
@@ -42,14 +44,14 @@ class Visit:
     asset_key: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Preference:
     topic: str
     value: str  # in the customer's words
     at: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Due:
     """A bill or another payment with a day by which it is due (ISO date in the business's zone)."""
 
@@ -62,7 +64,7 @@ class Due:
     asset_key: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Appointment:
     id: int
     site: str  # key
@@ -74,7 +76,7 @@ class Appointment:
     case_number: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class OpenSurvey:
     """A question about satisfaction that was asked and not answered yet."""
 
@@ -86,7 +88,7 @@ class OpenSurvey:
 # --- places -----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Site:
     """Where service happens. `open_tasks`: how much it has to do now; `distance_m`: filled where it was asked for."""
 
@@ -107,7 +109,7 @@ class Site:
     distance_m: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class FreeSlot:
     """A time at a site that can still be booked."""
 
@@ -118,7 +120,7 @@ class FreeSlot:
     left: int  # parallel places
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CaseNews:
     """Words about a case that staff or the site gave its customer."""
 
@@ -126,7 +128,7 @@ class CaseNews:
     words: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Outage:
     """A known fault or planned work. `expected_end_at` None: not known yet; no `radius_m`: known by its area alone."""
 
@@ -144,7 +146,7 @@ class Outage:
 # --- promises ---------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ClockStart:
     """A promise begins to count: `budget_s` working seconds of `calendar`; `due_at` follows from both.
 
@@ -159,7 +161,7 @@ class ClockStart:
     warn_share: float = 0.75
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Notice:
     """Something the customer is told unasked, as content of an inbound row of our own: it takes a turn like a message.
 
@@ -190,7 +192,7 @@ def as_is(text: str) -> str:
 # --- effects ----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RecordScore:
     """The answer to a question about satisfaction. Ignored for one that was never asked or is answered."""
 
@@ -199,7 +201,7 @@ class RecordScore:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RecordPreference:
     """Kept until it is ended; the same value of a topic is not kept twice. `ended`: no longer true."""
 
@@ -209,7 +211,7 @@ class RecordPreference:
     ended: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SetAttribute:
     """A fact of the customer's record beside name, phone and e-mail; typed by the policy. None removes it."""
 
@@ -218,7 +220,7 @@ class SetAttribute:
     source: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SubscribeTopic:
     """Told about this topic (where `match` fits) in this conversation from now on, or no longer.
 
@@ -231,14 +233,14 @@ class SubscribeTopic:
     match: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class EndConsents:
     """Nothing the customer agreed to be sent holds any more, on any channel, whatever it is called."""
 
     source: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AnswerConsent:
     """What the customer was asked to confirm (double opt-in) is in force from now on, or refused."""
 
@@ -246,7 +248,7 @@ class AnswerConsent:
     source: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class WishContact:
     """How the customer wants to be written to. `per_week` None: as the business does; `quiet` empty: likewise."""
 
@@ -256,7 +258,7 @@ class WishContact:
     source: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class BookAppointment:
     """One place of the slot is the customer's.
 
@@ -275,13 +277,13 @@ class BookAppointment:
     reminder: Notice | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Instalment:
     amount_minor: int
     due_on: str  # ISO date in the business's zone
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AgreePayPlan:
     """These payments of the customer (by key) are due in instalments instead; not one that is paid or in a plan."""
 
@@ -290,13 +292,13 @@ class AgreePayPlan:
     case_number: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CancelAppointment:
     appointment_id: int
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ReportOutage:
     """The customer has no supply. Kept with the outage it belongs to, if one is known; they hear of its end."""
 
@@ -308,7 +310,7 @@ class ReportOutage:
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class PlanNotice:
     """A notice at a later time, planned once under its `key`. `at` None cancels it."""
 
@@ -317,7 +319,7 @@ class PlanNotice:
     notice: Notice | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RequestErasure:
     """The customer wants to be forgotten: carried out after the time the policy leaves for a change of mind.
 
@@ -328,7 +330,7 @@ class RequestErasure:
     source: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SendCode:
     """A one-time code goes to a contact on the record of this order or case, if there is such a record and a way to it.
 
@@ -340,7 +342,7 @@ class SendCode:
     language: str  # of who asks
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class TryCode:
     """What the customer typed as the code counts as a try, and is taken out of what is kept of their message.
 

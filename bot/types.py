@@ -10,11 +10,12 @@ Decision --> OutMessage*, Effect* --> one transaction --> outbox rows --> Outbou
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final, Literal, NewType
 
+from bot.frozen import value
 from bot.service_types import (
     Appointment,
     Asset,
@@ -45,7 +46,7 @@ Author = Literal["customer", "bot", "operator", "system"]
 # --- inbound ----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Identity:
     """A user on a channel account. Never holds a display name: names change, identities do not."""
 
@@ -54,14 +55,14 @@ class Identity:
     external_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Text:
     """Words. May be empty or odd: what the channel delivered, byte for byte."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Button:
     """A pressed button or quick reply. `value` is what we put on it; `label` what the customer saw."""
 
@@ -70,7 +71,7 @@ class Button:
     callback_id: str = ""  # vendor's id to acknowledge the press with (Telegram callback query)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Command:
     """A command the channel itself marked as one (Telegram bot_command at offset 0), e.g. start with a payload."""
 
@@ -80,7 +81,7 @@ class Command:
     link_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Media:
     """A file the customer sent. Bytes stay with the vendor until asked for."""
 
@@ -94,7 +95,7 @@ class Media:
     transcript: str = ""  # recognised speech where the channel gives it
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Location:
     latitude: float
     longitude: float
@@ -102,7 +103,7 @@ class Location:
     address: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Contact:
     """A shared contact card. `is_own` only when the channel proves that it is the sender's own number."""
 
@@ -111,7 +112,7 @@ class Contact:
     is_own: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Event:
     """Something happened that is no message: blocked, unblocked, joined, followed … Takes no reply by itself.
 
@@ -122,7 +123,7 @@ class Event:
     detail: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Unsupported:
     """A kind we do not know yet: stored raw, acknowledged, shown to staff by this name."""
 
@@ -133,7 +134,7 @@ class Unsupported:
 Content = Text | Button | Command | Media | Location | Contact | Event | Unsupported | Notice
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ReplyWindow:
     """What this message allows us on a channel that counts free-form replies: `quota` of them within `lasts`.
 
@@ -145,7 +146,7 @@ class ReplyWindow:
     lasts: timedelta
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class InboundMessage:
     """One verified, decoded message: who, what, the channel's id for it, when. Never the raw payload."""
 
@@ -169,7 +170,7 @@ class InboundMessage:
     author: Author = "customer"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Received:
     """What a channel hands to the inbox: the decoded message and the raw bytes it came from.
 
@@ -184,7 +185,7 @@ class Received:
     reason: str = ""  # why it is unreadable
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Accepted:
     """The inbox row is committed. `is_new` is False for a redelivery (which changed nothing)."""
 
@@ -200,13 +201,13 @@ class Accepted:
 # --- understanding ----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ScoredIntent:
     name: str
     confidence: float  # 0 to 1
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Entity:
     """A value found in the words; `start`/`end` are code-point offsets into the parsed text."""
 
@@ -220,7 +221,7 @@ class Entity:
     is_personal: bool = False  # names a person or what is theirs: logs and exports mask it (desk/placeholders.py)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Understanding:
     """Ranked intents (best first, may be empty), entities in text order, and who understood it."""
 
@@ -250,7 +251,7 @@ class Owner(StrEnum):
     OPERATOR = "operator"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Order:
     number: str
     status: str
@@ -264,7 +265,7 @@ class Order:
     store: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Case:
     """A tracked work item (complaint, return …) of the customer."""
 
@@ -288,7 +289,7 @@ class Case:
     score: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CustomerSnapshot:
     """A bounded copy of the customer's record: at most 10 of each list, the newest first (dues: those due first)."""
 
@@ -318,7 +319,7 @@ class CustomerSnapshot:
     lifecycle: str = ""  # new | growing | stable | fading | lost | won_back
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Conversation:
     """The conversation as it was when the turn began. `state` is the dialogue's own JSON document."""
 
@@ -335,13 +336,13 @@ class Conversation:
     customer: CustomerSnapshot
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ReplyButton:
     label: str  # finished text in the reply's language
     value: str  # comes back as Button.value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ArticleDetails:
     """What an article says of itself beside its words."""
 
@@ -362,7 +363,7 @@ class ArticleDetails:
 NO_DETAILS: Final = ArticleDetails()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ArticleHit:
     article_id: str
     title: str
@@ -374,7 +375,7 @@ class ArticleHit:
     buttons: tuple[ReplyButton, ...] = ()  # follow-ups
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class LinkOffer:
     """A conversation on another channel that its customer wants to go on with here."""
 
@@ -384,7 +385,7 @@ class LinkOffer:
     language: Language | None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Need:
     """Something a decision cannot be made without; fetched outside the transaction, then `decide` runs again.
 
@@ -410,7 +411,7 @@ class Need:
     key: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Lookup:
     """What asking for a number that is not the customer's may lead to in this conversation.
 
@@ -424,7 +425,7 @@ class Lookup:
     news: tuple[CaseNews, ...] = ()  # of that case, the newest first
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CodeTried:
     """How a code fares that the customer typed. `over`: there is none (any more) that could be right."""
 
@@ -435,7 +436,7 @@ class CodeTried:
     news: tuple[CaseNews, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class BroadcastSent:
     """A broadcast the customer had, and the code that came with it. `terms` by language: what the code is good for."""
 
@@ -448,7 +449,7 @@ class BroadcastSent:
     is_used: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class QueueView:
     """The queue as somebody sees who waits in it, or is about to."""
 
@@ -456,7 +457,7 @@ class QueueView:
     wait: timedelta | None = None  # how long the last ones waited there; None: too few to say
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Turn:
     """One inbound message and all that `decide` may know. A value: no client, no connection."""
 
@@ -472,7 +473,7 @@ class Turn:
 # --- what a turn decides ----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Reply:
     """Names a response template of the assistant, never finished text; `literal` is for article answers only."""
 
@@ -484,7 +485,7 @@ class Reply:
     is_plain: bool = False  # True: the template's own buttons are left out (a later reply of the turn has some)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class OpenCase:
     """Open a case, or, where the customer has an open one of the same kind, category and subject, update it."""
 
@@ -508,7 +509,7 @@ class OpenCase:
     policy_version: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class UpdateCase:
     """The customer adds to a case, or says how it goes on. Ignored when the case is not the customer's.
 
@@ -525,7 +526,7 @@ class UpdateCase:
     back_to_site: bool = True  # when it is reopened, the site that had it is asked again
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RequestHandoff:
     """Ownership goes to the queue. The fence stays: nobody else writes yet, so earlier replies still leave.
 
@@ -539,21 +540,21 @@ class RequestHandoff:
     topic: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ReleaseHandoff:
     """The customer no longer waits for a person: queue -> bot. Ignored when an operator owns it."""
 
     reason: str = "customer"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RecordConsent:
     purpose: str  # news, promotion …
     granted: bool
     source: str  # the words or button it came from, e.g. "chat:subscribe_news"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CreateTask:
     """Something a person must do, e.g. call back. An open task of the same kind is updated, not doubled."""
 
@@ -568,7 +569,7 @@ class CreateTask:
     clocks: tuple[ClockStart, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class UpdateCustomer:
     """Facts the customer told us. Empty string leaves a field as it is."""
 
@@ -579,7 +580,7 @@ class UpdateCustomer:
     language: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AddTimeline:
     """A line in the customer's timeline that no other effect writes, e.g. praise."""
 
@@ -587,7 +588,7 @@ class AddTimeline:
     summary: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class LinkIdentity:
     """The customer who wrote is the one a "continue here" link was made for, and said so: one record from now on."""
 
@@ -618,7 +619,7 @@ class Lane(StrEnum):
     BROADCAST = "broadcast"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Decision:
     """The replies, the effects and the next state. `needs` non-empty: nothing else counts, fetch and ask again."""
 
@@ -634,7 +635,7 @@ class Decision:
 # --- outbound ---------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class OutMedia:
     """A file we send: at a public `url`, or `media_id` in our media store (then `url` is empty)."""
 
@@ -646,7 +647,7 @@ class OutMedia:
     caption: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Card:
     """A product, an article, a place: a title with what belongs to it. Several make a carousel."""
 
@@ -661,7 +662,7 @@ Ask = Literal["", "rating", "date", "location", "contact"]  # asked for: stars, 
 TextFormat = Literal["plain", "markdown"]  # markdown: the subset of channels/markup.py, nothing else is read as markup
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RenderedReply:
     """Finished text and what comes with it, not yet cut to what the channel can carry."""
 
@@ -675,7 +676,7 @@ class RenderedReply:
     status_key: str = ""  # one living message per key and conversation, e.g. case:C-1024-7: edited where possible
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class OutPart:
     """One vendor message: what fits into one send. JSON-safe through its fields."""
 
@@ -689,7 +690,7 @@ class OutPart:
     status_key: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Outbound:
     """One part for one recipient on one channel, as the sender sees it."""
 
@@ -710,7 +711,7 @@ class Outbound:
     merged: tuple[OutboxId, ...] = ()  # further rows whose words `part` carries; they end as this one does
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Receipt:
     """The vendor took it."""
 
@@ -718,7 +719,7 @@ class Receipt:
     moved_to: str = ""  # the chat has this id now; what is still to be sent to the old one goes there too
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Capabilities:
     """What a channel can carry, as data. Lengths are in `length_unit`."""
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, select
 
+from bot.frozen import value
 from bot.types import WEB_SIGNED_IN
 from crm_sync.columns import digest_key, key_in
 from crm_sync.rows import new_ids
@@ -19,7 +20,7 @@ CRM: Final = ("crm", "import")  # channel and account of the identity made from 
 WEB_DEFAULT: Final = "default"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Address:
     """Where a message came from and where its answer goes."""
 
@@ -58,7 +59,7 @@ class Place:
     is_open: bool = True  # neither set aside for a while nor closed
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Person:
     """An identity and the customer it belongs to."""
 
