@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, delete, func, insert, select, update
+from sqlalchemy import Connection, and_, delete, func, insert, select, text, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from bot.service_types import SendCode, TryCode
@@ -21,6 +21,7 @@ from bot.types import CodeTried, Lookup
 from bot.values import without_digits
 from crm_sync import search_tables, timers
 from crm_sync.case_news import case_news
+from crm_sync.columns import is_postgres
 from crm_sync.lookup_contacts import Contact, Record, Ways, marks, one_spelling, record_of
 from crm_sync.record import add_audit
 from crm_sync.subjects import Subject, note
@@ -33,6 +34,7 @@ TRIES: Final = 5
 MOST: Final = 3  # codes within PERIOD: in one conversation, for one number, to one person
 PERIOD: Final = timedelta(hours=1)
 KEPT: Final = timedelta(days=1)
+_ONE_AT_A_TIME: Final = 7_310_642_115  # advisory lock: what somebody has had is counted before the next one leaves
 _WORDS: Final = ("text", "caption", "transcript", "quote")  # of a decoded message
 
 
@@ -182,10 +184,12 @@ def prepare(
     That is when there is no such number or no way to anybody, the person has had as many as they may, the code would be
     too old or was asked for anew. `refused`: contacts that did not take it.
     """
+    if is_postgres(conn):
+        conn.execute(text(f"SELECT pg_advisory_xact_lock({_ONE_AT_A_TIME})"))
     row = conn.execute(select(lookup_codes).where(lookup_codes.c.id == code_id)).first()
     if row is None or not _is_live(row, now):
         return None
-    found = record_of(conn, row.kind, row.number, locked=True)
+    found = record_of(conn, row.kind, row.number)
     newest = _newest(conn, row.conversation_id, row.kind, row.number, locked=True)
     if found is None or newest is None or newest.id != code_id:
         return None

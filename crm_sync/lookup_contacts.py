@@ -84,20 +84,15 @@ def one_spelling(kind: str, number: str) -> str:
     return read(plain) or plain if kind == "case" else plain.removeprefix("SO-")
 
 
-def record_of(conn: Connection, kind: str, number: str, *, locked: bool = False) -> Record | None:
-    """The record behind a number (`one_spelling`); None when there is none, or the person was erased.
-
-    `locked`: until the end of the transaction nobody else has it.
-    """
+def record_of(conn: Connection, kind: str, number: str) -> Record | None:
+    """The record behind a number (`one_spelling`); None when there is none, or the person was erased."""
     row = _row(conn, kind, number)
     if row is None:
         return None
     phone = row.phone if kind == "order" else ""
-    person = _person(conn, row.customer_id, phone, locked=locked)
+    person = _person(conn, row.customer_id, phone)
     if person is not None and person.erased_at is not None:
         return None
-    if locked and person is None:
-        conn.execute(select(orders.c.id).where(orders.c.id == row.id).with_for_update()).all()
     contacts = [Contact("sms", phone)] if phone else []
     if person is not None:
         contacts += [Contact("sms", person.phone)] if person.phone and person.phone != phone else []
@@ -110,21 +105,20 @@ def record_of(conn: Connection, kind: str, number: str, *, locked: bool = False)
 
 def _row(conn: Connection, kind: str, number: str) -> Any:
     if kind == "case":
-        one = select(*CASE_COLUMNS, cases.c.customer_id, cases.c.id).where(cases.c.number == number)
+        one = select(*CASE_COLUMNS, cases.c.customer_id).where(cases.c.number == number)
         return conn.execute(one).first()
     spelled = orders.c.number.in_((number, f"SO-{number}"))
-    found = select(*ORDER_COLUMNS, orders.c.customer_id, orders.c.phone, orders.c.id).where(spelled)
+    found = select(*ORDER_COLUMNS, orders.c.customer_id, orders.c.phone).where(spelled)
     return conn.execute(found.order_by(orders.c.number).limit(1)).first()
 
 
-def _person(conn: Connection, customer_id: int | None, phone: str, *, locked: bool) -> Any:
+def _person(conn: Connection, customer_id: int | None, phone: str) -> Any:
     """Whose record it is: the customer named there, else whoever has proven the number named there."""
     if customer_id is None and not phone:
         return None
     proven = and_(customers.c.phone == phone, customers.c.phone_is_verified, customers.c.erased_at.is_(None))
     which = customers.c.id == customer_id if customer_id is not None else proven
-    wanted = select(customers).where(which).order_by(customers.c.id).limit(1)
-    return conn.execute(wanted.with_for_update() if locked else wanted).first()
+    return conn.execute(select(customers).where(which).order_by(customers.c.id).limit(1)).first()
 
 
 def _chats(conn: Connection, customer_id: int) -> list[Contact]:

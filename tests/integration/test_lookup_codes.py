@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -23,7 +25,7 @@ from crm_sync.tables import customers, inbox, lookup_codes, messages, metadata, 
 from frontdesk.code_sending import CodeSender
 from frontdesk.scheduler import Scheduler
 from frontdesk.signals import LocalSignals
-from tests.builders import shop
+from tests.builders import Chat, shop
 from tests.store_steps import AUDIT_KEYS, START, SetClock, converse
 
 PHONE, MAIL = "+8613800000001", "owner@example.org"
@@ -40,7 +42,7 @@ class Postman:
     @property
     def code(self) -> str:
         """The last code that left."""
-        return one_time_code(self.sent[-1][1]) or ""
+        return one_time_code(self.sent[-1][1]) or "" if self.sent else ""
 
     def take(self, way: str, to: str, words: str) -> None:
         if way in self.errors:
@@ -254,6 +256,45 @@ async def test_one_person_gets_three_codes_an_hour_whatever_numbers_are_asked_fo
     await deliver(timed, clock, post)
 
     assert len(post.sent) == 3
+
+
+async def test_codes_that_leave_at_once_are_counted_one_after_the_other(timed: SqlStore, clock: SetClock) -> None:
+    numbers = ("1111", "2222", "3333", "4444", "5555")
+    for place, number in enumerate(numbers):
+        await an_order(timed, number)
+        await ask(timed, number, user=f"user-{place}")
+    ids = [row.id for row in await rows(timed, select(lookup_codes.c.id))]
+    prepare = [partial(codes.prepare, code_id=each, code="482913", ways=ALL, now=clock.now()) for each in ids]
+    parcels = await asyncio.gather(*(timed.database.run(each) for each in prepare))
+
+    assert sum(parcel is not None for parcel in parcels) == 3
+
+
+@pytest.mark.parametrize(
+    ("kind", "known", "unknown", "intent"),
+    [("order", "8888", "7777", "order_status"), ("case", "C-1024-7", "C-2048-2", "complaint_status")],
+)
+async def test_what_is_said_of_a_number_there_is_and_of_one_there_is_not_differs_in_the_number_alone(
+    timed: SqlStore, clock: SetClock, post: Texter, kind: str, known: str, unknown: str, intent: str
+) -> None:
+    await an_owner(timed, OpenCase("C-1024-7", "complaint", "delivery", "2391", 2, "parcel late", {}))
+    await an_order(timed)
+    said = []
+    for number, user in ((known, "ann"), (unknown, "bob")):
+        conversation = await ask(timed, number, user=user, kind=kind)
+        await deliver(timed, clock, post)
+        seen = await view(timed, conversation, number, kind)
+        chat = Chat(language="en", elsewhere={Need("lookup", f"1|{kind}|{number}"): seen})
+        found = {"order_number": number} if kind == "order" else {}
+        words = [chat.hear(f"how about {number}?", intent, entities=found)]
+        words.append(chat.hear("yes", "affirm"))
+        tried = await type_code(timed, conversation, other(post.code or "0"), number, user=user, kind=kind)
+        chat.elsewhere[Need("code", f"1|{kind}|{number}|111111")] = tried
+        words.append(chat.hear("111111", "inform"))
+        said.append("\n".join(words).replace(number, "NUMBER"))
+
+    assert said[0] == said[1]
+    assert "Tries left: 4" in said[0]
 
 
 async def test_a_contact_that_takes_nothing_gives_way_to_the_next(
