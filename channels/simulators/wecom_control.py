@@ -62,12 +62,21 @@ def control_routes(simulator: WecomSimulator) -> list[web.RouteDef]:
         accounts = [{"kf": key, "name": name} for key, name in company.kf_accounts.items()]
         return _json(
             {
+                "callback_url": simulator.callbacks.url,
                 "accounts": accounts,
                 "sessions": sessions,
                 "members": sorted(company.members),
                 "left": {name: _left(member.sent_at, company.now()) for name, member in company.members.items()},
             }
         )
+
+    async def change(request: web.Request) -> web.StreamResponse:
+        """Settings of the application, as in WeCom's console."""
+        try:
+            simulator.callbacks.url = str((await _object(request)).get("callback_url", simulator.callbacks.url))
+        except (TypeError, ValueError) as exc:
+            return _json({"error": str(exc)}, status=400)
+        return _json({"changed": True})
 
     async def act(request: web.Request) -> web.StreamResponse:
         action = ACTIONS.get(request.match_info["action"])
@@ -115,6 +124,7 @@ def control_routes(simulator: WecomSimulator) -> list[web.RouteDef]:
         web.get("/_sim/", page),
         web.get("/_sim/ledger", ledger),
         web.get("/_sim/state", state),
+        web.post("/_sim/state", change),
         web.get("/_sim/messages", messages),
         web.post("/_sim/do/{action}", act),
         web.get("/_sim/faults", fault_kinds),

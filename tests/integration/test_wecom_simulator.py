@@ -41,8 +41,8 @@ class Vendor:
             answer: dict[str, Any] = await response.json()
             return answer
 
-    async def plan(self, **fault: Any) -> dict[str, Any]:
-        async with self._http.post(f"{self.simulator.url}/_sim/faults", json=fault) as response:
+    async def tell(self, what: str, **body: Any) -> dict[str, Any]:
+        async with self._http.post(f"{self.simulator.url}/_sim/{what}", json=body) as response:
             answer: dict[str, Any] = await response.json()
             return answer
 
@@ -207,6 +207,13 @@ async def test_an_address_that_does_not_answer_is_not_verified(vendor: Vendor) -
         assert not await callbacks.verify()
 
 
+async def test_the_callback_address_is_set_over_http(vendor: Vendor) -> None:
+    address = "http://127.0.0.1:9/channels/wecom/second"
+    assert await vendor.tell("state", callback_url=address) == {"changed": True}
+    assert (await vendor.get("/_sim/state"))["callback_url"] == address
+    assert vendor.simulator.callbacks.url == address
+
+
 async def test_planned_faults_happen_and_are_noted(vendor: Vendor) -> None:
     vendor.simulator.faults.plan(Fault("errcode", method="kf/account/list", code=-1))
     assert [await vendor.code("kf/account/list") for _ in range(2)] == [-1, 0]
@@ -235,9 +242,9 @@ async def test_only_faults_that_can_happen_here_are_planned(vendor: Vendor) -> N
     kinds = (await vendor.get("/_sim/faults"))["kinds"]
     assert "reorder_updates" in kinds
     assert "lost_reply" not in kinds
-    assert "error" in await vendor.plan(kind="lost_reply")
-    assert "error" in await vendor.plan(kind="late_answer", seconds="long")
-    assert await vendor.plan(kind="late_answer", seconds=15) == {"planned": True}
+    assert "error" in await vendor.tell("faults", kind="lost_reply")
+    assert "error" in await vendor.tell("faults", kind="late_answer", seconds="long")
+    assert await vendor.tell("faults", kind="late_answer", seconds=15) == {"planned": True}
 
 
 async def test_customers_members_and_colleagues_are_played_over_http(vendor: Vendor) -> None:
