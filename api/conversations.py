@@ -24,7 +24,7 @@ from crm_sync.handoffs import Moved
 from crm_sync.scheduled_words import Scheduled
 from desk.conversations import ConversationDesk, HistoryPage, OtherTalk, Window
 from desk.handoff import HandoffDesk, Presence
-from desk.helping import LONGEST_QUESTION, MOST_ARTICLES, Suggestion
+from desk.helping import LONGEST_QUESTION, MOST_ARTICLES, Alike, Suggestion
 from desk.inbox import InboxDesk, InboxFilter
 from desk.replies import ReplyDesk, Sent
 
@@ -262,6 +262,11 @@ def conversation_routes(desk: ApiDesk) -> DeskRoutes:
     async def search_articles(by: By, conversation_id: ConversationId, given: ArticleSearch) -> Any:
         """Articles of the conversation's assistant that fit the words, the best first."""
         return {"items": await desk.help.articles(by, conversation_id, given.words, top=given.top)}
+
+    @routes.get("/conversations/{conversation_id}/messages/{message_id}/nearest-examples", response_model=Listed[Alike])
+    async def list_nearest_examples(by: By, conversation_id: ConversationId, message_id: Id) -> Any:
+        """Why the customer's message was understood so: the examples the bot was taught that are most like it."""
+        return {"items": await desk.help.examples(by, conversation_id, message_id)}
 
     @routes.post("/conversations/{conversation_id}/messages/{message_id}/translation", response_model=Translated)
     async def translate_message(

@@ -688,6 +688,7 @@ class OutPart:
     ask: Ask = ""
     text_format: TextFormat = "plain"
     status_key: str = ""
+    takes_back: bool = False  # says nothing: our message with this status_key is to be gone from the chat
 
 
 @value
@@ -745,6 +746,7 @@ class Capabilities:
     cards: int = 0  # most cards in one message; 0: they become text
     asks: frozenset[str] = frozenset()  # kinds of Ask it has a control for; elsewhere the text alone asks
     can_pin: bool = False
+    takes_back_s: float | None = None  # so long after it was sent our message can be taken out of the chat; None: never
     max_caption: int = 0  # longest text in one message with a file; 0: files go alone
     max_button_value: int | None = None  # bytes of UTF-8; a button with a longer value makes the list a numbered one
     max_button_label: int | None = None

@@ -100,6 +100,14 @@ class InboxScreen:
         html = visit.html("inbox/articles.html", found=found)
         return visit.parts(part("#found-articles", html))
 
+    async def nearest(self, visit: Visit) -> Response:
+        """Why the bot took a message for what it did: what it was taught that is most like it."""
+        talk, message = visit.path_id("conversation"), visit.needed("message")
+        if not visit.is_part:
+            return visit.go(f"/console/inbox/{talk}?list=all")
+        found = await self._do.help.examples(visit.actor, talk, message)
+        return visit.parts(part(f"#near-{message}", visit.html("inbox/nearest.html", found=found)))
+
     async def translate(self, visit: Visit) -> Response:
         """What the customer said in the reader's own language, under their words; nothing is kept."""
         talk, message = visit.path_id("conversation"), visit.needed("message")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeGuard
@@ -11,7 +12,7 @@ from markupsafe import Markup
 from starlette.datastructures import UploadFile
 from starlette.responses import Response
 
-from bot.errors import InputError, NotFound
+from bot.errors import DedupeMismatch, InputError, NotFound, RuleError
 from console.frame import Frame, Visit, next_morning, part, toast
 from console.inbox_desk import InboxServices, talk_names
 from desk.handoff import Outcome
@@ -33,17 +34,21 @@ class ActingScreen:
     async def say(self, visit: Visit) -> Response:
         """What was written goes out, at once or at the time given. The same form twice says it once."""
         talk, desk = visit.path_id("conversation"), self._do.replies
-        files = [await self._attached(visit, talk, item) for item in visit.form.getlist("file") if _is_file(item)]
+        attached = [await self._attached(visit, talk, item) for item in visit.form.getlist("file") if _is_file(item)]
+        files, content = [media_id for media_id, _ in attached], [digest for _, digest in attached]
         text, at = visit.text("text"), visit.text("at")
         if at:
-            await desk.schedule(visit.actor, talk, text, _moment(at, visit), files=files)
+            await desk.schedule(visit.actor, talk, text, _moment(at, visit), files=files, content=content)
             return await self._changed(visit, talk, visit.t("saved"))
         client_id, fence = visit.text("client_id"), visit.number("fence")
         row = await self._do.inbox.row(visit.actor, talk)
-        if row.owner != "operator" and fence == row.fence and text.strip():
+        if row.owner != "operator" and fence == row.fence and (text.strip() or files):
             fence = None  # who answers has it: taking and saying are one step for them, and the page has the old fence
             await self._do.handoff.take(visit.actor, talk, fence=row.fence)
-        await desk.send(visit.actor, talk, text, client_id=client_id, files=files, fence=fence)
+        try:
+            await desk.send(visit.actor, talk, text, client_id=client_id, files=files, content=content, fence=fence)
+        except DedupeMismatch as error:
+            raise RuleError(visit.t("compose.sent_other")) from error
         return await self._changed(visit, talk, "")
 
     async def note(self, visit: Visit) -> Response:
@@ -163,12 +168,13 @@ class ActingScreen:
             *said_words,
         )
 
-    async def _attached(self, visit: Visit, talk: int, file: UploadFile) -> str:
+    async def _attached(self, visit: Visit, talk: int, file: UploadFile) -> tuple[str, str]:
+        """Its media id, and a digest of what it holds: asked for again it has another id."""
         content = await file.read(MOST_FILE_BYTES + 1)
         if len(content) > MOST_FILE_BYTES:
             raise InputError(visit.t("too_large"))
         stored = await self._do.replies.attach(visit.actor, talk, content, file.filename or "")
-        return stored.media_id
+        return stored.media_id, hashlib.sha256(content).hexdigest()
 
 
 def _is_file(item: Any) -> TypeGuard[UploadFile]:

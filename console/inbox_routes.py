@@ -36,6 +36,7 @@ def inbox_routes(frame: Frame, services: InboxServices) -> list[BaseRoute]:
         route(f"{one}/older", looking.older, see),
         route(f"{one}/canned", looking.canned, see),
         route(f"{one}/people", looking.people, see),
+        route(f"{one}/nearest", looking.nearest, see),
         route(f"{one}/articles", looking.articles, see, post=True),
         route(f"{one}/translate", looking.translate, see, post=True),
         route(f"{one}/say", acting.say, act, files=True),

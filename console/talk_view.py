@@ -38,7 +38,6 @@ class Why:
     words: str
     ranking: tuple[tuple[str, str], ...]
     entities: tuple[tuple[str, str], ...]
-    examples: tuple[tuple[str, str], ...]
     engine: str
 
 
@@ -160,7 +159,7 @@ def _why(message: HistoryMessage, look: Look) -> Why | None:
     else:
         words = say(look.language, "talk.not_understood")
     ranking = tuple((intent, f"{score:.2f}") for intent, score in understood.ranking)
-    return Why(words, ranking, understood.entities, understood.examples, understood.engine)
+    return Why(words, ranking, understood.entities, understood.engine)
 
 
 # --- its head ---------------------------------------------------------------------------------------------------------
@@ -236,12 +235,20 @@ def countdown(window: Window, look: Look) -> Countdown | None:
     return Countdown(words, tone, window.closes_at, span(left, look.language), over)
 
 
-def local_time(view: ConversationView, look: Look) -> str:
-    """The clock where the customer is, when that is known and another one than ours."""
+@dataclass(frozen=True, slots=True)
+class LocalTime:
+    """The clock where the customer is, and the name of the zone by which the page lets it go on."""
+
+    clock: str
+    zone: str
+
+
+def local_time(view: ConversationView, look: Look) -> LocalTime | None:
+    """The customer's time, when that is known and another one than ours."""
     there = zone(view.zone)
     if not view.zone_is_own or look.now.astimezone(there).utcoffset() == look.now.astimezone(look.zone).utcoffset():
-        return ""
-    return clock(look.now, there)
+        return None
+    return LocalTime(clock(look.now, there), view.zone)
 
 
 def waits_tone(row: ConversationRow, look: Look) -> str:

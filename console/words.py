@@ -154,7 +154,7 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
     "talk.holder.queue": ("Waits for a person", "等待人工"),
     "talk.holder.you": ("You answer", "您正在接待"),
     "talk.holder.other": ("{name} answers", "{name} 正在接待"),
-    "talk.local_time": ("{time} there", "客户当地 {time}"),
+    "talk.local_time": ("There it is", "客户当地"),
     "talk.window.count": ("{count} replies left,", "还可回复 {count} 条，剩"),
     "talk.window.closed": ("No reply is allowed until the customer writes again", "客户再次发言前不能回复"),
     "talk.older": ("Earlier messages", "更早的消息"),
@@ -163,6 +163,8 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
     "talk.understood": ("understood: {intent} {score}", "理解为：{intent} {score}"),
     "talk.not_understood": ("not understood", "未理解"),
     "talk.why": ("why?", "原因"),
+    "talk.nearest": ("Most like it in what the bot was taught", "教过的例句里最像的"),
+    "talk.nearest.none": ("Nothing the bot was taught is like it", "教过的例句里没有相像的"),
     "talk.engine": ("Engine", "引擎"),
     "talk.make_test": ("Make this a test", "生成回归测试"),
     "talk.test_made": ("A test was made of this conversation: {name}", "已生成回归测试：{name}"),
@@ -237,6 +239,10 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
     "compose.later.at": ("Send at", "发送时间"),
     "compose.suggest": ("Suggested reply", "建议回复"),
     "compose.waiting": ("Goes out {time}", "{time} 发送"),
+    "compose.sent_other": (
+        "what you sent before has arrived after all; look at it, then send what is still missing",
+        "您刚才发的其实已经送出，请先看一眼，再补发还缺的内容",
+    ),
     "compose.kept": ("Note kept", "备注已保存"),
     # the customer beside the conversation
     "person": ("Customer", "客户"),

@@ -151,6 +151,8 @@ def dump_part(part: OutPart) -> dict[str, Any] | None:
             document[name] = value
     if part.text_format != "plain":
         document["text_format"] = part.text_format
+    if part.takes_back:
+        document["deleted"] = True
     return document or None
 
 
@@ -169,6 +171,7 @@ def load_part(text: str, content: Mapping[str, Any] | None) -> OutPart:
         ask=content.get("ask", ""),
         text_format=content.get("text_format", "plain"),
         status_key=content.get("status_key", ""),
+        takes_back=content.get("deleted", False),
     )
 
 

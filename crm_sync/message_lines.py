@@ -62,8 +62,26 @@ _ROWS: Final = Statement(
     .where(id_in(messages.c.id, "ids"))
     .order_by(messages.c.id)
 )
-_WAS: Final = Statement(
-    select(messages.c.replaces, messages.c.content).where(id_in(messages.c.replaces, "ids")).order_by(messages.c.id)
+_EDITS: Final = Statement(
+    select(
+        messages.c.replaces,
+        messages.c.content,
+        messages.c.direction,
+        messages.c.seq,
+        outbox.c.id.label("outbox_id"),
+        outbox.c.state,
+        outbox.c.is_held,
+        outbox.c.reason,
+        outbox.c.attempts,
+        outbox.c.maybe_repeated,
+        outbox.c.not_before,
+        outbox.c.sent_at,
+        outbox.c.delivered_at,
+        outbox.c.read_at,
+    )
+    .select_from(messages.outerjoin(outbox, outbox.c.message_id == messages.c.id))
+    .where(id_in(messages.c.replaces, "ids"))
+    .order_by(messages.c.id)
 )
 _FILES: Final = Statement(select(media).where(id_in(media.c.message_id, "ids")).order_by(media.c.id))
 
@@ -156,16 +174,23 @@ def messages_of(conn: Connection, ids: Sequence[int]) -> list[HistoryMessage]:
         return []
     rows = _ROWS.rows(conn, {"ids": list(ids)})
     was: dict[int, list[str]] = {}
-    if edited := [row.id for row in rows if row.edited_at is not None]:
-        for edit in _WAS.rows(conn, {"ids": edited}):
-            was.setdefault(edit.replaces, []).append((edit.content or {}).get("was", ""))
+    newest: dict[int, Any] = {}
+    if edited := [row.id for row in rows if row.edited_at is not None or row.deleted_at is not None]:
+        for edit in _EDITS.rows(conn, {"ids": edited}):
+            newest[edit.replaces] = edit
+            content = edit.content or {}
+            if not content.get("deleted"):
+                was.setdefault(edit.replaces, []).append(content.get("was", ""))
     files: dict[int, list[Any]] = {}
     for file in _FILES.rows(conn, {"ids": list(ids)}):
         files.setdefault(file.message_id, []).append(file)
-    return [_line(row, tuple(was.get(row.id, ())), files.get(row.id, [])) for row in rows]
+    return [_line(row, tuple(was.get(row.id, ())), files.get(row.id, []), newest.get(row.id)) for row in rows]
 
 
-def _line(row: Any, was: tuple[str, ...], files: Sequence[Any]) -> HistoryMessage:
+def _line(row: Any, was: tuple[str, ...], files: Sequence[Any], edit: Any) -> HistoryMessage:
+    """`edit`: the newest change of the message, if there is one. As long as the customer has not got it, it is what
+    staff have to know of.
+    """
     content: Mapping[str, Any] = row.content or {}
     understood = _understood(row)
     is_place = row.kind == "location" and {"latitude", "longitude"} <= content.keys()
@@ -193,7 +218,7 @@ def _line(row: Any, was: tuple[str, ...], files: Sequence[Any]) -> HistoryMessag
         feedback=content.get("feedback", ""),
         place=(content["latitude"], content["longitude"]) if is_place else None,
         files=_files(row, content, files),
-        delivery=_delivery(row),
+        delivery=_delivery(row) if edit is None or edit.state in (None, "sent") else _delivery(edit),
         understood=understood,
         inbox_id=row.inbox_id,
         is_edit=row.replaces is not None,

@@ -225,12 +225,15 @@ def replace_visible(conn: Connection, row: Any, old: Any, part: OutPart | None, 
     return Written((message_id,), visible=(_event(edit, old.seq),))
 
 
-def replace_sent(conn: Connection, row: Any, old: Any, part: OutPart, now: datetime) -> Written:
-    """A message the vendor has will be changed there: the new words leave as an edit of the old ones."""
+def replace_sent(conn: Connection, row: Any, old: Any, part: OutPart | None, now: datetime) -> Written:
+    """A message the vendor has will be changed there: the new words leave as an edit of the old ones, or (None) the
+    wish that it is gone from the chat.
+    """
     (message_id,), (outbox_id,) = new_ids(conn, messages, 1), new_ids(conn, outbox, 1)
     key = old.status_key or f"message:{old.id}"  # by it the sender finds what it edits
-    content = {**(dump_part(part) or {}), "name": (old.content or {}).get("name", ""), "status_key": key}
-    edit = {**_edit_row(row, old, message_id, content, text=part.text, now=now, seq=None), "status_key": key}
+    leaving = part or OutPart("", takes_back=True)
+    content = {**(dump_part(leaving) or {}), "name": (old.content or {}).get("name", ""), "status_key": key}
+    edit = {**_edit_row(row, old, message_id, content, text=leaving.text, now=now, seq=None), "status_key": key}
     _change(conn, old, part, now, status_key=key)
     insert_rows(conn, messages, [edit])
     insert_rows(conn, outbox, [_outbox_row(row, outbox_id, message_id, now, is_direct=False)])

@@ -36,12 +36,36 @@ class Scheduled:
     created_at: datetime
 
 
-def plan(
-    conn: Connection, row: Any, *, by: str, text: str, files: Sequence[OutMedia], send_at: datetime, now: datetime
-) -> Scheduled:
-    """The words leave at `send_at`; the files are kept until then at least."""
-    content = {"files": [{f.name: v for f in fields(file) if (v := getattr(file, f.name))} for file in files]}
-    values = {"conversation_id": row.id, "by": by, "text": text, "content": content if files else None}
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What somebody wants said when. `files`: a digest of the files that go with it, "" for none."""
+
+    by: str
+    text: str
+    send_at: datetime
+    files: str = ""
+
+
+def planned_before(conn: Connection, conversation_id: int, wanted: Plan) -> Scheduled | None:
+    """The same plan, if it waits here already."""
+    found = select(scheduled_messages).where(
+        scheduled_messages.c.conversation_id == conversation_id,
+        scheduled_messages.c.state == "waiting",
+        scheduled_messages.c.by == wanted.by,
+        scheduled_messages.c.send_at == wanted.send_at,
+    )
+    for row in conn.execute(found.order_by(scheduled_messages.c.id)):
+        if (row.text, (row.content or {}).get("digest", "")) == (wanted.text, wanted.files):
+            return _scheduled(row)
+    return None
+
+
+def plan(conn: Connection, row: Any, wanted: Plan, files: Sequence[OutMedia], now: datetime) -> Scheduled:
+    """The words leave at their time; the files are kept until then at least."""
+    by, text, send_at = wanted.by, wanted.text, wanted.send_at
+    named = [{f.name: v for f in fields(file) if (v := getattr(file, f.name))} for file in files]
+    content = {"files": named, "digest": wanted.files} if files else None
+    values = {"conversation_id": row.id, "by": by, "text": text, "content": content}
     made = conn.execute(insert(scheduled_messages).values(**values, send_at=send_at, created_at=now))
     scheduled_id: int = made.inserted_primary_key[0]  # type: ignore[index]  # one row, one key
     keys = [file.media_id for file in files]
@@ -57,18 +81,12 @@ def waiting_of(conn: Connection, conversation_id: int) -> list[Scheduled]:
         scheduled_messages.c.conversation_id == conversation_id, scheduled_messages.c.state == "waiting"
     )
     rows = conn.execute(found.order_by(scheduled_messages.c.send_at, scheduled_messages.c.id))
-    return [
-        Scheduled(
-            row.id,
-            row.conversation_id,
-            row.by,
-            row.text,
-            tuple(file.media_id for file in _files(row)),
-            row.send_at,
-            row.created_at,
-        )
-        for row in rows
-    ]
+    return [_scheduled(row) for row in rows]
+
+
+def _scheduled(row: Any) -> Scheduled:
+    files = tuple(file.media_id for file in _files(row))
+    return Scheduled(row.id, row.conversation_id, row.by, row.text, files, row.send_at, row.created_at)
 
 
 def cancel(conn: Connection, conversation_id: int, scheduled_id: int, *, by: str | None) -> None:

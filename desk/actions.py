@@ -84,6 +84,7 @@ NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
     "CannedDesk.remove": ("canned.write",),
     "HelpDesk.articles": ("knowledge.read", _SEE),
     "HelpDesk.suggest": ("conversations.reply", _SEE),
+    "HelpDesk.examples": (_SEE,),
     "HelpDesk.translate": (_SEE,),
     "SearchDesk.search": (_SEE,),
     "ViewDesk.of": (),

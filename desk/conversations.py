@@ -24,7 +24,7 @@ from crm_sync.reply_windows import left_in
 from crm_sync.seen import mark_seen
 from crm_sync.tables import messages, outbox
 from desk.actors import Actor
-from desk.audit import saw
+from desk.audit import record, saw
 from desk.live import tell
 from desk.outside import Outside
 from desk.paging import read_cursor, write_cursor
@@ -47,6 +47,12 @@ __all__ = [
 PAGE: Final = 100
 MOST: Final = 200
 LONGEST_SNOOZE: Final = timedelta(days=366)
+_DEEDS: Final = {
+    "snoozed": "snooze",
+    "woken": "wake",
+    "closed": "close",
+    "reopened": "reopen",
+}  # as the audit log has them
 Now = Callable[[], datetime]
 
 
@@ -242,6 +248,7 @@ class ConversationDesk:
         fence: int | None,
     ) -> None:
         actor.require("conversations.reply")
+        now = self._outside.clock.now()
 
         def unit(conn: Connection) -> None:
             row = visible(conn, actor, conversation_id, lock=True)
@@ -250,6 +257,7 @@ class ConversationDesk:
             if is_others and not actor.may("conversations.assign"):
                 raise NotHolding(row.owner, row.operator)
             change(conn, row)
+            record(conn, actor, f"conversation.{_DEEDS[kind]}", f"conversation:{conversation_id}", {}, now=now)
 
         await self._database.run(unit)
         tell(self._outside.signals, conversation_id, kind, user=actor.name)

@@ -1,8 +1,11 @@
-"""What helps with an answer: the article that fits, and a translation where somebody translates for the deployment."""
+"""What helps with an answer: the article that fits, why the bot understood what it did, and a translation where
+somebody translates for the deployment.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -12,6 +15,7 @@ from bot.errors import NotFound, RuleError
 from bot.ports import KnowledgeIndex
 from bot.types import ArticleHit, Language
 from crm_sync.database import Database
+from crm_sync.message_lines import messages_of
 from crm_sync.tables import messages
 from desk.actors import Actor
 from desk.sight import visible
@@ -19,6 +23,7 @@ from desk.sight import visible
 LAST_WORDS: Final = 3  # messages of the customer's that are asked about together
 LONGEST_QUESTION: Final = 500
 MOST_ARTICLES: Final = 10
+MOST_EXAMPLES: Final = 3
 
 
 class Translator(Protocol):
@@ -42,16 +47,28 @@ class Suggestion:
     is_sure: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Alike:
+    """A training example, what it means, and how like the message it is: 1 for the same words."""
+
+    text: str
+    intent: str
+    likeness: float
+
+
 class HelpDesk:
-    """`knowledge`: channel and account -> the articles of its assistant, ranked."""
+    """`knowledge`: channel and account -> the articles of its assistant, ranked. `nearest`: channel, account and words
+    -> the examples of its training most like them, the most like first.
+    """
 
     def __init__(
         self,
         database: Database,
         knowledge: Callable[[str, str], KnowledgeIndex],
         translator: Translator | None = None,
+        nearest: Callable[[str, str, str], Sequence[Alike]] = lambda channel, account, text: (),
     ) -> None:
-        self._database, self._knowledge, self._translator = database, knowledge, translator
+        self._database, self._knowledge, self._translator, self._nearest = database, knowledge, translator, nearest
 
     @property
     def translates(self) -> bool:
@@ -84,6 +101,26 @@ class HelpDesk:
             return ()
         most = max(1, min(top, MOST_ARTICLES))
         return self._knowledge(row.channel, row.account).ask(words, language=_spoken(row.language or "zh"), top=most)
+
+    async def examples(self, actor: Actor, conversation_id: int, message_id: int) -> tuple[Alike, ...]:
+        """Why the customer's message was understood so: the training examples that are most like it.
+
+        Raises: NotPermitted, NotFound.
+        """
+
+        def unit(conn: Connection) -> tuple[str, str, str]:
+            row = visible(conn, actor, conversation_id)
+            for line in messages_of(conn, [message_id]):
+                if line.conversation_id == conversation_id and line.author == "customer":
+                    return row.channel, row.account, line.text
+            raise NotFound(f"the customer said no message {message_id} here")
+
+        channel, account, said = await self._database.run(unit, read=True)
+        if not said.strip():
+            return ()
+        # All examples are compared: others are served meanwhile.
+        found = await asyncio.to_thread(self._nearest, channel, account, said[:LONGEST_QUESTION])
+        return tuple(found)[:MOST_EXAMPLES]
 
     async def translate(self, actor: Actor, conversation_id: int, message_id: int, *, to: str) -> str:
         """The message's words in another language; nothing is stored.

@@ -22,7 +22,7 @@ from crm_sync.columns import digest_key
 from crm_sync.database import Database
 from crm_sync.operator_words import Saying, Written
 from crm_sync.outbox_staff import drop_rows, retry_rows
-from crm_sync.scheduled_words import Scheduled, cancel, plan, waiting_of
+from crm_sync.scheduled_words import Plan, Scheduled, cancel, plan, planned_before, waiting_of
 from crm_sync.snoozing import check_fence
 from crm_sync.tables import messages, outbox
 from desk.actors import Actor
@@ -77,9 +77,11 @@ class ReplyDesk:
         client_id: str,
         files: Sequence[str] = (),
         fence: int | None = None,
+        content: Sequence[str] = (),
     ) -> Sent:
         """The customer gets these words and files, cut to what the channel carries. The same `client_id` again does
-        nothing again. `files`: media ids of `attach`.
+        nothing again. `files`: media ids of `attach`; `content`: what tells the files apart where those who ask again
+        upload them anew.
 
         Raises: also InputError (nothing to say, too long, a file that is not there), DedupeMismatch (other words under
         this id), NotHolding, StaleState (it changed hands since `fence`), RuleError.
@@ -89,7 +91,7 @@ class ReplyDesk:
         if not 0 < len(client_id) <= LONGEST_CLIENT_ID:
             raise InputError("a send has an id of its own")
         key, now = words.send_key(actor.name, client_id), self._outside.clock.now()
-        digest = digest_key(str(conversation_id), said, *files)
+        digest = digest_key(str(conversation_id), said, *(content or files))
 
         def unit(conn: Connection) -> Written:
             row = visible(conn, actor, conversation_id, lock=True)
@@ -153,7 +155,8 @@ class ReplyDesk:
         await self._change(actor, conversation_id, message_id, change, fence=fence, kind="edited")
 
     async def take_back(self, actor: Actor, conversation_id: int, message_id: int, *, fence: int | None = None) -> None:
-        """The customer does not see it any more (web) or never will (while it waits); the words stay in the record.
+        """The customer does not see it any more (on a web page, in Telegram for two days) or never will (while it
+        waits); the words stay in the record.
 
         Raises: also NotHolding, StaleState (it is being sent), RuleError where that cannot be done.
         """
@@ -162,6 +165,8 @@ class ReplyDesk:
         def change(conn: Connection, row: Any, old: Any) -> Written:
             if old.state == "sent" and old.seq is not None:
                 return words.replace_visible(conn, row, old, None, now)
+            if self._is_within_reach(row, old, now):
+                return words.replace_sent(conn, row, old, None, now)
             if old.state in ("pending", "parked", "failed"):
                 drop_rows(conn, [old.outbox_id], now, reason="taken back")
                 conn.execute(update(messages).where(messages.c.id == old.id).values(deleted_at=now))
@@ -169,6 +174,14 @@ class ReplyDesk:
             raise _cannot(row, old, "taken back")
 
         await self._change(actor, conversation_id, message_id, change, fence=fence, kind="taken_back")
+
+    def _is_within_reach(self, row: Any, old: Any, now: datetime) -> bool:
+        """The vendor still takes it out of the chat. Of an album only the first file would be gone."""
+        can = self._outside.can(row.channel)
+        if old.state != "sent" or not old.vendor_message_id or can is None or can.takes_back_s is None:
+            return False
+        is_young = now - (old.sent_at or old.at) < timedelta(seconds=can.takes_back_s)
+        return is_young and len((old.content or {}).get("media", ())) <= 1
 
     async def _change(
         self,
@@ -231,10 +244,18 @@ class ReplyDesk:
     # --- later --------------------------------------------------------------------------------------------------------
 
     async def schedule(
-        self, actor: Actor, conversation_id: int, text: str, send_at: datetime, *, files: Sequence[str] = ()
+        self,
+        actor: Actor,
+        conversation_id: int,
+        text: str,
+        send_at: datetime,
+        *,
+        files: Sequence[str] = (),
+        content: Sequence[str] = (),
     ) -> Scheduled:
         """The words leave then, if the actor still has the conversation, or it is with the bot and the customer has
-        said nothing since; otherwise they are refused and the actor gets a notice.
+        said nothing since; otherwise they are refused and the actor gets a notice. What waits already is not planned
+        a second time: the same words and files of the same person for the same moment. `content`: as for `send`.
 
         Raises: also InputError (as `send`, or a time that is past or far away), NotHolding, RuleError.
         """
@@ -246,9 +267,12 @@ class ReplyDesk:
         def unit(conn: Connection) -> Scheduled:
             row = visible(conn, actor, conversation_id, lock=True)
             words.check_holds(row, actor.name)
+            wanted = Plan(actor.name, said, send_at, digest_key(*(content or files)) if files else "")
+            if before := planned_before(conn, row.id, wanted):
+                return before
             media = words.files_of(conn, row.id, files)
             self._parts(row, said, media)
-            return plan(conn, row, by=actor.name, text=said, files=media, send_at=send_at, now=now)
+            return plan(conn, row, wanted, media, now)
 
         scheduled = await self._database.run(unit)
         tell(self._outside.signals, conversation_id, "scheduled")
@@ -303,7 +327,7 @@ def _clean(text: str, files: Sequence[str]) -> str:
 def _own_words(conn: Connection, actor: Actor, conversation_id: int, message_id: int) -> Any:
     """The operator's message with its outbox row, locked. Raises: NotFound, NotPermitted, RuleError."""
     row = conn.execute(
-        select(messages, outbox.c.id.label("outbox_id"), outbox.c.state, outbox.c.attempts)
+        select(messages, outbox.c.id.label("outbox_id"), outbox.c.state, outbox.c.attempts, outbox.c.sent_at)
         .join_from(messages, outbox, outbox.c.message_id == messages.c.id)
         .where(messages.c.id == message_id, messages.c.conversation_id == conversation_id)
         .with_for_update(of=(messages, outbox))

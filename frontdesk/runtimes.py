@@ -41,6 +41,7 @@ from nlu.cascade import Cascade, build_engine
 from nlu.embedded.encoder import SentenceEncoder
 from nlu.embedded.engine import EmbeddedEngine
 from nlu.embedded.model import FORMAT_VERSION, encoder_of, unpack
+from nlu.embedded.nearest import Near
 from nlu.knowledge import ArticleIndex
 
 log = structlog.get_logger()
@@ -70,6 +71,7 @@ class LoadedAssistant:
     folder: Path
     assistant: Assistant
     nlu: NluEngine
+    embedded: EmbeddedEngine  # the one on our own model, whichever is asked first
     knowledge: KnowledgeIndex
     model_version: str
     sure_from: float  # as measured for that model
@@ -107,6 +109,11 @@ class Runtimes:
         if runtime is None:
             raise ServiceError("nlu", "no assistant is loaded")
         return runtime
+
+    def nearest(self, identity: Identity, text: str) -> Sequence[Near]:
+        """The examples our own model of the assistant that answers there was taught, most like the text first."""
+        engine = self.runtime_for(identity).nlu
+        return next((each.embedded.nearest(text) for each in self._loaded.values() if each.nlu is engine), ())
 
     def default_assistant(self) -> Assistant:
         """The one that answers where no account says otherwise; its service.yml holds for the whole desk."""
@@ -197,7 +204,7 @@ class Runtimes:
         MODEL_LOADED.set(1)
         sure = model.manifest.sure_from
         self._loaded[folder] = LoadedAssistant(
-            folder, assistant.sure_from(sure), nlu, shelf.index, active.version, sure, seeded, files, shelf
+            folder, assistant.sure_from(sure), nlu, embedded, shelf.index, active.version, sure, seeded, files, shelf
         )
         if before is not None:
             await close_engine(before.nlu)  # a turn still waiting for it is answered by the next engine in line

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
@@ -14,7 +14,7 @@ from crm_sync.database import Database
 from crm_sync.timers import Timer
 from desk.canned import CannedDesk
 from desk.conversations import ConversationDesk
-from desk.helping import HelpDesk, Translator
+from desk.helping import Alike, HelpDesk, Translator
 from desk.inbox import InboxDesk
 from desk.notes import NoteDesk
 from desk.outside import Outside
@@ -47,6 +47,10 @@ def staff_services(
     def knowledge(channel: str, account: str) -> KnowledgeIndex:
         return runtimes.runtime_for(Identity(channel, account, "")).knowledge
 
+    def nearest(channel: str, account: str, text: str) -> Sequence[Alike]:
+        found = runtimes.nearest(Identity(channel, account, ""), text)
+        return [Alike(each.text, each.intent, each.likeness) for each in found]
+
     return StaffServices(
         inbox=InboxDesk(database, lambda: runtimes.default_assistant().service.handoff),
         talks=ConversationDesk(database, outside),
@@ -55,7 +59,7 @@ def staff_services(
         canned=CannedDesk(database, outside),
         views=ViewDesk(database, outside.clock),
         search=SearchDesk(database),
-        help=HelpDesk(database, knowledge, translator),
+        help=HelpDesk(database, knowledge, translator, nearest),
     )
 
 

@@ -119,9 +119,10 @@ class PlainEncoder:
 
 
 def can_do(channel: str) -> Capabilities:
-    """A channel as most are; Telegram lets us edit."""
-    is_web = channel == "web"
-    return Capabilities(channel, 2000, "codepoint", 3, channel in ("web", "telegram"), True, False, is_web)
+    """A channel as most are; Telegram lets us edit, and take back for two days."""
+    is_web, days = channel == "web", 2 * 86_400.0 if channel == "telegram" else None
+    can_edit = channel in ("web", "telegram")
+    return Capabilities(channel, 2000, "codepoint", 3, can_edit, True, False, is_web, takes_back_s=days)
 
 
 def an_outside(clock: Clock, *, signals: Signals | None = None, library: Any = None, **channels: Any) -> Outside:

@@ -82,6 +82,7 @@ class Shown:
     topic: int | None = None
     is_editable: bool = True  # False: carries a reply keyboard, or took one away
     is_silent: bool = False
+    at: float = 0.0  # when it came
 
     @property
     def buttons(self) -> list[str]:

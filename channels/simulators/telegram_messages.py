@@ -28,6 +28,7 @@ from channels.text import is_blank
 MAX_TEXT, MAX_CAPTION = 4096, 1024
 MAX_FILE, MAX_PHOTO, MAX_DOWNLOAD, MAX_LOCAL = 50_000_000, 10_000_000, 20_000_000, 2_000_000_000
 GENERAL_TOPIC: Final = 1
+KEPT_S: Final = 48 * 3600  # from then on nobody's copy of a message is taken away any more
 # Which kinds may share an album: pictures with films, the others with their own.
 FAMILIES: Final = {"photo": "picture", "video": "picture", "document": "document", "audio": "audio"}
 CHAT_ACTIONS: Final = frozenset(
@@ -55,6 +56,7 @@ class Messages:
             **{f"send{kind}": self._sender_of(kind) for kind in (*FAMILIES, "voice")},
             "sendmediagroup": self._send_media_group,
             "editmessagetext": self._edit_message_text,
+            "deletemessage": self._delete_message,
             "pinchatmessage": self._pin,
             "unpinchatmessage": self._unpin,
             "sendchataction": self._send_chat_action,
@@ -147,6 +149,7 @@ class Messages:
                 topic=topic,
                 is_editable=not markup or "inline_keyboard" in markup,
                 is_silent=bool_in(params, "disable_notification"),
+                at=self._bot.now(),
             )
             customer.show(new)
             shown.append(new)
@@ -206,6 +209,15 @@ class Messages:
         shown.text, shown.keyboard, shown.is_edited = text, keyboard, True
         self._bot.pulse.beat()
         return self._as_message(customer, shown)
+
+    async def _delete_message(self, params: Fields) -> bool:
+        customer = self._reachable(chat_id_in(params))
+        shown = self._mine(customer, params, "delete")
+        if self._bot.now() - shown.at >= KEPT_S:
+            raise Refused(400, "Bad Request: message can't be deleted for everyone")
+        customer.take_away(shown)
+        self._bot.pulse.beat()
+        return True
 
     async def _pin(self, params: Fields) -> bool:
         customer = self._reachable(chat_id_in(params))

@@ -201,6 +201,10 @@ class Customer:
         self.chat.append(shown)
         self.bot.pulse.beat()
 
+    def take_away(self, shown: Shown) -> None:
+        self.chat.remove(shown)
+        self.pinned = [message_id for message_id in self.pinned if message_id != shown.message_id]
+
     # --- inside -----------------------------------------------------------------------------------------------------
 
     def _envelope(self, message_id: int) -> Fields:

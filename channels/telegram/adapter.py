@@ -35,6 +35,7 @@ MAX_TEXT = 4096  # UTF-16 units, Bot API sendMessage
 MAX_CAPTION = 1024  # UTF-16 units, Bot API sendPhoto
 MAX_BUTTONS = 100  # per inline keyboard, enforced by the server
 MAX_ALBUM = 10  # Bot API sendMediaGroup
+TAKES_BACK_S = 48 * 3600.0  # Bot API deleteMessage
 MAX_CALLBACK_BYTES = 64  # Bot API InlineKeyboardButton.callback_data
 SECRET_HEADER = "x-telegram-bot-api-secret-token"  # noqa: S105 - a header's name
 # Named so that a kind Telegram adds later does not arrive unasked; reactions come only when named.
@@ -91,6 +92,7 @@ class TelegramAdapter:
             length_unit="utf16",
             buttons=MAX_BUTTONS,
             can_edit=True,
+            takes_back_s=TAKES_BACK_S,
             can_type=True,
             idempotency_key=False,
             direct=False,

@@ -26,6 +26,7 @@ MAX_COURTESIES: Final = 100  # calls nobody waits for, under way at once
 
 # Wording: tdlib/telegram-bot-api, Client.cpp. A refused edit for any other reason also ends in a new message.
 _NOT_PARSED, _NOT_MODIFIED = "can't parse entities", "message is not modified"
+_GONE = "message to delete not found"
 
 
 class Outgoing:
@@ -42,6 +43,8 @@ class Outgoing:
         """Raises: what ChannelAdapter.send says, and ChatMigrated."""
         chat, topic = address(chat_id, outbound.topic)
         part = outbound.part
+        if part.takes_back:
+            return await self._take_back(outbound, chat)
         files = part.media or ((OutMedia("image", url=part.image_url),) if part.image_url else ())
         if outbound.edits and not files and (edited := await self._edit(outbound, chat)):
             return edited
@@ -127,6 +130,21 @@ class Outgoing:
                 return Receipt(outbound.edits)
             log.info("telegram_message_not_editable", outbox_id=outbound.outbox_id, reason=refused.reason)
             return None
+
+    async def _take_back(self, outbound: Outbound, chat: int) -> Receipt:
+        """The earlier message is gone from the chat. Raises: SendRefused where Telegram keeps it."""
+        if not outbound.edits.isdecimal():
+            raise SendRefused(SERVICE, "there is no message to take back")
+        try:
+            await asked(self.bot.delete_message(chat, int(outbound.edits)))
+        except AnswerUnread:
+            log.warning("telegram_answer_unread", account=self._account, outbox_id=outbound.outbox_id)
+        except ChatMigrated:
+            raise
+        except SendRefused as refused:
+            if _GONE not in refused.reason.lower():  # the customer may have deleted it themselves
+                raise
+        return Receipt(outbound.edits)
 
     # --- files ----------------------------------------------------------------------------------------------------
 

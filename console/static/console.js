@@ -67,13 +67,15 @@
     }, 1000);
   }
 
-  async function ask(url, options = {}) {
-    let answer;
+  // `settled` is called when the server has decided; not when nobody knows what became of the request.
+  async function ask(url, { settled, ...options } = {}) {
+    let answer, html;
     try {
       answer = await fetch(url, { credentials: "same-origin", redirect: "follow", ...options,
         headers: { "X-Part": "1", ...(options.method ? { "X-CSRF": csrf() } : {}), ...options.headers } });
+      html = await answer.text();
     } catch { toastText(words("offline")); return null; }
-    const html = await answer.text();
+    if (answer.status < 500 && answer.status !== 401) settled?.();
     if (answer.status === 401) { location.assign(`/console/sign-in?next=${encodeURIComponent(location.pathname + location.search)}`); return null; }
     if ((answer.headers.get("Content-Type") || "").startsWith("text/html")) apply(html);
     else if (!answer.ok) toastText(words(answer.status === 403 ? "forbidden" : "unavailable"));
@@ -104,6 +106,13 @@
     const button = event.target.closest("[data-do]");
     if (button) commands[button.dataset.do]?.(button, event);
   });
+  // What lies behind a summary is asked for when it is first opened.
+  document.addEventListener("toggle", async (event) => {
+    const block = event.target, url = block.dataset?.asks;
+    if (!url || !block.open) return;
+    delete block.dataset.asks;
+    if (!(await ask(url))) block.dataset.asks = url;
+  }, true);
   addEventListener("popstate", () => { if ($(".inbox")) go(location.href, false); else location.reload(); });
 
   // --- forms -------------------------------------------------------------------------------------------------------
@@ -117,16 +126,16 @@
     if (form.dataset.busy) return;
     form.dataset.busy = "1";
     const once = form.elements.namedItem("client_id");
-    if (once && !once.value) once.value = crypto.randomUUID();
+    if (once) once.value = attemptOf(form);
     const body = new FormData(form, event.submitter);
     const sent = $$("[data-draft]", form).map((field) => [field.dataset.draft, field.value]);
     const files = $$('input[type="file"]', form).some((field) => field.files.length);
     try {
       const url = event.submitter?.formAction && event.submitter.hasAttribute("formaction") ? event.submitter.formAction : form.action;
       if (form.method === "get") { await go(`${url}?${new URLSearchParams(body)}`); return; }
-      const answer = await ask(url, { method: "POST", body: files ? body : new URLSearchParams(body) });
+      const settled = () => { if (once) forgetAttempt(form); };
+      const answer = await ask(url, { method: "POST", body: files ? body : new URLSearchParams(body), settled });
       if (!answer) return;
-      if (once) once.value = "";
       for (const [name, value] of sent) for (const field of $$(`[data-draft="${CSS.escape(name)}"]`)) leave(field, value);
       if (form.dataset.live === "clear") { form.reset(); for (const field of $$("textarea", form)) grow(field); }
       if (form.getAttribute("role") !== "search") form.closest("dialog")?.close();
@@ -143,6 +152,16 @@
 
   const draftKey = (field) => `draft:${page.user}:${field.dataset.draft}`;
   function restore(field) { const kept = localStorage.getItem(draftKey(field)); if (kept && !field.value) { field.value = kept; grow(field); } }
+  // A send keeps its id until the server has decided, over reloads too: tried again, it is the same one and leaves once.
+  const attemptKey = (form) => `attempt:${page.user}:${$("[data-draft]", form)?.dataset.draft}`;
+  function attemptOf(form) {
+    const id = localStorage.getItem(attemptKey(form)) || newId();
+    localStorage.setItem(attemptKey(form), id);
+    return id;
+  }
+  // Browsers have randomUUID only where the page came encrypted, or from the same machine.
+  const newId = () => [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  const forgetAttempt = (form) => localStorage.removeItem(attemptKey(form));
   // What was sent is out of the field, also of one that took its place meanwhile; what was typed after it stays.
   function leave(field, sent) {
     field.value = field.value.startsWith(sent) ? field.value.slice(sent.length).trimStart() : field.value;
@@ -499,7 +518,7 @@
     visit(button) { location.assign(button.dataset.href); },
     notifications() { window.Notification?.requestPermission(); },
     copy(button) { navigator.clipboard?.writeText(button.dataset.text).then(() => toastText(button.dataset.said)); },
-    signout() { for (const key of Object.keys(localStorage)) if (key.startsWith(`draft:${page.user}:`)) localStorage.removeItem(key); },
+    signout() { for (const key of Object.keys(localStorage)) if (key.startsWith(`draft:${page.user}:`) || key.startsWith(`attempt:${page.user}:`)) localStorage.removeItem(key); },
     png(button) { savePicture(button); },
   };
   document.addEventListener("click", (event) => {
@@ -599,8 +618,11 @@
 
   // --- time: ages are counted here so that nothing has to be sent for them ---------------------------------------------
 
+  // By the server's clock: a computer whose own is wrong shows no ages that are.
+  const skew = (Date.parse(page.now) || Date.now()) - Date.now();
   function age(time) {
-    const isLeft = time.dataset.age === "left", at = Date.parse(time.dateTime), value = Math.max(0, (isLeft ? at - Date.now() : Date.now() - at) / 1000);
+    const now = Date.now() + skew, isLeft = time.dataset.age === "left", away = (Date.parse(time.dateTime) - now) / 1000;
+    const value = Math.max(0, isLeft ? away : -away);
     if (isLeft && !value && time.dataset.over) {
       const around = time.parentElement;
       around.textContent = time.dataset.over;
@@ -611,10 +633,19 @@
     const [size, name] = value >= 86400 ? [86400, isChinese ? "天" : "d"] : value >= 3600 ? [3600, isChinese ? "小时" : "h"] : isLeft && value < 60 ? [1, isChinese ? "秒" : "s"] : [60, isChinese ? "分钟" : "min"];
     const words = `${Math.floor(value / size)} ${name}`;
     if (time.textContent !== words) time.textContent = words;
-    if (time.dataset.warnAt) time.classList.toggle("warn", Date.now() >= Date.parse(time.dataset.warnAt));
-    if (time.dataset.badAt) time.classList.toggle("bad", Date.now() >= Date.parse(time.dataset.badAt));
+    if (time.dataset.warnAt) time.classList.toggle("warn", now >= Date.parse(time.dataset.warnAt));
+    if (time.dataset.badAt) time.classList.toggle("bad", now >= Date.parse(time.dataset.badAt));
   }
-  setInterval(() => { for (const time of $$("time[data-age]")) age(time); }, 15000);
+  // The clock of a customer far away goes on.
+  function tick(time) {
+    try {
+      time.textContent = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", timeZone: time.dataset.clock }).format(Date.now() + skew);
+    } catch { delete time.dataset.clock; }  // a zone this browser does not know: what the desk said stays
+  }
+  setInterval(() => {
+    for (const time of $$("time[data-age]")) age(time);
+    for (const time of $$("time[data-clock]")) tick(time);
+  }, 15000);
   setInterval(() => { for (const time of $$('time[data-age="left"]')) age(time); }, 1000);
 
   // --- idle: locked after a while without a move ------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from channels.pacing import LocalRateTokens
 from crm_sync.erasure import erase_customer, export_customer
 from crm_sync.store import SqlStore
 from desk.actors import Actor
-from desk.helping import HelpDesk
+from desk.helping import Alike, HelpDesk
 from desk.hooks import HookDesk
 from desk.permissions import ROLES
 from frontdesk.broadcast_services import broadcast_services
@@ -64,7 +64,11 @@ class SharedApi:
             export=lambda customer_id: export_customer(database, customer_id),  # type: ignore[arg-type]
             erase=lambda customer_id: erase_customer(database, customer_id),  # type: ignore[arg-type]
             hooks=HookDesk(database, self.clock, SECRET_KEYS),
-            help=HelpDesk(database, lambda channel, account: ArticleIndex([OPENING, REFUNDS])),
+            help=HelpDesk(
+                database,
+                lambda channel, account: ArticleIndex([OPENING, REFUNDS]),
+                nearest=lambda channel, account, text: [Alike("opening times", "hours", 0.5)],
+            ),
             outside=(outside := an_outside(self.clock, signals=self.signals)),
             reach=broadcast_services(
                 database,

@@ -101,6 +101,25 @@ async def test_a_field_somebody_else_has_changed_is_not_overwritten(api: ApiUnde
     assert late.status_code == 409
 
 
+async def test_a_customer_is_changed_only_as_they_were_read(api: ApiUnderTest) -> None:
+    customer = await api.says()
+    client = api.client()
+    read = (await client.get(f"/customers/{customer}")).headers["etag"]
+    seen = {"If-Match": read}
+    first = await client.patch(f"/customers/{customer}", json={"name": "Ann", "add_tags": ["vip"]}, headers=seen)
+    assert (first.status_code, first.json()["changed"]) == (200, ["name", "tags"]), first.text
+    for late in ({"email": "a@example.com"}, {"add_tags": ["late"]}, {"credit_class": "A"}):
+        assert (await client.patch(f"/customers/{customer}", json=late, headers=seen)).status_code == 412
+    now = await client.get(f"/customers/{customer}")
+    assert (now.json()["email"], now.json()["tags"], now.json()["credit_class"]) == ("", ["vip"], "")
+    assert (await client.get(f"/customers/{customer}", headers={"If-None-Match": read})).status_code == 200
+    again = {"If-None-Match": now.headers["etag"]}
+    assert (await client.get(f"/customers/{customer}", headers=again)).status_code == 304
+    matching = {"If-Match": now.headers["etag"]}
+    done = await client.patch(f"/customers/{customer}", json={"remove_tags": ["vip"]}, headers=matching)
+    assert done.status_code == 200
+
+
 async def test_conversation_becomes_a_test_and_helps_are_at_hand(api: ApiUnderTest) -> None:
     await api.says(RequestHandoff("asked"), text="when are you open")
     client = api.client("supervisor")
@@ -112,6 +131,8 @@ async def test_conversation_becomes_a_test_and_helps_are_at_hand(api: ApiUnderTe
     hits = await client.post("/conversations/1/article-search", json={"words": "money back"})
     assert hits.json()["items"][0]["article_id"] == "refunds", hits.text
     assert (await client.put("/conversations/1/activity", json={"doing": "typing"})).status_code == 204
+    near = await client.get("/conversations/1/messages/1/nearest-examples")
+    assert near.json()["items"] == [{"text": "opening times", "intent": "hours", "likeness": 0.5}]
     nobody = await client.post("/conversations/1/messages/1/translation", json={"to": "zh"})
     assert nobody.status_code == 409
     assert (await client.post("/presence/renewal")).json() == {"count": 0}
@@ -128,6 +149,7 @@ async def test_conversation_of_another_team_is_not_there_for_any_of_it(api: ApiU
     asked = (
         ("GET", "suggestion", None),
         ("POST", "article-search", {"words": "x"}),
+        ("GET", "messages/1/nearest-examples", None),
         ("POST", "regression-tests", {}),
         ("PUT", "activity", {"doing": "typing"}),
     )

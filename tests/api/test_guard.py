@@ -166,7 +166,7 @@ async def test_write_with_an_old_version_changes_nothing(api: ApiUnderTest) -> N
 
 async def test_condition_that_cannot_be_checked_is_refused(api: ApiUnderTest) -> None:
     customer = await api.says()
-    answer = await api.client().patch(f"/customers/{customer}", json={"name": "Ann"}, headers={"If-Match": '"v1"'})
+    answer = await api.client().post(f"/customers/{customer}/export", headers={"If-Match": '"v1"'})
     is_problem(answer, 400, "not-versioned")
 
 

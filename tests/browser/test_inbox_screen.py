@@ -9,17 +9,21 @@ from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+import pyotp
 import pytest
 import pytest_asyncio
 from playwright.async_api import expect
 
 from bot.types import ReplyWindow
 from frontdesk.clock import SystemClock
+from tests.browser.conftest import keep_picture
 from tests.browser.running_console import RunningConsole, a_console
+from tests.staff import PASSWORD
 from tests.staff_steps import change, many, wrote
+from tests.store_steps import converse
 
 if TYPE_CHECKING:
-    from playwright.async_api import Browser, Page
+    from playwright.async_api import Browser, Page, Route
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="package")]
 WITHIN_MS = 15_000
@@ -119,6 +123,77 @@ async def test_a_draft_outlives_a_restart_and_a_reload(desk: RunningConsole, pag
     await expect(page.locator("#reply")).to_have_value("half a sentence")
     await page.reload()
     await expect(page.locator("#reply")).to_have_value("half a sentence")
+
+
+async def test_what_was_written_offline_or_lost_its_answer_leaves_once_also_after_a_reload(
+    desk: RunningConsole, page: Page
+) -> None:
+    await desk.enter(page)
+    talk = await _waits(desk, "hello")
+    await page.goto(f"{desk.url}/console/inbox/{talk}")
+    await page.context.set_offline(True)
+    await page.fill("#reply", "Good morning")
+    await page.press("#reply", "Enter")
+    await expect(page.locator(".toast")).to_be_visible()
+    await expect(page.locator("#reply")).to_have_value("Good morning")
+    await page.context.set_offline(False)
+
+    async def lose(route: Route) -> None:
+        await route.fetch()  # the desk has it; the browser never hears of that
+        await route.abort()
+
+    await page.route("**/say", lose)
+    await page.press("#reply", "Enter")
+    said = page.locator("#talk .said.operator .bubble")
+    await expect(said).to_have_text("Good morning", timeout=WITHIN_MS)
+    await page.unroute("**/say")
+    await page.reload()
+    await expect(page.locator("#reply")).to_have_value("Good morning")
+    await page.press("#reply", "Enter")
+    await expect(page.locator("#reply")).to_have_value("")
+    await page.fill("#reply", "And now?")
+    await page.press("#reply", "Enter")
+    await expect(said).to_have_text(["Good morning", "And now?"], timeout=WITHIN_MS)
+
+
+async def test_why_the_bot_understood_it_so_is_read_when_it_is_opened(desk: RunningConsole, page: Page) -> None:
+    await desk.enter(page)
+    talk = await converse(desk.store, "olleh", "bot answer")
+    await page.goto(f"{desk.url}/console/inbox/{talk.conversation.id}?list=all")
+    await page.click("#talk details.understood summary")
+    await expect(page.locator("#talk details.understood")).to_contain_text("hello</i> greeting 0.50")
+
+
+async def test_a_second_factor_is_set_up_and_asked_for_and_the_desk_is_chinese(
+    desk: RunningConsole, page: Page
+) -> None:
+    await desk.enter(page, language="zh")
+    await page.goto(f"{desk.url}/console/me")
+    await page.click('form[action="/console/me/second-factor"] button')
+    secret = await page.locator(".code").first.inner_text()
+    codes = pyotp.TOTP(secret)
+    await page.fill('form[action$="/confirm"] [name=code]', codes.at(SystemClock().now()))
+    await page.click('form[action$="/confirm"] button.primary')
+    await keep_picture(page, "console-recovery-codes-zh")
+    await page.goto(f"{desk.url}/console/me")
+    await page.click('form[action="/console/sign-out"] button')
+    await page.fill("[name=name]", "li")
+    await page.fill("[name=password]", PASSWORD)
+    await page.click("button.primary")
+    await page.fill("[name=code]", codes.at(SystemClock().now(), counter_offset=1))  # each serves once
+    await page.click("button.primary")
+    talk = await _waits(desk, "在吗")
+    await page.goto(f"{desk.url}/console/inbox?list=queue")
+    await page.keyboard.press("j")
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#talk")).to_contain_text("在吗")
+    await page.keyboard.press("r")
+    await page.keyboard.type("在的，请讲")
+    await page.keyboard.press("Enter")
+    await expect(page.locator(".said.operator .bubble")).to_have_text("在的，请讲", timeout=WITHIN_MS)
+    assert await page.locator("html").get_attribute("lang") == "zh-CN"
+    await keep_picture(page, "console-inbox-zh")
+    assert talk
 
 
 async def test_of_the_tabs_nobody_looks_at_one_keeps_its_stream_and_the_others_catch_up(

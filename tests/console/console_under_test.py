@@ -35,7 +35,7 @@ from desk.cases import CaseDesk
 from desk.conversations import ConversationDesk
 from desk.customer_records import CustomerRecords
 from desk.handoff import HandoffDesk
-from desk.helping import HelpDesk
+from desk.helping import Alike, HelpDesk
 from desk.hooks import HookDesk
 from desk.inbox import InboxDesk
 from desk.notes import NoteDesk
@@ -74,6 +74,11 @@ class Backwards:
         return f"{to}:{text[::-1]}"
 
 
+def _nearest(channel: str, account: str, text: str) -> list[Alike]:
+    """Was taught one thing that is like anything."""
+    return [Alike(f"<i>{text[::-1]}</i>", "greeting", 0.5)]
+
+
 @dataclass
 class ConsoleUnderTest:
     """`enter(name)` is the browser of somebody who has signed in."""
@@ -81,10 +86,11 @@ class ConsoleUnderTest:
     store: SqlStore
     clock: SetClock
     rules: SignInRules | None = None
+    library: Any = None  # where files are kept; None: nowhere
     _browsers: list[httpx.AsyncClient] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        around = an_outside(self.clock, kf=replace(can_do("kf"), is_windowed=True))
+        around = an_outside(self.clock, library=self.library, kf=replace(can_do("kf"), is_windowed=True))
         database = self.store.database
         policy = lambda: service_assistant().service  # noqa: E731 - given to services as they take it
         self.signals = around.signals
@@ -104,7 +110,7 @@ class ConsoleUnderTest:
             canned=CannedDesk(database, around),
             views=ViewDesk(database, self.clock),
             search=SearchDesk(database),
-            help=HelpDesk(database, lambda channel, account: Articles(), Backwards()),
+            help=HelpDesk(database, lambda channel, account: Articles(), Backwards(), _nearest),
             handoff=HandoffDesk(database, policy, self.clock, around.signals, flows=lambda: frozenset({"returns"})),
             records=CustomerRecords(database, self.clock),
             cases=CaseDesk(database, policy, self.clock),

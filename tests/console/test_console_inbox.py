@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import select, update
@@ -207,6 +208,27 @@ async def test_a_wrong_password_says_nothing_of_whether_the_name_exists(console:
         assert answer.status_code == 401
         pages.append(answer.text.replace(f'value="{name}"', ""))
     assert pages[0] == pages[1]
+
+
+async def test_why_the_bot_understood_it_so_is_shown_by_what_it_was_taught(console: ConsoleUnderTest) -> None:
+    talk = await wrote(console.store, "olleh", owner="queue")
+    li = await console.enter()
+    near = await li.part(f"/console/inbox/{talk}/nearest?message=1")
+    assert 'data-into="#near-1"' in near.text
+    assert '<bdi>&lt;i&gt;hello&lt;/i&gt;</bdi> <span class="meta">greeting 0.50</span>' in near.text
+    assert (await li.part(f"/console/inbox/{talk}/nearest?message=99")).status_code == 404
+    assert (await li.part(f"/console/inbox/{talk}/nearest")).status_code == 422
+
+
+async def test_the_customers_clock_goes_on_beside_ours_where_it_is_another(console: ConsoleUnderTest) -> None:
+    talk = await wrote(console.store, "hello")
+    li = await console.enter()
+    assert "data-clock" not in (await li.page(f"/console/inbox/{talk}")).text
+    lives = update(customers).values(timezone="Europe/London")
+    await console.store.database.run(lambda conn: conn.execute(lives))
+    there = console.clock.now().astimezone(ZoneInfo("Europe/London"))
+    shown = f'<time data-clock="Europe/London">{there:%H:%M}</time>'
+    assert shown in (await li.page(f"/console/inbox/{talk}")).text
 
 
 def _fence(html: str) -> str:

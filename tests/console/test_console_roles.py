@@ -40,6 +40,7 @@ TABLE: dict[frozenset[str], str] = {
         GET /console/inbox/{id:int}/older
         GET /console/inbox/{id:int}/canned
         GET /console/inbox/{id:int}/people
+        GET /console/inbox/{id:int}/nearest
         POST /console/inbox/{id:int}/articles
         POST /console/inbox/{id:int}/translate
         POST /console/inbox/{id:int}/seen

@@ -248,6 +248,18 @@ async def test_whoever_waited_in_a_closed_conversation_does_not_wait_there_when_
     assert await check(desk.database, now=clock.at) == []
 
 
+async def test_closing_and_setting_aside_is_in_the_audit_log(desk: SqlStore, clock: SetClock) -> None:
+    talks, where = _talks(desk, clock), await held(desk, LI)
+    await talks.snooze(LI, where, clock.at + timedelta(hours=1))
+    await talks.wake(LI, where)
+    await talks.close(LI, where)
+    await talks.reopen(LI, where)
+    lines = (await AuditDesk(desk.database).lines(AUDITOR)).items
+    assert {(line.actor, line.object) for line in lines} == {("li", f"conversation:{where}")}
+    deeds = [line.action for line in lines][::-1]
+    assert deeds == [f"conversation.{deed}" for deed in ("snooze", "wake", "close", "reopen")]
+
+
 async def test_a_colleagues_conversation_is_theirs_to_close(desk: SqlStore, clock: SetClock) -> None:
     talks = _talks(desk, clock)
     where = await held(desk, LI)

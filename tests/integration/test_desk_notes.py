@@ -15,8 +15,9 @@ from crm_sync.tables import orders
 from desk.actors import Actor
 from desk.canned import CannedDesk
 from desk.conversations import ConversationDesk, HistoryNote
-from desk.helping import HelpDesk
+from desk.helping import Alike, HelpDesk
 from desk.notes import NoteDesk
+from desk.replies import ReplyDesk
 from desk.views import ViewDesk, inbox_filter
 from tests.staff_steps import LEAD, LI, WU, an_outside, held, staff, wrote
 from tests.store_steps import AUDIT_KEYS, START, SetClock, converse
@@ -220,3 +221,24 @@ async def test_words_are_translated_where_somebody_translates(desk: SqlStore) ->
         await helps.translate(LI, where, 99, to="zh")
     with pytest.raises(RuleError):
         await HelpDesk(desk.database, lambda channel, account: shelf).translate(LI, where, 1, to="zh")
+
+
+async def test_the_examples_most_like_what_the_customer_said_are_found_by_the_model_of_their_channel(
+    desk: SqlStore, clock: SetClock
+) -> None:
+    where = await held(desk, LI, "is it free")
+    asked: list[tuple[str, str, str]] = []
+
+    def nearest(channel: str, account: str, text: str) -> list[Alike]:
+        asked.append((channel, account, text))
+        return [Alike(f"example {n}", "fees", 1 / (n + 1)) for n in range(9)]
+
+    helps = HelpDesk(desk.database, lambda channel, account: _Shelf(), nearest=nearest)
+    found = await helps.examples(LI, where, 1)
+    assert [each.text for each in found] == ["example 0", "example 1", "example 2"]
+    assert asked == [("telegram", "default", "is it free")]
+    (ours,) = (await ReplyDesk(desk.database, an_outside(clock)).send(LI, where, "yes", client_id="a")).message_ids
+    elsewhere = await held(desk, LI, "", user="tom")
+    for message, talk in ((99, where), (ours, where), (1, elsewhere)):
+        with pytest.raises(NotFound):
+            await helps.examples(LI, talk, message)

@@ -50,9 +50,10 @@ def replies(desk: SqlStore, clock: SetClock) -> ReplyDesk:
     return ReplyDesk(desk.database, an_outside(clock))
 
 
-async def _shown(desk: SqlStore, clock: SetClock, where: int) -> list[HistoryMessage]:
+async def _shown(desk: SqlStore, clock: SetClock, where: int, *, mine: bool = False) -> list[HistoryMessage]:
     view = await ConversationDesk(desk.database, an_outside(clock)).open(LEAD, where)
-    return [item for item in view.history.entries if isinstance(item, HistoryMessage)]
+    found = [item for item in view.history.entries if isinstance(item, HistoryMessage)]
+    return [item for item in found if item.author == "operator"] if mine else found
 
 
 async def _words(desk: SqlStore, clock: SetClock, where: int) -> list[tuple[str, str, str]]:
@@ -229,6 +230,31 @@ async def test_what_telegram_has_is_edited_there(desk: SqlStore, clock: SetClock
     assert (mine.text, mine.was) == ("The", ("teh", "the"))
 
 
+async def test_what_telegram_has_is_taken_out_of_the_chat_for_two_days(
+    desk: SqlStore, clock: SetClock, replies: ReplyDesk
+) -> None:
+    where = await held(desk, LI)
+    first, second = [(await replies.send(LI, where, said, client_id=said)).message_ids[0] for said in ("oops", "well")]
+    await send_all(desk)
+    await replies.take_back(LI, where, first)
+    assert await _words(desk, clock, where) == [("operator", "oops", "pending"), ("operator", "well", "sent")]
+    (leaving,) = await desk.outbox.claim("s", 10)
+    assert (leaving.part.text, leaving.part.takes_back, leaving.edits) == ("", True, "v1")
+    await desk.outbox.finish([SendOutcome(leaving.outbox_id, "failed", reason="message can't be deleted")])
+    (gone, _) = await _shown(desk, clock, where, mine=True)
+    assert gone.delivery is not None
+    # The record keeps the words, and says that the customer still has them.
+    assert (gone.text, gone.was, gone.deleted_at, gone.delivery.state) == ("oops", (), clock.at, "failed")
+    await replies.retry(LEAD, where, [gone.delivery.outbox_id])
+    assert await send_all(desk) == [""]
+    assert [state for _, _, state in await _words(desk, clock, where)] == ["sent", "sent"]
+    clock.advance(hours=48)
+    with pytest.raises(RuleError, match="telegram"):
+        await replies.take_back(LI, where, second)
+    await take_turn(desk)
+    assert await check(desk.database, now=clock.at) == []
+
+
 async def test_what_stands_on_a_web_page_is_changed_and_taken_back_there(
     desk: SqlStore, clock: SetClock, replies: ReplyDesk
 ) -> None:
@@ -365,6 +391,17 @@ async def test_planned_words_leave_only_if_they_still_fit(
     assert [(notice.kind, notice.conversation_id) for notice in notices.items] == (
         [] if leaves else [("scheduled_refused", where)]
     )
+
+
+async def test_the_same_plan_again_is_the_one_that_waits(desk: SqlStore, clock: SetClock, replies: ReplyDesk) -> None:
+    where, at = await held(desk, LI), clock.at + timedelta(hours=3)
+    first = await replies.schedule(LI, where, "tomorrow", at)
+    again = await asyncio.gather(*(replies.schedule(LI, where, "tomorrow", at) for _ in range(3)))
+    assert again == [first] * 3
+    other = await replies.schedule(LI, where, "tomorrow", at + timedelta(hours=1))
+    await replies.cancel(LI, where, first.id)
+    anew = await replies.schedule(LI, where, "tomorrow", at)
+    assert len({first.id, other.id, anew.id}) == 3
 
 
 async def test_words_cannot_be_planned_for_the_past_or_by_somebody_else(

@@ -58,6 +58,21 @@ def outbound(part: OutPart, **changes: Any) -> Any:
     return replace(an_outbound(), part=part, **changes)
 
 
+async def test_what_is_taken_back_is_gone_from_the_chat(telegram: TelegramSimulator, adapter: TelegramAdapter) -> None:
+    stays, goes = [await adapter.send(outbound(OutPart(words))) for words in ("well", "oops")]
+    wish = OutPart("", status_key="message:2", takes_back=True)
+
+    for _ in range(2):  # asked again after a lost answer, or deleted by the customer: it is gone
+        assert await adapter.send(outbound(wish, edits=goes.vendor_message_id)) == goes
+
+    assert [shown.text for shown in telegram.user(42).received] == ["well"]
+    with pytest.raises(SendRefused, match="take back"):
+        await adapter.send(outbound(wish))
+    telegram.user(42).received[0].at -= 2 * 86_400
+    with pytest.raises(SendRefused, match="can't be deleted"):
+        await adapter.send(outbound(wish, edits=stays.vendor_message_id))
+
+
 async def test_the_customer_sees_words_and_buttons(telegram: TelegramSimulator, adapter: TelegramAdapter) -> None:
     part = OutPart("是哪一单？", (ReplyButton("2390", "o:2390"), ReplyButton("2391", "o:2391")))
 
