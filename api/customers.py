@@ -7,12 +7,15 @@ from typing import Annotated, Any, Literal
 
 from fastapi import Path, Query
 from pydantic import ConfigDict, Field
+from starlette.responses import Response
 
+from api import versions
 from api.desk import ApiDesk, By
 from api.fields import Given, Id, MaybeName, Name, Shown
 from api.paging import Listed, Paged
 from api.problems import Problem
 from api.routing import DeskRoutes
+from api.versions import IfMatch
 from desk.customer_records import CustomerFilter, CustomerRecords
 from desk.customers import PROFILE, CustomerDesk
 from desk.paging import LONGEST, MOST, PAGE
@@ -204,16 +207,20 @@ def customer_routes(desk: ApiDesk) -> DeskRoutes:
         return {"items": page.items, "next": page.next or None}
 
     @routes.get("/customers/{customer_id}", response_model=Customer)
-    async def get_customer(by: By, customer_id: CustomerId) -> Any:
-        """One customer; a record that was merged into another answers as that one."""
-        return await records.line(by, customer_id)
+    async def get_customer(by: By, customer_id: CustomerId, response: Response) -> Any:
+        """One customer; a record that was merged into another answers as that one. Changes take its ETag."""
+        line = await records.line(by, customer_id)
+        versions.tag(response, line.version)
+        return line
 
     @routes.patch("/customers/{customer_id}", response_model=Changed)
-    async def change_customer(by: By, customer_id: CustomerId, wanted: CustomerChanges) -> Any:
+    async def change_customer(by: By, customer_id: CustomerId, wanted: CustomerChanges, version: IfMatch) -> Any:
         """The record is put right; who changed which fields is kept. Needs customers.write, classes customers.class."""
         given = {name: getattr(wanted, name) for name in PROFILE}
         fields = {**{name: said for name, said in given.items() if said is not None}, **wanted.attributes}
-        changed = await changes.edit(by, customer_id, fields, seen=wanted.seen) if fields else []
+        changed = []
+        if fields or version is not None:
+            changed = await changes.edit(by, customer_id, fields, seen=wanted.seen, version=version)
         if wanted.credit_class is not None:
             await changes.set_credit_class(by, customer_id, wanted.credit_class)
             changed.append("credit_class")

@@ -14,6 +14,7 @@ from bot.ports import Clock
 from bot.service.policy import ServicePolicy
 from bot.service.record import CREDIT_CLASSES
 from crm_sync import merge_evidence, merging
+from crm_sync.customer_lists import line_of
 from crm_sync.database import Database
 from crm_sync.phones import normalise_phone
 from crm_sync.record import add_audit, put_attribute
@@ -36,18 +37,33 @@ class CustomerDesk:
         self._database, self._policy, self._clock = database, policy, clock
 
     async def edit(
-        self, actor: Actor, customer_id: int, changes: Mapping[str, str], *, seen: Mapping[str, str] | None = None
+        self,
+        actor: Actor,
+        customer_id: int,
+        changes: Mapping[str, str],
+        *,
+        seen: Mapping[str, str] | None = None,
+        version: int | None = None,
     ) -> list[str]:
         """The record says this; the fields that changed. "" empties one. An attribute is read by its type.
 
-        `seen`: what fields of the profile said when the actor looked.
+        `seen`: what fields of the profile said when the actor looked. `version`: that of the line they looked at.
         Raises: NotPermitted, CustomerNotFound, InputError for a field there is none of or a value that is none;
-        StaleState when a field that is changed says something else by now.
+        StaleState when a field that is changed says something else by now, or anything of the line.
         """
         actor.require("customers.write")
         values = {name: self._value(name, said) for name, said in changes.items()}
         now = self._clock.now()
-        return await self._database.run(lambda conn: _edit(conn, actor, customer_id, values, now, seen=seen or {}))
+
+        def unit(conn: Connection) -> list[str]:
+            if version is not None:
+                _present(conn, customer_id)
+                line = line_of(conn, customer_id)
+                if line is None or line.version != version:
+                    raise StaleState(f"customer {customer_id} was changed by somebody else; look at it again")
+            return _edit(conn, actor, customer_id, values, now, seen=seen or {})
+
+        return await self._database.run(unit)
 
     async def set_credit_class(self, actor: Actor, customer_id: int, credit_class: str) -> None:
         """The customer is served by the rules of this class; "" takes it away.
