@@ -10,7 +10,7 @@ from pydantic import Field
 from starlette.responses import Response
 
 from api.desk import ApiDesk, By
-from api.fields import Given, Id, MaybeName, MaybeWords, Moment, Shown, Words
+from api.fields import Given, Id, MaybeName, MaybeWords, Moment, Name, Shown, Words
 from api.paging import Listed, Paged
 from api.routing import DeskRoutes
 from api.versions import IfMatch, tag
@@ -22,6 +22,8 @@ from desk.case_opening import CaseOpening, NewCase
 from desk.cases import CaseDesk
 from desk.compensation import CompensationDesk
 from desk.paging import Page, page_of, read_cursor
+from desk.pay_plans import PayPlanDesk
+from desk.site_offers import SiteOffers
 
 Number = Annotated[str, Path(max_length=40, description="Number of the case", examples=["C-1024-7"])]
 Status = Literal[
@@ -185,6 +187,49 @@ class ProposedCompensation(Compensation):
     number: str
 
 
+class Instalment(Shown):
+    amount_minor: int
+    due_on: str = Field(description="A day, in the business's zone", examples=["2026-12-25"])
+
+
+class PlanChoice(Shown):
+    """A plan for paying later that could be granted, with what would be due when."""
+
+    plan: str
+    is_asked: bool = Field(description="The customer would like this one")
+    currency: str
+    parts: list[Instalment]
+
+
+class PlanGiven(Given):
+    plan: MaybeName = Field("", description="Of the rules; empty: the one the customer asked for")
+
+
+class PlanGranted(Shown):
+    plan: str
+    parts: dict[str, list[Instalment]] = Field(description="By the key of the payment they take the place of")
+
+
+class SiteChoice(Shown):
+    """A site that can solve the case."""
+
+    key: str
+    names: dict[str, str]
+    distance_m: int | None = Field(description="The way to the customer; null: nobody knows where they are")
+    opens_at: datetime | None = Field(description="While it is closed: when it opens")
+    open_tasks: int
+
+
+class SiteGiven(Given):
+    site: Name = Field(description="Key of the site")
+
+
+class SiteLink(Shown):
+    site: str
+    link: str = Field(description="Where the site works on it, without an account")
+    expires_at: datetime
+
+
 class LinkGiven(Given):
     conversation_id: Id
 
@@ -267,6 +312,8 @@ def case_routes(desk: ApiDesk) -> DeskRoutes:
     cases = CaseDesk(desk.database, desk.policy, desk.clock)
     board, opening = CaseBoard(desk.database), CaseOpening(desk.database, desk.policy, desk.clock)
     money = CompensationDesk(desk.database, desk.policy, desk.clock)
+    at_sites = SiteOffers(desk.database, desk.policy, desk.clock, desk.site_link)
+    plans = PayPlanDesk(desk.database, desk.policy, desk.clock)
     routes = DeskRoutes(tags=["cases"])
 
     def changed(row: Any, response: Response) -> Any:
@@ -403,6 +450,26 @@ def case_routes(desk: ApiDesk) -> DeskRoutes:
     async def offer_compensation(by: By, number: Number, offer: OfferGiven) -> Any:
         """Approved when the role may give as much, else proposed."""
         return await money.offer(by, number, offer.kind, offer.amount_minor, offer.currency, reason=offer.reason)
+
+    @routes.get("/cases/{number}/site-choices", response_model=Listed[SiteChoice])
+    async def list_site_choices(by: By, number: Number) -> Any:
+        """Sites that can solve it, the best first."""
+        return {"items": await at_sites.choices(by, number)}
+
+    @routes.post("/cases/{number}/site", response_model=SiteLink)
+    async def give_case_to_site(by: By, number: Number, given: SiteGiven, version: IfMatch) -> Any:
+        """The site has it, and is sent its link where it has an e-mail or a chat; earlier links stop working."""
+        return await at_sites.offer(by, number, given.site, version=version)
+
+    @routes.get("/cases/{number}/payment-plans", response_model=Listed[PlanChoice])
+    async def list_payment_plans(by: By, number: Number) -> Any:
+        """What could be granted for what the customer owes; nothing when nothing is owed or the case is over."""
+        return {"items": await plans.choices(by, number)}
+
+    @routes.post("/cases/{number}/payment-plan", response_model=PlanGranted)
+    async def grant_payment_plan(by: By, number: Number, given: PlanGiven, version: IfMatch) -> Any:
+        """Instalments take the place of what is owed, and the customer is told the days."""
+        return await plans.grant(by, number, given.plan, version=version)
 
     @routes.get("/compensations", response_model=Listed[ProposedCompensation])
     async def list_proposed_compensations(by: By) -> Any:

@@ -13,6 +13,7 @@ from bot.ports import Clock, RateTokens, Signals
 from bot.service.policy import ServicePolicy
 from bot.types import Language
 from crm_sync.database import Database
+from crm_sync.site_tasks import Offered
 from desk.actors import Actor
 from desk.audiences import AudienceDesk
 from desk.broadcast_results import ResultDesk
@@ -84,7 +85,8 @@ class ApiDesk:
     flows: Callable[[], frozenset[str]]  # those the bot can go on with
     timezone: Callable[[], str]  # IANA name of the business's zone
     examine: Callable[[], Awaitable[Sequence[FindingLike]]]  # the doctor's look at the deployment
-    rules_file: Callable[[], str]  # service.yml as the folder has it
+    site_link: Callable[[Offered], str]  # the address a site works at
+    rules_file: Callable[[str], str]  # service.yml as the folder of the assistant has it; "": of the default one
     report_titles: Callable[[str, str], Mapping[Language, str] | None]  # what an intent, category, channel is called
     max_body_bytes: int = 1_000_000
 

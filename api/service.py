@@ -9,7 +9,7 @@ from fastapi import Query
 from pydantic import Field
 from starlette.responses import Response
 
-from api.desk import ApiDesk, By
+from api.desk import ApiDesk, By, Of
 from api.fields import Given, Id, MaybeWords, Name, Shown
 from api.paging import Listed
 from api.routing import DeskRoutes
@@ -93,7 +93,7 @@ class Finding(Shown):
 def service_routes(desk: ApiDesk) -> DeskRoutes:
     days = DayDesk(desk.database, desk.policy, desk.clock, desk.timezone)
     tasks = TaskDesk(desk.database, desk.clock)
-    rules = PolicyDesk(desk.database, desk.policy, desk.assistant, desk.clock)
+    rules = PolicyDesk(desk.database, desk.policy, desk.assistant, desk.clock, desk.library)
     routes = DeskRoutes(tags=["service"])
 
     @routes.get("/sites", response_model=Listed[Site])
@@ -130,31 +130,31 @@ def service_routes(desk: ApiDesk) -> DeskRoutes:
         await tasks.end(by, task_id, outcome=end.outcome, note=end.note)
 
     @routes.get("/policies", response_model=Listed[Policy])
-    async def list_policies(by: By, response: Response) -> Any:
+    async def list_policies(by: By, of: Of, response: Response) -> Any:
         """Versions of the rules that were put into the store, the newest first; none: those of service.yml hold."""
-        found = await rules.history(by)
+        found = await rules.history(by, assistant=of)
         tag(response, found[0].version if found else 0)
         return {"items": found}
 
     @routes.get("/policies/current", response_model=PolicyInForce)
-    async def get_current_policy(by: By, response: Response) -> Any:
+    async def get_current_policy(by: By, of: Of, response: Response) -> Any:
         """The rules that hold now, to be changed and put."""
-        found = await rules.history(by)
+        found = await rules.history(by, assistant=of)
         version = found[0].version if found else 0
         tag(response, version)
-        return {"version": version, "document": found[0].document if found else plain_yaml(desk.rules_file()) or {}}
+        return {"version": version, "document": found[0].document if found else plain_yaml(desk.rules_file(of)) or {}}
 
     @routes.put("/policies", response_model=PolicyPut)
-    async def put_policy(by: By, wanted: PolicyGiven, version: IfMatch, response: Response) -> Any:
+    async def put_policy(by: By, of: Of, wanted: PolicyGiven, version: IfMatch, response: Response) -> Any:
         """The rules hold from now on, also for clocks that are running."""
-        put = await rules.put(by, wanted.document, note=wanted.note, version=version)
+        put = await rules.put(by, wanted.document, note=wanted.note, version=version, assistant=of)
         tag(response, put)
         return {"version": put}
 
     @routes.post("/policies/trial", response_model=WhatIf)
-    async def try_policy(by: By, wanted: PolicyTried) -> Any:
+    async def try_policy(by: By, of: Of, wanted: PolicyTried) -> Any:
         """What the last complaints would have looked like under these rules; nothing changes."""
-        return await rules.what_if(by, wanted.document, days=wanted.days)
+        return await rules.what_if(by, wanted.document, days=wanted.days, assistant=of)
 
     @routes.get("/health", response_model=Listed[Finding])
     async def list_findings(by: By) -> Any:

@@ -26,7 +26,8 @@ from config.settings import Settings
 from crm_sync.models import StoredArticle
 from crm_sync.store import SqlStore
 from crm_sync.tables import articles
-from frontdesk.runtimes import WATCH_S, Runtimes, model_name
+from frontdesk.policies import model_name
+from frontdesk.runtimes import WATCH_S, Runtimes
 
 ASKED = 1000
 SHOP = ROOT / "config" / "assistants" / "shop"

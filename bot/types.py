@@ -287,6 +287,7 @@ class Case:
     next_update_at: datetime | None = None  # the promise that runs out first; None: none runs
     reopened: int = 0
     score: int | None = None
+    site_calendar: str = ""  # of the site that has it
 
 
 @value

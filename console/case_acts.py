@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Final
@@ -15,6 +15,8 @@ from desk.case_board import CaseBoard
 from desk.cases import CaseDesk
 from desk.compensation import CompensationDesk
 from desk.handoff import HandoffDesk
+from desk.pay_plans import PayPlanDesk
+from desk.site_offers import SiteOffers
 
 NEEDS_WORDS: Final = frozenset({"progress", "ask", "solve", "reopen", "withdraw", "note", "tell", "classify"})
 ACTS: Final = ("take", "assign", "watch", "unwatch", "link", *sorted(NEEDS_WORDS))
@@ -29,12 +31,15 @@ class CaseServices:
     cases: CaseDesk
     board: CaseBoard
     money: CompensationDesk
+    plans: PayPlanDesk
+    sites: SiteOffers
+    alerts: Callable[[Actor], Awaitable[list[dict[str, object]]]]
+    see_alert: Callable[[Actor, int], Awaitable[bool]]
     handoff: HandoffDesk
     teams: Callable[[str], Sequence[tuple[str, str]]]
     categories: Callable[[str], Mapping[str, str]]
     causes: Callable[[str], Mapping[str, str]]
     remedies: Callable[[str], Mapping[str, str]]
-    currency: Callable[[], str]
 
 
 async def do(services: CaseServices, visit: Visit, act: str, number: str, version: int | None) -> None:

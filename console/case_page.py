@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from starlette.responses import Response
@@ -10,7 +10,7 @@ from starlette.routing import BaseRoute, Route
 
 from bot.errors import StaleState
 from console.case_acts import ACTS, CaseServices, do, minor_of, people
-from console.cases_view import MOVES, Names, page_of_case
+from console.cases_view import MOVES, Names, page_of_case, plan_words, site_words
 from console.frame import Frame, Visit, part, screen, toast
 from desk.compensation import KINDS
 
@@ -27,7 +27,10 @@ def case_page_routes(frame: Frame, services: CaseServices) -> list[BaseRoute]:
     return [
         route("", desk.page, "cases.read", "GET"),
         route("/offer", desk.offer, "cases.work"),
+        route("/site", desk.site, "cases.work"),
+        route("/reward", desk.reward, "cases.work"),
         route("/decide", desk.decide, "cases.compensate"),
+        route("/plan", desk.plan, "cases.compensate"),
         *(route(f"/{act}", desk.act(act), "cases.read" if "watch" in act else "cases.work") for act in ACTS),
     ]
 
@@ -51,7 +54,10 @@ class CaseScreen:
 
     async def _offered(self, visit: Visit) -> str:
         kind = visit.text("kind")
-        currency = "" if kind == "points" else (visit.text("currency").strip().upper() or self._do.currency())
+        currency = "" if kind == "points" else visit.text("currency").strip().upper()
+        if not currency and kind != "points":
+            found = await self._do.cases.show(visit.actor, _number(visit))
+            currency = found["choices"]["currency"]
         amount = minor_of(visit.text("amount"), currency)
         row = await self._do.money.offer(
             visit.actor, _number(visit), kind, amount, currency, reason=visit.text("words")[:1000]
@@ -63,6 +69,33 @@ class CaseScreen:
 
     async def decide(self, visit: Visit) -> Response:
         return await self._after(self._decided)(visit)
+
+    async def site(self, visit: Visit) -> Response:
+        """A site has the case; its link is shown, for one that cannot be sent it."""
+        given = await self._do.sites.offer(
+            visit.actor, _number(visit), visit.text("site"), version=visit.number("version")
+        )
+        names = {**await self._names(visit), "site_link": given.link, "site_link_until": given.expires_at}
+        if not visit.is_part:
+            return visit.page("cases", "cases/case.html", title=names["case"].number, **names)
+        html = visit.html("cases/whole.html", **names)
+        return visit.parts(part("#case", html, "replace"), toast(visit.t("case.toast.site", site=given.site)))
+
+    async def reward(self, visit: Visit) -> Response:
+        return await self._after(self._rewarded)(visit)
+
+    async def _rewarded(self, visit: Visit) -> str:
+        points = await self._do.money.reward(visit.actor, _number(visit), amount=visit.number("points"))
+        return visit.t("case.toast.reward", points=points)
+
+    async def plan(self, visit: Visit) -> Response:
+        return await self._after(self._granted)(visit)
+
+    async def _granted(self, visit: Visit) -> str:
+        granted = await self._do.plans.grant(
+            visit.actor, _number(visit), visit.text("plan"), version=visit.number("version")
+        )
+        return visit.t("case.toast.plan", count=sum(map(len, granted.parts.values())))
 
     async def _decided(self, visit: Visit) -> str:
         approve = visit.text("verdict") == "approve"
@@ -91,11 +124,12 @@ class CaseScreen:
     async def _names(self, visit: Visit) -> dict[str, Any]:
         language = visit.look.language
         found = await self._do.cases.show(visit.actor, _number(visit))
+        choices = found["choices"]
         names = Names(
             teams=dict(self._do.teams(language)),
             categories=self._do.categories(language),
-            causes=self._do.causes(language),
-            remedies=self._do.remedies(language),
+            causes=dict(self._do.causes(language)) | _titles(choices["causes"], language),
+            remedies=dict(self._do.remedies(language)) | _titles(choices["remedies"], language),
         )
         case = page_of_case(found, visit.actor.name, visit.look, names)
         may = {name for name, _ in case.moves} | ({"assigned"} if case.is_open and case.status != "solved" else set())
@@ -105,11 +139,34 @@ class CaseScreen:
             "to": visit.text("to") if visit.request.method == "GET" else "",
             "people": await people(self._do, visit.actor),
             "teams": self._do.teams(language),
-            "causes": names.causes,
-            "remedies": names.remedies,
+            "causes": _titles(choices["causes"], language),
+            "remedies": _titles(choices["remedies"], language),
             "money_kinds": KINDS,
-            "currency": self._do.currency(),
+            "is_idea": found["kind"] == "suggestion",
+            "idea_points": choices["suggestion_points"] or "",
+            "currency": choices["currency"],
+            "plans": await self._plans(visit),
+            "site_choices": await self._sites(visit),
+            "site_link": "",
         }
+
+    async def _sites(self, visit: Visit) -> list[tuple[str, str]]:
+        """Sites this case can be given to: key, and name with the way there."""
+        if not visit.actor.may("cases.work"):
+            return []
+        found = await self._do.sites.choices(visit.actor, _number(visit))
+        return [(one.key, site_words(one, visit.look)) for one in found]
+
+    async def _plans(self, visit: Visit) -> list[tuple[str, str, bool]]:
+        """Plans that this person could grant: key, what would be due when, whether the customer asked for it."""
+        if not visit.actor.may("cases.compensate"):
+            return []
+        found = await self._do.plans.choices(visit.actor, _number(visit))
+        return [(one.plan, plan_words(one), one.is_asked) for one in found]
+
+
+def _titles(codes: Mapping[str, Mapping[str, str]], language: str) -> dict[str, str]:
+    return {code: names.get(language, code) for code, names in codes.items()}
 
 
 def _number(visit: Visit) -> str:

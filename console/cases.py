@@ -35,6 +35,7 @@ def cases_routes(frame: Frame, services: CaseServices) -> list[BaseRoute]:
         route("/list", desk.list, "cases.read"),
         route("/week", desk.week, "cases.read"),
         route("/bulk", desk.bulk, "cases.work", "POST"),
+        route("/alerts/{id:int}/seen", desk.see_alert, "cases.work", "POST"),
         route("/{number}/move", desk.move, "cases.work", "POST"),
         *case_page_routes(frame, services),
     ]
@@ -51,7 +52,19 @@ class CasesScreen:
         if visit.is_part:
             return visit.parts(await self._board_part(visit, dict(visit.request.query_params)))
         names = {**await self._board(visit, visit.request.query_params), **await self._around(visit, "board")}
-        return visit.page("cases", "cases/board.html", live="/console/live?board=1", asking="", **names)
+        alerts = [(row["id"], self._alert(visit, row)) for row in await self._do.alerts(visit.actor)]
+        return visit.page("cases", "cases/board.html", live="/console/live?board=1", asking="", alerts=alerts, **names)
+
+    async def see_alert(self, visit: Visit) -> Response:
+        """Somebody looks into what stands out; it is no longer on the board."""
+        await self._do.see_alert(visit.actor, int(visit.request.path_params["id"]))
+        return visit.go("/console/cases")
+
+    def _alert(self, visit: Visit, row: Mapping[str, Any]) -> str:
+        titles = self._do.categories(visit.look.language)
+        what = [titles.get(str(row[name]), str(row[name])) for name in ("category", "quality_type") if row[name]]
+        about = " / ".join([*what, *([str(row["product"])] if row["product"] else [])])
+        return visit.t("cases.alert", what=about, count=row["count"], usual=round(float(row["expected"]), 1))
 
     async def list(self, visit: Visit) -> Response:
         names = await self._rows(visit, visit.request.query_params)

@@ -11,6 +11,8 @@ from console.frame import Look
 from console.saying import money, person_name, span
 from console.words import WORDS, say
 from desk.cases import BoardFilter, CaseLine, following
+from desk.pay_plans import PlanChoice
+from desk.site_offers import SiteChoice
 
 SOON: Final = timedelta(hours=1)
 SEVERITY_TONES: Final = {4: "bad", 3: "warn"}
@@ -342,6 +344,18 @@ def _site_task(row: Mapping[str, Any], look: Look) -> SiteTask:
         map=MAP.format(*place, *place) if None not in place else "",
         at=row["ended_at"] or row["accepted_at"] or row["created_at"],
     )
+
+
+def site_words(choice: SiteChoice, look: Look) -> str:
+    """A site by its name, with the way there and what it has to do."""
+    name = choice.names.get(look.language) or next(iter(choice.names.values()), "") or choice.key
+    way = "" if choice.distance_m is None else f" · {choice.distance_m / 1000:.1f} km"
+    return f"{name}{way} · {say(look.language, 'site.tasks', count=choice.open_tasks)}"
+
+
+def plan_words(choice: PlanChoice) -> str:
+    """A plan by what it means: each amount with its day."""
+    return " · ".join(f"{money(part.amount_minor, choice.currency)} {part.due_on}" for part in choice.parts)
 
 
 def _money(row: Mapping[str, Any], look: Look) -> Money:

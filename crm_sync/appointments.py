@@ -167,6 +167,7 @@ class Kept:
     id: int
     customer_id: int
     ends_at: datetime
+    conversation_id: int | None = None  # where it was booked
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +250,7 @@ def finish(
         )
         tell(conn, row.customer_id, notice, now=now, key=_key(row.id, "missed"), conversation_id=row.conversation_id)
         return None
-    return Kept(row.id, row.customer_id, row.ends_at)
+    return Kept(row.id, row.customer_id, row.ends_at, row.conversation_id)
 
 
 def end_passed(conn: Connection, due: Sequence[Timer], now: datetime) -> list[Kept]:
@@ -260,14 +261,21 @@ def end_passed(conn: Connection, due: Sequence[Timer], now: datetime) -> list[Ke
         row = conn.execute(select(appointments).where(over).with_for_update()).first()
         if row is not None:
             conn.execute(update(appointments).where(appointments.c.id == row.id).values(state="done", updated_at=now))
-            found.append(Kept(row.id, row.customer_id, row.ends_at))
+            found.append(Kept(row.id, row.customer_id, row.ends_at, row.conversation_id))
     return found
 
 
 def what_and_where(conn: Connection, appointment_id: int) -> Any:
-    """Service, time, key and names of the site of an appointment; None when there is none."""
+    """Service, time, customer, conversation, key and names of the site of an appointment; None when there is none."""
     return conn.execute(
-        select(appointments.c.service, appointments.c.starts_at, sites.c.key.label("site"), sites.c.names)
+        select(
+            appointments.c.service,
+            appointments.c.starts_at,
+            appointments.c.customer_id,
+            appointments.c.conversation_id,
+            sites.c.key.label("site"),
+            sites.c.names,
+        )
         .join_from(appointments, sites, sites.c.id == appointments.c.site_id)
         .where(appointments.c.id == appointment_id)
     ).first()

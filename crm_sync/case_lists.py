@@ -10,9 +10,9 @@ from typing import Any, Final
 from sqlalchemy import Connection, Select, and_, func, select
 from sqlalchemy.sql.elements import ColumnElement
 
-from bot.errors import CaseNotFound, NotFound
+from bot.errors import NotFound
 from bot.service_types import CLOSED_STATUSES
-from crm_sync.cases import full_number
+from crm_sync.cases import found_case
 from crm_sync.columns import id_in, is_filled, is_state
 from crm_sync.service_tables import case_links, clocks, compensations, site_tasks, sites
 from crm_sync.tables import case_events, cases, conversations, customers
@@ -163,9 +163,7 @@ def _is_late(conn: Connection, at: datetime) -> ColumnElement[bool]:
 
 def case_view(conn: Connection, number: str) -> dict[str, Any]:
     """The case with its history, clocks, conversations, compensations and site tasks. Raises: CaseNotFound."""
-    row = conn.execute(select(cases).where(cases.c.number == full_number(number))).first()
-    if row is None:
-        raise CaseNotFound(f"there is no case {number}")
+    row = found_case(conn, number)
     found = dict(row._mapping)
     found["site"] = conn.execute(select(sites.c.key).where(sites.c.id == row.site_id)).scalar() or ""
     found["customer_name"] = conn.execute(select(customers.c.name).where(customers.c.id == row.customer_id)).scalar()

@@ -24,6 +24,7 @@ from crm_sync.columns import is_postgres
 from crm_sync.numbers import read
 from crm_sync.rows import insert_if_absent
 from crm_sync.service_tables import assets, case_links, sites
+from crm_sync.staff_notices import notify
 from crm_sync.statements import insert_rows
 from crm_sync.subjects import Subject, note
 from crm_sync.tables import case_events, cases, customers, timeline
@@ -108,6 +109,14 @@ def locked_case(conn: Connection, number: str, version: int | None = None) -> An
         raise RuleError(f"the customer of case {row.number} was erased; nothing can be done on it any more")
     if version is not None and version != row.version:
         raise StaleState(f"case {row.number} was changed by somebody else; look at it again")
+    return row
+
+
+def found_case(conn: Connection, number: str) -> Any:
+    """The row of the case. Raises: CaseNotFound."""
+    row = conn.execute(select(cases).where(cases.c.number == full_number(number))).first()
+    if row is None:
+        raise CaseNotFound(f"there is no case {number}")
     return row
 
 
@@ -256,6 +265,8 @@ def open_by_staff(conn: Connection, wanted: OpenCase, customer_id: int, conversa
 def change_case(conn: Connection, case: Any, change: CaseChange, by: By, clockwork: Clockwork | None = None) -> Any:
     """The locked case is as the change says, its clocks follow, its history has a line; the row as it is now.
 
+    Who has it and who watches it have a notice, but not of what they did themselves.
+
     Raises: RuleError for a status that may not follow, or when another open case about the same thing carries on.
     """
     values, changes = _differences(case, change)
@@ -285,6 +296,8 @@ def change_case(conn: Connection, case: Any, change: CaseChange, by: By, clockwo
     case_event(conn, case.id, kind, by, words=change.note, changes=changes, is_internal=change.is_internal)
     if by.author != "customer" and change.status:
         tell_timeline(conn, case, by, f"{case.kind}_{change.status}", change.note)
+    if heard := {*row.watchers, row.owner} - {"", by.name if by.author == "operator" else ""}:
+        notify(conn, heard, "case_changed", by.at, reference=row.number, by=by.name)
     return row
 
 

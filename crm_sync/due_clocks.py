@@ -9,7 +9,9 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, insert, or_, select, update
 
+from crm_sync.accounts import Account, accounts_of
 from crm_sync.service_tables import clocks
+from crm_sync.staff_notices import notify_each
 from crm_sync.statements import Statement
 from crm_sync.tables import case_events, cases, tasks
 
@@ -60,6 +62,7 @@ class DueClock:
     owner: str
     watchers: tuple[str, ...]
     summary: str
+    account: Account = ("", "")  # where the case or task came from
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +125,7 @@ def recount(conn: Connection, after_id: int, limit: int, decide: Decide) -> int 
         .with_for_update(of=clocks)
     ).all()
     changes = []
-    for row in rows:
-        clock = _clock(row)
+    for row, clock in zip(rows, _clocks(conn, rows), strict=True):
         step = decide(clock)
         if (step.due_at, step.next_at) != (row.due_at, row.next_at):
             changes.append((clock, step))
@@ -138,6 +140,7 @@ def _joined() -> Any:
         select(
             clocks,
             cases.c.customer_id.label("case_customer"),
+            cases.c.conversation_id.label("case_conversation"),
             cases.c.number,
             cases.c.severity,
             cases.c.team,
@@ -145,6 +148,7 @@ def _joined() -> Any:
             cases.c.watchers,
             cases.c.summary,
             tasks.c.customer_id.label("task_customer"),
+            tasks.c.conversation_id.label("task_conversation"),
             tasks.c.assignee,
             tasks.c.summary.label("task_summary"),
         )
@@ -160,11 +164,16 @@ def _due(conn: Connection, now: datetime, limit: int) -> list[DueClock]:
         .order_by(clocks.c.next_at, clocks.c.id)
         .limit(limit)
         .with_for_update(of=clocks, skip_locked=True)
-    )
-    return [_clock(row) for row in rows]
+    ).all()
+    return _clocks(conn, rows)
 
 
-def _clock(row: Any) -> DueClock:
+def _clocks(conn: Connection, rows: Sequence[Any]) -> list[DueClock]:
+    came = [(row.case_conversation or row.task_conversation, row.case_customer or row.task_customer) for row in rows]
+    return [_clock(row, account) for row, account in zip(rows, accounts_of(conn, came), strict=True)]
+
+
+def _clock(row: Any, account: Account) -> DueClock:
     is_case = row.case_id is not None
     return DueClock(
         id=row.id,
@@ -187,6 +196,7 @@ def _clock(row: Any) -> DueClock:
         owner=(row.owner if is_case else row.assignee) or "",
         watchers=tuple(row.watchers or ()),
         summary=(row.summary if is_case else row.task_summary) or "",
+        account=account,
     )
 
 
@@ -211,7 +221,19 @@ def _write(conn: Connection, stepped: Sequence[tuple[DueClock, Step]], now: date
         added = [name for name in step.watchers if name not in clock.watchers]
         if clock.case_id is not None and added:
             conn.execute(update(cases).where(cases.c.id == clock.case_id).values(watchers=[*clock.watchers, *added]))
+    notify_each(conn, [line for clock, step in stepped for line in _bells(clock, step, now)])
     _ask_people(conn, [(clock, task) for clock, step in stepped for task in step.tasks], now)
+
+
+def _bells(clock: DueClock, step: Step, now: datetime) -> list[tuple[str, dict[str, Any]]]:
+    """Who has the case and who watches it hear that a promise is at risk, or broken."""
+    moments = {str(event.get("step")) for event in step.events} & {"warned", "breached"}
+    people = sorted({clock.owner, *clock.watchers, *step.watchers} - {""})
+    if clock.case_id is None or not moments:
+        return []
+    kind = "case_breached" if "breached" in moments else "case_warned"
+    line = {"kind": kind, "conversation_id": None, "reference": clock.number, "by": "", "at": now}
+    return [(name, line) for name in people]
 
 
 def _values(clock: DueClock, step: Step) -> dict[str, Any]:

@@ -28,6 +28,7 @@ COLUMNS: Final = (
     conversations.c.id,
     conversations.c.customer_id,
     conversations.c.channel,
+    conversations.c.account,
     conversations.c.language,
     conversations.c.status,
     conversations.c.owner,

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, func, insert, select
 
+from crm_sync.accounts import NONE, Account, accounts_of
 from crm_sync.models import raise_epoch
 from crm_sync.service_tables import policies, sites
 from crm_sync.tables import case_events, cases
@@ -33,6 +34,7 @@ class CaseLine:
     severity: int
     site_calendar: str
     events: tuple[tuple[datetime, str, str, str], ...]
+    account: Account = NONE  # where it came from
 
 
 def newest(conn: Connection, assistant: str) -> StoredPolicy | None:
@@ -62,7 +64,15 @@ def put(conn: Connection, assistant: str, document: Any, *, note: str, author: s
 def case_lines(conn: Connection, since: datetime, after: int, limit: int) -> tuple[list[CaseLine], int | None]:
     """Cases opened from `since` on whose id is above `after`, with their events; and the id to go on after, if any."""
     rows = conn.execute(
-        select(cases.c.id, cases.c.number, cases.c.opened_at, cases.c.severity, sites.c.calendar)
+        select(
+            cases.c.id,
+            cases.c.number,
+            cases.c.opened_at,
+            cases.c.severity,
+            cases.c.conversation_id,
+            cases.c.customer_id,
+            sites.c.calendar,
+        )
         .join_from(cases, sites, sites.c.id == cases.c.site_id, isouter=True)
         .where(cases.c.opened_at >= since, cases.c.id > after, cases.c.kind == "complaint")
         .order_by(cases.c.id)
@@ -77,7 +87,9 @@ def case_lines(conn: Connection, since: datetime, after: int, limit: int) -> tup
     for event in events:
         status = str((event.changes or {}).get("status", ""))
         happened[event.case_id].append((event.at, event.kind, event.author, status))
+    came = accounts_of(conn, [(row.conversation_id, row.customer_id) for row in rows])
     lines = [
-        CaseLine(row.number, row.opened_at, row.severity, row.calendar or "", tuple(happened[row.id])) for row in rows
+        CaseLine(row.number, row.opened_at, row.severity, row.calendar or "", tuple(happened[row.id]), account)
+        for row, account in zip(rows, came, strict=True)
     ]
     return lines, rows[-1].id if len(rows) == limit else None

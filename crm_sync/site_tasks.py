@@ -12,6 +12,7 @@ from sqlalchemy import Connection, and_, func, insert, select, update
 from bot.errors import NotFound, RuleError, StaleState
 from bot.types import CreateTask
 from crm_sync import site_messages
+from crm_sync.accounts import NONE, Account, account_of
 from crm_sync.columns import is_filled
 from crm_sync.service_tables import assets, customer_attributes, site_tasks, sites, visits
 from crm_sync.sites import OPEN_STATES, find_site
@@ -73,6 +74,7 @@ class TaskView:
     files: Sequence[Any] = ()
     earlier_tasks: Sequence[Any] = ()  # what sites did about this very case before, the first one first
     reopened: Sequence[Any] = ()  # why it was opened again: lines of its history
+    account: Account = NONE  # where the case came from
 
 
 # --- offering -----------------------------------------------------------------------------------------------------
@@ -273,6 +275,7 @@ def look(conn: Connection, task_id: int, serial: int) -> TaskView:
         before.all(),
         _files(conn, case),
         *_before(conn, task, case),
+        account=account_of(conn, case),
     )
 
 

@@ -63,6 +63,13 @@ def find_site(conn: Connection, key: str) -> Any:
     return conn.execute(select(sites).where(sites.c.key == key, sites.c.is_active)).first()
 
 
+def calendar_of(conn: Connection, site_id: int | None) -> str:
+    """Name of the calendar of this site; "" without one."""
+    if site_id is None:
+        return ""
+    return conn.execute(select(sites.c.calendar).where(sites.c.id == site_id)).scalar() or ""
+
+
 def site_of(row: Any, open_tasks: int = 0) -> Site:
     """The site in a row of `sites`."""
     return Site(

@@ -66,6 +66,9 @@ CASE_COLUMNS = (
     .label("next_update_at"),
     cases.c.reopened,
     cases.c.score,
+    func.coalesce(select(sites.c.calendar).where(sites.c.id == cases.c.site_id).scalar_subquery(), "").label(
+        "site_calendar"
+    ),
 )
 _ORDER_NAMES = tuple(column.name for column in ORDER_COLUMNS)
 _CASE_NAMES = tuple(column.name for column in CASE_COLUMNS)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, Final
 
 from sqlalchemy import Connection, func, select, update
 
@@ -13,11 +14,15 @@ from crm_sync.statements import insert_rows
 from crm_sync.tables import staff_users
 
 MOST_COUNTED = 100
+ABOUT_CASES: Final = frozenset({"case_changed", "case_warned", "case_breached"})
 
 
 @dataclass(frozen=True, slots=True)
 class StaffNotice:
-    """One line of the bell: mention, assigned, transferred, scheduled_refused … `reference`: a note, a reason."""
+    """One line of the bell: mention, assigned, transferred, scheduled_refused … `reference`: a note, a reason.
+
+    Of the kinds in ABOUT_CASES it is the number of the case.
+    """
 
     id: int
     kind: str
@@ -39,9 +44,20 @@ def notify(
     by: str = "",
 ) -> None:
     """Those of them who have an account find it among their notices."""
-    found = select(staff_users.c.id).where(staff_users.c.name.in_(sorted(names)), staff_users.c.disabled_at.is_(None))
     line = {"kind": kind, "conversation_id": conversation_id, "reference": reference, "by": by, "at": now}
-    insert_rows(conn, staff_notices, [{"user_id": who, **line} for who in conn.execute(found).scalars()])
+    notify_each(conn, [(name, line) for name in sorted(names)])
+
+
+def notify_each(conn: Connection, lines: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+    """Each (name, line) is among the notices of who has that name, in one go; names without an account are left out."""
+    if not lines:
+        return
+    wanted = sorted({name for name, _ in lines})
+    found = select(staff_users.c.name, staff_users.c.id).where(
+        staff_users.c.name.in_(wanted), staff_users.c.disabled_at.is_(None)
+    )
+    known: dict[str, int] = dict(conn.execute(found).all())
+    insert_rows(conn, staff_notices, [{"user_id": known[name], **line} for name, line in lines if name in known])
 
 
 def notices_of(conn: Connection, user_id: int, *, before: int | None, limit: int, unread: bool) -> list[StaffNotice]:

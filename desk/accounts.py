@@ -276,6 +276,11 @@ class AccountDesk:
         require_no_more(conn, actor, row.role)
         return row
 
+    def _teams_of(self, name: str) -> tuple[str, ...]:
+        policy = self._policy()
+        mine = policy.teams_of(name)
+        return tuple(team for team in policy.teams if team in mine)
+
     def _account(self, row: Any) -> Account:
         return Account(
             id=row.id,
@@ -288,7 +293,7 @@ class AccountDesk:
             channels=tuple(row.channels),
             capacity=row.capacity,
             presence=row.presence,
-            teams=self._policy().routing.teams_of(row.name),
+            teams=self._teams_of(row.name),
             has_second_factor=row.totp_since is not None,
             must_change_password=row.must_change_password,
             is_linked=bool(row.oidc_key),

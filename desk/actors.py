@@ -43,9 +43,8 @@ class Actor:
 
 
 def actor_of(conn: Connection, row: Any, policy: ServicePolicy) -> Actor:
-    """Who acts with this account, with the teams that the policy puts them in."""
-    teams = frozenset(policy.routing.teams_of(row.name))
-    return Actor(row.name, row.role, teams=teams, granted=granted(conn, row.role))
+    """Who acts with this account, with the teams that the rules of any assistant put them in."""
+    return Actor(row.name, row.role, teams=policy.teams_of(row.name), granted=granted(conn, row.role))
 
 
 async def actor_named(database: Database, name: str) -> Actor:

@@ -12,6 +12,7 @@ from bot.service.policy import ServicePolicy
 from crm_sync import appointments
 from crm_sync.appointments import Kept
 from crm_sync.timers import Timer
+from desk.rules import rules_of
 from desk.surveys import APPOINTMENT, plan_survey
 
 
@@ -37,7 +38,7 @@ def end_passed(conn: Connection, due: Sequence[Timer], policy: ServicePolicy, no
 
 
 def _ask_later(conn: Connection, kept: Kept, policy: ServicePolicy, now: datetime) -> None:
-    hours = policy.cases.satisfaction.after_service_h
+    hours = rules_of(conn, kept, policy).cases.satisfaction.after_service_h
     if hours:
         # Counted from the service, not from when staff got round to saying that it took place.
         at = max(kept.ends_at + timedelta(hours=hours), now)

@@ -58,14 +58,18 @@ def _plan(conn: Connection, policy: ServicePolicy, now: datetime, *, lock: bool)
     answering = {role for role in {line.role for line in here} if permits(conn, role, "conversations.reply")}
     people = [operator_of(line, policy) for line in here if line.role in answering]
     people = [person for person in people if person.has_room and person.is_there(rules, now)]
-    if not people and not rules.overflow:
+    if not people and not any(each.handoff.overflow for each in policy.each):
         return []
     rows = presence.waiting_chats(conn, MOST_WAITING, lock=lock)
     by_id = {row.id: row for row in rows}
     waiting = [waiting_of(row, policy, now) for row in rows]
     given = assign(waiting, people, rules, now)
     taken = {item.conversation_id for item in given}
-    late = overflowing([chat for chat in waiting if chat.id not in taken], rules, now)
+    left = [chat for chat in waiting if chat.id not in taken]
+    late: dict[int, str] = {}
+    for mine in policy.each:  # to whom somebody is passed on, each assistant's rules say for its own accounts
+        chats = [chat for chat in left if policy.of((chat.channel, by_id[chat.id].account)) is mine]
+        late |= overflowing(chats, mine.handoff, now)
     moves = [
         Move(by_id[item.conversation_id], "assigned", Owner.OPERATOR, operator=item.operator, until=now + rules.lease)
         for item in given
@@ -81,7 +85,7 @@ def operator_of(line: StaffLine, policy: ServicePolicy) -> Operator:
         presence=line.presence,
         seen_at=line.seen_at,
         assigned_at=line.assigned_at,
-        teams=frozenset(policy.routing.teams_of(line.name)),
+        teams=policy.teams_of(line.name),
         languages=line.languages,
         topics=line.topics,
         channels=line.channels,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any, Final
 
 from sqlalchemy import Connection, select
@@ -21,6 +22,7 @@ from crm_sync.numbers import next_case_number
 from crm_sync.service_tables import sites
 from desk.actors import Actor
 from desk.audit import record
+from desk.rules import rules_of
 from desk.sight import visible
 
 KINDS: Final[Sequence[str]] = ("complaint", "return", "exchange", "repair", "suggestion")
@@ -60,7 +62,7 @@ class CaseOpening:
         the customer has an open case about the same thing, or for a conversation of somebody else.
         """
         actor.require("cases.work")
-        policy, now = self._policy(), self._clock.now()
+        desk, now = self._policy(), self._clock.now()
         words = wanted.words.strip()[:LONGEST]
         if not words:
             raise InputError("say in a few words what happened")
@@ -68,26 +70,24 @@ class CaseOpening:
             raise InputError(f"{wanted.kind!r} is no kind of case; there are: {', '.join(KINDS)}")
         if wanted.severity not in (None, 1, 2, 3, 4):
             raise InputError("severity is a number from 1 to 4")
-        if wanted.team and wanted.team not in policy.routing.teams:
-            raise NotFound(f"there is no team {wanted.team!r}")
-        finding = policy.cases.find(words)
-        known = policy.cases.categories.by_key
-        if wanted.category and known and wanted.category not in known:
-            raise InputError(f"{wanted.category!r} is no category; there are: {', '.join(sorted(known))}")
-        category = wanted.category or finding.category
-        quality = finding.quality_type if category == finding.category else ""
-        level = wanted.severity or finding.severity or 2
 
         def unit(conn: Connection) -> Any:
             person = root_of(conn, customer_id)
             line = line_of(conn, person)
             if line is None:
                 raise CustomerNotFound(f"no customer {customer_id}")
-            calendar = _calendar(conn, wanted.site) if wanted.site else ""
             if wanted.conversation_id is not None:
                 talk = visible(conn, actor, wanted.conversation_id)
                 if talk.customer_id != person:
                     raise RuleError(f"conversation {wanted.conversation_id} is of another customer")
+            came = SimpleNamespace(conversation_id=wanted.conversation_id, customer_id=person)
+            policy = rules_of(conn, came, desk)
+            _check_codes(wanted, policy)
+            calendar = _calendar(conn, wanted.site) if wanted.site else ""
+            finding = policy.cases.find(words)
+            category = wanted.category or finding.category
+            quality = finding.quality_type if category == finding.category else ""
+            level = wanted.severity or finding.severity or 2
             language = line.language
             matter = Matter(category, quality, language, line.value_class, line.credit_class, level)
             number = next_case_number(conn)
@@ -112,6 +112,15 @@ class CaseOpening:
             return row
 
         return await self._database.run(unit)
+
+
+def _check_codes(wanted: NewCase, policy: ServicePolicy) -> None:
+    """Raises: NotFound for a team there is none of, InputError for a category there is none of."""
+    if wanted.team and wanted.team not in policy.routing.teams:
+        raise NotFound(f"there is no team {wanted.team!r}")
+    known = policy.cases.categories.by_key
+    if wanted.category and known and wanted.category not in known:
+        raise InputError(f"{wanted.category!r} is no category; there are: {', '.join(sorted(known))}")
 
 
 def _calendar(conn: Connection, key: str) -> str:

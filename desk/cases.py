@@ -30,6 +30,7 @@ from crm_sync.tables import conversations, staff_users
 from desk.actors import Actor
 from desk.audit import record
 from desk.case_notices import tell_about, tell_status
+from desk.rules import clocks_of, rules_of
 from desk.surveys import AFTER_SOLVED, plan_after_solved
 
 __all__ = ["BoardFilter", "CaseDesk", "CaseLine", "change_and_tell", "clockwork", "following"]
@@ -59,7 +60,8 @@ def change_and_tell(
     is_heard = tells and not change.is_internal and bool(change.status or change.note)
     if is_heard and status not in ("waiting_customer", "solved", "confirmed", "withdrawn", "reopened"):
         severity = case.severity if change.severity is None else change.severity
-        change = replace(change, clocks=(*change.clocks, *policy.clocks_for(severity, by.at, kinds=("update",))))
+        news = clocks_of(conn, case, policy, severity, by.at, kinds=("update",))
+        change = replace(change, clocks=(*change.clocks, *news))
     row = change_case(conn, case, change, by, clockwork(policy))
     if change.status and (case.solved_at is not None or case.reopened):  # nothing of them is planned before
         timers.cancel_for_case(conn, row.id, AFTER_SOLVED, by.at)
@@ -92,13 +94,28 @@ class CaseDesk:
     async def show(self, actor: Actor, number: str) -> dict[str, Any]:
         """The case with all that belongs to it; of each clock `left_s`, the working seconds that are left of it.
 
+        `choices`: what the rules that hold for it know, causes and remedies with their titles, the currency, a reward.
+
         Raises: NotPermitted, CaseNotFound.
         """
         actor.require("cases.read")
-        found = await self._database.run(lambda conn: case_view(conn, number), read=True)
-        now, calendars = self._clock.now(), self._policy().calendars
-        found["clocks"] = [{**kept, "left_s": _left(kept, calendars, now)} for kept in found["clocks"]]
-        return found
+        desk = self._policy()
+
+        def unit(conn: Connection) -> tuple[dict[str, Any], ServicePolicy]:
+            found = case_view(conn, number)
+            return found, rules_of(conn, SimpleNamespace(**found), desk)
+
+        found, rules = await self._database.run(unit, read=True)
+        now = self._clock.now()
+        found["clocks"] = [{**kept, "left_s": _left(kept, rules.calendars, now)} for kept in found["clocks"]]
+        known = rules.cases
+        choices = {
+            "causes": known.causes,
+            "remedies": known.remedies,
+            "currency": known.compensation.currency,
+            "suggestion_points": known.suggestion_points,
+        }
+        return {**found, "choices": choices}
 
     # --- going on -----------------------------------------------------------------------------------------------
 
@@ -116,11 +133,10 @@ class CaseDesk:
         actor.require("cases.work")
         if not owner and not team:
             raise InputError("a case is assigned to a person or to a team")
-        policy = self._policy()
-        if team and policy.routing.teams and team not in policy.routing.teams:
-            raise NotFound(f"there is no team {team!r}")
 
-        def check(conn: Connection, case: Any) -> None:
+        def check(conn: Connection, case: Any, policy: ServicePolicy) -> None:
+            if team and policy.routing.teams and team not in policy.routing.teams:
+                raise NotFound(f"there is no team {team!r}")
             if case.owner not in ("", actor.name) and not actor.may("cases.assign"):
                 raise NotPermitted(f"case {case.number} is {case.owner}'s; ask them or a team lead to pass it on")
             known = and_(staff_users.c.name == owner, staff_users.c.disabled_at.is_(None))
@@ -148,20 +164,23 @@ class CaseDesk:
         Raises: as `progress`, InputError for a code there is none of.
         """
         actor.require("cases.work")
-        rules = self._policy().cases
-        for kind, code, known in (("cause", cause, rules.causes), ("remedy", remedy, rules.remedies)):
-            if code not in known:
-                raise InputError(f"{code!r} is no {kind}; there are: {', '.join(sorted(known))}")
+
+        def check(conn: Connection, case: Any, policy: ServicePolicy) -> None:
+            rules = policy.cases
+            for kind, code, known in (("cause", cause, rules.causes), ("remedy", remedy, rules.remedies)):
+                if code not in known:
+                    raise InputError(f"{code!r} is no {kind}; there are: {', '.join(sorted(known))}")
+
         change = CaseChange(_words(what), status="solved", cause=cause, remedy=remedy)
-        return await self._change(actor, number, "solve", change, version)
+        return await self._change(actor, number, "solve", change, version, check=check)
 
     async def reopen(self, actor: Actor, number: str, why: str, *, version: int | None = None) -> Any:
         """It is open again, one severity higher, with promises of its own. Raises: as `progress`."""
-        words, policy = _words(why), self._policy()
+        words = _words(why)
 
-        def higher(case: Any, now: datetime) -> CaseChange:
+        def higher(conn: Connection, case: Any, policy: ServicePolicy, now: datetime) -> CaseChange:
             level = min(4, case.severity + 1)
-            clocks, back = policy.clocks_for(level, now), policy.routing.reopened_to_site
+            clocks, back = clocks_of(conn, case, policy, level, now), policy.routing.reopened_to_site
             return CaseChange(words, status="reopened", severity=level, clocks=clocks, back_to_site=back)
 
         return await self._change(actor, number, "reopen", higher, version)
@@ -192,10 +211,10 @@ class CaseDesk:
         """It weighs this much from now on; promises that are sooner then begin. Raises: as `progress`."""
         if severity not in (1, 2, 3, 4):
             raise InputError("severity is a number from 1 to 4")
-        words, policy = _words(why), self._policy()
+        words = _words(why)
 
-        def weighed(case: Any, now: datetime) -> CaseChange:
-            sooner = policy.clocks_for(severity, now) if severity > case.severity else ()
+        def weighed(conn: Connection, case: Any, policy: ServicePolicy, now: datetime) -> CaseChange:
+            sooner = clocks_of(conn, case, policy, severity, now) if severity > case.severity else ()
             return CaseChange(words, is_internal=True, severity=severity, tighter=sooner)
 
         return await self._change(actor, number, "classify", weighed, version)
@@ -237,18 +256,19 @@ class CaseDesk:
         actor: Actor,
         number: str,
         deed: str,
-        change: CaseChange | Callable[[Any, datetime], CaseChange],
+        change: CaseChange | Callable[[Connection, Any, ServicePolicy, datetime], CaseChange],
         version: int | None,
         *,
-        check: Callable[[Connection, Any], None] = lambda conn, case: None,
+        check: Callable[[Connection, Any, ServicePolicy], None] = lambda conn, case, policy: None,
     ) -> Any:
         actor.require("cases.work")
-        now, policy = self._clock.now(), self._policy()
+        now, desk = self._clock.now(), self._policy()
 
         def unit(conn: Connection) -> Any:
             case = locked_case(conn, number, version)
-            check(conn, case)
-            wanted = change if isinstance(change, CaseChange) else change(case, now)
+            policy = rules_of(conn, case, desk)
+            check(conn, case, policy)
+            wanted = change if isinstance(change, CaseChange) else change(conn, case, policy, now)
             row = change_and_tell(conn, case, wanted, By("operator", now, actor.name), policy)
             fields = [name for name in AUDITED if getattr(row, name) != getattr(case, name)]
             details = {"fields": [*fields, *(["note"] if wanted.note else [])], "status": row.status}

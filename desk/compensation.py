@@ -19,6 +19,7 @@ from crm_sync.tables import cases, customers
 from desk.actors import Actor
 from desk.audit import record
 from desk.case_notices import tell_about
+from desk.rules import rules_of
 
 KINDS = ("refund", "voucher", "points", "goods")
 MOST = 10**12
@@ -43,19 +44,20 @@ class CompensationDesk:
             raise InputError(f"{kind!r} is no compensation; there are: {', '.join(KINDS)}")
         if not 0 < amount_minor <= MOST:
             raise InputError("the amount must be above nothing")
-        now, policy = self._clock.now(), self._policy()
-        rules = policy.cases.compensation
-        currency = currency or rules.currency
+        now, desk = self._clock.now(), self._policy()
 
         def unit(conn: Connection) -> Any:
             case = locked_case(conn, number)
-            given = _given(conn, case.id, currency)
-            may = rules.may_give(actor.role, given + amount_minor, currency, share=_share(conn, case, policy))
+            policy = rules_of(conn, case, desk)
+            rules = policy.cases.compensation
+            unit_of = currency or rules.currency
+            given = _given(conn, case.id, unit_of)
+            may = rules.may_give(actor.role, given + amount_minor, unit_of, share=_share(conn, case, policy))
             values = {
                 "case_id": case.id,
                 "kind": kind,
                 "amount_minor": amount_minor,
-                "currency": currency,
+                "currency": unit_of,
                 "state": "approved" if may else "proposed",
                 "reason": reason,
                 "proposed_by": actor.name,
@@ -77,8 +79,7 @@ class CompensationDesk:
         Raises: NotPermitted, NotFound; StaleState when it was decided before.
         """
         actor.require("cases.compensate")
-        now, policy = self._clock.now(), self._policy()
-        rules = policy.cases.compensation
+        now, desk = self._clock.now(), self._policy()
 
         def unit(conn: Connection) -> Any:
             found = conn.execute(select(compensations.c.case_id).where(compensations.c.id == compensation_id)).scalar()
@@ -91,6 +92,8 @@ class CompensationDesk:
                 raise StaleState(f"compensation {compensation_id} was {row.state} by {row.decided_by or 'its limit'}")
             if row.proposed_by == actor.name:
                 raise NotPermitted("a compensation is decided by somebody else than who proposed it")
+            policy = rules_of(conn, case, desk)
+            rules = policy.cases.compensation
             given = _given(conn, case.id, row.currency)
             # A narrower limit calls for a second pair of eyes, which are these: whoever decides has their whole limit.
             share = max(1.0, _share(conn, case, policy))
@@ -124,13 +127,13 @@ class CompensationDesk:
         Raises: NotPermitted, CaseNotFound, InputError, RuleError for a case that is no suggestion.
         """
         actor.require("cases.work")
-        now = self._clock.now()
-        many = self._policy().cases.suggestion_points if amount is None else amount
-        if not 0 < many <= 1_000_000:
-            raise InputError("there is no reward to give; name the points, or set suggestion_points in service.yml")
+        now, desk = self._clock.now(), self._policy()
 
         def unit(conn: Connection) -> int:
             case = locked_case(conn, number)
+            many = rules_of(conn, case, desk).cases.suggestion_points if amount is None else amount
+            if not 0 < many <= 1_000_000:
+                raise InputError("there is no reward to give; name the points, or set suggestion_points in service.yml")
             if case.kind != "suggestion":
                 raise RuleError(f"case {case.number} is no suggestion")
             reference = f"suggestion:{case.id}"

@@ -131,7 +131,7 @@ class HandoffDesk:
         if bool(operator) == bool(team):
             raise InputError("a conversation is passed on to a colleague or to a team")
         policy = self._policy()
-        if team and team not in policy.routing.teams:
+        if team and team not in policy.teams:
             raise NotFound(f"there is no team {team!r}")
         until = self._clock.now() + policy.handoff.lease
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -13,6 +14,7 @@ from bot.service.cases import SpikeRules, spike
 from crm_sync.case_counts import LEVELS, CauseCount, count_by_period, count_causes, put_alert
 from crm_sync.database import Database
 from crm_sync.service_tables import case_alerts
+from crm_sync.staff_notices import notify
 from desk.actors import Actor
 
 log = structlog.get_logger(__name__)
@@ -26,8 +28,13 @@ def period_starts(rules: SpikeRules, now: datetime, timezone: str) -> list[datet
     return [datetime(day.year, day.month, day.day, tzinfo=local.tzinfo).astimezone(UTC) for day in days]
 
 
-async def find_spikes(database: Database, rules: SpikeRules, now: datetime, timezone: str) -> int:
-    """Every kind of case that stands out in the period under way has its alert, once; how many are new."""
+async def find_spikes(
+    database: Database, rules: SpikeRules, now: datetime, timezone: str, *, told: Collection[str] = ()
+) -> int:
+    """Every kind of case that stands out in the period under way has its alert, once; how many are new.
+
+    `told`: staff who have a notice when any is.
+    """
     starts = period_starts(rules, now, timezone)
     period = starts[-1], starts[-1] + timedelta(days=rules.period_days)
     least = max(1, min(rules.least, rules.count))
@@ -43,6 +50,8 @@ async def find_spikes(database: Database, rules: SpikeRules, now: datetime, time
                         "case_spike_found", category=counted.category, quality_type=counted.quality_type,
                         site_id=counted.site_id, count=counted.now, expected=round(found.expected, 2),
                     )  # fmt: skip
+        if new:
+            notify(conn, told, "case_spike", now)
         return new
 
     return await database.run(unit)

@@ -15,7 +15,7 @@ from crm_sync import staff_notices
 from crm_sync.conversation_history import HistoryNote
 from crm_sync.database import Database
 from crm_sync.seen import user_id
-from crm_sync.staff_notices import StaffNotice
+from crm_sync.staff_notices import ABOUT_CASES, StaffNotice
 from crm_sync.tables import staff_users
 from desk.actors import Actor
 from desk.live import tell
@@ -23,7 +23,7 @@ from desk.outside import Outside
 from desk.paging import MOST, PAGE, Page, page_of, read_cursor
 from desk.sight import visible
 
-__all__ = ["Colleague", "HistoryNote", "NoteDesk", "StaffNotice"]
+__all__ = ["ABOUT_CASES", "Colleague", "HistoryNote", "NoteDesk", "StaffNotice"]
 LONGEST: Final = 4000  # characters of one note
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
@@ -12,16 +12,18 @@ from sqlalchemy import Connection
 from bot.business_time import say_day
 from bot.errors import InputError, RuleError
 from bot.ports import Clock
+from bot.service.pay_plans import PayPlan
 from bot.service.policy import ServicePolicy
 from bot.service_types import AgreePayPlan, Instalment
 from bot.types import Language
 from bot.values import say_money
-from crm_sync.cases import By, case_event, locked_case, tell_timeline
+from crm_sync.cases import By, case_event, found_case, locked_case, tell_timeline
 from crm_sync.database import Database
 from crm_sync.dues import Owed, owed_about, replace_with
 from desk.actors import Actor
 from desk.audit import record
 from desk.case_notices import tell_about
+from desk.rules import rules_of
 
 ASKED = "payment_plan"  # in the details of a case: the plan its customer would like
 
@@ -34,11 +36,42 @@ class Granted:
     parts: Mapping[str, tuple[Instalment, ...]]
 
 
+@dataclass(frozen=True, slots=True)
+class PlanChoice:
+    """A plan that could be granted: what would be due when. `is_asked`: the one the customer would like."""
+
+    plan: str
+    is_asked: bool
+    currency: str
+    parts: tuple[Instalment, ...]  # of all payments, the soonest first
+
+
 class PayPlanDesk:
     """Plans of the rules for customers whose credit class does not have them at once."""
 
     def __init__(self, database: Database, policy: Callable[[], ServicePolicy], clock: Clock) -> None:
         self._database, self._policy, self._clock = database, policy, clock
+
+    async def choices(self, actor: Actor, number: str) -> tuple[PlanChoice, ...]:
+        """The plans that could be granted now; none where nothing is owed for it or the case is over.
+
+        Raises: NotPermitted, CaseNotFound.
+        """
+        actor.require("cases.compensate")
+        now, desk = self._clock.now(), self._policy()
+
+        def unit(conn: Connection) -> tuple[PlanChoice, ...]:
+            case = found_case(conn, number)
+            policy = rules_of(conn, case, desk)
+            owed = owed_about(conn, case.customer_id, case.asset_id, case.subject) if case.is_open else []
+            asked, today = str(case.details.get(ASKED, "")), _today(policy, now)
+            return tuple(
+                PlanChoice(name, name == asked, owed[0].currency, parts)
+                for name, rule in policy.topics.plans.plans.items()
+                if (parts := _in_order(_parts(owed, rule, today)))
+            )
+
+        return await self._database.run(unit, read=True)
 
     async def grant(self, actor: Actor, number: str, plan: str = "", *, version: int | None = None) -> Granted:
         """What the customer owes for the subject of the case is due in instalments, and they are told the days.
@@ -47,11 +80,12 @@ class PayPlanDesk:
         InputError for a plan there is none of, StaleState, RuleError when nothing is owed or the case is over.
         """
         actor.require("cases.compensate")
-        now, policy = self._clock.now(), self._policy()
-        today = now.astimezone(ZoneInfo(policy.calendars.get("default").timezone)).date()
+        now, desk = self._clock.now(), self._policy()
 
         def unit(conn: Connection) -> Granted:
             case = locked_case(conn, number, version)
+            policy = rules_of(conn, case, desk)
+            today = _today(policy, now)
             if not case.is_open:
                 raise RuleError(f"case {case.number} is {case.status}; a plan needs an open one")
             name = plan or str(case.details.get(ASKED, ""))
@@ -60,8 +94,7 @@ class PayPlanDesk:
                 known = ", ".join(sorted(policy.topics.plans.plans)) or "none"
                 raise InputError(f"{name!r} is no plan for paying later; there are: {known}")
             owed = owed_about(conn, case.customer_id, case.asset_id, case.subject)
-            parts = {due.key: rule.instalments(due.amount_minor, due.due_on, today) for due in owed}
-            parts = {key: found for key, found in parts.items() if found}
+            parts = _parts(owed, rule, today)
             if not parts:
                 raise RuleError(f"case {case.number}: nothing unpaid that a plan could be made for")
             replace_with(conn, AgreePayPlan(parts, name, case.number), case.customer_id, now)
@@ -74,6 +107,19 @@ class PayPlanDesk:
             return Granted(name, parts)
 
         return await self._database.run(unit)
+
+
+def _today(policy: ServicePolicy, now: datetime) -> date:
+    return now.astimezone(ZoneInfo(policy.calendars.get("default").timezone)).date()
+
+
+def _parts(owed: list[Owed], rule: PayPlan, today: date) -> dict[str, tuple[Instalment, ...]]:
+    parts = {due.key: rule.instalments(due.amount_minor, due.due_on, today) for due in owed}
+    return {key: found for key, found in parts.items() if found}
+
+
+def _in_order(parts: Mapping[str, tuple[Instalment, ...]]) -> tuple[Instalment, ...]:
+    return tuple(sorted((part for found in parts.values() for part in found), key=lambda part: part.due_on))
 
 
 def _lines(owed: list[Owed], parts: Mapping[str, tuple[Instalment, ...]], today: date) -> str:

@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from bot.errors import StaleState
 from bot.ports import Clock
 from bot.service.policy import ServicePolicy, read_policy
+from bot.service.staffed import read_policy_with
 from bot.service.what_if import (
     ANSWERED,
     CLOSED,
@@ -29,6 +30,7 @@ from crm_sync.database import Database
 from crm_sync.policies import CaseLine, StoredPolicy
 from desk.actors import Actor
 from desk.audit import record
+from desk.library import AssistantLibrary
 
 CHUNK = 500  # cases read at a time
 _STATUS = {
@@ -56,16 +58,25 @@ async def put_policy(
     return await database.run(lambda conn: policies.put(conn, assistant, document, note=note, author=author, now=now))
 
 
-async def what_if(database: Database, old: ServicePolicy, new: ServicePolicy, *, days: int, now: datetime) -> WhatIf:
-    """The complaints of the last `days` under both policies. Changes nothing.
+async def what_if(
+    database: Database,
+    old: ServicePolicy,
+    new: ServicePolicy,
+    *,
+    days: int,
+    now: datetime,
+    desk: ServicePolicy | None = None,
+) -> WhatIf:
+    """The complaints of the last `days` that go by the old policy, under both. Changes nothing.
 
+    `desk`: the rules of all its assistants, which tell whose complaints go by `old`; None: it holds those itself.
     Severities are those the cases have now: what a changed reading of words would make of them is not asked.
     """
     found: list[CaseHistory] = []
     after: int | None = 0
     while after is not None:
         lines, after = await database.run(partial(_chunk, now - timedelta(days=days), after), read=True)
-        found += [case_history(line) for line in lines]
+        found += [case_history(line) for line in lines if (desk or old).of(line.account) is old]
     return compare(found, old, new, now)
 
 
@@ -91,36 +102,59 @@ def case_history(line: CaseLine) -> CaseHistory:
 
 
 class PolicyDesk:
-    """The rules as those who may see or change them do. `policy` gives those in force for the assistant."""
+    """The rules as those who may see or change them do. `policy` gives those in force for the whole desk.
 
-    def __init__(self, database: Database, policy: Callable[[], ServicePolicy], assistant: str, clock: Clock) -> None:
+    `assistant`, here and in the methods: the one whose rules they are, there with "" for the desk's default one.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        policy: Callable[[], ServicePolicy],
+        assistant: str,
+        clock: Clock,
+        library: AssistantLibrary | None = None,
+    ) -> None:
         self._database, self._policy, self._assistant, self._clock = database, policy, assistant, clock
+        self._library = library
 
-    async def history(self, actor: Actor) -> list[StoredPolicy]:
-        """Every version that was put into the store, the newest first. Raises: NotPermitted."""
+    async def history(self, actor: Actor, *, assistant: str = "") -> list[StoredPolicy]:
+        """Every version that was put into the store, the newest first. Raises: NotPermitted, NotFound."""
         actor.require("settings.read")
-        return await history(self._database, self._assistant)
+        return await history(self._database, self._named(assistant))
 
-    async def put(self, actor: Actor, document: Any, *, note: str, version: int | None = None) -> int:
+    async def put(
+        self, actor: Actor, document: Any, *, note: str, version: int | None = None, assistant: str = ""
+    ) -> int:
         """The rules hold from now on; their version. `version`: the newest one seen (0: none was ever put).
 
-        Raises: NotPermitted, AssistantInvalid, StaleState.
+        Raises: NotPermitted, AssistantInvalid, StaleState, NotFound.
         """
         actor.require("settings.write")
         read_policy(document)
-        now = self._clock.now()
+        now, name = self._clock.now(), self._named(assistant)
 
         def unit(conn: Connection) -> int:
-            newest = policies.newest(conn, self._assistant)
+            newest = policies.newest(conn, name)
             if version is not None and version != (newest.version if newest else 0):
                 raise StaleState("the rules were changed by somebody else; look at them again")
-            put = policies.put(conn, self._assistant, document, note=note, author=actor.name, now=now)
-            record(conn, actor, "policy.put", f"policy:{put}", {"assistant": self._assistant}, now=now)
+            put = policies.put(conn, name, document, note=note, author=actor.name, now=now)
+            record(conn, actor, "policy.put", f"policy:{put}", {"assistant": name}, now=now)
             return put
 
         return await self._database.run(unit)
 
-    async def what_if(self, actor: Actor, document: Any, *, days: int) -> WhatIf:
-        """The complaints of the last days under these rules. Raises: NotPermitted, AssistantInvalid."""
+    async def what_if(self, actor: Actor, document: Any, *, days: int, assistant: str = "") -> WhatIf:
+        """The complaints of the last days under these rules. Raises: NotPermitted, AssistantInvalid, NotFound."""
         actor.require("settings.read")
-        return await what_if(self._database, self._policy(), read_policy(document), days=days, now=self._clock.now())
+        desk, name = self._policy(), self._named(assistant)
+        known = None if self._library is None else self._library.assistant(name)
+        old = desk if known is None or name == self._assistant else known.service
+        new = read_policy(document) if known is None else read_policy_with(document, known.hours)
+        return await what_if(self._database, old, new, days=days, now=self._clock.now(), desk=desk)
+
+    def _named(self, assistant: str) -> str:
+        """Raises: NotFound."""
+        if assistant and assistant != self._assistant and self._library is not None:
+            self._library.assistant(assistant)
+        return assistant or self._assistant

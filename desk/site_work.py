@@ -24,6 +24,7 @@ from crm_sync.database import Database
 from crm_sync.site_tasks import Offered, SiteForm, TaskView, one_line
 from crm_sync.sites import active_sites
 from desk.cases import change_and_tell
+from desk.rules import clocks_of, rules_of
 
 
 async def look(database: Database, task_id: int, serial: int) -> TaskView:
@@ -36,7 +37,12 @@ async def offer_site(database: Database, number: str, site_key: str, policy: Ser
 
     Raises: CaseNotFound; NotFound when there is no such site; RuleError when the case is over.
     """
-    return await database.run(partial(_offer, number, site_key, policy, by))
+
+    def unit(conn: Connection) -> Offered:
+        case = cases.locked_case(conn, number)
+        return offer(conn, case, site_key, rules_of(conn, case, policy), by)
+
+    return await database.run(unit)
 
 
 async def act(database: Database, form: SiteForm, policy: ServicePolicy, now: datetime) -> bool:
@@ -47,12 +53,12 @@ async def act(database: Database, form: SiteForm, policy: ServicePolicy, now: da
     return await database.run(partial(_act, form, policy, now))
 
 
-def _offer(number: str, site_key: str, policy: ServicePolicy, by: By, conn: Connection) -> Offered:
-    case = cases.locked_case(conn, number)
+def offer(conn: Connection, case: Any, site_key: str, policy: ServicePolicy, by: By) -> Offered:
+    """As `offer_site`, in this transaction; `case`: its row, locked, `policy`: the rules that hold for it."""
     if case.status in ("solved", *CLOSED_STATUSES):
         raise RuleError(f"case {case.number} is {case.status}; no site has to do anything for it")
     lasts = timedelta(hours=policy.routing.link_hours)
-    ways = {item.site.key: item.site.distance_m for item in _ranked(conn, case, policy, by.at)}
+    ways = {item.site.key: item.site.distance_m for item in ranked(conn, case, policy, by.at)}
     if site_tasks.offer_task(conn, case.id, site_key, ways.get(site_key), by.at, lasts=lasts) is None:
         raise NotFound(f"there is no site {site_key!r}; frontdesk import sites brings them in")
     _note_offer(conn, case, site_key, by)
@@ -65,9 +71,10 @@ def _note_offer(conn: Connection, case: Any, site_key: str, by: By) -> None:
     cases.change_case(conn, case, change, by)
 
 
-def _act(form: SiteForm, policy: ServicePolicy, now: datetime, conn: Connection) -> bool:
+def _act(form: SiteForm, desk: ServicePolicy, now: datetime, conn: Connection) -> bool:
     # The case first, as everybody else does who needs both.
     case = cases.locked_case(conn, site_tasks.case_number_of(conn, form.task_id, form.serial))
+    policy = rules_of(conn, case, desk)
     before = site_tasks.act(conn, form, now)
     if before is None:
         return False
@@ -75,7 +82,7 @@ def _act(form: SiteForm, policy: ServicePolicy, now: datetime, conn: Connection)
     by, words = By("site", now, view.task.worker), one_line(form.words)
     name = name_of(view.site.names, "zh", view.site.key)
     # What the site does is news for the customer, so the promise of the next news begins anew.
-    news = policy.clocks_for(case.severity, now, kinds=("update",))
+    news = clocks_of(conn, case, policy, case.severity, now, kinds=("update",))
     match form.action:
         case "accept":
             change = CaseChange(note=f"{name}: {words}", status="in_progress", site_id=view.site.id, clocks=news)
@@ -97,7 +104,7 @@ def _act(form: SiteForm, policy: ServicePolicy, now: datetime, conn: Connection)
 
 def _pass_on(conn: Connection, case: Any, policy: ServicePolicy, now: datetime) -> None:
     """The next best site has it; where none is left, staff are asked to find somebody."""
-    following = next(iter(_ranked(conn, case, policy, now)), None)
+    following = next(iter(ranked(conn, case, policy, now)), None)
     if following is not None:
         site = following.site
         lasts = timedelta(hours=policy.routing.link_hours)
@@ -107,7 +114,7 @@ def _pass_on(conn: Connection, case: Any, policy: ServicePolicy, now: datetime) 
     site_tasks.ask_for_site(conn, case, now)
 
 
-def _ranked(conn: Connection, case: Any, policy: ServicePolicy, now: datetime) -> tuple[RankedSite, ...]:
+def ranked(conn: Connection, case: Any, policy: ServicePolicy, now: datetime) -> tuple[RankedSite, ...]:
     """The sites that can solve it, the best first, without those that declined."""
     told = position_in(str(case.details.get("place", "")))
     home = (position(*pair) for pair in site_tasks.places_of(conn, case))

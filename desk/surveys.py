@@ -23,6 +23,7 @@ from crm_sync.surveys import ask, case_reference
 from crm_sync.tables import cases, customers
 from crm_sync.timers import Timer
 from desk.case_notices import tell_status
+from desk.rules import rules_of
 
 ASK_CASE: Final = "case_satisfaction"
 CLOSE_CASE: Final = "case_close"
@@ -71,20 +72,33 @@ def close_cases(conn: Connection, due: Sequence[Timer], policy: ServicePolicy, n
     for case, _ in _still_solved(conn, due):
         change = CaseChange(note="not contested in time", status="confirmed")
         row = change_case(conn, case, change, By("system", now))
-        tell_status(conn, row, policy, now)
+        tell_status(conn, row, rules_of(conn, row, policy), now)
 
 
 def send_surveys(conn: Connection, due: Sequence[Timer], policy: ServicePolicy, now: datetime) -> None:
     """Customers are asked, unless they were asked lately, are waiting for us to solve something, or are gone."""
-    rules = policy.cases.satisfaction
-    every = {"csat": timedelta(days=rules.csat_every_days), "nps": timedelta(days=rules.nps_every_days)}
     for timer in due:
         kind, reference = str(timer.details.get("kind", "")), str(timer.details.get("reference", ""))
-        if timer.customer_id is None or kind not in every or not _may_be_asked(conn, timer.customer_id):
+        if timer.customer_id is None or kind not in FLOWS or not _may_be_asked(conn, timer.customer_id):
             continue
-        if ask(conn, timer.customer_id, kind, reference, now, every=every[kind]):
-            notice = _intro(conn, reference, policy, FLOWS[kind])
+        mine = _rules(conn, timer, reference, policy)
+        rules = mine.cases.satisfaction
+        every = timedelta(days=rules.csat_every_days if kind == "csat" else rules.nps_every_days)
+        if ask(conn, timer.customer_id, kind, reference, now, every=every):
+            notice = _intro(conn, reference, mine, FLOWS[kind])
             tell(conn, timer.customer_id, notice, now=now, key=f"ask:{timer.id}")
+
+
+def _rules(conn: Connection, timer: Timer, reference: str, policy: ServicePolicy) -> ServicePolicy:
+    """Those of the case or appointment it is about."""
+    number = reference.removeprefix(APPOINTMENT)
+    if timer.case_id is not None:
+        row = conn.execute(select(cases).where(cases.c.id == timer.case_id)).first()
+    elif reference.startswith(APPOINTMENT) and number.isdecimal():
+        row = what_and_where(conn, int(number))
+    else:
+        row = None
+    return policy if row is None else rules_of(conn, row, policy)
 
 
 def _intro(conn: Connection, reference: str, policy: ServicePolicy, flow: str) -> Notice:

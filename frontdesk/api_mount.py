@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from starlette.routing import BaseRoute, Mount
@@ -18,10 +19,10 @@ from desk.tokens import TokenDesk
 from frontdesk.app import App
 from frontdesk.clock import SystemClock
 from frontdesk.customer_files import erase_with_files, with_links
-from frontdesk.desk_facts import flow_names, report_titles, rules_file
+from frontdesk.desk_facts import flow_names, report_titles, rules_file, site_link
 from frontdesk.encoders import Encoders
 from frontdesk.lazily import Lazily
-from frontdesk.runtimes import model_name
+from frontdesk.policies import model_name
 
 if TYPE_CHECKING:
     from api.desk import Caller
@@ -41,7 +42,7 @@ def _build(app: App) -> ASGIApp:
     return build_api(
         ApiDesk(
             database=app.store.database,
-            policy=lambda: app.runtimes.default_assistant().service,
+            policy=app.runtimes.policy,
             assistant=model_name(app.settings.assistant),
             clock=SystemClock(),
             signals=app.signals,
@@ -59,7 +60,8 @@ def _build(app: App) -> ASGIApp:
             flows=lambda: flow_names(app),
             timezone=lambda: app.settings.timezone,
             examine=lambda: _examine(app),
-            rules_file=lambda: rules_file(app),
+            site_link=site_link(app),
+            rules_file=partial(rules_file, app),
             report_titles=report_titles(app),
             max_body_bytes=app.settings.max_body_bytes,
         )

@@ -52,8 +52,9 @@ from frontdesk.media import build_media
 from frontdesk.media_fetching import MediaFetcher
 from frontdesk.observing import LoggingObserver, accepted_on
 from frontdesk.pacing import RedisRateTokens, StoreRateTokens
+from frontdesk.policies import model_name
 from frontdesk.report_summaries import report_jobs
-from frontdesk.runtimes import Runtimes, model_name, spare_what_stays
+from frontdesk.runtimes import Runtimes, spare_what_stays
 from frontdesk.scheduler import PERIODIC, TIMER_HANDLERS, Scheduler
 from frontdesk.search_keeping import keep_search
 from frontdesk.secret_key import load_secret_keys, sqlite_path
@@ -236,6 +237,7 @@ class App:
                 signals,
                 clock,
                 runtimes.default_assistant,
+                policy=runtimes.policy,
                 handlers={**TIMER_HANDLERS, **staff_timers(staff.replies)},
                 periodic=(
                     *PERIODIC,
@@ -275,7 +277,7 @@ class App:
                     encoder=encoders,
                     decide=partial(
                         decisions,
-                        lambda: runtimes.default_assistant().service,
+                        runtimes.policy,
                         lambda: zone_named(settings.timezone),
                         adapters,
                     ),
@@ -291,7 +293,7 @@ class App:
             reach=broadcast_services(
                 store.database,
                 outside,
-                lambda: runtimes.default_assistant().service,
+                runtimes.policy,
                 lambda: zone_named(settings.timezone),
                 adapters,
                 allows_private=settings.hooks.allow_private,

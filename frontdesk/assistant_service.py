@@ -16,8 +16,8 @@ from bot.assistant import Slot, StaffedHours, Variation
 from bot.errors import AssistantInvalid
 from bot.flows import Flow, parse_flows
 from bot.located import only_keys, rows, table
-from bot.service.calendars import DEFAULT, Calendar, Calendars
-from bot.service.policy import ServicePolicy, read_policy
+from bot.service.policy import ServicePolicy
+from bot.service.staffed import read_policy_with
 from frontdesk.assistant_domain import read_slots
 from frontdesk.assistant_responses import read_responses
 from frontdesk.assistant_settings import Wording, read_settings, read_words
@@ -47,16 +47,7 @@ def seeded_policy(folder: Path, hours: StaffedHours) -> ServicePolicy:
     """As `read_policy_of`; where no calendars are named, people work in the hours of assistant.yml."""
     path = folder / POLICY_FILE
     document = read_yaml(path) if path.is_file() else {}
-    return with_hours(read_policy(document), document, hours)
-
-
-def with_hours(policy: ServicePolicy, document: Any, hours: StaffedHours) -> ServicePolicy:
-    """The policy, with these hours as its default calendar when the document it came from names none."""
-    if "calendars" in document and DEFAULT in document["calendars"]:
-        return policy
-    week = dict.fromkeys(range(7), ((hours.opens, hours.closes),))
-    default = Calendar(DEFAULT, hours.timezone, week)
-    return replace(policy, calendars=Calendars({**policy.calendars.by_name, DEFAULT: default}))
+    return read_policy_with(document, hours)
 
 
 def read_shared(entities: Collection[str], intents: Collection[str]) -> SharedService:

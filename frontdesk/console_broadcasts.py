@@ -24,7 +24,7 @@ def broadcast_routes(app: App, frame: Frame) -> list[BaseRoute]:
     """Every page of broadcasts. Nothing is read before it is asked for."""
     screens = broadcast_screens(
         app.reach,
-        lambda: app.runtimes.default_assistant().service,
+        app.runtimes.policy,
         lambda: sorted({channel for channel, _ in app.adapters if channel != "cli"}),
     )
     return routes_of(frame, screens)

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from bot.ports import Clock
+from bot.service.cases import CaseRules
 from bot.service.policy import ServicePolicy
 from bot.types import Language
 from console.case_acts import CaseServices
 from console.customers import CustomerServices
 from crm_sync.database import Database
+from crm_sync.site_tasks import Offered
+from desk import learning
 from desk.case_board import CaseBoard
 from desk.cases import CaseDesk
 from desk.compensation import CompensationDesk
 from desk.customer_records import CustomerRecords
 from desk.customers import CustomerDesk
 from desk.handoff import HandoffDesk
+from desk.pay_plans import PayPlanDesk
+from desk.site_offers import SiteOffers
 from desk.tasks import TaskDesk
 
 Export = Callable[[int], Awaitable[Mapping[str, Any]]]
@@ -28,27 +34,40 @@ def case_services(
     clock: Clock,
     handoff: HandoffDesk,
     teams: Callable[[str], Sequence[tuple[str, str]]],
+    *,
+    link: Callable[[Offered], str],
 ) -> CaseServices:
     """The services over this store; codes are called as the policy of the moment calls them."""
 
     def categories(language: str) -> dict[str, str]:
         lang = _language(language)
         found: dict[str, str] = {}
-        for category in policy().cases.categories.by_key.values():
-            found |= {kind.key: kind.names.get(lang, kind.key) for kind in category.quality_types.values()}
-            found[category.key] = category.names.get(lang, category.key)
+        for rules in reversed(policy().each):  # where two of them have the same code, the default one's title is shown
+            for category in rules.cases.categories.by_key.values():
+                found |= {kind.key: kind.names.get(lang, kind.key) for kind in category.quality_types.values()}
+                found[category.key] = category.names.get(lang, category.key)
         return found
+
+    def titles(codes: Callable[[CaseRules], Mapping[str, Mapping[Language, str]]], language: str) -> dict[str, str]:
+        return {
+            code: names.get(_language(language), code)
+            for rules in reversed(policy().each)
+            for code, names in codes(rules.cases).items()
+        }
 
     return CaseServices(
         cases=CaseDesk(database, policy, clock),
         board=CaseBoard(database),
         money=CompensationDesk(database, policy, clock),
+        plans=PayPlanDesk(database, policy, clock),
+        sites=SiteOffers(database, policy, clock, link),
+        alerts=lambda actor: learning.open_alerts(database, actor),
+        see_alert=lambda actor, alert: learning.see_alert(database, actor, alert, clock.now()),
         handoff=handoff,
         teams=teams,
         categories=categories,
-        causes=lambda language: _titles(policy().cases.causes, language),
-        remedies=lambda language: _titles(policy().cases.remedies, language),
-        currency=lambda: policy().cases.compensation.currency,
+        causes=partial(titles, lambda rules: rules.causes),
+        remedies=partial(titles, lambda rules: rules.remedies),
     )
 
 
@@ -68,10 +87,6 @@ def customer_services(
         export=export,
         erase=erase,
     )
-
-
-def _titles(codes: Mapping[str, Mapping[Language, str]], language: str) -> dict[str, str]:
-    return {code: names.get(_language(language), code) for code, names in codes.items()}
 
 
 def _language(language: str) -> Language:

@@ -24,7 +24,7 @@ from desk.reports import ReportDesk
 from desk.responses import ResponseDesk
 from desk.understanding import UnderstandingDesk
 from frontdesk.desk_facts import report_titles
-from frontdesk.runtimes import model_name
+from frontdesk.policies import model_name
 
 if TYPE_CHECKING:
     from frontdesk.app import App
@@ -39,7 +39,7 @@ def content_routes(app: App, frame: Frame, cases: CaseDesk, tests: RegressionDes
         inbox=app.staff.inbox,
         cases=cases,
         channels=library.channels,
-        summaries=lambda: tuple(app.runtimes.default_assistant().service.reports.summaries.values()),
+        summaries=lambda: tuple(app.runtimes.policy().reports.summaries.values()),
     )
     known = KnowledgeDesk(database, library, clock)
 

@@ -41,9 +41,9 @@ from frontdesk.console_broadcasts import broadcast_routes
 from frontdesk.console_cases import case_services, customer_services
 from frontdesk.console_content import content_routes, unclear_of
 from frontdesk.customer_files import erase_with_files
-from frontdesk.desk_facts import flow_names, rules_file
+from frontdesk.desk_facts import flow_names, rules_file, site_link
 from frontdesk.doctor import examine
-from frontdesk.runtimes import model_name
+from frontdesk.policies import model_name
 from frontdesk.staff_access import build_signing_in, build_single_sign_on
 
 if TYPE_CHECKING:
@@ -97,7 +97,9 @@ class ConsoleRole:
             export=exporting(app),
             erase=lambda customer_id: erase_with_files(app.store, app.media, CustomerId(customer_id)),
         )
-        self._cases = case_services(database, self._policy, clock, self._services.handoff, self._teams)
+        self._cases = case_services(
+            database, self._policy, clock, self._services.handoff, self._teams, link=site_link(app)
+        )
 
     async def close(self) -> None:
         """Every stream ends, and what was held open to the provider."""
@@ -126,7 +128,7 @@ class ConsoleRole:
             accounts=AccountDesk(database, clock, self._policy, app.signals),
             roles=RoleDesk(database, clock),
             canned=app.staff.canned,
-            policies=PolicyDesk(database, self._policy, model_name(app.settings.assistant), clock),
+            policies=PolicyDesk(database, self._policy, model_name(app.settings.assistant), clock, app.library),
             tokens=TokenDesk(database, clock),
             hooks=HookDesk(database, clock, app.secret_keys, allows_private=app.settings.hooks.allow_private),
             audit=AuditDesk(database),
@@ -140,10 +142,10 @@ class ConsoleRole:
     # --- what the screens ask of the assistant --------------------------------------------------------------------
 
     def _policy(self) -> ServicePolicy:
-        return self._app.runtimes.default_assistant().service
+        return self._app.runtimes.policy()
 
     def _teams(self, language: str) -> Sequence[tuple[str, str]]:
-        return [(name, team.titles.get(language, name)) for name, team in self._policy().routing.teams.items()]
+        return [(name, team.titles.get(language, name)) for name, team in self._policy().teams.items()]
 
     def _flows(self, language: str) -> Sequence[tuple[str, str]]:
         flows = self._app.runtimes.default_assistant().flows

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from bot.types import Language
+from crm_sync.site_links import SiteLinks
+from crm_sync.site_tasks import Offered
 
 if TYPE_CHECKING:
     from frontdesk.app import App
@@ -16,9 +18,16 @@ def flow_names(app: App) -> frozenset[str]:
     return frozenset(app.runtimes.default_assistant().flows)
 
 
-def rules_file(app: App) -> str:
-    """service.yml as the assistant's folder has it; "" where it has none."""
-    file = app.settings.assistant / "service.yml"
+def site_link(app: App) -> Callable[[Offered], str]:
+    """What makes the address at which a site works on a task."""
+    links = SiteLinks(app.secret_keys, base_url=app.settings.own_url)
+    return lambda offered: links.link(offered.task_id, offered.serial, offered.expires_at)
+
+
+def rules_file(app: App, assistant: str = "") -> str:
+    """service.yml as the assistant's folder has it; "" where it has none. Raises: NotFound."""
+    folder = app.library.folder(assistant) if assistant else app.settings.assistant
+    file = folder / "service.yml"
     return file.read_text(encoding="utf-8") if file.is_file() else ""
 
 

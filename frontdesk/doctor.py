@@ -18,7 +18,8 @@ from frontdesk.channel_health import DEAD_AFTER
 from frontdesk.doctor_files import examine_files
 from frontdesk.kits import build_kits
 from frontdesk.mail import SmtpMailer
-from frontdesk.runtimes import model_name, training_hash
+from frontdesk.policies import model_name
+from frontdesk.runtimes import training_hash
 from frontdesk.secret_key import load_secret_keys
 
 

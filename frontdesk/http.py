@@ -57,7 +57,8 @@ def build_http(app: App) -> DirectRoutes:
 
 def _site_desk(app: App) -> SiteDesk:
     links = SiteLinks(app.secret_keys, base_url=app.settings.public_url)
-    return SiteDesk(app.store.database, links, SystemClock(), app.runtimes.default_assistant, app.media.link)
+    runtimes = app.runtimes
+    return SiteDesk(app.store.database, links, SystemClock(), runtimes.policy, runtimes.assistant_of, app.media.link)
 
 
 def _feed_desk(app: App) -> FeedDesk:

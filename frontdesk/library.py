@@ -12,7 +12,8 @@ from bot.errors import AssistantInvalid, NotFound
 from bot.ports import BatchIndex, Encoder
 from bot.types import OutPart, RenderedReply
 from crm_sync.models import StoredArticle
-from frontdesk.runtimes import LoadedAssistant, model_name, training_hash
+from frontdesk.policies import model_name
+from frontdesk.runtimes import LoadedAssistant, training_hash
 from frontdesk.sentence_encoder import sentence_encoder
 from nlu.embedded.model import unpack
 from nlu.knowledge import ArticleIndex

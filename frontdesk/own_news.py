@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Sequence
 from datetime import datetime, tzinfo
 from functools import partial
@@ -12,27 +11,22 @@ from pathlib import Path
 from sqlalchemy import Connection
 
 from bot.actions.orders import OVER
-from bot.service.policy import read_policy
 from bot.service.topics import TopicRules
 from bot.service_types import Notice, as_is
-from crm_sync import article_versions, policies
+from crm_sync import article_versions
 from crm_sync.imported_orders import ORDERS, orders_told
 from crm_sync.imports import Kind
 from crm_sync.models import StoredArticle, put_article, put_new_articles
 from crm_sync.own_news import Audience, OrderNews, publish
 from crm_sync.store import SqlStore
 from crm_sync.subscriptions import in_languages
-from frontdesk.assistant_service import read_policy_of
-from frontdesk.runtimes import model_name
+from frontdesk.policies import policy_in_force
 from nlu.article_fields import Article
 
 
 async def topic_rules(store: SqlStore, folder: Path) -> TopicRules:
-    """The rules of topics in force: those put into the store, else the folder's. Raises: AssistantInvalid."""
-    changed = await store.database.run(lambda conn: policies.newest(conn, model_name(folder)), read=True)
-    if changed is not None:
-        return read_policy(changed.document).topics
-    return await asyncio.to_thread(lambda: read_policy_of(folder).topics if folder.is_dir() else TopicRules())
+    """The rules of topics in force. Raises: AssistantInvalid."""
+    return (await policy_in_force(store.database, folder)).topics
 
 
 def orders_kind(rules: TopicRules, zone: tzinfo) -> Kind:

@@ -20,10 +20,11 @@ from crm_sync.tables import conversations, identities, messages
 from frontdesk.app import App
 from frontdesk.clock import MovableClock, SystemClock
 from frontdesk.code_sending import CodeSender
+from frontdesk.policies import model_name
 from frontdesk.replay import Replies, Summary, replay_all
 from frontdesk.replay_feeds import ReplayFeeds
 from frontdesk.replay_staff import ReplayStaff
-from frontdesk.runtimes import model_name, training_hash
+from frontdesk.runtimes import training_hash
 from frontdesk.seeding import become, seed
 from frontdesk.transcripts import Transcript, read_transcripts, transcript_of
 
@@ -102,11 +103,11 @@ class AppDesk:
         self._app, self._clock, self._made, self._phone = app, clock, made, phone
         self._staff = ReplayStaff(
             app.store,
-            lambda: app.runtimes.default_assistant().service,
+            app.runtimes.policy,
             clock,
             lambda: frozenset(app.runtimes.default_assistant().flows),
         )
-        self._feeds = ReplayFeeds(app.store.database, lambda: app.runtimes.default_assistant().service.topics, clock)
+        self._feeds = ReplayFeeds(app.store.database, lambda: app.runtimes.policy().topics, clock)
         self._said = 0
         self._seen: dict[str, int] = {}  # user -> the last of their messages that was looked at
 

@@ -64,8 +64,10 @@ async def count_reports(store: SqlStore, context: Context, *, timezone: str) -> 
 
 
 async def look_for_spikes(store: SqlStore, context: Context, *, timezone: str) -> None:
-    """Kinds of cases that stand out in the day or week under way have their alert."""
-    await find_spikes(store.database, context.policy.cases.spikes, context.now, timezone)
+    """Kinds of cases that stand out in the day or week under way have their alert; who leads a team hears of it."""
+    routing = context.policy.routing
+    leads = {routing.manager, *(team.lead for team in context.policy.teams.values())} - {""}
+    await find_spikes(store.database, context.policy.cases.spikes, context.now, timezone, told=leads)
 
 
 async def send_summaries(store: SqlStore, context: Context, *, timezone: str) -> None:

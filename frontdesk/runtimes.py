@@ -19,21 +19,21 @@ from typing import Final, Literal
 
 import structlog
 
-from bot.assistant import Assistant, StaffedHours
+from bot.assistant import Assistant
 from bot.edited_texts import with_edits
 from bot.errors import AssistantInvalid, ServiceError
 from bot.ports import KnowledgeIndex, NluEngine
 from bot.reading import AssistantRuntime
-from bot.service.policy import ServicePolicy, read_policy
+from bot.service.policy import ServicePolicy, desk_policy
 from bot.types import Identity
-from config.settings import AccountSettings, Settings
-from crm_sync import policies, response_versions
+from config.settings import Settings
+from crm_sync import response_versions
 from crm_sync.models import StoredArticle, StoredModel
 from crm_sync.store import SqlStore
 from desk.responses import edited_responses
 from frontdesk.assistant import load_assistant
-from frontdesk.assistant_service import with_hours
 from frontdesk.observing import MODEL_LOADED
+from frontdesk.policies import accounts_of, model_name, policy_in_force
 from frontdesk.sentence_encoder import sentence_encoder
 from nlu.article_fields import Article
 from nlu.articles import SUFFIXES, load_articles
@@ -88,6 +88,7 @@ class Runtimes:
         self._loaded: dict[Path, LoadedAssistant] = {}
         self._by_account: dict[tuple[str, str], AssistantRuntime] = {}
         self._default: AssistantRuntime | None = None
+        self._policy = ServicePolicy()
         self._epoch = -1
 
     async def load(self) -> None:
@@ -116,10 +117,20 @@ class Runtimes:
         return next((each.embedded.nearest(text) for each in self._loaded.values() if each.nlu is engine), ())
 
     def default_assistant(self) -> Assistant:
-        """The one that answers where no account says otherwise; its service.yml holds for the whole desk."""
+        """The one that answers where no account says otherwise."""
         if self._default is None:
             raise ServiceError("nlu", "no assistant is loaded")
         return self._default.assistant
+
+    def policy(self) -> ServicePolicy:
+        """The rules of the desk: the default assistant's; `of` an account, those of the one that answers there."""
+        if self._default is None:
+            raise ServiceError("nlu", "no assistant is loaded")
+        return self._policy
+
+    def assistant_of(self, account: tuple[str, str]) -> Assistant:
+        """The one that answers on this account (channel and its name)."""
+        return self.runtime_for(Identity(*account, "")).assistant
 
     def default_knowledge(self) -> KnowledgeIndex:
         """The articles of the assistant that answers where no account says otherwise. Raises: ServiceError."""
@@ -168,7 +179,8 @@ class Runtimes:
             partial(response_versions.current, assistant=model_name(folder)), read=True
         )
         assistant = with_edits(seeded, edited_responses(edits))
-        assistant = replace(assistant, service=await self._policy(folder, assistant.service, assistant.hours))
+        policy = await policy_in_force(self._store.database, folder, seeded=assistant.service, hours=assistant.hours)
+        assistant = replace(assistant, service=policy)
         if before is not None:
             assistant = assistant.remembering(before.assistant)  # flows that run go on in the version they began with
         name = model_name(folder)
@@ -231,31 +243,15 @@ class Runtimes:
                 return await self._store.articles_of(name, fresh), times
         return (await self._store.article_news(name, since))[0], times
 
-    async def _policy(self, folder: Path, seeded: ServicePolicy, hours: StaffedHours) -> ServicePolicy:
-        """The rules in force: those changed in the store win over the folder's service.yml."""
-        changed = await self._store.database.run(lambda conn: policies.newest(conn, model_name(folder)), read=True)
-        if changed is None:
-            return seeded
-        return with_hours(read_policy(changed.document, version=changed.version), changed.document, hours)
-
     async def close(self) -> None:
         """Connections to remote engines are closed."""
         for loaded in self._loaded.values():
             await close_engine(loaded.nlu)
 
     def _sections(self) -> Iterable[tuple[str, str, Path, str | None, Literal["zh", "en"] | None]]:
-        channels: dict[str, Mapping[str, AccountSettings]] = {
-            "web": self._settings.web_accounts(),
-            "telegram": self._settings.channels.telegram,
-            "wechat": self._settings.channels.wechat,
-            "wecom": self._settings.channels.wecom,
-            "kf": self._settings.channels.wecom,
-            "line": self._settings.channels.line,
-        }
-        for channel, accounts in channels.items():
-            for account, section in accounts.items():
-                folder = section.assistant or self._settings.assistant
-                yield channel, account, folder, section.timezone, section.language
+        for channel, account, section in accounts_of(self._settings):
+            folder = section.assistant or self._settings.assistant
+            yield channel, account, folder, section.timezone, section.language
 
     def _bind(self) -> None:
         def runtime(folder: Path) -> AssistantRuntime:
@@ -277,6 +273,12 @@ class Runtimes:
             )
             for channel, account, folder, timezone, language in self._sections()
         }
+        others = {
+            (channel, account): self._loaded[folder].assistant.service
+            for channel, account, folder, *_ in self._sections()
+            if folder != self._settings.assistant
+        }
+        self._policy = desk_policy(self._default.assistant.service, others)
 
 
 async def close_engine(engine: NluEngine) -> None:
@@ -369,10 +371,6 @@ def is_of_other(active: StoredModel, encoder: SentenceEncoder | None) -> bool:
     """Another sentence encoder than this, or none, was there when the model was trained."""
     used = encoder_of(active.packed)
     return used is not None and used != (encoder.name if encoder else "")
-
-
-def model_name(folder: Path) -> str:
-    return folder.resolve().name
 
 
 def training_hash(folder: Path) -> str:

@@ -138,7 +138,7 @@ def what_is_due(conn: Connection, *, context: Context) -> tuple[bool, bool]:
 
 
 class Scheduler:
-    """One of possibly several; holds nothing that matters."""
+    """One of possibly several; holds nothing that matters. `policy`: the desk's rules; None: those of `assistant`."""
 
     def __init__(
         self,
@@ -147,6 +147,7 @@ class Scheduler:
         clock: Clock,
         assistant: Callable[[], Assistant],
         *,
+        policy: Callable[[], ServicePolicy] | None = None,
         handlers: Mapping[str, TimerHandler] = TIMER_HANDLERS,
         periodic: tuple[Periodic, ...] = PERIODIC,
         outside: Mapping[str, OutsideWork] = MappingProxyType({}),
@@ -154,6 +155,7 @@ class Scheduler:
         fault: Callable[[str], None] = lambda point: None,
     ) -> None:
         self._store, self._signals, self._clock, self._assistant = store, signals, clock, assistant
+        self._policy = policy or (lambda: assistant().service)
         self._handlers, self._fault = handlers, fault
         self._jobs = PeriodicJobs(store, clock, periodic, renew_s=renew_s)
         self._outside = OutsideJobs(store, clock, outside)
@@ -203,8 +205,7 @@ class Scheduler:
             await self._outside.until_idle()
 
     def _context(self) -> Context:
-        assistant = self._assistant()
-        return Context(self._clock.now(), assistant.service, assistant)
+        return Context(self._clock.now(), self._policy(), self._assistant())
 
     async def _look_after_handoffs(self, context: Context) -> int:
         """Leases, silences and the queue, as the rules say; consoles hear of each conversation that moved."""
@@ -300,7 +301,7 @@ class Scheduler:
 
 def decide_step(clock: DueClock, *, context: Context) -> Step:
     """What the moment means for this clock, and who is asked to act on it."""
-    policy = context.policy
+    policy = context.policy.of(clock.account)
     promise, calendar = clock_of(clock, clock.running_since), policy.calendars.get(clock.calendar)
     moved = move_on(promise, calendar, policy.promises.ladder, context.now)
     people = [
@@ -327,6 +328,6 @@ def decide_step(clock: DueClock, *, context: Context) -> Step:
 
 def recounted(clock: DueClock, *, context: Context) -> Step:
     """The clock with its times as the present rules give them; nothing has happened to it by that."""
-    policy = context.policy
+    policy = context.policy.of(clock.account)
     times = due(clock_of(clock, clock.running_since), policy.calendars.get(clock.calendar), policy.promises.ladder)
     return Step(times.due_at, times.next_at, clock.warned_at, clock.breached_at, clock.escalated)

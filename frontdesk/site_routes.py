@@ -19,6 +19,7 @@ from starlette.routing import BaseRoute, Route
 from bot.assistant import Assistant
 from bot.errors import RuleError, SignatureInvalid, StaleState
 from bot.ports import Clock
+from bot.service.policy import Account, ServicePolicy
 from bot.types import Language
 from channels.webhook import read_body
 from crm_sync.database import Database
@@ -37,12 +38,13 @@ _STATUS: Final = {"forged": 403, "expired": 410, "superseded": 410, "too_large":
 
 @dataclass(frozen=True, slots=True)
 class SiteDesk:
-    """What the routes work with. `assistant` gives the one that answers now; `file_link` an address for a file."""
+    """What the routes work with: the desk's rules, which assistant answers on an account, a file's address."""
 
     database: Database
     links: SiteLinks
     clock: Clock
-    assistant: Callable[[], Assistant]
+    policy: Callable[[], ServicePolicy]
+    assistant: Callable[[Account], Assistant]
     file_link: Callable[[str], str]
 
 
@@ -76,7 +78,7 @@ async def _take_form(desk: SiteDesk, request: Request, token: SiteToken, languag
     if isinstance(form, str):
         return await _shown(desk, token, language, notice=form, tone="bad", status=422)
     try:
-        is_new = await site_work.act(desk.database, form, desk.assistant().service, desk.clock.now())
+        is_new = await site_work.act(desk.database, form, desk.policy(), desk.clock.now())
     except StaleState:
         return await _shown(desk, token, language, notice="stale", tone="warn", status=409)
     except LinkSuperseded:
@@ -110,7 +112,7 @@ async def _shown(
     desk: SiteDesk, token: SiteToken, language: Language, *, notice: str = "", tone: str = "", status: int = 200
 ) -> Response:
     view = await site_work.look(desk.database, token.task_id, token.serial)
-    page = Page(language, desk.assistant(), desk.clock.now(), desk.file_link, notice, tone)
+    page = Page(language, desk.assistant(view.account), desk.clock.now(), desk.file_link, notice, tone)
     return HTMLResponse(task_page(view, page), status, headers=HEADERS)
 
 

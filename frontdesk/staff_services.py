@@ -52,7 +52,7 @@ def staff_services(
         return [Alike(each.text, each.intent, each.likeness) for each in found]
 
     return StaffServices(
-        inbox=InboxDesk(database, lambda: runtimes.default_assistant().service.handoff),
+        inbox=InboxDesk(database, lambda: runtimes.policy().handoff),
         talks=ConversationDesk(database, outside),
         replies=ReplyDesk(database, outside),
         notes=NoteDesk(database, outside),

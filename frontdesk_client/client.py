@@ -26,6 +26,8 @@ from frontdesk_client.shapes import (
     Moved,
     NewHook,
     Page,
+    PlanChoice,
+    PlanGranted,
     Sent,
     UncertainSend,
 )
@@ -170,6 +172,16 @@ class Frontdesk:
     async def add_case_note(self, number: str, words: str, *, is_internal: bool = True) -> CaseState:
         body = {"words": words, "is_internal": is_internal}
         found, _ = await self.request("POST", f"/cases/{number}/notes", json=body)
+        return found  # type: ignore[no-any-return]
+
+    async def payment_plans(self, number: str) -> list[PlanChoice]:
+        """Plans for paying later that could be granted for what the customer of the case owes."""
+        found, _ = await self.request("GET", f"/cases/{number}/payment-plans")
+        return list(found["items"])
+
+    async def grant_payment_plan(self, number: str, plan: str = "", *, if_match: str | None = None) -> PlanGranted:
+        """Instalments take the place of what is owed; without a name, by the plan the customer asked for."""
+        found, _ = await self.request("POST", f"/cases/{number}/payment-plan", json={"plan": plan}, if_match=if_match)
         return found  # type: ignore[no-any-return]
 
     async def conversation(self, conversation_id: int) -> tuple[Conversation, str]:

@@ -69,6 +69,23 @@ class Case(CaseState):
     conversations: list[dict[str, Any]]
 
 
+class Instalment(TypedDict):
+    amount_minor: int
+    due_on: str
+
+
+class PlanChoice(TypedDict):
+    plan: str
+    is_asked: bool
+    currency: str
+    parts: list[Instalment]
+
+
+class PlanGranted(TypedDict):
+    plan: str
+    parts: dict[str, list[Instalment]]
+
+
 class Conversation(TypedDict):
     row: dict[str, Any]
     history: dict[str, Any]

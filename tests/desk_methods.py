@@ -119,6 +119,7 @@ def service(kind: type, database: Database) -> Any:
         "timezone": lambda: "Asia/Shanghai",
         "keys": SECRET_KEYS,
         "translator": SameWords(),
+        "link": lambda offered: f"https://desk.example/site/{offered.task_id}",
         "knowledge": lambda channel, account: None,  # an empty store has no conversation that asks
     }
     parts["decisions"] = decisions

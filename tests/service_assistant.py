@@ -31,6 +31,8 @@ routing:
   - {category: brakes, team: workshop, site: true}
   - {team: care}
   skills: {brakes: [brakes]}
+topics:
+  plans: {choices: {three_parts: {parts: 3, every_days: 30}}}
 cases:
   categories:
     brakes:

@@ -227,7 +227,9 @@ def add_more(context: ActionContext) -> ActionResult:
             details=details,
             severity=level,
             status="in_progress" if case.status == "waiting_customer" else "",
-            clocks=context.assistant.service.clocks_for(level, context.turn.now) if rises else (),
+            clocks=context.assistant.service.clocks_for(level, context.turn.now, site_calendar=case.site_calendar)
+            if rises
+            else (),
         ),
         *(handoff(level) if rises else ()),
     )
@@ -265,7 +267,8 @@ def reopening(context: ActionContext, case: Case, words: str) -> tuple[tuple[Eff
     """What reopens a case one severity higher, and by when the customer hears from us then."""
     policy = context.assistant.service
     level = min(MOST_SEVERE, max(case.severity + 1, severity(words, anger=policy.handoff.anger)))
-    clocks, back = policy.clocks_for(level, context.turn.now), policy.routing.reopened_to_site
+    clocks = policy.clocks_for(level, context.turn.now, site_calendar=case.site_calendar)
+    back = policy.routing.reopened_to_site
     effect = UpdateCase(case.number, note=words, severity=level, status="reopened", clocks=clocks, back_to_site=back)
     return (effect, *handoff(level)), answer_by(context, clocks)
 

@@ -136,7 +136,8 @@ def add_to_case(context: ActionContext) -> ActionResult:
     number, words = context.text("matched_case"), context.text("what_happened")
     policy = context.assistant.service
     level = severity(words, context.customer.cases, context.turn.now, anger=policy.handoff.anger)
-    clocks = policy.clocks_for(level, context.turn.now)
+    calendar = next((case.site_calendar for case in context.customer.cases if case.number == number), "")
+    clocks = policy.clocks_for(level, context.turn.now, site_calendar=calendar)
     effects: tuple[Effect, ...] = (
         UpdateCase(number, note=words, details=details_of(context), severity=level, clocks=clocks),
     )

@@ -6,8 +6,8 @@ assistant without a service.yml still takes complaints.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
@@ -23,11 +23,12 @@ from bot.service.handoff_reading import read_handoff
 from bot.service.promises import PromiseRules, read_promises, start
 from bot.service.record import RecordRules, read_record
 from bot.service.report_rules import ReportRules, read_reports
-from bot.service.routing import RoutingRules, read_routing
+from bot.service.routing import RoutingRules, Team, read_routing
 from bot.service.topics import TopicRules, read_topics
 from bot.service_types import ClockStart
 
 CASE_CLOCKS = ("first_response", "update", "solution")
+Account = tuple[str, str]  # channel, and the name of the account there; ("", ""): none, the default assistant's
 
 
 @dataclass(frozen=True)
@@ -65,11 +66,56 @@ class ServicePolicy:
         )
         return tuple(clock for clock in started if clock is not None)
 
+    def of(self, account: Account) -> ServicePolicy:
+        """The rules of the assistant that answers on this account (channel and its name)."""
+        return self
+
+    @property
+    def each(self) -> tuple[ServicePolicy, ...]:
+        """The rules of every assistant of the desk, each once, the default one's first."""
+        return (self,)
+
+    @property
+    def teams(self) -> Mapping[str, Team]:
+        """Teams of the desk, whichever assistant's rules name them; what the default one says of a team wins."""
+        found: dict[str, Team] = {}
+        for policy in self.each:
+            found |= {name: team for name, team in policy.routing.teams.items() if name not in found}
+        return found
+
+    def teams_of(self, name: str) -> frozenset[str]:
+        """The teams that any assistant's rules put a staff user in."""
+        return frozenset(team for policy in self.each for team in policy.routing.teams_of(name))
+
     def person(self, to: str, *, owner: str, team: str) -> str:
         """Who a rung of the ladder means: a staff user, or the team whose queue it is; "" when there is nobody."""
         if to == "owner":
             return owner or team
         return self.routing.head(to, team)
+
+
+@dataclass(frozen=True)
+class DeskPolicy(ServicePolicy):
+    """The rules of a desk with several assistants: the default one's, and those of accounts bound to another.
+
+    What belongs to no account (people's records, broadcasts, the queue's order) goes by the default one's.
+    """
+
+    by_account: Mapping[Account, ServicePolicy] = field(default_factory=dict)
+
+    def of(self, account: Account) -> ServicePolicy:
+        return self.by_account.get(account, self)
+
+    @property
+    def each(self) -> tuple[ServicePolicy, ...]:
+        others = {id(policy): policy for policy in self.by_account.values()}
+        return (self, *others.values())
+
+
+def desk_policy(default: ServicePolicy, by_account: Mapping[Account, ServicePolicy]) -> DeskPolicy:
+    """The rules of the whole desk. `by_account`: of accounts that another assistant than the default one answers on."""
+    own = {each.name: getattr(default, each.name) for each in fields(ServicePolicy)}
+    return DeskPolicy(**own, by_account=dict(by_account))
 
 
 def read_policy(document: Any, *, version: int = 0) -> ServicePolicy:

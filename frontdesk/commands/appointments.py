@@ -13,10 +13,10 @@ from config.settings import Settings
 from crm_sync.appointments import AppointmentLine, on_day
 from crm_sync.store import SqlStore
 from desk.appointments import finish
-from frontdesk.assistant_service import read_policy_of
 from frontdesk.commands.output import print_json, print_table, say
 from frontdesk.commands.record_view import local_time
 from frontdesk.commands.records import with_store
+from frontdesk.policies import desk_policy_in_force
 
 app = typer.Typer(help="Appointments at sites.", no_args_is_help=True)
 JsonFlag = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
@@ -73,10 +73,10 @@ def appointment_missed(number: Number, author: By = "admin") -> None:
 
 
 def _finish(number: int, state: Literal["done", "missed"], author: str) -> None:
-    policy = read_policy_of(Settings().assistant)
+    settings = Settings()
 
     async def work(store: SqlStore) -> None:
-        now = datetime.now(UTC)
+        now, policy = datetime.now(UTC), await desk_policy_in_force(store.database, settings)
         unit = partial(finish, appointment_id=number, state=state, by=author, policy=policy, now=now)
         await store.database.run(unit)
 

@@ -52,7 +52,7 @@ def export(
     from crm_sync import models, response_versions
     from desk.responses import edited_responses
     from frontdesk.assistant_export import export_assistant
-    from frontdesk.runtimes import model_name
+    from frontdesk.policies import model_name
 
     folder = Settings().assistant
     name = model_name(folder)

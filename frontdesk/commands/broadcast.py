@@ -24,7 +24,7 @@ from frontdesk.commands.output import print_json, print_table, say
 from frontdesk.commands.records import with_store
 from frontdesk.encoders import Encoders
 from frontdesk.kits import build_kits
-from frontdesk.newest_policy import newest_policy
+from frontdesk.policies import desk_policy_in_force
 from frontdesk.signals import LocalSignals
 from frontdesk.yaml_lines import read_yaml
 
@@ -51,7 +51,7 @@ def at_desk(name: str, work: Callable[[Session], Awaitable[T]]) -> T:
 
     async def run(store: SqlStore) -> T:
         actor = await actor_named(store.database, name) if name else Actor("admin", "admin")
-        policy = await newest_policy(store.database, settings.assistant)
+        policy = await desk_policy_in_force(store.database, settings)
         adapters = {
             (kit.channel, account): adapter
             for kit in build_kits(settings, store)

@@ -11,12 +11,12 @@ import typer
 from config.settings import Settings
 from crm_sync import care
 from crm_sync.store import SqlStore
-from frontdesk.assistant_service import read_policy_of
 from frontdesk.caring import look_after
 from frontdesk.commands import tasks
 from frontdesk.commands.output import print_json, print_table, say
 from frontdesk.commands.record_view import local_time
 from frontdesk.commands.records import JsonFlag, with_store
+from frontdesk.policies import desk_policy_in_force
 
 HELPED_DAYS = 30  # for a rule that service.yml no longer has
 
@@ -76,7 +76,8 @@ def care_run(json_: JsonFlag = False) -> None:
     """Look for signals now; the scheduler does it every night. Each occasion is taken up once."""
 
     async def work(store: SqlStore) -> int:
-        return await look_after(store.database, read_policy_of(Settings().assistant), datetime.now(UTC))
+        policy = await desk_policy_in_force(store.database, Settings())
+        return await look_after(store.database, policy, datetime.now(UTC))
 
     count = with_store(work)
     if json_:
@@ -88,9 +89,10 @@ def care_run(json_: JsonFlag = False) -> None:
 @care_app.command("report")
 def care_report(json_: JsonFlag = False) -> None:
     """How often each rule was followed, how it ended, and how often it helped."""
-    rules = read_policy_of(Settings().assistant).care
 
     async def work(store: SqlStore) -> list[care.CareResult]:
+        rules = (await desk_policy_in_force(store.database, Settings())).care
+
         def unit(conn: Any) -> list[care.CareResult]:
             found = []
             for name in care.rules_seen(conn):

@@ -15,7 +15,7 @@ from crm_sync.store import SqlStore
 from desk.site_work import offer_site
 from frontdesk.commands.output import print_json, say
 from frontdesk.commands.records import with_store
-from frontdesk.newest_policy import newest_policy
+from frontdesk.policies import desk_policy_in_force
 from frontdesk.secret_key import load_secret_keys
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
@@ -37,7 +37,7 @@ def case_site(
     links = SiteLinks(load_secret_keys(settings), base_url=settings.own_url)
 
     async def work(store: SqlStore) -> Offered:
-        policy = await newest_policy(store.database, settings.assistant)
+        policy = await desk_policy_in_force(store.database, settings)
         return await offer_site(store.database, number, site, policy, By("operator", datetime.now(UTC), author))
 
     offered = with_store(work)

@@ -22,7 +22,7 @@ from frontdesk.clock import SystemClock
 from frontdesk.commands.output import print_json, print_table, say
 from frontdesk.commands.record_view import local_time
 from frontdesk.commands.records import with_store
-from frontdesk.newest_policy import newest_policy
+from frontdesk.policies import desk_policy_in_force
 
 T = TypeVar("T")
 app = typer.Typer(help="Cases: complaints and what else is tracked to its end.", no_args_is_help=True)
@@ -45,12 +45,12 @@ class Session:
 
 def at_desk(name: str, work: Callable[[Session], Awaitable[T]]) -> T:
     """`work` at the desk of the configured store, as the named member of staff."""
-    folder = Settings().assistant
+    settings = Settings()
     clock: Clock = SystemClock()
 
     async def run(store: SqlStore) -> T:
         actor = await actor_named(store.database, name) if name else Actor("admin", "admin")
-        policy = await newest_policy(store.database, folder)
+        policy = await desk_policy_in_force(store.database, settings)
         return await work(
             Session(
                 actor,

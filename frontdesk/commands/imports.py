@@ -20,7 +20,8 @@ from crm_sync.store import SqlStore
 from frontdesk.assistant_service import read_policy_of
 from frontdesk.commands.output import print_json, print_table, say
 from frontdesk.commands.records import JsonFlag, with_store
-from frontdesk.own_news import orders_kind, topic_rules
+from frontdesk.own_news import orders_kind
+from frontdesk.policies import policy_in_force
 
 SHOWN = 20  # wrong rows printed; all of them are kept with the job
 
@@ -48,14 +49,15 @@ def _command(name: str) -> Callable[..., None]:
     ) -> None:
         kind, settings, mapping = KINDS[name], Settings(), _mapping(map_ or [])
         zone = ZoneInfo(settings.timezone)
-        types = read_policy_of(settings.assistant).record.types() if settings.assistant.is_dir() else {}
-        how = How(zone, types)
-        if preview_:
-            _show_preview(preview(kind, file, mapping=mapping, how=how), json_=json_)
+        if preview_:  # without a store, so by what the files say
+            types = read_policy_of(settings.assistant).record.types() if settings.assistant.is_dir() else {}
+            _show_preview(preview(kind, file, mapping=mapping, how=How(zone, types)), json_=json_)
             return
 
         async def work(store: SqlStore) -> ImportReport:
-            told = orders_kind(await topic_rules(store, settings.assistant), zone) if kind is ORDERS else kind
+            policy = await policy_in_force(store.database, settings.assistant)
+            how = How(zone, policy.record.types())
+            told = orders_kind(policy.topics, zone) if kind is ORDERS else kind
             return await import_file(
                 store.database, told, file, mapping=mapping, how=how, dry_run=dry_run, again=again, author="cli"
             )
@@ -88,12 +90,11 @@ def import_consents(
     granted, until, confirmed_at, source.
     """
     settings, mapping = Settings(), _mapping(map_ or [])
-    has_rules = settings.assistant.is_dir()
-    purposes = read_policy_of(settings.assistant).broadcasts.purposes.values() if has_rules else ()
-    kind = consents_kind(file.name, source, [purpose.name for purpose in purposes if purpose.needs_confirming])
     how = How(ZoneInfo(settings.timezone))
 
     async def work(store: SqlStore) -> ImportReport:
+        purposes = (await policy_in_force(store.database, settings.assistant)).broadcasts.purposes.values()
+        kind = consents_kind(file.name, source, [purpose.name for purpose in purposes if purpose.needs_confirming])
         return await import_file(
             store.database, kind, file, mapping=mapping, how=how, dry_run=dry_run, again=again, author="cli"
         )

@@ -28,7 +28,7 @@ def import_(
     Subscribers of the policy's topic for articles are told of new ones.
     """
     from frontdesk.own_news import store_articles, topic_rules
-    from frontdesk.runtimes import model_name
+    from frontdesk.policies import model_name
     from nlu.articles import load_articles
 
     articles, folder = load_articles(path), Settings().assistant

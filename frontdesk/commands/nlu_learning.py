@@ -52,7 +52,7 @@ def review(
     json_: JsonFlag = False,
 ) -> None:
     """Messages worth labelling: unclear, corrected by the customer, engines that disagree, and new clusters."""
-    from frontdesk.runtimes import model_name
+    from frontdesk.policies import model_name
 
     settings = Settings()
     name, asked = model_name(settings.assistant), [_label(each) for each in label or ()]
@@ -194,7 +194,7 @@ def roll_back() -> None:
 
 
 def _assistant() -> tuple[Settings, str]:
-    from frontdesk.runtimes import model_name
+    from frontdesk.policies import model_name
 
     settings = Settings()
     return settings, model_name(settings.assistant)
@@ -240,7 +240,7 @@ async def _put_labels(store: SqlStore, settings: Settings, asked: Sequence[tuple
 async def _trained_now(store: SqlStore, settings: Settings, waiting: Training) -> Training:
     """Trained by this command, or followed where a running desk was faster."""
     from frontdesk.learning import AtHome, LearningLoop
-    from frontdesk.runtimes import model_name
+    from frontdesk.policies import model_name
 
     home = AtHome.of(settings.assistant)
     loop = LearningLoop(store, SystemClock(), settings, lambda: {model_name(settings.assistant): home})

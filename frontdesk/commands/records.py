@@ -22,12 +22,12 @@ from crm_sync.store import SqlStore
 from desk.actors import Actor, actor_named
 from desk.customers import CustomerDesk
 from desk.sealing import AUDIT, purpose_keys
-from frontdesk.assistant_service import read_policy_of
 from frontdesk.clock import SystemClock
 from frontdesk.commands.output import print_json, print_table, say
 from frontdesk.commands.record_view import show_links, show_record
 from frontdesk.customer_files import erase_with_files, save_files, with_links
 from frontdesk.media import build_media
+from frontdesk.policies import desk_policy_in_force
 from frontdesk.secret_key import load_secret_keys, sqlite_path
 
 T = TypeVar("T")
@@ -292,7 +292,7 @@ def customer_set(
     async def work(store: SqlStore) -> list[str]:
         customer_id = await _one_customer(store, key)
         actor = await actor_named(store.database, as_) if as_ else Actor("admin", "admin")
-        policy = read_policy_of(Settings().assistant)
+        policy = await desk_policy_in_force(store.database, Settings())
         desk = CustomerDesk(store.database, lambda: policy, SystemClock())
         steps = {"credit_class": desk.set_credit_class, "tag": desk.tag, "untag": desk.untag}
         for name, step in steps.items():
@@ -315,7 +315,8 @@ def customer_values(json_: JsonFlag = False) -> None:
     from frontdesk.caring import compute
 
     async def work(store: SqlStore) -> int:
-        return await compute(store.database, read_policy_of(Settings().assistant), datetime.now(UTC))
+        policy = await desk_policy_in_force(store.database, Settings())
+        return await compute(store.database, policy, datetime.now(UTC))
 
     count = with_store(work)
     if json_:

@@ -10,18 +10,15 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from bot.service.policy import ServicePolicy, read_policy
 from bot.service.what_if import WhatIf
 from config.settings import Settings
-from crm_sync import policies
 from crm_sync.policies import StoredPolicy
 from crm_sync.store import SqlStore
 from desk.policies import history, put_policy, what_if
-from frontdesk.assistant_service import read_policy_of
 from frontdesk.commands.output import print_json, print_table, say
 from frontdesk.commands.record_view import local_time
 from frontdesk.commands.records import with_store
-from frontdesk.runtimes import model_name
+from frontdesk.policies import desk_policy_in_force, model_name, tried_policy
 from frontdesk.yaml_lines import read_yaml
 
 app = typer.Typer(help="Rules of the service desk: calendars, promises, routing, care.", no_args_is_help=True)
@@ -72,12 +69,11 @@ def rules_try(
     json_: JsonFlag = False,
 ) -> None:
     """Show what the complaints of the last days would have looked like under these rules. Changes nothing."""
-    folder = Settings().assistant
-    tried = read_policy(read_yaml(file))
+    settings = Settings()
+    tried = tried_policy(read_yaml(file), settings.assistant)
 
     async def work(store: SqlStore) -> WhatIf:
-        changed = await store.database.run(lambda conn: policies.newest(conn, model_name(folder)), read=True)
-        current: ServicePolicy = read_policy_of(folder) if changed is None else read_policy(changed.document)
+        current = await desk_policy_in_force(store.database, settings)
         return await what_if(store.database, current, tried, days=days, now=datetime.now(UTC))
 
     found = with_store(work)

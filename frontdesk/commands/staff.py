@@ -18,10 +18,10 @@ from desk.accounts import Account, AccountChange, AccountDesk, NewPassword
 from desk.actors import Actor
 from desk.audit import AuditDesk, AuditFilter, Verdict
 from desk.tokens import PER_MINUTE, NewToken, TokenDesk, TokenLine
-from frontdesk.assistant_service import read_policy_of
 from frontdesk.clock import SystemClock
 from frontdesk.commands.output import print_json, print_table, say
 from frontdesk.commands.records import JsonFlag, with_store
+from frontdesk.policies import desk_policy_in_force
 
 T = TypeVar("T")
 CLI = Actor("cli", "admin")
@@ -36,8 +36,11 @@ Email = Annotated[str | None, typer.Option(help="Where notices may go.")]
 
 
 def _accounts(work: Callable[[AccountDesk], Awaitable[T]]) -> T:
-    policy = read_policy_of(Settings().assistant)
-    return with_store(lambda store: work(AccountDesk(store.database, SystemClock(), lambda: policy)))
+    async def run(store: SqlStore) -> T:
+        policy = await desk_policy_in_force(store.database, Settings())
+        return await work(AccountDesk(store.database, SystemClock(), lambda: policy))
+
+    return with_store(run)
 
 
 @user_app.command("add")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select
+from sqlalchemy import insert, select
 
 from crm_sync.numbers import written
-from crm_sync.service_tables import timers
+from crm_sync.service_tables import sites, timers
 from tests.api.api_under_test import NUMBER, ApiUnderTest, a_complaint
+from tests.store_steps import START
 
 CASE = f"/cases/{NUMBER}"
 
@@ -98,3 +99,19 @@ async def test_causes_and_alerts_are_listed(api: ApiUnderTest) -> None:
     assert (await api.client("viewer").get("/case-alerts")).json()["items"] == []
     assert (await api.client("viewer").post("/case-alerts/1/seen")).status_code == 403
     assert (await api.client("operator").post("/case-alerts/1/seen")).status_code == 204
+
+
+async def test_a_case_is_given_to_a_site_that_can_solve_it(api: ApiUnderTest) -> None:
+    await api.says(a_complaint())
+    site = {"key": "s1", "names": {"en": "Baoding Road"}, "updated_at": START}
+    await api.store.database.run(lambda conn: conn.execute(insert(sites).values(**site)) and None)
+    client = api.client("operator")
+    (choice,) = (await client.get(f"{CASE}/site-choices")).json()["items"]
+    assert (choice["key"], choice["distance_m"], choice["open_tasks"]) == ("s1", None, 0)
+    given = (await client.post(f"{CASE}/site", json={"site": "s1"})).json()
+    assert (given["site"], given["link"]) == ("s1", "https://desk.example/site/1")
+    assert (await client.post(f"{CASE}/site", json={"site": "s9"})).status_code == 404
+    assert (await api.client("viewer").post(f"{CASE}/site", json={"site": "s1"})).status_code == 403
+    await client.post(f"{CASE}/status", json={"status": "withdrawn", "words": "a mistake"})
+    assert (await client.post(f"{CASE}/site", json={"site": "s1"})).status_code == 409
+    assert (await client.get(f"{CASE}/site-choices")).json()["items"] == []

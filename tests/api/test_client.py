@@ -11,9 +11,10 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
-from sqlalchemy import select
+from sqlalchemy import insert, select
 
 from bot.types import RequestHandoff
+from crm_sync.service_tables import dues
 from crm_sync.tables import case_events
 from frontdesk.serving import HttpServer, listen
 from frontdesk_client import (
@@ -29,6 +30,7 @@ from frontdesk_client import (
     verify,
 )
 from tests.api.api_under_test import NUMBER, ApiUnderTest, a_complaint
+from tests.store_steps import START
 
 
 @pytest.fixture
@@ -64,6 +66,31 @@ async def test_case_is_read_changed_and_refused_when_stale(api: ApiUnderTest, ur
     async with Frontdesk(url, "nobody") as nobody:
         with pytest.raises(NotAuthenticated):
             await nobody.case(NUMBER)
+
+
+async def test_more_time_to_pay_is_looked_at_and_granted_once_by_who_may(api: ApiUnderTest, url: str) -> None:
+    customer = await api.says(a_complaint())
+    bill = {"key": "b-1", "kind": "bill", "amount_minor": 900, "currency": "CNY", "due_on": "2026-12-01"}
+    owed = insert(dues).values(customer_id=customer, updated_at=START, **bill)
+    await api.store.database.run(lambda conn: conn.execute(owed) and None)
+    async with Frontdesk(url, "operator") as worker:
+        with pytest.raises(NotPermitted):
+            await worker.payment_plans(NUMBER)
+        with pytest.raises(NotPermitted):
+            await worker.grant_payment_plan(NUMBER, "three_parts")
+    async with Frontdesk(url, "supervisor") as desk:
+        (choice,) = await desk.payment_plans(NUMBER)
+        assert (choice["plan"], choice["is_asked"]) == ("three_parts", False)
+        assert choice["parts"][0] == {"amount_minor": 300, "due_on": "2026-12-01"}
+        with pytest.raises(Invalid):  # none was asked for, so one has to be named
+            await desk.grant_payment_plan(NUMBER)
+        with pytest.raises(Changed):
+            await desk.grant_payment_plan(NUMBER, "three_parts", if_match='"7"')
+        granted = await desk.grant_payment_plan(NUMBER, "three_parts")
+        assert granted["parts"]["b-1"] == choice["parts"]
+        assert await desk.payment_plans(NUMBER) == []
+        with pytest.raises(Conflict):
+            await desk.grant_payment_plan(NUMBER, "three_parts")
 
 
 async def test_lists_are_read_to_their_end(api: ApiUnderTest, url: str) -> None:

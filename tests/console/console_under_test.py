@@ -143,7 +143,14 @@ class ConsoleUnderTest:
             export=lambda customer_id: export_customer(database, CustomerId(customer_id)),
             erase=lambda customer_id: erase_customer(database, CustomerId(customer_id)),
         )
-        self.cases = case_services(database, policy, self.clock, self.services.handoff, self.services.teams)
+        self.cases = case_services(
+            database,
+            policy,
+            self.clock,
+            self.services.handoff,
+            self.services.teams,
+            link=lambda offered: f"https://desk.example/site/{offered.task_id}",
+        )
         adapter: Any = SimpleNamespace(capabilities=can_do("telegram"))  # all that is asked of it
         self.reach = broadcast_services(
             database, around, policy, lambda: ZoneInfo("Asia/Shanghai"), {("telegram", "main"): adapter}

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Connection, select, update
 
 from bot.types import OpenCase
-from crm_sync.service_tables import clocks
+from crm_sync.service_tables import case_alerts, clocks, customer_attributes, dues, points, site_tasks, sites
 from crm_sync.tables import cases, customers
 from desk.actors import Actor
 from tests.console.console_under_test import ConsoleUnderTest
@@ -225,6 +225,102 @@ async def test_compensation_above_the_limit_waits_for_somebody_else(console: Con
     for amount in ("1e400", "NaN", "-1", "0", "0.001", "much"):
         wrong = await li.do(f"/console/cases/{NUMBER}/offer", kind="refund", amount=amount, currency="CNY")
         assert wrong.status_code == 422, amount
+
+
+async def test_more_time_to_pay_is_granted_by_who_decides_on_money_and_offered_to_nobody_else(
+    console: ConsoleUnderTest,
+) -> None:
+    await _opened(console)
+
+    def owes(conn: Connection) -> None:
+        case = conn.execute(select(cases)).one()
+        bill = {"key": "b-1", "kind": "bill", "amount_minor": 10_000, "currency": "CNY", "due_on": "2026-12-01"}
+        conn.execute(dues.insert().values(customer_id=case.customer_id, updated_at=START, **bill))
+        conn.execute(update(cases).values(details={"payment_plan": "three_parts"}))
+
+    await console.store.database.run(owes)
+    li, chief = await console.enter(), await console.enter("max", "manager")
+    assert "More time to pay" not in (await li.page(f"/console/cases/{NUMBER}")).text
+    assert (await li.do(f"/console/cases/{NUMBER}/plan", plan="three_parts")).status_code == 403
+    page = (await chief.page(f"/console/cases/{NUMBER}")).text
+    assert "33.34 CNY 2026-12-01 · 33.33 CNY 2026-12-31" in page
+    assert "as asked for" in page
+    assert (await chief.do(f"/console/cases/{NUMBER}/plan", plan="never")).status_code == 422
+    granted = await chief.do(f"/console/cases/{NUMBER}/plan", plan="three_parts")
+    assert "Granted: 3 payments" in granted.text
+    assert "More time to pay" not in (await chief.page(f"/console/cases/{NUMBER}")).text, "nothing is owed beside it"
+    assert (await chief.do(f"/console/cases/{NUMBER}/plan", plan="three_parts")).status_code == 422
+
+
+async def test_an_idea_taken_up_is_rewarded_once_from_its_page(console: ConsoleUnderTest) -> None:
+    await _opened(console)
+    li = await console.enter()
+    assert "Reward the idea" not in (await li.page(f"/console/cases/{NUMBER}")).text
+    assert (await li.do(f"/console/cases/{NUMBER}/reward", points="5")).status_code == 422
+    await console.store.database.run(lambda conn: conn.execute(update(cases).values(kind="suggestion")) and None)
+    assert "Reward the idea" in (await li.page(f"/console/cases/{NUMBER}")).text
+    for _ in range(2):
+        assert "Rewarded with 50 points" in (await li.do(f"/console/cases/{NUMBER}/reward", points="50")).text
+    booked = await console.store.database.run(lambda conn: conn.execute(select(points.c.change)).scalars().all())
+    assert list(booked) == [50]
+
+
+async def test_staff_give_a_case_to_the_nearest_able_site_and_are_shown_its_link(console: ConsoleUnderTest) -> None:
+    await _opened(console)
+    far = {"names": {"en": "Far away"}, "latitude": 31.3, "longitude": 121.6, "skills": ["brakes"], "updated_at": START}
+    near = {**far, "names": {"en": "Baoding Road"}, "latitude": 31.23, "longitude": 121.47}
+    other = {**near, "names": {"en": "Tyres only"}, "skills": ["tyres"]}
+
+    def at_home(conn: Connection) -> None:
+        named = {"s1": far, "s2": near, "s3": other}
+        conn.execute(sites.insert(), [{"key": key, **row} for key, row in named.items()])
+        person = conn.execute(select(cases.c.customer_id)).scalar_one()
+        home = {"latitude": 31.23, "longitude": 121.48}
+        conn.execute(
+            customer_attributes.insert(),
+            [
+                {"customer_id": person, "name": name, "value": value, "updated_at": START}
+                for name, value in home.items()
+            ],
+        )
+
+    await console.store.database.run(at_home)
+    li = await console.enter()
+    page = (await li.page(f"/console/cases/{NUMBER}")).text
+    assert re.findall(r'<option value="(s\d)">([^<]+)', page) == [
+        ("s2", "Baoding Road · 1.0 km · 0 open"),
+        ("s1", "Far away · 13.8 km · 0 open"),
+    ]
+    assert (await li.do(f"/console/cases/{NUMBER}/site", site="nowhere")).status_code == 404
+    given = await li.do(f"/console/cases/{NUMBER}/site", site="s2")
+    assert "https://desk.example/site/1" in given.text
+    assert "s2 has it now" in given.text
+    tasks = await console.store.database.run(lambda conn: conn.execute(select(site_tasks)).all())
+    assert [(row.state, row.link_serial) for row in tasks] == [("offered", 1)]
+
+
+async def test_what_stands_out_is_on_the_board_until_somebody_looks_into_it(console: ConsoleUnderTest) -> None:
+    row = {"key": "k", "category": "brakes", "quality_type": "noise", "product": XSS, "count": 6, "expected": 1.04}
+    times = {"period_from": START, "period_to": START, "at": START}
+    await console.store.database.run(lambda conn: conn.execute(case_alerts.insert().values(**row, **times)) and None)
+    viewer, li = await console.enter("vi", "viewer"), await console.enter()
+    seen = (await viewer.page("/console/cases")).text
+    assert "brakes / brake noise / &lt;img" in seen
+    assert "6 so far where about 1.0 come" in seen
+    assert (await viewer.do("/console/cases/alerts/1/seen")).status_code == 403
+    await li.do("/console/cases/alerts/1/seen")
+    assert "More than usual" not in (await li.page("/console/cases")).text
+
+
+async def test_who_watches_a_case_hears_of_it_and_is_led_there(console: ConsoleUnderTest) -> None:
+    await _opened(console)
+    li, chief = await console.enter(), await console.enter("max", "manager")
+    await chief.do(f"/console/cases/{NUMBER}/watch")
+    await li.do(f"/console/cases/{NUMBER}/take")
+    heard = (await chief.page("/console/notices")).text
+    assert f"News in case {NUMBER}" in heard
+    assert f'href="/console/cases/{NUMBER}"' in heard
+    assert "News in case" not in (await li.page("/console/notices")).text, "nobody hears of what they did themselves"
 
 
 async def test_who_may_only_look_sees_no_buttons_and_changes_nothing(console: ConsoleUnderTest) -> None:

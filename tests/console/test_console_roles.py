@@ -94,8 +94,11 @@ TABLE: dict[frozenset[str], str] = {
         POST /console/understanding/{id:int}/label
         POST /console/understanding/{id:int}/unlabel
         POST /console/cases/bulk
+        POST /console/cases/alerts/{id:int}/seen
         POST /console/cases/{number}/move
         POST /console/cases/{number}/offer
+        POST /console/cases/{number}/reward
+        POST /console/cases/{number}/site
         POST /console/cases/{number}/take
         POST /console/cases/{number}/assign
         POST /console/cases/{number}/link
@@ -178,6 +181,7 @@ TABLE: dict[frozenset[str], str] = {
         POST /console/settings/canned
         POST /console/settings/canned/remove
         POST /console/cases/{number}/decide
+        POST /console/cases/{number}/plan
         GET /console/customers/proposals
         POST /console/customers/proposals/{id:int}
         POST /console/customers/{id:int}/class

@@ -11,11 +11,16 @@ from sqlalchemy import Connection, insert, select
 
 from bot.errors import InputError, NotPermitted
 from bot.service.cases import SpikeRules
+from bot.service.policy import read_policy
+from crm_sync.console_tables import staff_notices
 from crm_sync.service_tables import assets, case_alerts, sites
 from crm_sync.store import SqlStore
-from crm_sync.tables import cases, customers
+from crm_sync.tables import cases, customers, staff_users
 from desk.actors import Actor
 from desk.learning import find_spikes, open_alerts, period_starts, repeated_causes, see_alert
+from frontdesk.report_summaries import look_for_spikes
+from frontdesk.scheduler import Context
+from tests.builders import shop
 from tests.store_steps import START
 
 ZONE = "Asia/Shanghai"
@@ -85,6 +90,21 @@ async def test_more_than_usual_is_said_once_in_a_period_and_again_in_the_next(st
     tomorrow = START + timedelta(days=1)
     await _opened(store, [tomorrow - timedelta(minutes=minute) for minute in range(12)])
     assert await find_spikes(store.database, RULES, tomorrow, ZONE) == 1
+
+
+async def test_who_leads_a_team_hears_of_what_stands_out_once(sqlite_url: str) -> None:
+    store = await SqlStore.open(sqlite_url)
+    account = {"name": "wang", "role": "lead", "password_hash": "x", "created_at": START, "password_changed_at": START}
+    await store.database.run(lambda conn: conn.execute(insert(staff_users).values(**account)) and None)
+    await _opened(store, _days_ago(0, 6))
+    routing = {"teams": {"care": {"lead": "wang"}}, "manager": "nobody"}
+    policy = read_policy({"routing": routing, "cases": {"spikes": {"least": 5, "count": 6}}})
+    for hours in (0, 1):
+        at = START + timedelta(hours=hours)
+        await look_for_spikes(store, Context(at, policy, shop()), timezone=ZONE)
+    kinds = await store.database.run(lambda conn: conn.execute(select(staff_notices.c.kind)).scalars().all())
+    assert list(kinds) == ["case_spike"]
+    await store.close()
 
 
 async def test_as_many_as_ever_is_no_spike(store: SqlStore) -> None:

@@ -17,9 +17,10 @@ from bot.service.calendars import Calendar, Calendars
 from bot.service.policy import ServicePolicy
 from bot.service.promises import PromiseRules, Rung
 from crm_sync.columns import is_postgres
+from crm_sync.console_tables import staff_notices
 from crm_sync.service_tables import clocks
 from crm_sync.store import SqlStore
-from crm_sync.tables import case_events, cases, tasks
+from crm_sync.tables import case_events, cases, staff_users, tasks
 from frontdesk.scheduler import Scheduler, TimerHandler
 from frontdesk.signals import LocalSignals
 from tests.builders import shop
@@ -129,6 +130,34 @@ async def test_who_is_asked_to_act_has_a_task_for_it(timed: SqlStore, clock: Set
         return [tuple(row) for row in conn.execute(select(tasks.c.kind, tasks.c.assignee, tasks.c.case_id))]
 
     assert await timed.database.run(unit) == [("escalation:C-1", "ann", 1)]
+
+
+async def test_who_has_the_case_and_who_watches_it_hear_of_a_promise_at_risk_and_broken(
+    timed: SqlStore, clock: SetClock
+) -> None:
+    await promised(timed, clock)
+
+    def staffed(conn: Connection) -> None:
+        account = {
+            "role": "operator",
+            "password_hash": "x",
+            "created_at": clock.now(),
+            "password_changed_at": clock.now(),
+        }
+        conn.execute(insert(staff_users), [{"name": name, **account} for name in ("ann", "bea", "cid")])
+        conn.execute(update(cases).values(watchers=["bea", "gone"]))
+
+    await timed.database.run(staffed)
+    for hours in (3, 1):
+        clock.advance(hours=hours)
+        await scheduler(timed, clock).settle()
+    joined = select(staff_users.c.name, staff_notices.c.kind, staff_notices.c.reference).join_from(
+        staff_notices, staff_users, staff_users.c.id == staff_notices.c.user_id
+    )
+    found = await timed.database.run(lambda conn: [tuple(row) for row in conn.execute(joined)])
+    assert sorted(found) == [
+        (name, kind, "C-1") for name in ("ann", "bea") for kind in ("case_breached", "case_warned")
+    ]
 
 
 async def test_a_paused_clock_is_left_alone(timed: SqlStore, clock: SetClock) -> None:

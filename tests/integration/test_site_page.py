@@ -70,7 +70,14 @@ async def timed(store_url: str, clock: SetClock) -> AsyncIterator[SqlStore]:
 
 @pytest.fixture
 async def client(timed: SqlStore, clock: SetClock) -> AsyncIterator[httpx.AsyncClient]:
-    desk = SiteDesk(timed.database, SiteLinks(KEYS, base_url=DESK), clock, shop, lambda key: f"{DESK}/media/{key}?s=1")
+    desk = SiteDesk(
+        timed.database,
+        SiteLinks(KEYS, base_url=DESK),
+        clock,
+        lambda: shop().service,
+        lambda account: shop(),
+        lambda key: f"{DESK}/media/{key}?s=1",
+    )
     transport = httpx.ASGITransport(app=Starlette(routes=site_routes(desk)))
     async with httpx.AsyncClient(transport=transport, base_url=DESK) as opened:
         yield opened
@@ -187,7 +194,8 @@ async def test_category_language_and_earlier_visits_are_named_as_people_read_the
         timed.database,
         SiteLinks(KEYS, base_url=DESK),
         SetClock(),
-        lambda: replace(shop(), service=rules, words=words),
+        lambda: rules,
+        lambda account: replace(shop(), service=rules, words=words),
         str,
     )
     transport = httpx.ASGITransport(app=Starlette(routes=site_routes(desk)))

@@ -122,7 +122,12 @@ async def test_staff_who_may_decide_grant_a_plan_for_a_class_that_has_none_at_on
         await plans.grant(Actor("li", "operator"), "C-1024-7")
     with pytest.raises(InputError, match="three_parts"):
         await plans.grant(Actor("lena", "lead"), "C-1024-7", "never")
+    with pytest.raises(NotPermitted):
+        await plans.choices(Actor("li", "operator"), "C-1024-7")
+    (choice,) = await plans.choices(Actor("lena", "lead"), "C-1024-7")
+    assert (choice.plan, choice.is_asked, choice.currency, choice.parts) == ("three_parts", True, "CNY", PARTS)
     granted = await plans.grant(Actor("lena", "lead"), "C-1024-7")
+    assert await plans.choices(Actor("lena", "lead"), "C-1024-7") == (), "nothing is left to be granted"
     assert [part.amount_minor for part in granted.parts["b-1"]] == [3334, 3333, 3333]
     whole, *parts = await all_dues(owing)
     assert whole.details == {"plan": "three_parts", "case": "C-1024-7"}
