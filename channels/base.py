@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Literal, Protocol, runtime_checkable
@@ -168,14 +168,47 @@ class HasQuotas(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class MassWay:
+    """How the vendor is told whom a mass send is for, and how many it may be for."""
+
+    name: str  # list: named with the send | tag: marked beforehand
+    least: int
+    most: int
+
+
 @runtime_checkable
 class SendsToMany(Protocol):
-    """The vendor takes one message with a list of whom it is for, and reports later how it went."""
+    """The vendor takes one message for many recipients, and reports later how it went.
 
-    most_recipients: int
-    least_recipients: int
+    A send begins with `gather` and ends with `send_to_many`, both under its `key`. Whoever was gathered and is not to
+    get it after all is left out in between.
+    """
+
+    mass_ways: tuple[MassWay, ...]  # that this account may use, the one preferred first
     mass_quota: SendQuota
 
-    async def send_to_many(self, recipients: Sequence[str], part: OutPart, key: str) -> str:
+    async def gather(self, recipients: Sequence[str], key: str, way: str) -> Collection[str]:
+        """The vendor knows that these are meant, where that is told beforehand; those whom it takes for nobody.
+
+        Nothing is sent. Gathering somebody again changes nothing. Raises: what `send` raises.
+        """
+        ...
+
+    async def leave_out(self, recipients: Sequence[str], key: str, way: str) -> None:
+        """These are not meant any more. Raises: what `send` raises."""
+        ...
+
+    async def send_to_many(self, recipients: Sequence[str], part: OutPart, key: str, way: str) -> str:
         """The vendor's id of the send; the same `key` sends once. Raises: what `send` raises."""
+        ...
+
+
+@runtime_checkable
+class NamesKinds(Protocol):
+    """Of what broadcasts send, an account may not make everything its channel has."""
+
+    @property
+    def broadcast_kinds(self) -> frozenset[str]:
+        """Those it may send beside plain messages: template, subscribe, mass:WAY for each way of a mass send."""
         ...

@@ -258,7 +258,7 @@ class BroadcastsScreen:
                 "resume": state in ("paused", "stopped"),
                 "cancel": state in ("scheduled", "preparing", "running", "paused", "stopped"),
                 "ask": state == "draft",
-                "approve": state in ("draft", "waiting") and stored.created_by != visit.actor.name,
+                "approve": state in ("draft", "waiting") and not stored.was_written_by(visit.actor.name),
                 "start": state in EDITABLE,
             },
             "said": visit.t(f"bc.done.{done}") if done in (*DECISIONS, "uncertain.again", "uncertain.leave") else "",

@@ -193,7 +193,7 @@ def variables_of(fields: Fields) -> list[str]:
 
 
 def _variant(fields: Fields, stem: str, before: Mapping[str, Any]) -> dict[str, Any]:
-    kept = {key: deepcopy(before[key]) for key in ("kind", "template", "fields") if key in before}
+    kept = {key: deepcopy(before[key]) for key in ("kind", "by", "template", "fields") if key in before}
     found: dict[str, Any] = {"name": fields.text(f"{stem}.name"), **kept, **parts_of(fields, stem, before)}
     if text := _words(fields, f"{stem}.text"):
         found["text"] = text
@@ -226,7 +226,7 @@ def _piece(fields: Fields, stem: str, before: Mapping[str, Any]) -> dict[str, An
     if not fields.under(f"{stem}."):
         return deepcopy(dict(before))  # a channel that is not set up has no part in the form
     has_kind = f"{stem}.kind" in fields
-    told = ("text", *(("kind", "template", "fields") if has_kind else ()))
+    told = ("text", *(("kind", "by", "template", "fields") if has_kind else ()))
     piece = {key: deepcopy(value) for key, value in before.items() if key not in told}
     if text := _words(fields, f"{stem}.text"):
         piece["text"] = text

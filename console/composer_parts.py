@@ -13,7 +13,7 @@ MOST_FILES: Final = 2  # in the form, as of cards and fields; a document may hav
 MOST_CARDS: Final = 3
 MOST_TEMPLATE_FIELDS: Final = 5
 FILE_KINDS: Final = ("image", "video", "voice", "audio", "document")
-KINDS: Final = ("", "mass", "template", "subscribe")
+KINDS: Final = ("", "mass", "mass:list", "mass:tag", "template", "subscribe")  # a mass send, or one told a way
 _FILE: Final = ("kind", "url", "media_id", "caption", "file_name")
 
 
@@ -49,7 +49,8 @@ def _card(fields: Fields, stem: str) -> dict[str, Any]:
 
 def kind_fields(stem: str, piece: Mapping[str, Any]) -> dict[str, Any]:
     """The vendor's kind of a piece, and what fills its template, as fields."""
-    found: dict[str, Any] = {f"{stem}.kind": piece.get("kind", ""), f"{stem}.template": piece.get("template", "")}
+    kind = f"{piece['kind']}:{piece['by']}" if piece.get("by") else piece.get("kind", "")
+    found: dict[str, Any] = {f"{stem}.kind": kind, f"{stem}.template": piece.get("template", "")}
     for place, (name, words) in enumerate(piece.get("fields", {}).items()):
         found[f"{stem}.t{place}.name"] = name
         found.update({f"{stem}.t{place}.text.{each}": text for each, text in words.items()})
@@ -58,7 +59,9 @@ def kind_fields(stem: str, piece: Mapping[str, Any]) -> dict[str, Any]:
 
 def kind_of(fields: Fields, stem: str, before: Mapping[str, Any]) -> dict[str, Any]:
     """As it stands in the form."""
-    found: dict[str, Any] = {key: text for key in ("kind", "template") if (text := fields.text(f"{stem}.{key}"))}
+    kind, _, by = fields.text(f"{stem}.kind").partition(":")
+    told = {"kind": kind, "by": by, "template": fields.text(f"{stem}.template")}
+    found: dict[str, Any] = {key: text for key, text in told.items() if text}
     rows = [
         (fields.text(f"{stem}.t{n}.name"), words_of(fields, f"{stem}.t{n}.text")) for n in range(MOST_TEMPLATE_FIELDS)
     ]

@@ -34,6 +34,8 @@ WORDS_COMPOSER: Final[dict[str, tuple[str, str]]] = {
     "co.kind": ("Sent as", "发送形式"),
     "co.kind.plain": ("a message", "普通消息"),
     "co.kind.mass": ("mass message", "群发消息"),
+    "co.kind.mass:list": ("mass message, followers named", "群发消息（按 OpenID）"),
+    "co.kind.mass:tag": ("mass message, by a tag of its own", "群发消息（按专用标签）"),
     "co.kind.template": ("template message", "模板消息"),
     "co.kind.subscribe": ("subscription message", "订阅通知"),
     "co.template": ("Id of the template", "模板 ID"),

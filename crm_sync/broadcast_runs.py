@@ -6,7 +6,7 @@ Every change says from which state: a person who paused or cancelled meanwhile i
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ from crm_sync.columns import is_state
 from crm_sync.tables import cases
 
 S = BroadcastState
+IN_SPITE_OF: Final = "in_spite_of"  # among the cursors: what had been tried when a stopped run was gone on with
 _OPEN: Final = ("pending", "sending")
 _TRIED: Final = ("sent", "failed", "uncertain")
 _NO_FAILURES: Final = frozenset(
@@ -133,9 +134,13 @@ def hold(conn: Connection, broadcast_id: int, state: BroadcastState, reason: str
     return _move(conn, _run(row), state, now, reason=reason, goes_on_as=row.state)
 
 
-def look_again(conn: Connection, run: RunRow, at: datetime | None, **values: Any) -> None:
-    """The scheduler looks at it again at this time; `values` are kept with it. Its version stays."""
-    conn.execute(update(broadcasts).where(broadcasts.c.id == run.id).values(next_at=at, **values))
+def look_again(conn: Connection, run: RunRow, at: datetime | None, **through: Any) -> None:
+    """The scheduler looks at it again at this time; `through` says how far it came. Its version stays."""
+    values: dict[str, Any] = {"next_at": at}
+    if through:
+        kept = select(broadcasts.c.events_through).where(broadcasts.c.id == run.id).with_for_update()
+        values["events_through"] = {**(conn.execute(kept).scalar() or {}), **through}
+    conn.execute(update(broadcasts).where(broadcasts.c.id == run.id).values(**values))
 
 
 def cancelled_with_rest(conn: Connection) -> list[int]:
@@ -162,17 +167,23 @@ class Tried:
 
 
 def tried(conn: Connection, run: RunRow) -> Tried:
-    """What the rules that stop a run look at."""
+    """What the rules that stop a run look at: since somebody last went on in spite of them."""
+    now, before = so_far(conn, run.id, run.started_at), run.events_through.get(IN_SPITE_OF, {})
+    return Tried(**{name: max(0, count - before.get(name, 0)) for name, count in asdict(now).items()})
+
+
+def so_far(conn: Connection, broadcast_id: int, started_at: datetime | None) -> Tried:
+    """All that was tried since it began."""
     count = broadcast_counts.c
     counted = select(count.state, count.reason, func.sum(count.count).label("rows")).where(
-        count.broadcast_id == run.id, count.state.in_(_TRIED)
+        count.broadcast_id == broadcast_id, count.state.in_(_TRIED)
     )
     rows = conn.execute(counted.group_by(count.state, count.reason)).all()
     return Tried(
         tried=sum(int(each.rows) for each in rows),
         failures=sum(int(each.rows) for each in rows if each.state != "sent" and each.reason not in _NO_FAILURES),
         blocks=sum(int(each.rows) for each in rows if each.reason == "blocked"),
-        complaints=_complained(conn, run.id, run.started_at) if run.started_at else 0,
+        complaints=_complained(conn, broadcast_id, started_at) if started_at else 0,
     )
 
 

@@ -138,6 +138,7 @@ broadcasts = Table(
     Column("version", Integer, nullable=False, server_default="0"),  # of document and state; checked on write
     Column("seed", Integer, nullable=False),  # decides who is held out and who gets which variant
     Column("created_by", Words, nullable=False, server_default=""),
+    Column("edited_by", Words, nullable=False, server_default=""),  # who wrote it last; "": whoever made it
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
     Column("approved_by", Words, nullable=False, server_default=""),
@@ -146,7 +147,9 @@ broadcasts = Table(
     Column("next_at", UtcDateTime),  # when the scheduler has to look: a start, a next run, events to take in
     Column("through_customer", Id, nullable=False, server_default="0"),  # recipients are made up to this customer id
     Column("occasion", Text, nullable=False, server_default=""),  # of the run under way; "": the only one
-    Column("events_through", Document, nullable=False, server_default="{}"),  # cursors of triggered broadcasts
+    Column(
+        "events_through", Document, nullable=False, server_default="{}"
+    ),  # cursors of what triggers, vendors' reports
     Column("reason", Words, nullable=False, server_default=""),  # why it is paused or was stopped
     Column("goes_on_as", Text, nullable=False, server_default=""),  # of a paused or stopped one: the state to resume
     Column("started_at", UtcDateTime),

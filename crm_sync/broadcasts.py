@@ -9,7 +9,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ from sqlalchemy import Connection, func, select, update
 
 from bot.errors import InputError, NotFound, RuleError, StaleState
 from bot.reach.states import BroadcastState
+from crm_sync.broadcast_runs import IN_SPITE_OF, so_far
 from crm_sync.broadcast_tables import broadcast_counts, broadcasts
 from crm_sync.rows import insert_if_absent
 
@@ -49,6 +50,11 @@ class Stored:
     goes_on_as: str
     started_at: datetime | None
     ended_at: datetime | None
+    edited_by: str  # who wrote it last
+
+    def was_written_by(self, name: str) -> bool:
+        """Whether they made it, or wrote what it says now: who did does not approve it."""
+        return name in (self.created_by, self.edited_by)
 
 
 def digest(document: Mapping[str, Any]) -> str:
@@ -90,14 +96,13 @@ def listed(conn: Connection, *, states: Sequence[str] = (), before: int | None =
     return [_stored(row) for row in conn.execute(found)]
 
 
-def edit(conn: Connection, name: str, document: Mapping[str, Any], *, version: int, now: datetime) -> Stored:
+def edit(conn: Connection, name: str, document: Mapping[str, Any], *, version: int, by: str, now: datetime) -> Stored:
     """It says this now and is a draft again, whoever had approved it. Raises: NotFound, StaleState, RuleError."""
     stored = _locked(conn, name, version)
     if stored.state not in EDITABLE:
         raise RuleError(f"{name!r} is {stored.state}: only what has not begun can be changed; make a copy")
-    return _write(
-        conn, stored, now, document=document, state=S.DRAFT, approved_by="", approved_at=None, approved_digest=""
-    )
+    void = {"state": S.DRAFT, "approved_by": "", "approved_at": None, "approved_digest": ""}
+    return _write(conn, stored, now, document=document, edited_by=by, **void)
 
 
 def wait_for_approval(conn: Connection, name: str, *, version: int, now: datetime) -> Stored:
@@ -113,7 +118,7 @@ def approve(conn: Connection, name: str, *, version: int, by: str, now: datetime
     stored = _locked(conn, name, version)
     if stored.state not in (S.DRAFT, S.WAITING):
         raise RuleError(f"{name!r} is {stored.state}: there is nothing to approve")
-    if stored.created_by == by:
+    if stored.was_written_by(by):
         raise RuleError("whoever wrote a broadcast does not approve it")
     return _write(
         conn, stored, now, state=S.APPROVED, approved_by=by, approved_at=now, approved_digest=digest(stored.document)
@@ -147,10 +152,18 @@ def hold(conn: Connection, stored: Stored, state: BroadcastState, reason: str, n
 
 
 def resume(conn: Connection, name: str, *, now: datetime) -> Stored:
-    """It goes on where it was, with those not yet tried. Raises: NotFound, RuleError when it is not held."""
+    """It goes on where it was, with those not yet tried; what a rule stopped is judged by those tried from now on.
+
+    Raises: NotFound, RuleError when it is not held.
+    """
     stored = _locked(conn, name, None)
     if stored.state not in HELD:
         raise RuleError(f"{name!r} is {stored.state}: there is nothing to resume")
+    if stored.state is S.STOPPED:
+        mine = broadcasts.c.id == stored.id
+        kept = conn.execute(select(broadcasts.c.events_through).where(mine)).scalar() or {}
+        known = {**kept, IN_SPITE_OF: asdict(so_far(conn, stored.id, stored.started_at))}
+        conn.execute(update(broadcasts).where(mine).values(events_through=known))
     return _write(conn, stored, now, state=S(stored.goes_on_as or S.PREPARING), reason="", goes_on_as="")
 
 
@@ -230,4 +243,5 @@ def _stored(row: Any) -> Stored:
         row.goes_on_as,
         row.started_at,
         row.ended_at,
+        row.edited_by or row.created_by,
     )

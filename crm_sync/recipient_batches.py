@@ -73,28 +73,43 @@ def recipients_of(conn: Connection, batch: str) -> list[Handed]:
 def reconcile(conn: Connection, channel: str, account: str, told: Mapping[str, Any], now: datetime) -> None:
     """The vendor's report of a mass send is kept with the broadcast; one that failed as a whole failed for everybody.
 
-    The report counts and names nobody, so recipients are `delivered` only when it says that all were.
+    The report counts and names nobody, so recipients are `delivered` only when it says that all were. It may come
+    before we know under which id the vendor has the send: then it waits with every broadcast that it may be about.
     """
     vendor_id = str(told.get("vendor_message_id") or "")
-    ours = (
-        _row.channel == channel,
-        _row.account == account,
-        _row.vendor_message_id == vendor_id,
-        is_filled(_row.batch),
-    )
-    group = conn.execute(
-        select(_row.broadcast_id, func.count().label("recipients")).where(*ours).group_by(_row.broadcast_id)
-    ).first()
-    if not vendor_id or group is None:
+    if not vendor_id:
         return
-    stored = broadcasts.c.id == group.broadcast_id
-    events = conn.execute(select(broadcasts.c.events_through).where(stored).with_for_update()).scalar_one() or {}
+    here = (_row.channel == channel, _row.account == account, is_filled(_row.batch))
+    known = select(_row.broadcast_id).where(*here, _row.vendor_message_id == vendor_id).limit(1)
+    broadcast_id = conn.execute(known).scalar()
+    under_way = select(_row.broadcast_id).where(*here, is_state(_row.state, "sending")).distinct()
+    meant = [broadcast_id] if broadcast_id is not None else sorted(conn.execute(under_way).scalars())
     counted = {name: told.get(name, 0) for name in ("total", "filtered", "sent", "failed")}
-    reports = {**events.get("mass", {}), vendor_id: {**counted, "status": str(told.get("status") or "")}}
-    conn.execute(update(broadcasts).where(stored).values(events_through={**events, "mass": reports}))
-    if "success" not in str(told.get("status") or ""):
+    for each in meant:
+        stored = broadcasts.c.id == each
+        events = conn.execute(select(broadcasts.c.events_through).where(stored).with_for_update()).scalar_one() or {}
+        reports = {**events.get("mass", {}), vendor_id: {**counted, "status": str(told.get("status") or "")}}
+        conn.execute(update(broadcasts).where(stored).values(events_through={**events, "mass": reports}))
+    if broadcast_id is not None:
+        settle_reported(conn, broadcast_id, vendor_id, now)
+
+
+def settle_reported(conn: Connection, broadcast_id: int, vendor_id: str, now: datetime) -> None:
+    """What the vendor reported of a mass send holds for its recipients, once all of them are stored as sent."""
+    # Whoever stores a report holds this row too: of the two the later one sees what the other wrote.
+    stored = select(broadcasts.c.events_through).where(broadcasts.c.id == broadcast_id).with_for_update()
+    events = conn.execute(stored).scalar() or {}
+    report = events.get("mass", {}).get(vendor_id)
+    ours = (_row.broadcast_id == broadcast_id, _row.vendor_message_id == vendor_id, is_filled(_row.batch))
+    batch = conn.execute(select(_row.batch).where(*ours).limit(1)).scalar()
+    if report is None or batch is None:
+        return
+    alike = (_row.batch == batch, is_filled(_row.batch))
+    if conn.execute(select(_row.id).where(*alike, is_state(_row.state, "sending")).limit(1)).first() is not None:
+        return  # the one that stores the last of them comes here again
+    if "success" not in report["status"]:
         _fail(conn, ours)
-    elif counted["sent"] >= group.recipients:
+    elif report["sent"] >= conn.execute(select(func.count()).where(*ours)).scalar_one():
         conn.execute(update(broadcast_recipients).where(*ours).values(delivered_at=now))
 
 

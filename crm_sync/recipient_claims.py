@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, select, update
 
-from bot.errors import NotFound, NotPermitted
+from bot.errors import NotFound, RuleError
 from crm_sync.broadcast_tables import broadcast_recipients, broadcasts, contact_wishes
 from crm_sync.columns import UtcDateTime, id_in, is_state
 from crm_sync.eligibility import SendRules, agreement, moments, rechecked
@@ -290,7 +290,7 @@ def skip_pending(conn: Connection, broadcast_id: int, reason: str, limit: int) -
 def decide(conn: Connection, broadcast_id: int, ids: Sequence[int] | None, *, again: bool, now: datetime) -> int:
     """Of these `uncertain` recipients (None: of all) a person says: send again, or they count as failed; how many.
 
-    Raises: NotFound for ids that are not of this broadcast, NotPermitted for one that is not uncertain.
+    Raises: NotFound for ids that are not of this broadcast, RuleError for one that is not uncertain.
     """
     chosen = select(_row.id, _row.arm, _row.state, _row.reason).where(
         _row.broadcast_id == broadcast_id,
@@ -301,7 +301,7 @@ def decide(conn: Connection, broadcast_id: int, ids: Sequence[int] | None, *, ag
     if ids is not None and len(rows) < len(set(ids)):
         raise NotFound("some of these are no recipients of this broadcast")
     if wrong := next((row for row in rows if row.state != "uncertain"), None):
-        raise NotPermitted(f"recipient {wrong.id} is {wrong.state}: only an uncertain send needs a decision")
+        raise RuleError(f"recipient {wrong.id} is {wrong.state}: only an uncertain send needs a decision")
     to = ("pending", "") if again else ("failed", "decided")
     _set(conn, [row.id for row in rows], state=to[0], reason=to[1], not_before=now, lease_owner=None, lease_until=None)
     changes: Counter[Place] = Counter()

@@ -16,6 +16,7 @@ from crm_sync.broadcast_tables import broadcast_recipients, broadcasts
 from crm_sync.chat_moves import move_chat
 from crm_sync.codec import dump_part, wire_event
 from crm_sync.columns import UtcDateTime, id_in
+from crm_sync.recipient_batches import settle_reported
 from crm_sync.recipient_counts import Place, add_counts, moved
 from crm_sync.rows import new_ids
 from crm_sync.statements import Statement, insert_rows
@@ -62,6 +63,7 @@ _ROWS = Statement(
     select(
         *(_row[name].label(name) for name in ("id", "broadcast_id", "arm", "state", "reason", "attempts")),
         *(_row[name].label(name) for name in ("conversation_id", "identity_id", "message_id", "channel", "account")),
+        _row.batch.label("batch"),
         broadcasts.c.name.label("broadcast"),
     )
     .join_from(broadcast_recipients, broadcasts, broadcasts.c.id == _row.broadcast_id)
@@ -131,6 +133,14 @@ def finish(conn: Connection, endings: Sequence[Ending], direct: frozenset[str], 
     add_counts(conn, changes)
     _settle_people(conn, rows, told, now)
     _use_quotas(conn, rows, told)
+    for broadcast_id, vendor_id in sorted(
+        {
+            (row.broadcast_id, told[row.id].vendor_message_id)
+            for row in rows
+            if row.batch and told[row.id].state == "sent"
+        }
+    ):
+        settle_reported(conn, broadcast_id, vendor_id, now)
     return visible
 
 

@@ -32,7 +32,9 @@ class Uncertain:
 
 
 class UncertainSends:
-    """Each change is one transaction and is in the audit log. Raises: NotPermitted, NotFound."""
+    """Each change is one transaction and is in the audit log. Raises: NotPermitted, NotFound,
+    RuleError for a recipient that is not uncertain (any more).
+    """
 
     def __init__(self, database: Database, signals: Signals, clock: Clock) -> None:
         self._database, self._signals, self._clock = database, signals, clock

@@ -173,7 +173,7 @@ class BroadcastDesk:
         broadcast = self.read(document)
         if broadcast.name != name:
             raise RuleError("a broadcast keeps its name; make a copy to call it otherwise")
-        change = partial(rows.edit, name=name, document=document_of(broadcast), version=version)
+        change = partial(rows.edit, name=name, document=document_of(broadcast), version=version, by=actor.name)
         return await self._change(actor, "broadcast.edit", change)
 
     async def ask_approval(self, actor: Actor, name: str, *, version: int) -> Stored:

@@ -69,7 +69,7 @@ def _take_page(business: Business, run: Run, place: Place, now: datetime, conn: 
     wanted = [(each, at) for each, at in leaving if at > now - TOO_LATE]
     taken = _write(conn, business, run, wanted, now)
     again = now if not page.is_last else now + LOOK_AGAIN
-    broadcast_runs.look_again(conn, row, again, events_through={"place": asdict(page.place)})
+    broadcast_runs.look_again(conn, row, again, place=asdict(page.place))
     return page.place, page.is_last, taken
 
 
@@ -135,7 +135,11 @@ def _follow_some(business: Business, now: datetime, conn: Connection) -> int:
 def _follow(conn: Connection, run: Run, one: Waiting, now: datetime) -> None:
     found = what_next(run.broadcast.plan.steps, one.step, one.answers, one.sent_at, now)
     if isinstance(found, GoOn):
-        broadcast_waits.go_on(conn, one, found.step.name, run.leave_from(now, one.zone, one.quiet))
+        at = run.leave_from(now, one.zone, one.quiet)
+        if at is not None and at > now:
+            broadcast_waits.put_off(conn, one, at)  # what they do in their quiet hours counts too
+        else:
+            broadcast_waits.go_on(conn, one, found.step.name, at)
     elif isinstance(found, PutOff):
         broadcast_waits.put_off(conn, one, found.at)
     else:

@@ -34,6 +34,7 @@ class Worded:
     part: OutPart = NOTHING
     language: str = ""
     kind: str = ""
+    by: str = ""
     template_id: str = ""
     template_fields: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     template_url: str = ""
@@ -103,7 +104,13 @@ class Composer:
 
 def _finished(message: Message, part: OutPart) -> Worded:
     return Worded(
-        part, message.language, message.kind, message.template_id, message.template_fields, message.template_url
+        part,
+        message.language,
+        message.kind,
+        message.by,
+        message.template_id,
+        message.template_fields,
+        message.template_url,
     )
 
 

@@ -20,7 +20,8 @@ MAX_LINKS: Final = 20
 _VARIABLE_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,59}")
 _ADDRESS: Final = re.compile(r"https://[^\s/?#@]+\.[^\s/?#@]+(?:[/?#]\S*)?|https://localhost(?::\d+)?(?:/\S*)?")
 _KINDS: Final = ("", "mass", "template", "subscribe")
-_PIECE: Final = ("text", "image", "media", "cards", "buttons", "kind", "template", "fields")
+_WAYS: Final = ("", "list", "tag")  # of a mass send
+_PIECE: Final = ("text", "image", "media", "cards", "buttons", "kind", "by", "template", "fields")
 
 
 def variables_of(content: Content) -> frozenset[str]:
@@ -126,6 +127,8 @@ def _piece(body: dict[str, Any], place: Any, links: Mapping[str, str]) -> Piece:
     kind = body.get("kind", "")
     if kind not in _KINDS:
         raise invalid(f"kind must be one of: {', '.join(filter(None, _KINDS))}", place, "kind")
+    if body.get("by", "") not in _WAYS or (body.get("by") and kind != "mass"):
+        raise invalid("by is list or tag, of a mass send only", place, "by")
     template = body.get("template", "")
     fields = table(body.get("fields", {}), "fields", place, "fields")
     if (kind in ("template", "subscribe")) != bool(template):
@@ -140,6 +143,7 @@ def _piece(body: dict[str, Any], place: Any, links: Mapping[str, str]) -> Piece:
         cards=tuple(_card(item, place, links) for item in rows(body.get("cards", []), "cards", place, "cards")),
         buttons=tuple(_button(item, place, links) for item in buttons),
         kind=kind,
+        by=body.get("by", ""),
         template_id=template if isinstance(template, str) else "",
         template_fields={name: _words(words, place, "fields") for name, words in fields.items()},
     )

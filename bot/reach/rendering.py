@@ -33,6 +33,7 @@ class Message:
     reply: RenderedReply
     language: str
     kind: str = ""  # mass | template | subscribe; "": a plain message
+    by: str = ""  # of a mass send: list | tag
     template_id: str = ""
     template_fields: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     template_url: str = ""  # where a template leads: the first link of its buttons
@@ -99,6 +100,7 @@ def render(
         reply,
         language,
         piece.kind,
+        piece.by,
         piece.template_id,
         {name: fill(words) for name, words in piece.template_fields.items()},
         link(opened) if piece.template_id and opened else "",

@@ -46,6 +46,7 @@ class Piece:
     cards: tuple[Mapping[str, Any], ...] = ()  # title, text, image_url, link
     buttons: tuple[BroadcastButton, ...] = ()
     kind: str = ""  # of the vendor where it has several: mass | template | subscribe (WeChat); "": a plain message
+    by: str = ""  # of a mass send, how the vendor is told whom: list | tag; "": as the account can
     template_id: str = ""  # of the vendor's template, with its fields:
     template_fields: Mapping[str, Words] = field(default_factory=lambda: NOTHING)
 

@@ -56,6 +56,7 @@ def _piece_document(piece: Piece) -> dict[str, Any]:
             _filled(label=dict(button.label), link=button.link, payload=button.payload) for button in piece.buttons
         ],
         kind=piece.kind,
+        by=piece.by,
         template=piece.template_id,
         fields={name: dict(words) for name, words in piece.template_fields.items()},
     )

@@ -80,6 +80,16 @@ def control_routes(simulator: TelegramSimulator) -> list[web.RouteDef]:
         mine = [shown.message_id for shown in customer.chat if shown.by == "customer"]
         return _json({"update_id": update_id, "message_id": mine[-1] if mine else None})
 
+    async def start_many(request: web.Request) -> web.StreamResponse:
+        """All of `users` (id -> name) press Start."""
+        try:
+            users = (await _object(request))["users"]
+            for user_id, name in users.items():
+                simulator.user(int(user_id), str(name)).start()
+        except (AttributeError, LookupError, TypeError, ValueError) as exc:
+            return _json({"error": f"{type(exc).__name__}: {exc}"}, status=400)
+        return _json({"started": len(users)})
+
     async def messages(request: web.Request) -> web.StreamResponse:
         """The chat after message `after`; with `wait_s`, once something new from the bot is there."""
         try:
@@ -118,6 +128,7 @@ def control_routes(simulator: TelegramSimulator) -> list[web.RouteDef]:
         web.get("/_sim/ledger", ledger),
         web.get("/_sim/state", state),
         web.get("/_sim/users/{user_id}/messages", messages),
+        web.post("/_sim/users", start_many),
         web.post("/_sim/users/{user_id}/{action}", act),
         web.get("/_sim/faults", fault_kinds),
         web.post("/_sim/faults", plan_fault),

@@ -24,7 +24,7 @@ OVERLAP_S: Final = 300.0  # a new token is given when less is left, and the old 
 FORCED_A_DAY, FORCED_EVERY_S = 20, 30.0
 CALLS_A_DAY: Final = 500_000
 MASS_A_MINUTE: Final = 60
-TAGS: Final = 100
+MAX_TAGS: Final = 100
 MAX_FILE: Final = {"image": 10_000_000, "voice": 2_000_000, "video": 10_000_000, "thumb": 64_000}
 MENU_KINDS: Final = {
     *("click", "view", "scancode_push", "scancode_waitmsg", "pic_sysphoto", "pic_photo_or_album", "pic_weixin"),
@@ -112,6 +112,7 @@ class Methods:
             "tags/delete": self._delete_tag,
             "tags/get": self._get_tags,
             "tags/members/batchtagging": self._tag,
+            "tags/members/batchuntagging": self._untag,
             "user/tag/get": self._tagged,
             "openapi/quota/get": self._quota,
         }
@@ -316,12 +317,12 @@ class Methods:
 
     def _create_tag(self, given: Fields) -> Fields:
         name = (given.get("tag") or {}).get("name")
-        if not isinstance(name, str) or not 1 <= len(name.encode()) <= 90:
+        if not isinstance(name, str) or not 1 <= len(name.encode()) <= 30:
             raise Refused(45158, "tag name too long")
         if name in self._account.tags.values():
             raise Refused(45157, "tag name already exists")
-        if len(self._account.tags) >= TAGS:
-            raise Refused(45056, "too many tags")
+        if len(self._account.tags) >= MAX_TAGS:
+            raise Refused(45056, "create too many tags")
         number = max(self._account.tags, default=99) + 1
         self._account.tags[number] = name
         return {"tag": {"id": number, "name": name}}
@@ -339,14 +340,22 @@ class Methods:
         return {"tags": [{"id": tag, "name": name, "count": counts[tag]} for tag, name in self._account.tags.items()]}
 
     def _tag(self, given: Fields) -> Fields:
+        for follower in self._to_tag(given):
+            follower.tags.add(given["tagid"])
+        return {}
+
+    def _untag(self, given: Fields) -> Fields:
+        for follower in self._to_tag(given):
+            follower.tags.discard(given["tagid"])
+        return {}
+
+    def _to_tag(self, given: Fields) -> list[Follower]:
         openids, tag = given.get("openid_list"), given.get("tagid")
         if not isinstance(openids, list) or not 1 <= len(openids) <= 50:
             raise Refused(40032, "invalid openid list size")
         if tag not in self._account.tags:
             raise Refused(45159, "invalid tag id")
-        for follower in [self._follower(openid) for openid in openids]:
-            follower.tags.add(tag)
-        return {}
+        return [self._follower(openid) for openid in openids]
 
     def _tagged(self, given: Fields) -> Fields:
         tag, after = given.get("tagid"), given.get("next_openid") or ""

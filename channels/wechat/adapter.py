@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import urllib.parse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -19,17 +19,17 @@ from bot.errors import (
 )
 from bot.ports import MediaLibrary, VendorTokens
 from bot.types import Capabilities, Outbound, OutMedia, OutPart, Receipt, Received, RenderedReply
-from channels.base import FetchedFile, Finding, SendQuota, Templated
+from channels.base import FetchedFile, Finding, MassWay, SendQuota, Templated
 from channels.encoding import encode_reply
 from channels.tencent.api import File
 from channels.tencent.crypto import Envelope, NonceMemory, check_signature, check_time, proven_part
 from channels.tencent.tokens import utc_now
 from channels.tencent.xml import read_xml
 from channels.vendor_http import VendorHttp
-from channels.wechat.api import MAX_MASS, MAX_TEMPORARY_S, MIN_MASS, SERVICE, WechatApi
+from channels.wechat.api import MAX_BY_TAG, MAX_MASS, MAX_TEMPORARY_S, MIN_MASS, SERVICE, WechatApi
 from channels.wechat.decode import CHANNEL, Reading, decode_xml, unreadable
 from channels.wechat.examine import examine
-from channels.wechat.mass import send_by_tag
+from channels.wechat.mass_tags import MassTags
 from channels.wechat.replies import MAX_TEXT, Compose, compose, compose_all, reply_xml, sealed_xml
 from config.settings import WechatSettings
 
@@ -41,6 +41,11 @@ MASS_QUOTAS = {
     "service": SendQuota("mass", 4, "month", of="person"),
     "subscription": SendQuota("mass", 1, "day"),
 }
+# Followers may be named with a mass send, or carry a tag; "订阅号不可用" for naming them, and for templates.
+# Source: the tables of the single interfaces there (checked 2026-11).
+_BY_LIST, _BY_TAG = MassWay("list", MIN_MASS, MAX_MASS), MassWay("tag", 1, MAX_BY_TAG)
+MASS_WAYS = {"service": (_BY_LIST, _BY_TAG), "subscription": (_BY_TAG,)}
+TEMPLATES = {"service": frozenset({"template", "subscribe"}), "subscription": frozenset({"subscribe"})}
 # Interfaces whose calls of a day the vendor counts, by the kind of what they send.
 COUNTED = {
     "": "/cgi-bin/message/custom/send",
@@ -55,7 +60,6 @@ class WechatAdapter:
     """Implements ChannelAdapter and, of channels/base.py, everything only some channels can do; for one account."""
 
     channel = CHANNEL
-    least_recipients, most_recipients = MIN_MASS, MAX_MASS
 
     def __init__(
         self,
@@ -71,7 +75,7 @@ class WechatAdapter:
             raise Misconfigured(SERVICE, f"account {account!r} is {settings.encryption} and needs an AES_KEY")
         self.account, self.settings, self._library, self._now = account, settings, library, now
         self.passive_s = settings.passive_s
-        self.mass_quota = MASS_QUOTAS[settings.kind]
+        self.mass_quota, self.mass_ways = MASS_QUOTAS[settings.kind], MASS_WAYS[settings.kind]
         self.capabilities = Capabilities(
             channel=CHANNEL,
             max_text=MAX_TEXT,
@@ -86,6 +90,7 @@ class WechatAdapter:
             media=frozenset({"image", "voice", "video"}),
         )
         self.api = WechatApi(account, settings, tokens, now=now)
+        self._tags = MassTags(self.api, now)
         key = settings.aes_key
         self._envelope = Envelope(SERVICE, key.get_secret_value(), settings.app_id) if key else None
         self._nonces = NonceMemory(settings.timestamp_tolerance_s)
@@ -95,6 +100,13 @@ class WechatAdapter:
     def can_send(self) -> bool:
         """Whether there are customer-service messages at all."""
         return self.settings.verified and self.settings.app_secret is not None
+
+    @property
+    def broadcast_kinds(self) -> frozenset[str]:
+        """See `NamesKinds`."""
+        if not self.can_send:
+            return frozenset()
+        return TEMPLATES[self.settings.kind] | {*(f"mass:{way.name}" for way in self.mass_ways)}
 
     # --- in -------------------------------------------------------------------------------------------------------
 
@@ -206,10 +218,19 @@ class WechatAdapter:
             )
         )
 
-    async def send_to_many(self, recipients: Sequence[str], part: OutPart, key: str) -> str:
-        """One mass send to these followers, by list or by a tag as the account may. See `SendsToMany`."""
-        if self.settings.kind == "subscription":
-            return await send_by_tag(self.api, recipients, part.text, key, self._now())
+    async def gather(self, recipients: Sequence[str], key: str, way: str) -> Collection[str]:
+        """Those who get a mass send by tag carry its tag. See `SendsToMany`."""
+        return await self._tags.put_on(recipients, key) if way == _BY_TAG.name else ()
+
+    async def leave_out(self, recipients: Sequence[str], key: str, way: str) -> None:
+        """They do not carry it any more. See `SendsToMany`."""
+        if way == _BY_TAG.name:
+            await self._tags.take_off(recipients, key)
+
+    async def send_to_many(self, recipients: Sequence[str], part: OutPart, key: str, way: str) -> str:
+        """One mass send to these followers. See `SendsToMany`."""
+        if way == _BY_TAG.name:
+            return await self.api.mass_send_to_tag(await self._tags.number_of(key), part.text, key)
         return await self.api.mass_send_to(recipients, part.text, key)
 
     async def quota(self, kind: str) -> SendQuota | None:

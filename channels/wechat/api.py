@@ -36,6 +36,7 @@ MEANINGS: Meanings = {
     45015: WindowClosed,  # nothing was said to us within the window
     45028: QUOTA,  # mass sends of today
     45047: WindowClosed,  # the window's messages are used up
+    45056: "the account has all the tags it may have (100): take some away in the vendor's console",
     45066: MINUTE,  # the same clientmsgid again within a minute
     46003: NotFound,  # no menu
     48002: RecipientUnreachable,  # switched messages off
@@ -50,6 +51,7 @@ MAX_CLIENTMSGID = 64  # bytes, else 45067
 MAX_MASS = 10_000  # openids in one mass send
 MIN_MASS = 2
 MAX_TAGGED = 50  # openids in one tagging call
+MAX_BY_TAG = 50_000  # followers of one mass send by tag: ours, a thousand tagging calls
 MAX_TEMPORARY_S = 2_592_000  # 30 days, of a temporary QR code
 
 MediaKind = Literal["image", "voice", "video"]
@@ -207,10 +209,6 @@ class WechatApi:
         fields = (await self.call("tags/create", {"tag": {"name": name}})).fields.get("tag", {})
         return Tag(int(fields["id"]), str(fields["name"]))
 
-    async def delete_tag(self, tag_id: int) -> None:
-        """Nobody carries it any more."""
-        await self.call("tags/delete", {"tag": {"id": tag_id}})
-
     async def tags(self) -> list[Tag]:
         found = (await self.call("tags/get")).fields.get("tags", [])
         return [Tag(int(tag["id"]), str(tag["name"]), int(tag.get("count", 0))) for tag in found]
@@ -220,6 +218,16 @@ class WechatApi:
         for start in range(0, len(openids), MAX_TAGGED):
             batch = list(openids[start : start + MAX_TAGGED])
             await self.call("tags/members/batchtagging", {"openid_list": batch, "tagid": tag_id})
+
+    async def untag_followers(self, tag_id: int, openids: Sequence[str]) -> None:
+        """None of them carries the tag; 50 a call."""
+        for start in range(0, len(openids), MAX_TAGGED):
+            batch = list(openids[start : start + MAX_TAGGED])
+            await self.call("tags/members/batchuntagging", {"openid_list": batch, "tagid": tag_id})
+
+    async def delete_tag(self, tag_id: int) -> None:
+        """Nobody carries it any more."""
+        await self.call("tags/delete", {"tag": {"id": tag_id}})
 
     async def followers_of(self, tag_id: int) -> list[str]:
         """The openids of all who carry the tag."""

@@ -17,6 +17,7 @@ import orjson
 from tests.faults.process import FRONTDESK, START_WITHIN_S, STOP_WITHIN_S, begun
 
 _ADDRESS = re.compile(rb"Chat as a customer\s+(http://\S+?)/_sim/")
+AT_ONCE = 2_000  # people who start in one call
 _SETTING = re.compile(rb"(FRONTDESK_CHANNELS__\S+?)=(\S+)")
 
 
@@ -38,9 +39,11 @@ class StandInProcess:
 
     async def know(self, users: Mapping[int, str]) -> None:
         """These people have started the bot, so that it may write to them; id -> name."""
+        some = list(users.items())
         async with aiohttp.ClientSession(raise_for_status=True) as http:
-            for user, name in users.items():
-                await http.post(f"{self.url}/_sim/users/{user}/start", json={"name": name})
+            for start in range(0, len(some), AT_ONCE):
+                body = {"users": {str(user): name for user, name in some[start : start + AT_ONCE]}}
+                await http.post(f"{self.url}/_sim/users", json=body)
 
 
 @asynccontextmanager

@@ -87,6 +87,11 @@ def _complaint(who: int, at: datetime) -> Any:
     return insert(cases).values(**case, **rest)
 
 
+async def _document(desk: Desk) -> dict[str, Any]:
+    found = select(broadcasts.c.document)
+    return dict(await desk.store.database.run(lambda conn: conn.execute(found).scalar_one(), read=True))
+
+
 async def _journey(store: SqlStore, people: int, steps: list[dict[str, Any]] = STEPS, **changes: Any) -> Desk:
     plan = {"quiet": ["00:00", "00:00"], "steps": steps}
     return await a_desk(store, people, at=START, content=CONTENT, plan=plan, **changes)
@@ -128,6 +133,21 @@ async def test_a_reply_or_a_complaint_ends_the_journey(store: SqlStore) -> None:
     outcomes = select(broadcast_waits.c.outcome).order_by(broadcast_waits.c.customer_id)
     found = await store.database.run(lambda conn: list(conn.execute(outcomes).scalars()), read=True)
     assert found[:2] == ["replied", "complained"]
+
+
+async def test_what_is_said_while_the_next_step_waits_for_the_morning_ends_the_journey_too(store: SqlStore) -> None:
+    steps = [{"name": "one", "variant": "a"}, {**STEPS[1], "after": "1h"}]
+    desk = await _journey(store, 3, steps)
+    document = {**(await _document(desk)), "plan": {"quiet": ["10:00", "11:00"], "steps": steps}}
+    await _do(desk, update(broadcasts).values(document=document))
+    await _go(desk)
+    first, second, _ = await _people(desk)
+    quiet = await _go(desk, hours=1)
+    at = desk.clock.now() + timedelta(minutes=30)
+    await _do(desk, _said(first, at), _complaint(second, at))
+    assert quiet == []
+    assert await _go(desk, hours=1) == ["b for Kim 3"]
+    assert (await desk.state())[0] == "finished"
 
 
 async def test_a_reply_that_has_a_way_of_its_own_is_followed(store: SqlStore) -> None:

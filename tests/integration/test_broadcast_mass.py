@@ -2,43 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import insert, select, update
 
-from bot.errors import Misconfigured, NotFound, RateLimited, SendRefused, ServiceUnavailable
+from bot.errors import Misconfigured, NotFound, RateLimited, RuleError, SendRefused, ServiceUnavailable
 from bot.types import OutPart
-from channels.base import SendQuota
+from channels.base import MassWay, SendQuota
+from crm_sync import broadcasts as rows
 from crm_sync.broadcast_tables import broadcast_recipients, broadcasts, vendor_quotas
 from crm_sync.recipient_batches import reconcile
 from crm_sync.recipient_claims import SEND_LEASE
 from crm_sync.store import SqlStore
+from crm_sync.tables import consents
 from desk.actors import Actor
 from desk.broadcast_uncertain import UncertainSends
+from frontdesk.broadcasting import BroadcastPolicy
 from tests.broadcast_under_test import Desk, RememberingChannel, a_desk
 from tests.channel_doubles import NoSignals
 from tests.store_steps import AUDIT_KEYS, START
 
-CONTENT = {"variants": [{"name": "a", "kind": "mass", "text": {"en": "Half price"}}], "fallbacks": {}}
+CONTENT: dict[str, Any] = {"variants": [{"name": "a", "kind": "mass", "text": {"en": "Half price"}}], "fallbacks": {}}
 A_MONTH = SendQuota("mass", 4, "month", of="person")
 
 
 @dataclass
 class MassChannel(RememberingChannel):
-    """Sends to many; `failures` are raised first, though those of which it says so have left."""
+    """Sends to many; `failures` are raised first, though those of which it says so have left.
 
-    least_recipients: int = 2
-    most_recipients: int = 10_000
+    By tag whoever was gathered gets it, whatever list is given with the send. `strangers` it takes for nobody.
+    """
+
+    mass_ways: tuple[MassWay, ...] = (MassWay("list", 2, 10_000), MassWay("tag", 1, 50_000))
     mass_quota: SendQuota = A_MONTH
     by_key: dict[str, list[str]] = field(default_factory=dict)
     keys: list[str] = field(default_factory=list)
     failures: list[Exception] = field(default_factory=list)
+    tagged: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    strangers: set[str] = field(default_factory=set)
+    on_gather: Callable[[], Awaitable[None]] | None = None
 
-    async def send_to_many(self, recipients: Sequence[str], part: OutPart, key: str) -> str:
+    async def gather(self, recipients: Sequence[str], key: str, way: str) -> set[str]:
+        if way == "tag":
+            self.tagged[key] |= set(recipients) - self.strangers
+        if self.on_gather is not None:
+            await self.on_gather()
+        return set(recipients) & self.strangers
+
+    async def leave_out(self, recipients: Sequence[str], key: str, way: str) -> None:
+        self.tagged[key] -= set(recipients)
+
+    async def send_to_many(self, recipients: Sequence[str], part: OutPart, key: str, way: str) -> str:
+        recipients = sorted(self.tagged[key]) if way == "tag" else recipients
         self.keys.append(key)
         failure = self.failures.pop(0) if self.failures else None
         if failure is None or getattr(failure, "happened", "no") == "unknown":
@@ -59,8 +80,10 @@ async def store(sqlite_url: str) -> AsyncIterator[SqlStore]:
     await opened.close()
 
 
-async def mass_desk(store: SqlStore, people: int, *failures: Exception) -> tuple[Desk, MassChannel]:
-    desk = await a_desk(store, people, at=START, content=CONTENT)
+async def mass_desk(store: SqlStore, people: int, *failures: Exception, by: str = "") -> tuple[Desk, MassChannel]:
+    content = deepcopy(CONTENT)
+    content["variants"][0]["by"] = by
+    desk = await a_desk(store, people, at=START, content=content)
     desk.channel = channel = MassChannel(failures=list(failures))
     desk.sender, desk.preparer = desk.another("sender-1")
     await desk.preparer.run_once()
@@ -209,3 +232,141 @@ async def test_a_person_decides_at_the_desk_and_a_finished_run_goes_on(store: Sq
     assert await desk.counts() == {"failed": 1, "sent": 1}
     with pytest.raises(NotFound):
         await uncertain.mark_failed(mia, "spring", [999])
+    with pytest.raises(RuleError, match="only an uncertain send"):
+        await uncertain.send_again(mia, "spring", [second.id])
+
+
+# --- by tag -----------------------------------------------------------------------------------------------------------
+
+
+def withdraws(store: SqlStore, customer_id: int) -> Callable[[], Awaitable[None]]:
+    """Somebody takes back what they agreed to."""
+    said = {"customer_id": customer_id, "purpose": "*", "channel": "*", "source": "chat", "granted": False, "at": START}
+
+    async def done() -> None:
+        await store.database.run(lambda conn: conn.execute(insert(consents).values(**said)) and None)
+
+    return done
+
+
+async def test_by_tag_exactly_those_who_agree_are_marked_and_whom_the_vendor_does_not_know_failed(
+    store: SqlStore,
+) -> None:
+    desk, channel = await mass_desk(store, 6, by="tag")
+    channel.strangers, channel.on_gather = {"10000002"}, withdraws(store, 5)
+
+    await sent(desk)
+
+    assert sorted(channel.got) == ["10000001", "10000003", "10000004", "10000006"]
+    assert await desk.counts() == {"sent": 4, "failed": 1, "skipped": 1}
+
+
+async def test_one_follower_is_enough_for_a_tag(store: SqlStore) -> None:
+    desk, channel = await mass_desk(store, 1, by="tag")
+    await sent(desk)
+    assert channel.got == ["10000001"]
+
+
+async def test_a_pause_while_they_are_marked_sends_to_nobody_and_leaves_them_due(store: SqlStore) -> None:
+    desk, channel = await mass_desk(store, 5, by="tag")
+
+    async def paused() -> None:
+        await store.database.run(partial(rows.pause, name="spring", by="mia", now=START))
+        await desk.sender._watch_states()
+
+    channel.on_gather = paused
+    await sent(desk)
+
+    assert channel.keys == []
+    assert await desk.counts() == {"pending": 5}
+
+
+async def test_a_vendor_that_does_not_answer_while_they_are_marked_has_sent_nothing(store: SqlStore) -> None:
+    desk, channel = await mass_desk(store, 5, by="tag")
+
+    async def lost() -> None:
+        raise ServiceUnavailable("wechat", "no answer", happened="unknown")
+
+    channel.on_gather = lost
+    await sent(desk)
+
+    assert channel.keys == []
+    assert await desk.counts() == {"pending": 5}
+
+
+async def test_an_account_that_has_not_this_way_pauses_the_broadcast(store: SqlStore) -> None:
+    desk, channel = await mass_desk(store, 5, by="list")
+    channel.mass_ways = (MassWay("tag", 1, 50_000),)
+
+    await sent(desk)
+
+    assert channel.keys == []
+    assert await desk.state() == ("paused", "telegram/bench cannot send: this account has no mass send by list")
+
+
+# --- what a dead sender left ------------------------------------------------------------------------------------------
+
+
+async def unanswered(store: SqlStore, **how: str) -> tuple[Desk, MassChannel]:
+    """Nobody knows whether the mass send to five left, and the lease is over."""
+    desk, channel = await mass_desk(store, 5, ServiceUnavailable("wechat", "no answer", happened="unknown"), **how)
+    await sent(desk)
+    desk.clock.advance(seconds=SEND_LEASE.total_seconds() + 1)
+    return desk, channel
+
+
+async def test_a_repeat_leaves_out_whoever_takes_consent_back_and_they_stay_uncertain(store: SqlStore) -> None:
+    desk, channel = await unanswered(store, by="tag")
+    await withdraws(store, 3)()
+
+    await sent(desk)
+
+    assert channel.tagged[channel.keys[0]] == {f"1000000{n}" for n in (1, 2, 4, 5)}
+    assert await desk.counts() == {"sent": 4, "uncertain": 1}
+
+
+async def test_nothing_of_a_cancelled_one_is_repeated(store: SqlStore) -> None:
+    desk, channel = await unanswered(store)
+    await store.database.run(partial(rows.cancel, name="spring", by="mia", now=START))
+
+    await sent(desk)
+
+    assert len(channel.keys) == 1
+    assert await desk.counts() == {"uncertain": 5}
+
+
+async def test_a_repeat_waits_while_it_is_paused(store: SqlStore) -> None:
+    desk, channel = await unanswered(store)
+    await store.database.run(partial(rows.pause, name="spring", by="mia", now=START))
+    await sent(desk)
+    calls = len(channel.keys)
+    await store.database.run(partial(rows.resume, name="spring", now=START))
+    desk.clock.advance(seconds=SEND_LEASE.total_seconds() + 1)
+    await sent(desk)
+
+    assert calls == 1
+    assert await desk.counts() == {"sent": 5}
+
+
+# --- the report -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("status", "state", "delivered"), [("send success", "sent", 5), ("err(30003)", "failed", 0)])
+async def test_a_report_that_comes_before_we_know_the_vendors_id_holds_once_we_do(
+    store: SqlStore, status: str, state: str, delivered: int
+) -> None:
+    desk, channel = await mass_desk(store, 5)
+    told = {"vendor_message_id": "m1", "status": status, "total": 5, "filtered": 5, "sent": 5, "failed": 0}
+    report = partial(reconcile, channel="telegram", account="bench", told=told, now=START)
+
+    async def early() -> None:
+        await store.database.run(report)
+
+    channel.on_gather = early  # the recipients are on their way, and no answer is stored
+    desk.sender, _ = desk.another("sender-1", policy=BroadcastPolicy(most_stored=2))  # stored bit by bit
+    await sent(desk)
+
+    row = broadcast_recipients.c
+    arrived = select(row.id).where(row.delivered_at.is_not(None))
+    assert await desk.counts() == {state: 5}
+    assert len(await store.database.run(lambda conn: conn.execute(arrived).all(), read=True)) == delivered

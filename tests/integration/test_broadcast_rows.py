@@ -45,9 +45,9 @@ async def test_a_name_is_given_once(store: SqlStore) -> None:
 
 async def test_of_two_who_change_it_the_second_is_told(store: SqlStore) -> None:
     await _made(store)
-    await _run(store, lambda conn: rows.edit(conn, "winter", {"title": "Two"}, version=0, now=START))
+    await _run(store, lambda conn: rows.edit(conn, "winter", {"title": "Two"}, version=0, by="mia", now=START))
     with pytest.raises(StaleState):
-        await _run(store, lambda conn: rows.edit(conn, "winter", {"title": "Three"}, version=0, now=START))
+        await _run(store, lambda conn: rows.edit(conn, "winter", {"title": "Three"}, version=0, by="bo", now=START))
     assert (await _run(store, lambda conn: rows.named(conn, "winter"))).document == {"title": "Two"}
 
 
@@ -62,7 +62,7 @@ async def test_an_approval_is_for_the_words_that_were_read(store: SqlStore) -> N
     await _made(store)
     approved = await _run(store, lambda conn: rows.approve(conn, "winter", version=0, by="bo", now=START))
     assert (approved.state, approved.approved_by, approved.is_approved) == (S.APPROVED, "bo", True)
-    edited = await _run(store, lambda conn: rows.edit(conn, "winter", {"title": "Two"}, version=1, now=START))
+    edited = await _run(store, lambda conn: rows.edit(conn, "winter", {"title": "Two"}, version=1, by="mia", now=START))
     assert (edited.state, edited.approved_by, edited.is_approved) == (S.DRAFT, "", False)
 
 
@@ -70,6 +70,10 @@ async def test_nobody_approves_what_they_wrote(store: SqlStore) -> None:
     await _made(store)
     with pytest.raises(RuleError, match="whoever wrote"):
         await _run(store, lambda conn: rows.approve(conn, "winter", version=0, by="mia", now=START))
+    await _run(store, lambda conn: rows.edit(conn, "winter", {"title": "Two"}, version=0, by="bo", now=START))
+    with pytest.raises(RuleError, match="whoever wrote"):
+        await _run(store, lambda conn: rows.approve(conn, "winter", version=1, by="bo", now=START))
+    assert (await _run(store, lambda conn: rows.approve(conn, "winter", version=1, by="eve", now=START))).is_approved
 
 
 @pytest.mark.parametrize("state", [S.SCHEDULED, S.PREPARING, S.RUNNING])
@@ -97,7 +101,7 @@ async def test_cancelled_is_for_ever(store: SqlStore) -> None:
 async def test_what_has_begun_is_not_changed_any_more(store: SqlStore, state: S) -> None:
     await _made(store, state)
     with pytest.raises(RuleError, match="make a copy"):
-        await _run(store, lambda conn: rows.edit(conn, "winter", {}, version=0, now=START))
+        await _run(store, lambda conn: rows.edit(conn, "winter", {}, version=0, by="mia", now=START))
     with pytest.raises(RuleError):
         await _run(store, lambda conn: rows.begin(conn, "winter", version=0, at=START, now=START))
 

@@ -25,7 +25,7 @@ from crm_sync.consent_register import withdraw_all
 from crm_sync.recipient_claims import SEND_LEASE, decide
 from crm_sync.store import SqlStore
 from crm_sync.tables import cases, messages
-from frontdesk.broadcasting import Ready
+from frontdesk.broadcasting import BroadcastPolicy, Ready
 from tests.broadcast_under_test import CAN, PLACE, Desk, RememberingChannel, a_desk
 from tests.store_steps import AUDIT_KEYS, START
 
@@ -255,6 +255,26 @@ async def test_too_many_blocks_stop_it(store: SqlStore) -> None:
     await desk.sender.run_once()
 
     assert await desk.state() == ("stopped", "10 of 60 blocked us, more than 10.0%")
+
+
+async def test_a_stopped_one_that_is_gone_on_with_is_judged_by_those_tried_from_then_on(store: SqlStore) -> None:
+    desk = await a_desk(store, 20, at=START, stop={"failures": 1.0, "blocks": 0.1, "complaints": 1.0, "after": 5})
+    for number in range(1, 7):
+        desk.channel.answers[str(10_000_000 + number)] = RecipientUnreachable("telegram", "blocked")
+    desk.sender, _ = desk.another("sender-1", policy=BroadcastPolicy(most_claimed=10))
+    await desk.preparer.run_once()
+    await desk.sender._watch_states()
+    await started(desk, *await desk.sender._claim(PLACE))
+    await desk.sender._flush()
+    await desk.sender._look_after()
+    stopped = await desk.state()
+
+    await store.database.run(partial(rows.resume, name="spring", now=START))
+    await desk.sender.run_once()
+
+    assert stopped == ("stopped", "6 of 10 blocked us, more than 10.0%")
+    assert await desk.state() == ("finished", "")
+    assert await desk.counts() == {"sent": 14, "failed": 6}
 
 
 async def test_too_many_complaints_stop_it(store: SqlStore) -> None:

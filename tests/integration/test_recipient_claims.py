@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, select, update
 
-from bot.errors import NotPermitted
+from bot.errors import RuleError
 from bot.types import OutPart
 from crm_sync.broadcast_tables import broadcast_recipients, contact_wishes, vendor_quotas
 from crm_sync.eligibility import SendRules
@@ -196,7 +196,7 @@ async def test_a_person_decides_what_becomes_of_uncertain_sends(store: SqlStore)
     await store.database.run(partial(by_person, ids=None, again=True))
 
     assert await in_states(store.database, occasion.broadcast_id) == {"failed": 1, "pending": 1}
-    with pytest.raises(NotPermitted, match="only an uncertain send"):
+    with pytest.raises(RuleError, match="only an uncertain send"):
         await store.database.run(partial(by_person, ids=[one.id], again=True))
 
 

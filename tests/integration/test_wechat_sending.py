@@ -369,6 +369,59 @@ async def test_quotas_are_those_of_the_kind_of_account_and_what_the_vendor_count
     assert (templates.kind, templates.per, templates.used) == ("template", "day", 0)
 
 
+async def test_a_mass_send_by_tag_reaches_exactly_those_it_was_made_for(
+    wechat: WechatSimulator, adapter: WechatAdapter, clock: Clock
+) -> None:
+    people = [wechat.account.follower(f"o{number:03}").openid for number in range(120)]
+    wechat.account.follower("somebody-else")
+
+    refused = await adapter.gather([*people, "nobody"], "5-1764170000-abcdef", "tag")
+    await adapter.leave_out(people[:2], "5-1764170000-abcdef", "tag")
+    await adapter.send_to_many(people[2:], OutPart("新品"), "5-1764170000-abcdef", "tag")
+
+    assert list(refused) == ["nobody"]
+    assert [each.openid for each in wechat.account.followers.values() if each.received] == people[2:]
+    with pytest.raises(NotFound):
+        await adapter.send_to_many(people, OutPart("新品"), "never gathered", "tag")
+
+
+async def test_a_send_goes_on_with_the_tag_a_dead_process_made_and_old_tags_go(
+    wechat: WechatSimulator, adapter: WechatAdapter, clock: Clock
+) -> None:
+    wechat.account.follower("o1")
+    await adapter.api.create_tag("常客")
+    await adapter.gather(["o1"], "k1", "tag")
+    after = WechatAdapter(
+        "main", WechatSettings(**wechat.settings()), now=lambda: datetime.fromtimestamp(clock.at, UTC)
+    )
+    await after.gather(["o1"], "k1", "tag")
+    made = list(wechat.account.tags.values())
+    clock.at += 3 * 24 * 3600
+    await after.gather(["o1"], "k2", "tag")
+    await after.close()
+
+    assert made[0] == "常客"
+    assert len(made) == 2
+    assert len(wechat.account.tags) == 2
+    assert made[1] not in wechat.account.tags.values()
+    assert all(len(name.encode()) <= 30 for name in made)
+
+
+async def test_an_account_that_has_all_its_tags_is_told_so(wechat: WechatSimulator, adapter: WechatAdapter) -> None:
+    wechat.account.tags.update({number: f"t{number}" for number in range(100, 200)})
+    with pytest.raises(Misconfigured, match="tags"):
+        await adapter.gather(["o1"], "k1", "tag")
+
+
+def test_what_an_account_may_send_is_that_of_its_kind(wechat: WechatSimulator) -> None:
+    def kinds(**settings: Any) -> frozenset[str]:
+        return WechatAdapter("main", WechatSettings(**{**wechat.settings(), **settings})).broadcast_kinds
+
+    assert kinds(kind="service") == {"template", "subscribe", "mass:list", "mass:tag"}
+    assert kinds(kind="subscription") == {"subscribe", "mass:tag"}
+    assert kinds(verified=False) == frozenset()
+
+
 @pytest.mark.parametrize(
     ("openids", "key"), [(["o1"], "k"), (["o"] * 10_001, "k"), (["a", "b"], ""), (["a", "b"], "k" * 65)]
 )

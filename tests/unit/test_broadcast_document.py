@@ -180,6 +180,8 @@ STEPS = [{"name": "one", "variant": "a", "when": {"else": "two"}}, {"name": "two
         (_variant(buttons=[{"label": {"en": "x"}}]), "either opens a link"),
         (_variant(buttons=[{"label": {"en": "x"}, "payload": "x" * 65}]), "64 bytes"),
         (_variant(kind="template"), "a template is named"),
+        (_variant(by="tag"), "of a mass send only"),
+        (_variant(kind="mass", by="phone"), "by is list or tag"),
         (_variant(media=[{"kind": "image"}]), "either an address"),
     ],
 )

@@ -1,5 +1,5 @@
 """Promises that have run out are found by index; one-time codes for a look at what is somebody else's; counting the
-queue and who is unanswered reads no row.
+queue and who is unanswered reads no row; who wrote a broadcast last.
 
 Revision ID: 0006
 Revises: 0005
@@ -65,3 +65,4 @@ def upgrade() -> None:
         ["unanswered_since", "id", *who],
         **_where("unanswered_since IS NOT NULL"),
     )
+    op.add_column("broadcasts", sa.Column("edited_by", sa.Text(), server_default="", nullable=False))
