@@ -16,7 +16,7 @@ from api.routing import DeskRoutes, plain
 from api.versions import IfMatch, tag
 from bot.reach.states import BroadcastState
 from desk.broadcast_preflight import Preview
-from desk.broadcast_results import Results
+from desk.broadcast_results import Compared, Results
 from desk.broadcasts import Preflight
 
 BroadcastName = Annotated[str, Path(min_length=1, max_length=60, description="Name of the broadcast")]
@@ -49,6 +49,7 @@ class Broadcast(Shown):
     document: dict[str, Any]
     version: int
     created_by: str
+    edited_by: str = Field(description="Who wrote it last")
     created_at: datetime
     updated_at: datetime
     approved_by: str
@@ -61,6 +62,8 @@ class Broadcast(Shown):
 
 
 class BroadcastProgress(Shown):
+    total: int = Field(description="Everybody meant, held out and skipped included")
+    done: int = Field(description="About whom nothing more will happen")
     state: State
     reason: str
     counts: dict[str, int] = Field(description="Recipients by state")
@@ -82,6 +85,20 @@ class PreflightProblem(Shown):
     details: dict[str, Any]
 
 
+class VendorQuota(Shown):
+    """What a vendor allows in this period (a day or a month), what was used of it and what this broadcast would."""
+
+    channel: str
+    account: str
+    kind: str
+    period: str
+    limit: int
+    used: int
+    needs: int
+    left: int
+    of: str = Field(description="account, or person: so much for each of them")
+
+
 class BroadcastPreflight(Shown):
     """What would happen if it started now."""
 
@@ -89,10 +106,12 @@ class BroadcastPreflight(Shown):
     may_start: bool
     reached: list[AccountCount]
     skipped: dict[str, int] = Field(description="People by the reason they would not get it")
+    asleep: int = Field(description="Of those reached: who wait until their quiet hours are over")
     held_out: int
     starts_at: datetime | None
     takes_s: float
     coupons_left: int | None
+    quotas: list[VendorQuota]
     cost_minor: int
     problems: list[PreflightProblem]
 
@@ -133,6 +152,8 @@ class ArmResults(Shown):
     uplift: UpliftShown | None = Field(description="null: nobody to compare with")
     withdrawn: IntervalShown | None
     complaints: IntervalShown | None
+    differs: bool = Field(description="From zero, as far as can be told")
+    per_1000_minor: float | None = Field(description="Revenue for each thousand people that there would not have been")
 
 
 class ClickedLink(Shown):
@@ -151,6 +172,8 @@ class BroadcastResults(Shown):
     held_out: ArmSumsShown
     links: list[ClickedLink]
     cost_minor: int
+    brought_minor: IntervalShown | None = Field(description="Revenue there would not have been")
+    returned: float | None = Field(description="Of each unit spent, what came back beyond it; null without cost")
 
 
 class ComparisonLine(Shown):
@@ -253,7 +276,8 @@ def broadcast_routes(desk: ApiDesk) -> DeskRoutes:
     @routes.get("/broadcasts/{name}/status", response_model=BroadcastProgress)
     async def get_broadcast_status(by: By, name: BroadcastName) -> Any:
         """How far it is, cheap enough to be asked every second."""
-        return await casts.status(by, name)
+        found = await casts.status(by, name)
+        return {**plain(found), "total": found.total, "done": found.done}
 
     @routes.get("/broadcasts/{name}/preflight", response_model=BroadcastPreflight)
     async def get_broadcast_preflight(by: By, name: BroadcastName) -> Any:
@@ -328,7 +352,18 @@ def broadcast_routes(desk: ApiDesk) -> DeskRoutes:
 
 def _results(found: Results) -> dict[str, Any]:
     names = ("name", "address", "people", "times")
-    return {**plain(found), "links": [dict(zip(names, link, strict=True)) for link in found.links]}
+    return {
+        **plain(found),
+        "whole": _arm(found.whole),
+        "variants": [_arm(each) for each in found.variants],
+        "links": [dict(zip(names, link, strict=True)) for link in found.links],
+        "brought_minor": plain(found.brought_minor) if found.brought_minor else None,
+        "returned": found.returned,
+    }
+
+
+def _arm(found: Compared) -> dict[str, Any]:
+    return {**plain(found), "differs": found.differs, "per_1000_minor": found.per_1000_minor}
 
 
 def _preflight(found: Preflight) -> dict[str, Any]:
@@ -340,10 +375,12 @@ def _preflight(found: Preflight) -> dict[str, Any]:
             for (channel, account), people in found.counted.reached.items()
         ],
         "skipped": dict(found.counted.skipped),
+        "asleep": found.counted.asleep,
         "held_out": found.held_out,
         "starts_at": found.starts_at,
         "takes_s": found.takes.total_seconds(),
         "coupons_left": found.coupons_left,
+        "quotas": [{**plain(each), "left": each.left} for each in found.quotas],
         "cost_minor": found.cost_minor,
         "problems": [
             {"code": each.code, "is_blocking": each.is_blocking, "details": dict(each.details)}

@@ -145,6 +145,7 @@ class PreflightView:
     blocking: tuple[str, ...]
     known: tuple[str, ...]
     quotas: tuple[tuple[str, str], ...]
+    asleep: int = 0
 
 
 def preflight_view(found: Preflight, look: Look, currency: str) -> PreflightView:
@@ -178,6 +179,7 @@ def preflight_view(found: Preflight, look: Look, currency: str) -> PreflightView
             )
             for each in found.quotas
         ),
+        asleep=found.counted.asleep,
     )
 
 

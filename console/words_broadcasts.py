@@ -125,6 +125,10 @@ WORDS_BROADCASTS: Final[dict[str, tuple[str, str]]] = {
     "bc.pf.reached": ("Would get it", "将收到"),
     "bc.pf.held_out": ("Held out", "对照组"),
     "bc.pf.skipped": ("Skipped", "将跳过"),
+    "bc.pf.asleep": (
+        "{count} of them wait until their quiet hours are over.",
+        "其中 {count} 人将等到安静时段结束后收到。",
+    ),
     "bc.pf.takes": ("Takes", "耗时"),
     "bc.pf.starts": ("Starts", "开始"),
     "bc.pf.now": ("at once", "立即"),
@@ -193,6 +197,14 @@ WORDS_BROADCASTS: Final[dict[str, tuple[str, str]]] = {
     "bc.problem.mass_in_groups": (
         "Variant {variant} on {channel}: each wording is a mass message of its own, and fails for fewer than two.",
         "版本 {variant}（{channel}）：每种文字各发一次群发，不足两人的会失败。",
+    ),
+    "bc.problem.mass_is_all": (
+        "Variant {variant} on {channel}: where one variant is a mass message, all of them are.",
+        "版本 {variant}（{channel}）：只要有一个版本是群发消息，其余版本也必须是。",
+    ),
+    "bc.problem.kind_not_allowed": (
+        "Variant {variant}: the account {account} on {channel} may not send this form ({kind}).",
+        "版本 {variant}：{channel} 的账号 {account} 不能使用这种发送形式（{kind}）。",
     ),
     "bc.problem.quota_short": (
         "{channel} allows too few: {needs} needed, {left} left. What does not fit into a day waits for the next.",

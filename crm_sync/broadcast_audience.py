@@ -13,12 +13,14 @@ from bot.errors import NotFound
 from bot.reach.preflight import Account, Counted
 from bot.reach.rendering import piece_for
 from bot.reach.types import Audience, Broadcast
-from crm_sync.broadcast_tables import audience_lists, audience_members, segments
+from crm_sync.broadcast_tables import audience_lists, audience_members, contact_wishes, segments
 from crm_sync.eligibility import SendRules, judged, moments
 from crm_sync.tables import customers
 
 # A definition, and the moment it is asked at -> the ids of those it means. Raises: InputError.
 Members = Callable[[Mapping[str, Any], datetime], Select[tuple[int]]]
+# Zone of a person ("": unknown), their own quiet hours -> "waits" until these are over, "over": not before the plan is.
+QuietFor = Callable[[str, tuple[str, str] | None], str]
 RANGE: Final = 10_000  # customer ids looked at in one transaction
 
 
@@ -105,7 +107,13 @@ def kinds_of(broadcast: Broadcast, channel: str) -> frozenset[str]:
 
 
 def count_range(
-    conn: Connection, people: Select[tuple[int]], rules: SendRules, after: int, now: datetime
+    conn: Connection,
+    people: Select[tuple[int]],
+    rules: SendRules,
+    after: int,
+    now: datetime,
+    *,
+    quiet_for: QuietFor = lambda zone, quiet: "",
 ) -> tuple[Counted, int | None]:
     """Of the audience among the next customer ids behind `after`: who would be sent to, who not and why; and the last
     id looked at, None when there is nobody behind.
@@ -116,21 +124,30 @@ def count_range(
     if through is not None:
         some = some.where(customers.c.id <= bindparam("through", type_=BigInteger))
     found = judged(some, rules).order_by(None).subquery()
+    own_hours = (contact_wishes.c.quiet_from, contact_wishes.c.quiet_until)
+    groups = (found.c.reason, found.c.channel, found.c.account, customers.c.timezone, *own_hours)
     rows = conn.execute(
-        select(found.c.reason, found.c.channel, found.c.account, func.count().label("people")).group_by(
-            found.c.reason, found.c.channel, found.c.account
-        ),
+        select(*groups, func.count().label("people"))
+        .join_from(found, customers, customers.c.id == found.c.customer_id)
+        .outerjoin(contact_wishes, contact_wishes.c.customer_id == found.c.customer_id)
+        .group_by(*groups),
         {**moments(rules, now), "after": after, **({} if through is None else {"through": through})},
     )
     reached: dict[Account, int] = {}
     skipped: dict[str, int] = {}
+    asleep = 0
     for row in rows:
-        if row.reason:
-            skipped[row.reason] = skipped.get(row.reason, 0) + row.people
+        quiet = (
+            "" if row.reason else quiet_for(row.timezone, (row.quiet_from, row.quiet_until) if row.quiet_from else None)
+        )
+        reason = row.reason or ("quiet_hours" if quiet == "over" else "")
+        if reason:
+            skipped[reason] = skipped.get(reason, 0) + row.people
         else:
             place = (row.channel, row.account)
             reached[place] = reached.get(place, 0) + row.people
-    return Counted(reached, skipped), through
+            asleep += row.people if quiet == "waits" else 0
+    return Counted(reached, skipped, asleep), through
 
 
 def together(counts: list[Counted]) -> Counted:
@@ -142,4 +159,4 @@ def together(counts: list[Counted]) -> Counted:
             reached[place] = reached.get(place, 0) + people
         for reason, people in each.skipped.items():
             skipped[reason] = skipped.get(reason, 0) + people
-    return Counted(reached, skipped)
+    return Counted(reached, skipped, sum(each.asleep for each in counts))

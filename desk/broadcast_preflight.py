@@ -12,8 +12,9 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Select, func, select
 
+from bot.business_time import zone as zone_named
 from bot.errors import InputError, NotFound
-from bot.reach.plan import starts_at
+from bot.reach.plan import base_from, first_leave, starts_at
 from bot.reach.preflight import (
     Account,
     Allowed,
@@ -28,10 +29,10 @@ from bot.reach.preflight import (
     too_long,
 )
 from bot.reach.rendering import Message, Person, render
-from bot.reach.types import Broadcast, Variant
+from bot.reach.types import Broadcast, Plan, Variant
 from bot.types import OutPart
 from crm_sync import coupons, recipient_facts
-from crm_sync.broadcast_audience import Members, count_range, kinds_of, people_of, rules_of, together
+from crm_sync.broadcast_audience import Members, QuietFor, count_range, kinds_of, people_of, rules_of, together
 from crm_sync.broadcast_quotas import MASS, quotas_used
 from crm_sync.database import Database
 from crm_sync.eligibility import SendRules, judged, moments
@@ -39,6 +40,7 @@ from crm_sync.tables import customers
 from desk.outside import Outside
 
 SAMPLES: Final = 20  # people whose message is tried on
+_NEVER: Final = ("00:00", "00:00")  # quiet hours that are none
 _CODE: Final = "XXXX-XXXX"  # stands for a code in a preview: none is drawn
 
 
@@ -47,7 +49,8 @@ class Decisions:
     """What the business decided about all its broadcasts, and what its accounts can do.
 
     `asked`: the fields of SendRules that are the business's; `variables`: attributes of its record; `per_s`: messages a
-    second on each account that is set up; `members`: who a segment means; `quiet`: hours in which nobody is disturbed.
+    second on each account that is set up; `kinds`: what each may send (bot/reach/preflight.py); `members`: who a
+    segment means; `quiet`: hours in which nobody is disturbed.
     """
 
     zone: tzinfo
@@ -57,6 +60,7 @@ class Decisions:
     variables: Collection[str] = ()
     asked: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     per_s: Mapping[Account, float] = field(default_factory=lambda: MappingProxyType({}))
+    kinds: Mapping[Account, Collection[str]] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def channels(self) -> frozenset[str]:
@@ -96,7 +100,7 @@ class PreflightDesk:
             people, rules = await self._database.run(lambda conn: self._asked(conn, broadcast, now), read=True)
         except NotFound as missing:
             return self._nobody(broadcast, now, Problem("no_such_audience", details={"reason": str(missing)}))
-        counted = await self._count(people, rules, now)
+        counted = await self._count(people, rules, now, partial(_quiet_for, broadcast.plan, now, decided.zone))
         pool = await self._database.run(partial(_pool, broadcast.content.coupons), read=True)
         problems = examine(
             broadcast,
@@ -106,11 +110,12 @@ class PreflightDesk:
             variables={*recipient_facts.VARIABLES, *decided.variables},
             channels=decided.channels,
             coupons=pool,
+            kinds=decided.kinds,
         )
         problems += await self._too_long(broadcast, people, rules, now)
         problems += await self._dead_links(broadcast)
         quotas = await self._quotas(broadcast, counted, now)
-        problems += of_quotas(quotas)
+        problems += of_quotas(quotas, is_sure=broadcast.plan.on is None)
         rates = {account: min(rate, broadcast.per_s or rate) for account, rate in decided.per_s.items()}
         reached = sum(counted.reached.values())
         return Preflight(
@@ -164,12 +169,14 @@ class PreflightDesk:
         rules = rules_of(conn, broadcast, **self._decisions().asked)
         return people_of(conn, broadcast.audience, self._decisions().members, now), rules
 
-    async def _count(self, people: Select[tuple[int]], rules: SendRules, now: datetime) -> Counted:
+    async def _count(self, people: Select[tuple[int]], rules: SendRules, now: datetime, quiet_for: QuietFor) -> Counted:
         """In ranges, so that nobody waits long for the store meanwhile."""
         counts: list[Counted] = []
         after: int | None = 0
         while after is not None:
-            some, after = await self._database.run(partial(_range, people, rules, after, now), read=True)
+            some, after = await self._database.run(
+                partial(_range, people, rules, after, now, quiet_for=quiet_for), read=True
+            )
             counts.append(some)
             await asyncio.sleep(0)
         return together(counts)
@@ -226,9 +233,20 @@ def _quota(each: Allowed, used: int, broadcast: Broadcast, counted: Counted) -> 
 
 
 def _range(
-    people: Select[tuple[int]], rules: SendRules, after: int, now: datetime, conn: Connection
+    people: Select[tuple[int]], rules: SendRules, after: int, now: datetime, conn: Connection, *, quiet_for: QuietFor
 ) -> tuple[Counted, int | None]:
-    return count_range(conn, people, rules, after, now)
+    return count_range(conn, people, rules, after, now, quiet_for=quiet_for)
+
+
+def _quiet_for(plan: Plan, now: datetime, business: tzinfo, zone: str, quiet: tuple[str, str] | None) -> str:
+    """Whether quiet hours hold somebody's message up, or keep it from leaving at all, if it started now."""
+    if plan.on is not None:
+        return ""  # its moment is not known yet
+    there, base = zone_named(zone) if zone else business, base_from(plan, now, business)
+    at = first_leave(plan, base, business, there, quiet)
+    if at is None:
+        return "over"
+    return "waits" if at != first_leave(plan, base, business, there, _NEVER) else ""
 
 
 def _pool(name: str, conn: Connection) -> tuple[int, datetime | None] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from functools import cached_property
 from typing import Any, Final, Protocol
 
@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Select, select
 
 from bot.business_time import zone as zone_named
 from bot.reach.document import read_broadcast
-from bot.reach.plan import awake, leaves_at, next_run, occasion_of
+from bot.reach.plan import awake, first_leave, in_time, next_run, occasion_of
 from bot.reach.types import Audience, Broadcast, Step
 from crm_sync.broadcast_runs import RunRow
 from crm_sync.broadcast_tables import coupon_pools
@@ -67,15 +67,12 @@ class Run:
 
     def first_leave(self, zone: str, quiet: Quiet | None) -> datetime | None:
         """When somebody in this zone is to have it; None: not before the plan is over."""
-        plan, base = self.broadcast.plan, self.base
-        if plan.every and plan.in_each_zone:
-            base = base.astimezone(self.zone).replace(tzinfo=UTC)  # its wall time, which leaves_at keeps
-        return self._within(leaves_at(plan, base, self._zone(zone), quiet))
+        return first_leave(self.broadcast.plan, self.base, self.zone, self._zone(zone), quiet)
 
     def leave_from(self, at: datetime, zone: str, quiet: Quiet | None) -> datetime | None:
         """`at`, or when they are awake again; None: not before the plan is over."""
         plan = self.broadcast.plan
-        return self._within(awake(at, self._zone(zone), plan.quiet if quiet is None else quiet))
+        return in_time(plan, awake(at, self._zone(zone), plan.quiet if quiet is None else quiet))
 
     @cached_property
     def asked(self) -> Asked:
@@ -121,10 +118,6 @@ class Run:
         if later is not None and plan.until is not None and later > plan.until:
             later = None
         return occasion_of(run), later - ahead if later else None
-
-    def _within(self, at: datetime) -> datetime | None:
-        until = self.broadcast.plan.until
-        return None if until is not None and at > until else at
 
     def _zone(self, name: str) -> tzinfo:
         return zone_named(name) if name else self.zone

@@ -19,7 +19,7 @@ from bot.reach.preflight import Account
 from bot.reach.segments import read_segment
 from bot.service.policy import ServicePolicy
 from bot.types import Capabilities
-from channels.base import ChannelAdapter
+from channels.base import ChannelAdapter, NamesKinds
 from crm_sync import segment_sql
 from crm_sync.database import Database
 from desk.audiences import AudienceDesk
@@ -103,6 +103,7 @@ def decisions(
             "monthly": monthly_of(adapters),
         },
         per_s=rates_of({place: each.capabilities for place, each in adapters.items()}),
+        kinds={place: each.broadcast_kinds for place, each in adapters.items() if isinstance(each, NamesKinds)},
     )
 
 

@@ -13,8 +13,10 @@ from bot.errors import BotError
 from frontdesk.commands import (
     appointments,
     assistant,
+    audience,
     backups,
     broadcast,
+    broadcast_effect,
     care,
     case_sites,
     cases,
@@ -70,8 +72,12 @@ app.add_typer(wechat.wechat_app, name="wechat")
 case_sites.register(cases.app)
 app.add_typer(cases.app, name="case")
 app.add_typer(appointments.app, name="appointment")
+broadcast_effect.register(broadcast.app)
 app.add_typer(broadcast.app, name="broadcast")
 app.add_typer(broadcast.coupons_app, name="coupons")
+app.add_typer(audience.segment_app, name="segment")
+app.add_typer(audience.audience_app, name="audience")
+app.add_typer(audience.consent_app, name="consent")
 
 
 def main() -> None:

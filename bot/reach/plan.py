@@ -63,6 +63,27 @@ def leaves_at(plan: Plan, base: datetime, zone: tzinfo, quiet: tuple[str, str] |
     return awake(at, zone, plan.quiet if quiet is None else quiet)
 
 
+def first_leave(
+    plan: Plan, base: datetime, business: tzinfo, zone: tzinfo, quiet: tuple[str, str] | None = None
+) -> datetime | None:
+    """When somebody in `zone` is to have what was planned for `base`; None: not before the plan is over."""
+    if plan.every and plan.in_each_zone:
+        base = base.astimezone(business).replace(tzinfo=UTC)  # its wall time, which leaves_at keeps
+    return in_time(plan, leaves_at(plan, base, zone, quiet))
+
+
+def in_time(plan: Plan, at: datetime) -> datetime | None:
+    """`at`, or None when the plan is over by then."""
+    return None if plan.until is not None and at > plan.until else at
+
+
+def base_from(plan: Plan, now: datetime, zone: tzinfo) -> datetime:
+    """The moment planned for a run that is started `now`."""
+    if plan.every:
+        return next_run(plan.every, now, zone) or now
+    return max(now, plan.at) if plan.at is not None and plan.at.tzinfo is not None else now
+
+
 def starts_at(plan: Plan, now: datetime, zone: tzinfo) -> datetime | None:
     """The first moment at which there is something to prepare; None when it has passed or never comes.
 

@@ -63,10 +63,13 @@ class Quota:
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """People of the audience: sent to by account, skipped by reason."""
+    """People of the audience: sent to by account, skipped by reason; `asleep`: of those reached, who wait until their
+    quiet hours are over.
+    """
 
     reached: Mapping[Account, int]
     skipped: Mapping[str, int]
+    asleep: int = 0
 
     @property
     def total(self) -> int:
@@ -112,11 +115,13 @@ def examine(
     variables: Collection[str],
     channels: Collection[str],
     coupons: tuple[int, datetime | None] | None,
+    kinds: Mapping[Account, Collection[str]] | None = None,
 ) -> list[Problem]:
     """What is wrong with it as it is now.
 
     `variables`: names the record knows; `channels`: those that are set up; `coupons`: codes left in its pool and how
-    long they are good, None where there is no such pool.
+    long they are good, None where there is no such pool; `kinds`: what each account may send (`NamesKinds` of
+    channels/base.py) beside plain messages.
     """
     found = [
         Problem("no_such_channel", details={"channel": name}) for name in broadcast.channels if name not in channels
@@ -128,6 +133,7 @@ def examine(
     if not languages_of(broadcast.content):
         found.append(Problem("no_common_language"))
     found += _of_mass_sends(broadcast)
+    found += _of_kinds(broadcast, counted, kinds or {})
     found += _of_time(broadcast, now, zone)
     reached = sum(counted.reached.values())
     if broadcast.plan.on is None:
@@ -136,7 +142,8 @@ def examine(
         elif not reached:
             found.append(Problem("nobody_reached"))
     if broadcast.content.coupons:
-        found += _of_coupons(coupons, reached - held_out(counted, broadcast.holdout), now)
+        needed = reached - held_out(counted, broadcast.holdout)
+        found += _of_coupons(coupons, needed, now, is_sure=broadcast.plan.on is None)
     if broadcast.holdout == 0:
         found.append(Problem("no_holdout", is_blocking=False))
     elif 0 < reached * broadcast.holdout < 30:
@@ -147,6 +154,10 @@ def examine(
 def _of_mass_sends(broadcast: Broadcast) -> list[Problem]:
     """A mass send is one text for many: nothing in it is anybody's own, and no file goes with it."""
     found: list[Problem] = []
+    for channel in broadcast.channels:
+        others = [variant.name for variant in broadcast.content.variants if piece_for(variant, channel).kind != "mass"]
+        if 0 < len(others) < len(broadcast.content.variants):
+            found.append(Problem("mass_is_all", details={"variant": others[0], "channel": channel}))
     for variant in broadcast.content.variants:
         for channel in broadcast.channels:
             piece = piece_for(variant, channel)
@@ -161,15 +172,32 @@ def _of_mass_sends(broadcast: Broadcast) -> list[Problem]:
     return found
 
 
-def of_quotas(quotas: Sequence[Quota]) -> list[Problem]:
+def _of_kinds(broadcast: Broadcast, counted: Counted, kinds: Mapping[Account, Collection[str]]) -> list[Problem]:
+    """What an account it would leave on may not send, so that it would pause or fail there; each once."""
+    found: dict[tuple[str, ...], Problem] = {}
+    accounts = counted.reached or dict.fromkeys(kinds, 0)
+    for channel, account in sorted(place for place in accounts if place[0] in broadcast.channels):
+        may = kinds.get((channel, account), ())
+        for variant in broadcast.content.variants:
+            piece = piece_for(variant, channel)
+            kind = f"{piece.kind}:{piece.by}" if piece.by else piece.kind
+            if kind and kind not in may and not (kind == "mass" and any(each.startswith("mass:") for each in may)):
+                details = {"channel": channel, "account": account, "variant": variant.name, "kind": kind}
+                found[channel, account, kind] = Problem("kind_not_allowed", details=details)
+    return list(found.values())
+
+
+def of_quotas(quotas: Sequence[Quota], *, is_sure: bool = True) -> list[Problem]:
     """A month that is too short for it keeps it from starting; of a day's the rest waits for the next one.
+
+    `is_sure`: everybody is sent to; what events trigger starts even so.
 
     Whoever had all they may get in a month is skipped, so of a quota of persons there is nothing to say here.
     """
     return [
         Problem(
             "quota_short",
-            is_blocking=not each.is_of_a_day,
+            is_blocking=is_sure and not each.is_of_a_day,
             details={"channel": each.channel, "kind": each.kind, "needs": each.needs, "left": each.left},
         )
         for each in quotas
@@ -186,13 +214,17 @@ def _of_time(broadcast: Broadcast, now: datetime, zone: Any) -> list[Problem]:
     return []
 
 
-def _of_coupons(coupons: tuple[int, datetime | None] | None, needed: int, now: datetime) -> list[Problem]:
+def _of_coupons(
+    coupons: tuple[int, datetime | None] | None, needed: int, now: datetime, *, is_sure: bool
+) -> list[Problem]:
+    """`is_sure`: everybody is sent to; of what events trigger, nobody knows how many that will be."""
     if coupons is None:
         return [Problem("no_such_pool")]
     left, until = coupons
     if until is not None and until <= now:
         return [Problem("coupons_over")]
-    return [Problem("too_few_coupons", details={"left": left, "needed": needed})] if left < needed else []
+    short = Problem("too_few_coupons", is_blocking=is_sure or not left, details={"left": left, "needed": needed})
+    return [short] if left < needed else []
 
 
 def _nearest(name: str, known: Collection[str]) -> str:

@@ -124,6 +124,25 @@ def preflight(name: Name, *, as_: As = "") -> None:
         raise typer.Exit(1)
 
 
+@app.command("show")
+def show(name: Name, *, as_: As = "") -> None:
+    """What it says, and how far it is."""
+
+    async def work(desk: Session) -> dict[str, Any]:
+        opened = await desk.services.broadcasts.open(desk.actor, name)
+        by: dict[str, Any] = {"created_by": opened.stored.created_by, "edited_by": opened.stored.edited_by}
+        by |= {"approved_by": opened.stored.approved_by, "version": opened.stored.version}
+        return {**progress_document(name, opened.progress), **by, "document": opened.stored.document}
+
+    print_json(at_desk(as_, work))
+
+
+@app.command("ask-approval")
+def ask_approval(name: Name, *, as_: As = "") -> None:
+    """A second person is asked to look."""
+    _act(name, as_, lambda desk, version: desk.services.broadcasts.ask_approval(desk.actor, name, version=version))
+
+
 @app.command("approve")
 def approve(name: Name, *, as_: As = "") -> None:
     """As a second person: it may be sent as it is."""
@@ -195,10 +214,11 @@ def preflight_document(looked: Preflight) -> dict[str, Any]:
         "reached_by_account": reached,
         "held_out": looked.held_out,
         "skipped": dict(looked.counted.skipped),
+        "asleep": looked.counted.asleep,
         "starts_at": _time(looked.starts_at),
         "takes_s": round(looked.takes / timedelta(seconds=1), 1),
         "coupons_left": looked.coupons_left,
-        "quotas": [asdict(quota) for quota in looked.quotas],
+        "quotas": [{**asdict(quota), "left": quota.left} for quota in looked.quotas],
         "cost_minor": looked.cost_minor,
         "problems": [
             {"code": problem.code, "is_blocking": problem.is_blocking, **problem.details} for problem in looked.problems

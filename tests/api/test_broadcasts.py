@@ -18,6 +18,7 @@ async def test_a_broadcast_is_written_approved_by_another_and_started_once(api: 
         True,
         [{"channel": "telegram", "account": "main", "people": 3}],
     )
+    assert (looked["quotas"], looked["asleep"]) == ([], 0)
     own = await client.post("/broadcasts/winter/approval", headers={"If-Match": made.headers["etag"]})
     assert own.status_code in (409, 422), own.text
     approved = await other.post("/broadcasts/winter/approval", headers={"If-Match": made.headers["etag"]})
@@ -30,9 +31,11 @@ async def test_a_broadcast_is_written_approved_by_another_and_started_once(api: 
     again = await other.post("/broadcasts/winter/start", headers=key)
     assert again.headers["idempotency-replayed"] == "true"
     assert (await client.post("/broadcasts/winter/pause")).json()["state"] == "paused"
-    assert (await client.get("/broadcasts/winter/status")).json()["state"] == "paused"
+    status = (await client.get("/broadcasts/winter/status")).json()
+    assert (status["state"], status["total"], status["done"]) == ("paused", 0, 0)
     assert (await client.post("/broadcasts/winter/cancel")).json()["state"] == "cancelled"
-    assert (await client.get("/broadcasts/winter/results")).json()["whole"]["uplift"] is None
+    brought = (await client.get("/broadcasts/winter/results")).json()
+    assert (brought["whole"]["uplift"], brought["whole"]["differs"], brought["returned"]) == (None, False, None)
     file = await client.get("/broadcasts/winter/recipients.csv")
     assert file.text.startswith("customer_id,"), file.text
     assert (await api.client("operator").get("/broadcasts")).status_code == 403

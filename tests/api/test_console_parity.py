@@ -257,6 +257,7 @@ async def test_a_person_decides_about_sends_nobody_knows_the_end_of(api: ApiUnde
     assert (await client.post(path, json=decision)).json() == {"recipients": 1}
     state = select(row.state).where(row.id == recipient)
     assert await api.store.database.run(lambda conn: conn.execute(state).scalar(), read=True) == "pending"
+    assert (await client.post(path, json=decision)).status_code == 409
     assert (await client.post(path, json={"send_again": False})).json() == {"recipients": 0}
 
 

@@ -171,6 +171,8 @@ CODES = [
     ("too_long", {"channel": "x", "variant": "a"}), ("no_such_audience", {"reason": "x"}),
     ("link_dead", {"link": "x", "url": "https://x.example"}),
     ("quota_short", {"channel": "line", "kind": "push", "needs": 9, "left": 3}),
+    ("mass_is_all", {"channel": "wechat", "variant": "a"}),
+    ("kind_not_allowed", {"channel": "wechat", "account": "main", "variant": "a", "kind": "mass:list"}),
     ("mass_is_plain", {"channel": "wechat", "variant": "a"}), ("mass_in_groups", {"channel": "wechat", "variant": "a"}),
 ]  # fmt: skip
 
@@ -287,7 +289,7 @@ DOCUMENT_OF_ALL: dict[str, Any] = {
                     {"kind": "document", "url": "https://shop.example/list.pdf"},
                 ],
                 "buttons": [{"label": {"en": "Book"}, "link": "book"}],
-                "channels": {"wechat": {"text": {"en": "Short {coupon}"}, "kind": "mass"}},
+                "channels": {"wechat": {"text": {"en": "Short {coupon}"}, "kind": "mass", "by": "tag"}},
             },
             {
                 "name": "b",

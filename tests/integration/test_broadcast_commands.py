@@ -15,7 +15,7 @@ import yaml
 from sqlalchemy import update
 from typer.testing import CliRunner
 
-from bot.errors import AssistantInvalid, InputError, NotPermitted
+from bot.errors import AssistantInvalid, InputError, NotPermitted, RuleError
 from config.settings import SAMPLE_ASSISTANT
 from crm_sync.staff import add_user
 from crm_sync.store import SqlStore
@@ -81,6 +81,50 @@ def test_a_broadcast_goes_its_way_from_the_command_line(command_line: CliRunner,
     assert _done(command_line, "broadcast", "status", "winter")["ended_at"]
     (row,) = _done(command_line, "broadcast", "list", "--json")["broadcasts"]
     assert (row["name"], row["created_by"]) == ("winter", "mia")
+
+
+def test_whom_what_and_what_came_of_it_are_there_without_a_screen(command_line: CliRunner, tmp_path: Path) -> None:
+    condition = tmp_path / "s.yml"
+    condition.write_text("all:\n- {field: channel, has: web}\n", encoding="utf-8")
+    looked = _done(command_line, "segment", "count", str(condition))
+    assert (looked["count"], len(looked["sample"])) == (2, 2)
+    assert _done(command_line, "segment", "save", "web", str(condition), "--as", "mia")["name"] == "web"
+    assert _done(command_line, "segment", "save", "web", str(condition), "--title", "On the web", "--replace")[
+        "version"
+    ]
+    assert [each["title"] for each in _done(command_line, "segment", "list")["segments"]] == ["On the web"]
+    assert _done(command_line, "audience", "snapshot", "today", "web")["members"] == 2
+    (tmp_path / "l.csv").write_text("customer_id\n1\n1\n999\n", encoding="utf-8")
+    left_out = _done(command_line, "audience", "upload", "left-out", str(tmp_path / "l.csv"), "--exclusion")
+    assert (left_out["kind"], left_out["members"], len(left_out["errors"])) == ("exclusion", 1, 2)
+    assert _done(command_line, "audience", "put", "left-out", "1", "--remove")["members"] == 0
+    assert len(_done(command_line, "audience", "list")["lists"]) == 3
+    _done(command_line, "audience", "archive", "left-out")
+    _done(command_line, "segment", "archive", "web")
+    assert _done(command_line, "consent", "summary")["consents"][0]["yes"] == 2
+    _done(command_line, "consent", "enter", "1", "promotion", "web", "--no", "--told", "on the telephone")
+    assert [each["granted"] for each in _done(command_line, "consent", "list", "--customer", "1")["consents"]] == [
+        False,
+        True,
+    ]
+
+    _done(command_line, "broadcast", "create", _file(tmp_path / "w.yml", audience={"list": "today"}))
+    shown = _done(command_line, "broadcast", "preview", "winter", "--customer", "2")["previews"]
+    assert (shown[0]["channel"], shown[0]["variant"]) == ("web", "a")
+    assert _done(command_line, "broadcast", "ask-approval", "winter")["state"] == "waiting"
+    assert _done(command_line, "broadcast", "show", "winter")["document"]["audience"] == {"list": "today"}
+    refused = command_line.invoke(app, ["broadcast", "test", "winter", "a", "--customer", "2"])
+    assert isinstance(refused.exception, RuleError)
+    brought = _done(command_line, "broadcast", "results", "winter")
+    assert (brought["whole"]["differs"], brought["returned"]) == (False, None)
+    assert [each["name"] for each in _done(command_line, "broadcast", "compare", "winter")["broadcasts"]] == ["winter"]
+    assert _done(command_line, "broadcast", "uncertain", "winter")["uncertain"] == []
+    assert _done(command_line, "broadcast", "send-again", "winter") == {"recipients": 0}
+    assert _done(command_line, "broadcast", "mark-failed", "winter") == {"recipients": 0}
+    for expected in (None, InputError):
+        outcome = command_line.invoke(app, ["broadcast", "export", "winter", str(tmp_path / "r.csv")])
+        assert (type(outcome.exception) if outcome.exception else None) is expected
+    assert (tmp_path / "r.csv").read_text(encoding="utf-8").startswith("customer_id,")
 
 
 def test_a_draft_is_changed_by_giving_it_again(command_line: CliRunner, tmp_path: Path) -> None:

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from copy import deepcopy
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
 
 from bot.errors import AssistantInvalid, InputError, NotFound, RuleError, StaleState
 from bot.reach.preflight import Allowed
 from bot.reach.states import BroadcastState as S
 from crm_sync import coupons
 from crm_sync.broadcast_quotas import use_quotas
-from crm_sync.broadcast_tables import audience_lists
+from crm_sync.broadcast_tables import audience_lists, contact_wishes
 from crm_sync.service_tables import customer_tags
 from crm_sync.store import SqlStore
-from crm_sync.tables import cases, messages
+from crm_sync.tables import cases, customers, messages
 from desk.broadcast_preflight import Decisions, PreflightDesk
 from desk.broadcasts import BroadcastDesk
 from tests.broadcast_steps import BO, DOCUMENT, MIA, agreed, decisions
@@ -73,6 +73,30 @@ async def test_preflight_says_how_many_and_why_not(store: SqlStore) -> None:
 
 
 @pytest.mark.parametrize(
+    ("until", "reached", "skipped", "asleep"),
+    [(None, 4, {}, 3), ("2026-11-23 08:00", 1, {"quiet_hours": 3}, 0), ("2026-11-23 09:30", 3, {"quiet_hours": 1}, 2)],
+)
+async def test_preflight_counts_whom_quiet_hours_hold_up_and_whom_they_keep_out(
+    store: SqlStore, until: str | None, reached: int, skipped: dict[str, int], asleep: int
+) -> None:
+    who = await agreed(store, 4)
+    zones = {who[0]: "Asia/Shanghai", who[1]: "Europe/Berlin"}  # the others: the business's
+
+    def wishes(conn: Any) -> None:
+        for customer, zone in zones.items():
+            conn.execute(update(customers).where(customers.c.id == customer).values(timezone=zone))
+        hours = {"quiet_from": "00:00", "quiet_until": "10:00", "updated_at": START}
+        conn.execute(insert(contact_wishes).values(customer_id=who[2], **hours))
+
+    await store.database.run(wishes)
+    broadcasts = desk(store, clock=SetClock(datetime(2026, 11, 22, 16, 30, tzinfo=UTC)))  # half past midnight there
+    plan = {"quiet": ["21:00", "09:00"], **({"until": until} if until else {})}
+    await broadcasts.create(MIA, document(plan=plan))
+    counted = (await broadcasts.preflight(MIA, "winter")).counted
+    assert (sum(counted.reached.values()), counted.skipped, counted.asleep) == (reached, skipped, asleep)
+
+
+@pytest.mark.parametrize(
     ("changes", "code"),
     [
         ({"audience": {"list": "strangers"}}, "no_such_audience"),
@@ -111,6 +135,19 @@ async def test_what_would_go_wrong_is_said_before_and_nothing_starts(
     assert (await broadcasts.status(MIA, "winter")).state is S.DRAFT
 
 
+async def test_what_events_trigger_starts_with_fewer_coupons_than_there_are_people(store: SqlStore) -> None:
+    await agreed(store, 2)
+    await store.database.run(
+        lambda conn: coupons.add(conn, coupons.create(conn, "winter", {}, by="mia", now=START).id, ["A"])
+    )
+    broadcasts = desk(store)
+    words = content("Code {coupon}", coupons="winter")
+    await broadcasts.create(MIA, document(content=words, plan={"on": {"event": "birthday"}}))
+    looked = await broadcasts.preflight(MIA, "winter")
+    assert ("too_few_coupons", False) in [(each.code, each.is_blocking) for each in looked.problems]
+    assert looked.may_start
+
+
 async def test_a_misspelt_variable_names_the_one_that_was_meant(store: SqlStore) -> None:
     await agreed(store, 1)
     broadcasts = desk(store, decisions(variables=["city"]))
@@ -122,13 +159,46 @@ async def test_a_misspelt_variable_names_the_one_that_was_meant(store: SqlStore)
 
 async def test_a_mass_send_with_names_in_it_is_worth_knowing(store: SqlStore) -> None:
     await agreed(store, 2)
-    broadcasts = desk(store)
+    broadcasts = desk(store, decisions(kinds={("telegram", "main"): ("mass:tag",)}))
     await broadcasts.create(MIA, document(content={**mass("Dear {name}"), "fallbacks": {"name": {"en": "you"}}}))
 
     looked = await broadcasts.preflight(MIA, "winter")
 
     assert "mass_in_groups" in {problem.code for problem in looked.problems}
     assert looked.may_start
+
+
+@pytest.mark.parametrize(
+    ("piece", "kinds", "wrong"),
+    [
+        ({}, ("mass:tag",), ""),  # as the account can
+        ({"by": "tag"}, ("mass:tag",), ""),
+        ({"by": "list"}, ("mass:tag",), "mass:list"),  # a subscription account names nobody
+        ({}, ("subscribe",), "mass"),
+        ({"kind": "template", "template": "t1"}, ("subscribe", "mass:tag"), "template"),
+        ({"kind": ""}, (), ""),  # not verified: whoever could be reached otherwise has no open window
+    ],
+)
+async def test_what_the_account_may_not_send_is_said_before(
+    store: SqlStore, piece: dict[str, Any], kinds: tuple[str, ...], wrong: str
+) -> None:
+    await agreed(store, 2)
+    broadcasts = desk(store, decisions(kinds={("telegram", "main"): kinds}))
+    await broadcasts.create(MIA, document(content=mass(**piece)))
+    looked = await broadcasts.preflight(MIA, "winter")
+    assert [each.details["kind"] for each in looked.problems if each.code == "kind_not_allowed"] == [wrong] * bool(
+        wrong
+    )
+    assert looked.may_start is not bool(wrong)
+
+
+async def test_where_one_variant_is_a_mass_send_all_are(store: SqlStore) -> None:
+    await agreed(store, 2)
+    broadcasts = desk(store, decisions(kinds={("telegram", "main"): ("mass:tag",)}))
+    plain = {"name": "b", "text": {"en": "Half price"}}
+    await broadcasts.create(MIA, document(content={"variants": [*mass()["variants"], plain]}))
+    (problem,) = [each for each in (await broadcasts.preflight(MIA, "winter")).problems if each.is_blocking]
+    assert (problem.code, problem.details["variant"]) == ("mass_is_all", "b")
 
 
 async def test_a_link_that_does_not_answer_is_worth_knowing(store: SqlStore) -> None:
