@@ -23,7 +23,7 @@ test: ## the everyday suite, on real SQLite, PostgreSQL and Redis which it start
 test-slow: ## every fault point by itself on both databases, every case on PostgreSQL, many examples, full NLU training
 	@scripts/setup.sh dev
 	@$(PY) -m tests.services ensure
-	@HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-thorough} $(PY) -m pytest -n 2 --dist worksteal -m "(slow or hypothesis) and not browser and not rasa" $(ARGS)
+	@HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-thorough} $(PY) -m pytest -n 3 --dist worksteal -m "(slow or hypothesis) and not browser and not rasa" $(ARGS)
 
 test-browser: ## the suite in a real Chromium; pictures in .frontdesk/screenshots
 	@scripts/setup.sh dev
