@@ -12,15 +12,15 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlsplit
 
 import aiohttp
-from joserfc import jwt
-from joserfc.errors import JoseError
-from joserfc.jwk import KeySet
 
 from bot.errors import BotError, Misconfigured, ServiceUnavailable
+
+if TYPE_CHECKING:
+    from joserfc.jwk import KeySet
 
 SERVICE: Final = "single sign-on"
 ALGORITHMS: Final = ("RS256", "ES256")
@@ -126,6 +126,9 @@ class OidcProvider:
 
     async def _decoded(self, token: str) -> dict[str, Any]:
         """The claims of a token that the provider signed."""
+        from joserfc import jwt  # a fifth of what the console's first page loads, for desks with a provider
+        from joserfc.errors import JoseError
+
         try:
             return dict(jwt.decode(token, await self._key_set(), algorithms=list(ALGORITHMS)).claims)
         except (JoseError, ValueError, TypeError):
@@ -156,6 +159,9 @@ class OidcProvider:
 
     async def _key_set(self, *, anew: bool = False) -> KeySet:
         if self._keys is None or anew:
+            from joserfc.errors import JoseError
+            from joserfc.jwk import KeySet
+
             said = await self._get((await self.metadata()).jwks_uri)
             try:
                 # Keys of kinds we do not take, and secrets among them, are no keys for us (RFC 7517 §5).

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
-
 from bot.errors import BotError, ServiceError
 from channels.base import Examinable, Finding
 from config.settings import MailSettings, Settings
@@ -103,6 +100,9 @@ def _assistant(settings: Settings) -> Finding:
 
 
 async def _redis(url: str) -> Finding:
+    from redis.asyncio import Redis  # a tenth of a second of the console's first page, where there is no Redis
+    from redis.exceptions import RedisError
+
     client = Redis.from_url(url, socket_connect_timeout=2, socket_timeout=2)
     try:
         await client.ping()

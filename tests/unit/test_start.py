@@ -121,10 +121,10 @@ def test_a_fault_kills_at_the_named_pass_and_not_before() -> None:
 
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
-    """What a desk has imported whose only channel is the web."""
+    """What a desk has imported whose only channel is the web, once somebody has opened the console."""
     script = (
         "import sys\n"
-        "import frontdesk.app, frontdesk.http\n"
+        "import frontdesk.app, frontdesk.http, frontdesk.console_mount\n"
         "from config.settings import Settings\n"
         "from frontdesk.kits import build_kits\n"
         "build_kits(Settings(), None)\n"
@@ -140,6 +140,12 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     )
     assert done.stderr == ""
     return {name.partition(".")[0] for name in done.stdout.split()}
+
+
+@pytest.mark.parametrize("library", ["redis", "joserfc"])
+def test_the_first_page_of_the_console_waits_for_nothing_that_is_not_set_up(library: str, loaded: set[str]) -> None:
+    assert "console" in loaded
+    assert library not in loaded
 
 
 @pytest.mark.parametrize("library", ["linebot", "telegram", "wechatpy"])
