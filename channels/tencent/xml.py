@@ -25,7 +25,8 @@ _UNWRITABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]"
 
 # What nearly every callback is made of. Atomic, because CDATA ends at the first "]]>" whatever follows.
 _FIELD = re.compile(r"<([A-Za-z][A-Za-z0-9]*)>(?:<!\[CDATA\[(?>(.*?)\]\]>)|([0-9]*))</\1>", re.DOTALL)
-_NOT_AS_IT_STANDS = re.compile("[\x00-\x08\x0b-\x1f\ufffe\uffff]")  # XML forbids these, or makes another of them: \r
+# XML forbids these, or makes another of them: \r. None of them is printable.
+_NOT_AS_IT_STANDS = re.compile("[\x00-\x08\x0b-\x1f\ufffe\uffff]")
 _MAX_FLAT = 4096  # characters: what is damaged costs the expression the square of its length
 _BLANK = " \t\n"
 
@@ -94,7 +95,7 @@ def _flat(text: str) -> Fields | None:
     text = text.strip(_BLANK)
     if len(text) > _MAX_FLAT or not (text.startswith("<xml>") and text.endswith("</xml>")):
         return None
-    if _NOT_AS_IT_STANDS.search(text):
+    if not text.isprintable() and _NOT_AS_IT_STANDS.search(text):
         return None
     parts = _FIELD.split(text[5:-6])  # what is between, name, words, number, what is between, …
     names = parts[1::4]
