@@ -12,7 +12,7 @@ from sqlalchemy import Connection, func, or_, select
 from bot.reach.states import HOLDOUT
 from crm_sync.broadcast_tables import broadcast_counts, broadcast_recipients, broadcasts
 from crm_sync.columns import is_state
-from crm_sync.tables import conversations, messages
+from crm_sync.tables import conversations, customers, identities, messages
 
 _row = broadcast_recipients.c
 _MAY_HAVE_LEFT: Final = ("sent", "uncertain")
@@ -66,6 +66,20 @@ def reasons_are_told(conn: Connection) -> Iterator[str]:
     unleased = select(_row.id).where(is_state(_row.state, "sending"), _row.lease_until.is_(None))
     for row in conn.execute(unleased.order_by(_row.id)):
         yield f"recipient {row.id} is being sent to by nobody"
+
+
+def recipients_are_known(conn: Connection) -> Iterator[str]:
+    """What a recipient names is there: its broadcast, its customer, and where it would be sent to."""
+    named = (
+        ("broadcast", _row.broadcast_id, broadcasts),
+        ("customer", _row.customer_id, customers),
+        ("conversation", _row.conversation_id, conversations),
+        ("identity", _row.identity_id, identities),
+    )
+    for what, column, table in named:
+        missing = column.is_not(None) & ~select(table.c.id).where(table.c.id == column).exists()
+        for row in conn.execute(select(_row.id, column.label("named")).where(missing).order_by(_row.id)):
+            yield f"recipient {row.id} names {what} {row.named}, which is not there"
 
 
 def over_is_over(conn: Connection) -> Iterator[str]:
@@ -123,5 +137,6 @@ RULES: Final = {
     "who is held out is left alone": held_out_are_left_alone,
     "what was sent is said": sent_is_said,
     "every recipient's state is told": reasons_are_told,
+    "recipients name what is there": recipients_are_known,
     "a finished broadcast is over": over_is_over,
 }

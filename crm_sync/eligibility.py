@@ -32,7 +32,7 @@ from sqlalchemy import (
 
 from crm_sync.broadcast_tables import audience_members, broadcast_recipients, contact_wishes
 from crm_sync.columns import UtcDateTime, is_state
-from crm_sync.merging import is_merged
+from crm_sync.service_tables import customer_merges
 from crm_sync.tables import cases, consents, conversations, customers, identities, reply_windows
 
 EVERYTHING: Final = "*"  # purpose, and channel, of a withdrawal that ends all there is
@@ -60,6 +60,22 @@ class SendRules:
     monthly: tuple[tuple[str, str, int], ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Among:
+    """Which ids of customers are asked about: `after` < id <= `through`. What is kept of them is read in one go."""
+
+    after: ColumnElement[int]
+    through: ColumnElement[int]
+
+    def holds(self, customer_id: ColumnElement[int]) -> tuple[ColumnElement[bool], ...]:
+        """The conditions on a column of such ids."""
+        return customer_id > self.after, customer_id <= self.through
+
+
+# Whose row it is (a column), tables, conditions, at least so many -> true of a person who has such rows.
+Has = Callable[..., ColumnElement[bool]]
+
+
 def moments(rules: SendRules, now: datetime) -> dict[str, datetime]:
     """The parameters of the statements for this moment."""
     days = rules.cap[1] if rules.cap else 0
@@ -71,36 +87,43 @@ def moments(rules: SendRules, now: datetime) -> dict[str, datetime]:
     }
 
 
-def judged(people: Select[tuple[int]], rules: SendRules) -> Select[Any]:
+def judged(people: Select[tuple[int]], rules: SendRules, among: Among | None = None) -> Select[Any]:
     """Of each of the `people` (ids of customers): customer_id, reason, and the place where they would be reached.
 
     conversation_id, identity_id, channel and account are null where there is no such place; a person who is skipped
-    for another reason has one. In the order of customer ids; run it with `moments`.
+    for another reason has one. In the order of customer ids; run it with `moments`. `among`: bounds within which all
+    of them are; without, all that is kept of anybody is read.
     """
     asked = people.subquery("asked")
-    person, nowhere = customers.c.id, conversations.c.id.is_(None)
+    person = customers.c.id
+    has = _one_of(person, among)
+    place = _places(rules, among)
+    nowhere = place.c.id.is_(None)
     reason = _first_reason(
         person,
         rules,
-        is_gone=or_(customers.c.erased_at.is_not(None), is_merged(person)),
-        no_consent=and_(nowhere, ~_has_agreed(person, rules)),
-        is_unreachable=and_(nowhere, _has_place(person, rules), ~_has_place(person, rules, reachable=True)),
-        no_channel=and_(nowhere, ~_has_place(person, rules)),
-        no_window=and_(nowhere, ~_has_place(person, rules, reachable=True, open_window=True)),
+        has,
+        is_gone=or_(
+            customers.c.erased_at.is_not(None),
+            has(customer_merges.c.merged_customer_id, [customer_merges], customer_merges.c.undone_at.is_(None)),
+        ),
+        no_consent=and_(nowhere, ~_has_agreed(rules, has)),
+        is_unreachable=and_(nowhere, _has_place(rules, has), ~_has_place(rules, has, reachable=True)),
+        no_channel=and_(nowhere, ~_has_place(rules, has)),
+        no_window=and_(nowhere, ~_has_place(rules, has, reachable=True, open_window=True)),
         no_quota=nowhere,
     )
     return (
         select(
             person.label("customer_id"),
             reason.label("reason"),
-            conversations.c.id.label("conversation_id"),
-            conversations.c.identity_id,
-            conversations.c.channel,
-            conversations.c.account,
+            place.c.id.label("conversation_id"),
+            place.c.identity_id,
+            place.c.channel,
+            place.c.account,
         )
         .join_from(asked, customers, customers.c.id == asked.c[0])
-        # Looked for once for each person, as the key of the join.
-        .outerjoin(conversations, conversations.c.id == _place(person, rules))
+        .outerjoin(place, and_(place.c.customer_id == person, place.c.rank == 1))
         .order_by(person)
     )
 
@@ -114,6 +137,7 @@ def rechecked(rules: SendRules, *columns: ColumnElement[Any]) -> Select[Any]:
     reason = _first_reason(
         person,
         rules,
+        _each(person),
         is_gone=customers.c.erased_at.is_not(None),
         no_consent=~_agrees(person, conversations.c.channel, rules),
         is_unreachable=identities.c.unreachable_at.is_not(None),
@@ -136,6 +160,7 @@ def rechecked(rules: SendRules, *columns: ColumnElement[Any]) -> Select[Any]:
 def _first_reason(
     person: ColumnElement[int],
     rules: SendRules,
+    has: Has,
     *,
     is_gone: ColumnElement[bool],
     no_consent: ColumnElement[bool],
@@ -148,14 +173,14 @@ def _first_reason(
     """The first of SKIP_REASONS that holds, "" for none. Nothing behind the one that holds is evaluated."""
     ladder: list[tuple[str, ColumnElement[bool] | None]] = [
         ("erased", is_gone),
-        ("excluded", _is_excluded(person, rules)),
+        ("excluded", _is_excluded(rules, has)),
         ("no_consent", no_consent),
-        ("topic_off", _has_topic_off(person, rules)),
+        ("topic_off", _has_topic_off(rules, has)),
         ("unreachable", is_unreachable),
         ("no_channel", no_channel),
-        ("open_case", _has_open_complaint(person) if rules.is_promotion else None),
-        ("live_chat", _has_live_chat(person) if rules.is_promotion else None),
-        ("capped", _is_capped(person, rules, is_double)),
+        ("open_case", _has_open_complaint(has) if rules.is_promotion else None),
+        ("live_chat", _has_live_chat(has) if rules.is_promotion else None),
+        ("capped", _is_capped(rules, has, is_double)),
         ("out_of_window", no_window if rules.windowed else None),
         ("quota", no_quota if rules.monthly else None),
     ]
@@ -170,6 +195,29 @@ def there_is(tables: Sequence[FromClause], *conditions: ColumnElement[bool]) -> 
     return select(literal_column("1")).select_from(*tables).where(*conditions).correlate_except(*tables).exists()
 
 
+def _one_of(person: ColumnElement[int], among: Among | None) -> Has:
+    """For very many people: all who have such rows are found first, and each is looked for among them."""
+
+    def has(whose: Any, tables: Sequence[FromClause], *conditions: ColumnElement[bool], least: int = 1) -> Any:
+        bounds = among.holds(whose) if among is not None else ()
+        found = select(whose).select_from(*tables).where(*bounds, *conditions).correlate_except(*tables)
+        return person.in_(found if least == 1 else found.group_by(whose).having(func.count() >= literal(least)))
+
+    return has
+
+
+def _each(person: ColumnElement[int]) -> Has:
+    """For a few people: rows of each are looked for by themselves."""
+
+    def has(whose: Any, tables: Sequence[FromClause], *conditions: ColumnElement[bool], least: int = 1) -> Any:
+        if least == 1:
+            return there_is(tables, whose == person, *conditions)
+        mine = select(func.count()).select_from(*tables).where(whose == person, *conditions)
+        return mine.correlate_except(*tables).scalar_subquery() >= literal(least)
+
+    return has
+
+
 # --- what somebody agreed to ------------------------------------------------------------------------------------------
 
 
@@ -178,8 +226,11 @@ def _agrees(person: ColumnElement[int], channel: ColumnElement[str], rules: Send
     return agreement(person, rules.purpose, lambda grant: grant.c.channel == channel)
 
 
-def _has_agreed(person: ColumnElement[int], rules: SendRules) -> ColumnElement[bool]:
-    return agreement(person, rules.purpose, lambda grant: grant.c.channel.in_(rules.channels))
+def _has_agreed(rules: SendRules, has: Has) -> ColumnElement[bool]:
+    grant = consents.alias()
+    return has(
+        grant.c.customer_id, [grant], grant.c.channel.in_(rules.channels), *_in_force(grant, rules.purpose, _now)
+    )
 
 
 def agreement(
@@ -190,20 +241,23 @@ def agreement(
     What was said last counts, whichever of two records that are one now it was said to. Needs `moments`
     unless `now` is given.
     """
-    grant, later = consents.alias(), consents.alias()
+    grant = consents.alias()
+    return there_is([grant], grant.c.customer_id == person, on(grant), *_in_force(grant, purpose, now))
+
+
+def _in_force(grant: Any, purpose: str, now: ColumnElement[Any]) -> tuple[ColumnElement[bool], ...]:
+    """Conditions on a row of consents: it allows the purpose, and was not taken back since."""
+    later = consents.alias()
     taken_back = there_is(
         [later],
-        later.c.customer_id == person,
+        later.c.customer_id == grant.c.customer_id,
         or_(later.c.purpose == purpose, later.c.purpose == EVERYTHING),
         or_(later.c.channel == grant.c.channel, later.c.channel == EVERYTHING),
         ~later.c.granted,
         or_(later.c.until.is_(None), later.c.until > now),
         or_(later.c.at > grant.c.at, and_(later.c.at == grant.c.at, later.c.id > grant.c.id)),
     )
-    return there_is(
-        [grant],
-        grant.c.customer_id == person,
-        on(grant),
+    return (
         grant.c.purpose == purpose,
         grant.c.granted,
         grant.c.at <= now,
@@ -215,33 +269,34 @@ def agreement(
 # --- where somebody can be reached ------------------------------------------------------------------------------------
 
 
-def _place(person: ColumnElement[int], rules: SendRules) -> ColumnElement[int]:
-    """Their conversation on the first channel that will do, the one they wrote in last; null where none does."""
+def _places(rules: SendRules, among: Among | None) -> Any:
+    """Conversations, `rank` 1 being a person's: on the first channel that will do, the one they wrote in last."""
     talk, them = conversations.alias(), identities.alias()
     ranks = {channel: rank for rank, channel in enumerate(rules.channels)}
     order: list[ColumnElement[Any]] = [case(ranks, value=talk.c.channel)] if len(ranks) > 1 else []
     order += [talk.c.last_inbound_at.desc().nulls_last(), talk.c.id.desc()]
+    bounds = among.holds(talk.c.customer_id) if among is not None else ()
+    will_do = _will_do(talk, them, rules, reachable=True, open_window=True, quota=True)
     return (
-        select(talk.c.id)
+        select(
+            *(talk.c[name] for name in ("id", "customer_id", "identity_id", "channel", "account")),
+            func.row_number().over(partition_by=talk.c.customer_id, order_by=order).label("rank"),
+        )
         .join_from(talk, them, them.c.id == talk.c.identity_id)
-        .where(*_will_do(person, talk, them, rules, reachable=True, open_window=True, quota=True))
-        .order_by(*order)
-        .limit(1)
-        .correlate_except(talk, them)
-        .scalar_subquery()
+        .where(*bounds, *will_do)
+        .subquery("places")
     )
 
 
 def _has_place(
-    person: ColumnElement[int], rules: SendRules, *, reachable: bool = False, open_window: bool = False
+    rules: SendRules, has: Has, *, reachable: bool = False, open_window: bool = False
 ) -> ColumnElement[bool]:
     talk, them = conversations.alias(), identities.alias()
-    will_do = _will_do(person, talk, them, rules, reachable=reachable, open_window=open_window, quota=False)
-    return there_is([talk, them], them.c.id == talk.c.identity_id, *will_do)
+    will_do = _will_do(talk, them, rules, reachable=reachable, open_window=open_window, quota=False)
+    return has(talk.c.customer_id, [talk, them], them.c.id == talk.c.identity_id, *will_do)
 
 
 def _will_do(
-    person: ColumnElement[int],
     talk: Any,
     them: Any,
     rules: SendRules,
@@ -251,9 +306,8 @@ def _will_do(
     quota: bool,
 ) -> list[ColumnElement[bool]]:
     conditions = [
-        talk.c.customer_id == person,
         talk.c.channel.in_(rules.channels),
-        _agrees(person, talk.c.channel, rules),
+        _agrees(talk.c.customer_id, talk.c.channel, rules),
     ]
     if reachable:
         conditions.append(them.c.unreachable_at.is_(None))
@@ -302,65 +356,62 @@ def _has_quota(talk: Any, rules: SendRules) -> ColumnElement[bool]:
 # --- what holds somebody back -----------------------------------------------------------------------------------------
 
 
-def _is_excluded(person: ColumnElement[int], rules: SendRules) -> ColumnElement[bool] | None:
+def _is_excluded(rules: SendRules, has: Has) -> ColumnElement[bool] | None:
     if not rules.exclude:
         return None
     member = audience_members.alias()
-    return there_is([member], member.c.customer_id == person, member.c.list_id.in_(rules.exclude))
+    return has(member.c.customer_id, [member], member.c.list_id.in_(rules.exclude))
 
 
-def _has_topic_off(person: ColumnElement[int], rules: SendRules) -> ColumnElement[bool] | None:
+def _has_topic_off(rules: SendRules, has: Has) -> ColumnElement[bool] | None:
     if not rules.topic:
         return None
     wish = contact_wishes.alias()
     is_off = type_coerce(wish.c.topics_off, Text).contains(
         f'"{rules.topic}"', autoescape=True
     )  # names are plain: no escapes
-    return there_is([wish], wish.c.customer_id == person, is_off)
+    return has(wish.c.customer_id, [wish], is_off)
 
 
-def _has_open_complaint(person: ColumnElement[int]) -> ColumnElement[bool]:
+def _has_open_complaint(has: Has) -> ColumnElement[bool]:
     mine = cases.alias()
     # Written so that it is found by the person: by its kind all complaints would be looked through.
     is_complaint = mine.c.kind.concat("") == "complaint"
-    return there_is([mine], mine.c.customer_id == person, mine.c.is_open, is_complaint)
+    return has(mine.c.customer_id, [mine], mine.c.is_open, is_complaint)
 
 
-def _has_live_chat(person: ColumnElement[int]) -> ColumnElement[bool]:
+def _has_live_chat(has: Has) -> ColumnElement[bool]:
     """A person is with them, or they wait for one, on any channel."""
     talk = conversations.alias()
-    return there_is([talk], talk.c.customer_id == person, talk.c.owner.in_(["queue", "operator"]))
+    return has(talk.c.customer_id, [talk], talk.c.owner.in_(["queue", "operator"]))
 
 
-def _is_capped(
-    person: ColumnElement[int], rules: SendRules, is_double: ColumnElement[bool] | None
-) -> ColumnElement[bool]:
+def _is_capped(rules: SendRules, has: Has, is_double: ColumnElement[bool] | None) -> ColumnElement[bool]:
     """They had as many as the rules, or their own wish, allow: what is on its way now counts."""
     wish = contact_wishes.alias()
-    wished = there_is(
-        [wish], wish.c.customer_id == person, wish.c.per_week.is_not(None), wish.c.per_week <= _had(person, _week_since)
-    )
-    limits = [wished]
+    too_many = wish.c.per_week <= _had(wish.c.customer_id, _week_since)
+    limits = [has(wish.c.customer_id, [wish], wish.c.per_week.is_not(None), too_many)]
     if rules.cap is not None:
-        limits.append(_had(person, _cap_since) >= literal(rules.cap[0]))
+        talk, sent = conversations.alias(), broadcast_recipients.alias()
+        limits.append(has(talk.c.customer_id, [talk, sent], *_heard(talk, sent, _cap_since), least=rules.cap[0]))
     if is_double is not None:
         limits.append(is_double)
     return or_(*limits)
 
 
 def _had(person: ColumnElement[int], since: ColumnElement[Any]) -> ColumnElement[int]:
-    """How many broadcasts they were sent since then, by whichever record they had: conversations go with the person."""
+    """How many broadcasts they were sent since then."""
     talk, sent = conversations.alias(), broadcast_recipients.alias()
+    mine = select(func.count()).select_from(talk, sent).where(talk.c.customer_id == person, *_heard(talk, sent, since))
+    return mine.correlate_except(talk, sent).scalar_subquery()
+
+
+def _heard(talk: Any, sent: Any, since: ColumnElement[Any]) -> tuple[ColumnElement[bool], ...]:
+    """What was sent since then, by whichever record somebody had: conversations go with the person."""
     return (
-        select(func.count())
-        .join_from(talk, sent, sent.c.conversation_id == talk.c.id)
-        .where(
-            talk.c.customer_id == person,
-            is_state(sent.c.state, *HEARD),
-            or_(sent.c.sent_at.is_(None), sent.c.sent_at > since),
-        )
-        .correlate_except(talk, sent)
-        .scalar_subquery()
+        sent.c.conversation_id == talk.c.id,
+        is_state(sent.c.state, *HEARD),
+        or_(sent.c.sent_at.is_(None), sent.c.sent_at > since),
     )
 
 

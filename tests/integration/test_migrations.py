@@ -70,12 +70,22 @@ async def test_an_empty_store_becomes_current_and_stays_so(empty_url: str) -> No
     assert await _state(empty_url) is SchemaState.CURRENT
 
 
+def _is_compared(item: Any, name: str | None, kind: str, reflected: bool, other: Any) -> bool:
+    """Not keys that only one database has: Alembic knows nothing of them, and the next test compares them."""
+    return not (kind == "foreign_key_constraint" and item.table.name == "broadcast_recipients")
+
+
 async def test_migrations_make_exactly_the_tables_of_this_code(empty_url: str) -> None:
     await upgrade(empty_url)
     database = await Database.open(empty_url)
 
     def unit(conn: Connection) -> list[object]:
-        opts = {"compare_type": True, "compare_server_default": False, "include_name": _is_of_both}
+        opts = {
+            "compare_type": True,
+            "compare_server_default": False,
+            "include_name": _is_of_both,
+            "include_object": _is_compared,
+        }
         context = MigrationContext.configure(conn, opts=opts)
         return list(compare_metadata(context, metadata))
 
