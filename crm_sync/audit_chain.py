@@ -15,15 +15,24 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, bindparam, func, select, update
 
 from bot.errors import Misconfigured
 from crm_sync.columns import EPOCH, MICROSECOND, dump_json, load_json
 from crm_sync.console_tables import audit_head, audit_log
 from crm_sync.rows import insert_if_absent
-from crm_sync.statements import insert_rows
+from crm_sync.statements import Both, insert_of, prefixed
 
 OPTION: Final = "audit_keys"
+_COLUMNS: Final = ("id", "actor", "action", "object", "details", "at", "previous", "hash")
+_HEAD: Final = select(audit_head).where(audit_head.c.id == 1)
+_LOCKED_HEAD: Final = _HEAD.with_for_update()
+_WRITE: Final = Both(
+    update(audit_head)
+    .where(audit_head.c.id == 1)
+    .values({name: bindparam(f"to_{name}", type_=audit_head.c[name].type) for name in ("lines", "hash", "seal")}),
+    insert_of(audit_log, _COLUMNS, "log_"),
+)
 _LOOKED_AT: Final = 200  # newest lines about a thing that are searched for somebody's last look at it
 
 
@@ -62,24 +71,9 @@ def append(
     kept = load_json(dump_json(dict(details)))
     line = AuditLine(head.lines + 1, actor, action, subject, kept, now, head.hash, "")
     line = replace(line, hash=_mark(keys[0], _canonical(line)))
-    insert_rows(
-        conn,
-        audit_log,
-        [
-            {
-                "id": line.id,
-                "actor": actor,
-                "action": action,
-                "object": subject,
-                "details": line.details,
-                "at": now,
-                "previous": line.previous,
-                "hash": line.hash,
-            }
-        ],
-    )
-    end = {"lines": line.id, "hash": line.hash, "seal": _mark(keys[0], f"head {line.id} {line.hash}")}
-    conn.execute(update(audit_head).where(audit_head.c.id == 1).values(**end))
+    values = prefixed("log_", {name: getattr(line, name) for name in _COLUMNS})
+    end = {"to_lines": line.id, "to_hash": line.hash, "to_seal": _mark(keys[0], f"head {line.id} {line.hash}")}
+    _WRITE.change(conn, {**values, **end})
     return line
 
 
@@ -129,7 +123,7 @@ def lines(
 
 def head_of(conn: Connection) -> Head:
     """The end of the chain as the store has it, without checking it."""
-    row = conn.execute(select(audit_head).where(audit_head.c.id == 1)).first()
+    row = conn.execute(_HEAD).first()
     return Head() if row is None else Head(row.lines, row.hash, row.seal)
 
 
@@ -184,11 +178,10 @@ def _keys(conn: Connection) -> tuple[bytes, ...]:
 
 
 def _locked_head(conn: Connection) -> Head:
-    locked = select(audit_head).where(audit_head.c.id == 1).with_for_update()
-    row = conn.execute(locked).first()
+    row = conn.execute(_LOCKED_HEAD).first()
     if row is None:
         insert_if_absent(conn, audit_head, {"id": 1, "lines": 0, "hash": "", "seal": ""}, key=("id",))
-        row = conn.execute(locked).one()
+        row = conn.execute(_LOCKED_HEAD).one()
     return Head(row.lines, row.hash, row.seal)
 
 

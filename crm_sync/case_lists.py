@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, and_, func, select
+from sqlalchemy import Connection, Integer, Select, and_, bindparam, func, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from bot.errors import NotFound
@@ -15,6 +15,7 @@ from bot.service_types import CLOSED_STATUSES
 from crm_sync.cases import found_case
 from crm_sync.columns import id_in, is_filled, is_state
 from crm_sync.service_tables import case_links, clocks, compensations, site_tasks, sites
+from crm_sync.statements import Statement
 from crm_sync.tables import case_events, cases, conversations, customers
 
 PAGE: Final = 50
@@ -84,6 +85,17 @@ _DUE: Final = (
 _SITE: Final = (
     sites.c.key.label("site"), sites.c.names, sites.c.latitude, sites.c.longitude, sites.c.address, sites.c.phone
 )  # fmt: skip
+_RAN_OUT: Final = and_(
+    is_state(clocks.c.state, "running"),
+    clocks.c.due_at <= bindparam("at", type_=clocks.c.due_at.type),
+    clocks.c.case_id.is_not(None),
+)
+_LATE: Final = Statement(select(clocks.c.case_id).where(_RAN_OUT))
+_HOW_MANY_LATE: Final = Statement(
+    select(func.count().label("many")).select_from(
+        select(clocks.c.id).where(_RAN_OUT).limit(bindparam("most", type_=Integer)).subquery()
+    )
+)
 _NAMES: Final = select(customers.c.id, customers.c.name).where(id_in(customers.c.id, "ids"))
 
 
@@ -152,11 +164,9 @@ def _is_late(conn: Connection, at: datetime) -> ColumnElement[bool]:
     Where that is rare, those cases are named; where it is not, a page soon comes together by asking each case in turn.
     A database that chose between the two by itself would read through all clocks.
     """
-    ran_out = and_(is_state(clocks.c.state, "running"), clocks.c.due_at <= at)
-    of_cases = select(clocks.c.case_id).where(ran_out, clocks.c.case_id.is_not(None)).limit(FEW_LATE + 1)
-    late = conn.execute(of_cases).scalars().all()
-    if len(late) <= FEW_LATE:
-        return id_in(cases.c.id, "late").params(late=sorted(set(late)))
+    if _HOW_MANY_LATE.rows(conn, {"at": at, "most": FEW_LATE + 1})[0].many <= FEW_LATE:
+        late = {row.case_id for row in _LATE.rows(conn, {"at": at})}
+        return id_in(cases.c.id, "late").params(late=sorted(late))
     runs = and_(clocks.c.case_id == cases.c.id, is_state(clocks.c.state, "running"))
     return select(func.min(clocks.c.due_at)).where(runs).scalar_subquery() <= at
 

@@ -6,13 +6,14 @@ arrives with the change, decided by whoever knows them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from types import MappingProxyType
 from typing import Any, Final, Literal
 
-from sqlalchemy import Connection, and_, bindparam, select, update
+from sqlalchemy import Connection, and_, bindparam, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from bot.errors import CaseNotFound, RuleError, StaleState
@@ -20,12 +21,12 @@ from bot.service_types import CASE_MOVES, CLOSED_STATUSES, CaseParty, ClockStart
 from bot.types import OpenCase, UpdateCase
 from crm_sync import clocks as clock_rows
 from crm_sync import site_tasks
-from crm_sync.columns import is_postgres
+from crm_sync.columns import is_postgres, is_state
 from crm_sync.numbers import read
 from crm_sync.rows import insert_if_absent
-from crm_sync.service_tables import assets, case_links, sites
+from crm_sync.service_tables import assets, case_links, clocks, sites
 from crm_sync.staff_notices import notify
-from crm_sync.statements import insert_rows
+from crm_sync.statements import Both, insert_of, insert_rows, prefixed
 from crm_sync.subjects import Subject, note
 from crm_sync.tables import case_events, cases, customers, timeline
 
@@ -89,6 +90,9 @@ _TWIN: Final = (
     .where(cases.c.is_open)
     .with_for_update()
 )
+_EVENT: Final = ("case_id", "kind", "author", "by", "note", "is_internal", "changes", "at")
+_LINE: Final = ("customer_id", "conversation_id", "kind", "summary", "reference", "author", "at")
+_EVENT_AND_LINE: Final = Both(insert_of(case_events, _EVENT, "event_"), insert_of(timeline, _LINE, "line_"))
 _SITE: Final = select(sites).where(sites.c.key == bindparam("key"))
 
 
@@ -265,7 +269,8 @@ def open_by_staff(conn: Connection, wanted: OpenCase, customer_id: int, conversa
 def change_case(conn: Connection, case: Any, change: CaseChange, by: By, clockwork: Clockwork | None = None) -> Any:
     """The locked case is as the change says, its clocks follow, its history has a line; the row as it is now.
 
-    Who has it and who watches it have a notice, but not of what they did themselves.
+    Who has it and who watches it have a notice, but not of what they did themselves. Where anything of the case was
+    written, the row has `next_due`: when the first promise that runs then runs out.
 
     Raises: RuleError for a status that may not follow, or when another open case about the same thing carries on.
     """
@@ -279,26 +284,41 @@ def change_case(conn: Connection, case: Any, change: CaseChange, by: By, clockwo
                 raise RuleError(f"case {twin.number} about the same thing is open; go on with that one")
         values.update(_of_status(case, change.status, by))
         changes.update(status=change.status, was=case.status)
-        _move_clocks(conn, case, change.status, by, clockwork)
+        _move_clocks(conn, case, change, by, clockwork)
         _move_site_task(conn, case, change, by)
         if change.status in ("solved", *CLOSED_STATUSES):
             site_tasks.withdraw(conn, case.id, by.at)
     elif by.author in OURS and not change.is_internal and change.note and case.first_response_at is None:
         values["first_response_at"] = by.at
-        clock_rows.meet(conn, "first_response", by.at, case_id=case.id)
-    clock_rows.begin(conn, change.clocks, by.at, case_id=case.id)
+        _end_and_begin(conn, case.id, change.clocks, by.at, met=("first_response",))
+    else:
+        clock_rows.begin(conn, change.clocks, by.at, case_id=case.id)
     clock_rows.tighten(conn, change.tighter, by.at, case_id=case.id)
     row = case
     if values or not change.is_internal:
         values.update(updated_at=by.at, version=case.version + 1)
-        row = conn.execute(update(cases).where(cases.c.id == case.id).values(**values).returning(cases)).one()
+        given = {**prefixed("to_", values), "which": case.id, "from": by.at}
+        row = conn.execute(_changed(tuple(sorted(values))), given).one()
     kind = "status" if change.status else "updated" if changes or by.author == "customer" else "note"
-    case_event(conn, case.id, kind, by, words=change.note, changes=changes, is_internal=change.is_internal)
+    event = _event(case.id, kind, by, words=change.note, changes=changes, is_internal=change.is_internal)
     if by.author != "customer" and change.status:
-        tell_timeline(conn, case, by, f"{case.kind}_{change.status}", change.note)
+        line = _timeline_line(case, by, f"{case.kind}_{change.status}", change.note)
+        _EVENT_AND_LINE.change(conn, {**prefixed("event_", event), **prefixed("line_", line)})
+    else:
+        insert_rows(conn, case_events, [event])
     if heard := {*row.watchers, row.owner} - {"", by.name if by.author == "operator" else ""}:
         notify(conn, heard, "case_changed", by.at, reference=row.number, by=by.name)
     return row
+
+
+@cache
+def _changed(names: tuple[str, ...]) -> Any:
+    """Writes these columns; gives the row, and in `next_due` when the first running promise after `from` runs out."""
+    values = {name: bindparam(f"to_{name}", type_=cases.c[name].type) for name in names}
+    runs = and_(clocks.c.case_id == cases.c.id, is_state(clocks.c.state, "running"))
+    later = clocks.c.due_at > bindparam("from", type_=clocks.c.due_at.type)
+    next_due = select(func.min(clocks.c.due_at)).where(runs, later).scalar_subquery().label("next_due")
+    return update(cases).where(cases.c.id == bindparam("which")).values(values).returning(*cases.c, next_due)
 
 
 def _differences(case: Any, change: CaseChange) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -335,20 +355,34 @@ def _of_status(case: Any, status: str, by: By) -> dict[str, Any]:
     return values
 
 
-def _move_clocks(conn: Connection, case: Any, status: str, by: By, clockwork: Clockwork | None) -> None:
-    """First response and solution are met, all stand still while the customer is waited for, and end with the case."""
-    if status in ANSWERS and by.author in OURS:
-        clock_rows.meet(conn, "first_response", by.at, case_id=case.id)
-    if status == "solved":
-        clock_rows.meet(conn, "solution", by.at, case_id=case.id)
-    if status in ("solved", *CLOSED_STATUSES):
-        clock_rows.stop_all(conn, by.at, case_id=case.id)
-    elif status == "waiting_customer":
-        if clockwork is None:
+def _move_clocks(conn: Connection, case: Any, change: CaseChange, by: By, clockwork: Clockwork | None) -> None:
+    """First response and solution are met, all stand still while the customer is waited for, and end with the case.
+
+    Then those of the change begin.
+    """
+    status, met = change.status, ("first_response",) if change.status in ANSWERS and by.author in OURS else ()
+    is_over = status in ("solved", *CLOSED_STATUSES)
+    if not is_over and "waiting_customer" in (status, case.status):
+        clock_rows.end(conn, by.at, met=met, case_id=case.id)  # before others stand still or go on
+        met = ()
+        if status != "waiting_customer":
+            clock_rows.resume_all(conn, case.id, by.at, clockwork.again if clockwork else None)
+        elif clockwork is None:
             raise ValueError("clocks can only stand still for whoever knows the calendars")
-        clock_rows.pause_all(conn, case.id, by.at, clockwork.spent)
-    elif case.status == "waiting_customer":
-        clock_rows.resume_all(conn, case.id, by.at, clockwork.again if clockwork else None)
+        else:
+            clock_rows.pause_all(conn, case.id, by.at, clockwork.spent)
+    if status == "solved":
+        met = (*met, "solution")
+    _end_and_begin(conn, case.id, change.clocks, by.at, met=met, is_over=is_over)
+
+
+def _end_and_begin(
+    conn: Connection, case_id: int, starts: Sequence[ClockStart], at: datetime, *, met: Sequence[str],
+    is_over: bool = False,
+) -> None:  # fmt: skip
+    """Clocks of the kinds `met` have ended, and those in whose place others begin; all when it `is_over`."""
+    clock_rows.end(conn, at, met=met, stopped=None if is_over else [start.kind for start in starts], case_id=case_id)
+    clock_rows.begin_first(conn, starts, at, case_id=case_id)
 
 
 def _move_site_task(conn: Connection, case: Any, change: CaseChange, by: By) -> None:
@@ -392,7 +426,19 @@ def case_event(
     is_internal: bool = False,
 ) -> None:
     """The history of the case has this line. `is_internal`: the customer never sees it."""
-    row = {
+    row = _event(case_id, kind, by, words=words, changes=changes, is_internal=is_internal)
+    insert_rows(conn, case_events, [row])
+
+
+def tell_timeline(conn: Connection, case: Any, by: By, kind: str, words: str) -> None:
+    """The customer's timeline has this line about the case."""
+    insert_rows(conn, timeline, [_timeline_line(case, by, kind, words)])
+
+
+def _event(
+    case_id: int, kind: str, by: By, *, words: str, changes: Mapping[str, Any], is_internal: bool
+) -> dict[str, Any]:
+    return {
         "case_id": case_id,
         "kind": kind,
         "author": by.author,
@@ -402,12 +448,10 @@ def case_event(
         "changes": dict(changes),
         "at": by.at,
     }
-    insert_rows(conn, case_events, [row])
 
 
-def tell_timeline(conn: Connection, case: Any, by: By, kind: str, words: str) -> None:
-    """The customer's timeline has this line about the case."""
-    row = {
+def _timeline_line(case: Any, by: By, kind: str, words: str) -> dict[str, Any]:
+    return {
         "customer_id": case.customer_id,
         "conversation_id": case.conversation_id,
         "kind": kind,
@@ -416,4 +460,3 @@ def tell_timeline(conn: Connection, case: Any, by: By, kind: str, words: str) ->
         "author": by.author,
         "at": by.at,
     }
-    insert_rows(conn, timeline, [row])

@@ -5,17 +5,17 @@ Functions take a connection and are part of the caller's transaction. Looking at
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, select, update
-from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy import Connection, Text, bindparam, case, literal_column, or_, select, update
 
 from bot.service_types import ClockStart
-from crm_sync.columns import is_state
+from crm_sync.columns import is_state, key_in
 from crm_sync.service_tables import clocks
-from crm_sync.statements import insert_rows
+from crm_sync.statements import Statement, insert_rows
 
 ACTIVE: Final = ("running", "paused")
 Spent = Callable[[Any, datetime], int]  # clock row, now -> working seconds used until now
@@ -32,7 +32,7 @@ def begin(
 ) -> None:
     """These clocks of the case or task run from now on; ones of the same kind that ran before are stopped."""
     if starts:
-        _end(conn, "stopped", now, _of(case_id, task_id), clocks.c.kind.in_([start.kind for start in starts]))
+        end(conn, now, stopped=[start.kind for start in starts], case_id=case_id, task_id=task_id)
         begin_first(conn, starts, now, case_id=case_id, task_id=task_id)
 
 
@@ -106,26 +106,36 @@ def resume_all(conn: Connection, case_id: int, now: datetime, again: Again | Non
         )
 
 
-def meet(conn: Connection, kind: str, now: datetime, *, case_id: int | None = None, task_id: int | None = None) -> bool:
-    """The promise is kept: its clock has ended. False when none of this kind was under way."""
-    return _end(conn, "met", now, _of(case_id, task_id), clocks.c.kind == kind)
+def end(
+    conn: Connection,
+    now: datetime,
+    *,
+    met: Collection[str] = (),
+    stopped: Collection[str] | None = (),
+    case_id: int | None = None,
+    task_id: int | None = None,
+) -> bool:
+    """Clocks of these kinds that were under way have ended: kept promises, and those that no longer matter.
 
-
-def stop_all(conn: Connection, now: datetime, *, case_id: int | None = None, task_id: int | None = None) -> None:
-    """No clock of the case or task goes on: what was promised no longer matters."""
-    _end(conn, "stopped", now, _of(case_id, task_id))
-
-
-def _of(case_id: int | None, task_id: int | None) -> ColumnElement[bool]:
+    `stopped`: None for all that are not met. False when none was under way.
+    """
     if (case_id is None) == (task_id is None):
         raise ValueError("a clock belongs to a case or to a task")
-    return clocks.c.case_id == case_id if case_id is not None else clocks.c.task_id == task_id
+    if not met and stopped is not None and not stopped:
+        return False
+    owner = "case_id" if case_id is not None else "task_id"
+    values = {"owner": case_id if case_id is not None else task_id, "now": now, "met": met, "stopped": stopped or ()}
+    return _end(owner, stopped is None).change(conn, values) > 0
 
 
-def _end(conn: Connection, state: str, now: datetime, *which: ColumnElement[bool]) -> bool:
-    ended = conn.execute(
-        update(clocks)
-        .where(and_(*which), is_state(clocks.c.state, *ACTIVE))
-        .values(state=state, ended_at=now, running_since=None, next_at=None)
+@cache
+def _end(owner: str, is_all: bool) -> Statement:
+    is_met = key_in(clocks.c.kind, "met")
+    which = [clocks.c[owner] == bindparam("owner"), is_state(clocks.c.state, *ACTIVE)]
+    if not is_all:
+        which.append(or_(is_met, key_in(clocks.c.kind, "stopped")))
+    state = case((is_met, literal_column("'met'", Text)), else_=literal_column("'stopped'", Text))
+    ended_at = bindparam("now", type_=clocks.c.ended_at.type)
+    return Statement(
+        update(clocks).where(*which).values(state=state, ended_at=ended_at, running_since=None, next_at=None)
     )
-    return ended.rowcount > 0

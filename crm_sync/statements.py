@@ -14,7 +14,7 @@ from functools import cache
 from operator import itemgetter
 from typing import Any, Final
 
-from sqlalchemy import Connection, Dialect, Executable, Select, Table, insert
+from sqlalchemy import Connection, Dialect, Executable, Insert, Select, Table, Update, bindparam, insert
 from sqlalchemy.sql.dml import UpdateBase
 
 from crm_sync.columns import is_postgres
@@ -61,6 +61,22 @@ class Statement:
         if self._compiled is None:
             self._compiled = _Compiled(self._source, self._column_keys, conn.dialect)
         return self._compiled
+
+
+class Both:
+    """Two changes of different tables: one round trip on PostgreSQL.
+
+    No parameter has the name of another one or of a column: SQLAlchemy would take it for a value of that column.
+    """
+
+    def __init__(self, first: Insert | Update, then: Insert | Update) -> None:
+        self._each = Statement(first), Statement(then)
+        self._both = Statement(then.add_cte(first.cte("first")))
+
+    def change(self, conn: Connection, parameters: Mapping[str, Any]) -> None:
+        """Both are carried out."""
+        for statement in (self._both,) if is_postgres(conn) else self._each:
+            statement.change(conn, parameters)
 
 
 class _Compiled:
@@ -133,10 +149,21 @@ def _row_maker(names: Sequence[str]) -> Convert:
     return make
 
 
+def prefixed(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values by names that begin so."""
+    return {f"{prefix}{name}": value for name, value in values.items()}
+
+
 def insert_rows(conn: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """The rows, which all have the same columns, are inserted."""
     if rows:
         _insert(table, tuple(rows[0])).change_each(conn, rows)
+
+
+def insert_of(table: Table, names: Sequence[str], prefix: str) -> Insert:
+    """Inserts a row with these columns, from parameters that are called like them after the prefix."""
+    row = {name: bindparam(f"{prefix}{name}", type_=table.c[name].type) for name in names}
+    return insert(table).values(row).inline()
 
 
 @cache

@@ -100,8 +100,7 @@ def end_task(conn: Connection, task_id: int, *, outcome: str, note: str, by: str
         .values(is_open=False, outcome=outcome, outcome_note=note, done_by=by, done_at=now, updated_at=now)
     )
     kinds = conn.execute(select(clocks_table.c.kind).where(clocks_table.c.task_id == task_id)).scalars().all()
-    for kind in kinds:
-        clocks.meet(conn, kind, now, task_id=task_id)
+    clocks.end(conn, now, met=kinds, task_id=task_id)
     line = {"kind": "task_done", "summary": outcome or task.summary, "reference": task.kind, "author": "operator"}
     place = {"customer_id": task.customer_id, "conversation_id": task.conversation_id}
     conn.execute(insert(timeline), {**line, **place, "at": now})

@@ -6,13 +6,11 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection
 
 from bot.service.policy import ServicePolicy
 from bot.service_types import Notice
-from crm_sync.columns import is_state
 from crm_sync.notices import as_is, tell
-from crm_sync.service_tables import clocks
 
 # status -> the flow that takes the customer's answer
 FLOWS: Final[Mapping[str, str]] = {"waiting_customer": "complaint_answer", "solved": "complaint_solved"}
@@ -21,13 +19,13 @@ FLOWS: Final[Mapping[str, str]] = {"waiting_customer": "complaint_answer", "solv
 def tell_status(conn: Connection, case: Any, policy: ServicePolicy, now: datetime, *, note: str = "") -> None:
     """The customer hears of the status the case has just got, in words of `utter_notice_<status>`.
 
-    `case`: the row after the change; its version makes the notice one of its own.
+    `case`: the row as the change has left it, from `change_case`; its version makes the notice one of its own.
     """
     args = {
         "number": case.number,
         "note": as_is(note),
         "who": _who(case, policy),
-        "next_at": f"@time:{next_at(conn, case, policy, now).isoformat()}",
+        "next_at": f"@time:{next_at(case, policy, now).isoformat()}",
     }
     tell_about(conn, case, f"utter_notice_{case.status}", args, now, flow=FLOWS.get(case.status, ""))
 
@@ -46,14 +44,14 @@ def tell_about(
     tell(conn, case.customer_id, notice, now=now, key=f"case:{case.id}:{key or case.version}", case_id=case.id)
 
 
-def next_at(conn: Connection, case: Any, policy: ServicePolicy, now: datetime) -> datetime:
-    """By when something happens next: until when a solution can be contested, else the promise that runs out first."""
+def next_at(case: Any, policy: ServicePolicy, now: datetime) -> datetime:
+    """By when something happens next: until when a solution can be contested, else the promise that runs out first.
+
+    `case`: the row as `change_case` gives it, with `next_due`.
+    """
     if case.status == "solved":
         return now + timedelta(hours=policy.cases.satisfaction.close_after_h)
-    running = select(func.min(clocks.c.due_at)).where(
-        clocks.c.case_id == case.id, is_state(clocks.c.state, "running"), clocks.c.due_at > now
-    )
-    due: datetime | None = conn.execute(running).scalar()
+    due: datetime | None = case.next_due
     calendar = policy.calendar_for(case.severity)
     return due or calendar.add(now, policy.promises.budget("update", case.severity) or timedelta(hours=4))
 

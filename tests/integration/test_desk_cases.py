@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, event, select, update
 
 from bot.errors import InputError, NotFound, NotPermitted, RuleError, StaleState
 from bot.service.policy import ServicePolicy
@@ -21,7 +21,7 @@ from crm_sync.service_tables import clocks, compensations, points, surveys
 from crm_sync.service_tables import timers as timer_rows
 from crm_sync.staff import add_user
 from crm_sync.store import SqlStore
-from crm_sync.tables import cases, conversations, customers, handoffs
+from crm_sync.tables import cases, conversations, customers, handoffs, timeline
 from crm_sync.timers import done, due
 from desk.actors import Actor, actor_named
 from desk.audit import AuditDesk
@@ -239,6 +239,24 @@ async def test_an_update_begins_the_next_promise_of_one(desk: Desk) -> None:
     await desk.cases.progress(LI, NUMBER, "still at it")
     running = [row for row in await desk.rows(clocks) if row.kind == "update" and row.state == "running"]
     assert [row.started_at for row in running] == [START + timedelta(hours=2)]
+
+
+async def test_a_step_of_work_takes_few_round_trips(desk: Desk) -> None:
+    sent: list[str] = []
+
+    def note(*args: Any) -> None:
+        sent.append(args[2])
+
+    await desk.store.database.run(lambda conn: event.listen(conn.engine, "before_cursor_execute", note))
+    await desk.cases.progress(LI, NUMBER, "the pads are ordered")
+    await desk.store.database.run(lambda conn: event.remove(conn.engine, "before_cursor_execute", note))
+    # the case, whether its customer is there, clocks ended and begun, the case, history with timeline, the notice,
+    # the end of the audit log, its line
+    assert len(sent) <= 9, sent
+    ended = {row.kind: row.state for row in await desk.rows(clocks) if row.ended_at is not None}
+    assert ended == {"first_response": "met", "update": "stopped"}
+    assert (await desk.rows(timeline))[-1].kind == "complaint_in_progress"
+    assert (await AuditDesk(desk.store.database).verify(Actor("ada", "admin"))).broken_at is None
 
 
 async def test_who_waited_for_a_person_because_of_it_waits_no_longer_once_it_is_solved(desk: Desk) -> None:
