@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from bot.errors import InputError
 from bot.service_types import Site
@@ -63,11 +63,14 @@ def find_site(conn: Connection, key: str) -> Any:
     return conn.execute(select(sites).where(sites.c.key == key, sites.c.is_active)).first()
 
 
+_CALENDAR: Final = select(sites.c.calendar).where(sites.c.id == bindparam("site_id"))
+
+
 def calendar_of(conn: Connection, site_id: int | None) -> str:
     """Name of the calendar of this site; "" without one."""
     if site_id is None:
         return ""
-    return conn.execute(select(sites.c.calendar).where(sites.c.id == site_id)).scalar() or ""
+    return conn.execute(_CALENDAR, {"site_id": site_id}).scalar() or ""
 
 
 def site_of(row: Any, open_tasks: int = 0) -> Site:

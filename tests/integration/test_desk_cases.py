@@ -247,6 +247,7 @@ async def test_a_step_of_work_takes_few_round_trips(desk: Desk) -> None:
     def note(*args: Any) -> None:
         sent.append(args[2])
 
+    await desk.cases.take(LI, NUMBER)  # the audit log has begun
     await desk.store.database.run(lambda conn: event.listen(conn.engine, "before_cursor_execute", note))
     await desk.cases.progress(LI, NUMBER, "the pads are ordered")
     await desk.store.database.run(lambda conn: event.remove(conn.engine, "before_cursor_execute", note))
