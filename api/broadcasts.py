@@ -135,7 +135,8 @@ class ArmSumsShown(Shown):
     read: int
     clicked: int
     replied: int
-    left: int
+    left: int = Field(description="Took their consent back or blocked us")
+    blocked: int
 
 
 class UpliftShown(Shown):

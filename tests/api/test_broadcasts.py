@@ -35,6 +35,7 @@ async def test_a_broadcast_is_written_approved_by_another_and_started_once(api: 
     assert (status["state"], status["total"], status["done"]) == ("paused", 0, 0)
     assert (await client.post("/broadcasts/winter/cancel")).json()["state"] == "cancelled"
     brought = (await client.get("/broadcasts/winter/results")).json()
+    assert brought["whole"]["sums"]["blocked"] == 0
     assert (brought["whole"]["uplift"], brought["whole"]["differs"], brought["returned"]) == (None, False, None)
     file = await client.get("/broadcasts/winter/recipients.csv")
     assert file.text.startswith("customer_id,"), file.text
