@@ -24,10 +24,12 @@ def view_of(context: ActionContext, need: Need) -> Lookup:
 def offers_code(context: ActionContext, view: Lookup) -> bool:
     """Whether the flow may go on to a code; else the customer is told that the number is not in their record.
 
-    Who waits for a person can ask that person.
+    Who waits for a person can ask that person. Of several things said in one message each is answered; a question of
+    ours about one would hold up the others.
     """
     is_ours = context.turn.conversation.owner is Owner.BOT
-    return is_ours and FLOW in context.assistant.flows and view.can_send and view.codes_left > 0
+    is_all = context.message_words in ("", context.words)
+    return is_ours and is_all and FLOW in context.assistant.flows and view.can_send and view.codes_left > 0
 
 
 def asked_for(kind: LookupKind, number: str) -> dict[str, str]:
