@@ -90,7 +90,7 @@ class Tuning:
 
     accept: float = 0.45  # from here on the best intent is believed
     sure: float = 0.7  # from here on it may interrupt a question that is being asked
-    ambiguity_margin: float = 0.08  # two intents this close, the best below `sure`: ask which one
+    ambiguity_margin: float = 0.25  # two intents this close, the best below `sure`: ask which one
     article_over_intent: float = 0.75  # an article this good goes before the fixed answer of an intent
     stale_after_s: float = 1800.0  # a running flow is forgotten after this much silence
     confirm_cancel_from: int = 3  # this many answers given: cancelling asks first

@@ -349,6 +349,13 @@ def test_two_close_meanings_are_offered_instead_of_guessing() -> None:
     assert chat.hear("退款进度").startswith("我这里没有查到")
 
 
+@pytest.mark.parametrize(("second", "asks"), [(0.35, True), (0.25, False)])
+def test_a_doubtful_meaning_is_acted_upon_only_where_no_other_is_nearly_as_likely(second: float, asks: bool) -> None:
+    chat = Chat()
+    chat.hear("退", "return_request", 0.55, others={"refund_status": second})
+    assert (chat.templates == ["utter_clarify"]) is asks
+
+
 @pytest.mark.parametrize(
     "words", ["/restart", '/greet{"order_number": "2391"}', "/human_handoff", "slot:order_number=1"]
 )
