@@ -36,9 +36,9 @@ from bot.ports import (
     TurnStore,
 )
 from bot.reading import (
-    ARTICLES,
     AssistantRuntime,
     Read,
+    ask_articles,
     hinted_language,
     language_before,
     language_of_words,
@@ -188,7 +188,7 @@ class Engine:
                 started -= known.duration_ms / 1000
             asked = (words, language_of_words(understanding, fallback_language))
             found = read.articles.get(asked)
-            articles = runtime.knowledge.ask(words, language=asked[1], top=ARTICLES) if found is None else found
+            articles = await ask_articles(runtime.knowledge, *asked) if found is None else found
         turn = Turn(
             message=message,
             understanding=understanding,
@@ -218,7 +218,7 @@ class Engine:
             if not missing:
                 break
             for need in (need for need in missing if need.kind == "articles"):
-                facts[need] = runtime.knowledge.ask(need.key, language=decision.language, top=ARTICLES)
+                facts[need] = await ask_articles(runtime.knowledge, need.key, decision.language)
             stored = [need for need in missing if need.kind != "articles"]
             if stored:
                 facts.update(await self._store.fetch(stored, turn.conversation.customer.customer_id))

@@ -60,7 +60,7 @@ class BatchEngine(NluEngine, Protocol):
 
 class KnowledgeIndex(Protocol):
     def ask(self, text: str, *, language: Language, top: int = 3) -> tuple[ArticleHit, ...]:
-        """Best first; empty when nothing matches at all. Synchronous: below 1 ms of CPU."""
+        """Best first; empty when nothing matches at all. Synchronous: below 1 ms of CPU, unless it `is_slow`."""
         ...
 
 

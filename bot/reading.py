@@ -6,6 +6,7 @@ articles. Reading together costs half as much; what could not be read so is read
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -72,8 +73,24 @@ async def read_together(
                 (understood.text, language_of_words(understood, said[key]))
                 for key, understood in zip(part, found, strict=True)
             ]
-            read.articles.update(zip(asked, knowledge.ask_many(asked, top=ARTICLES), strict=True))
+            if is_slow(knowledge):
+                hits = await asyncio.to_thread(knowledge.ask_many, asked, top=ARTICLES)
+            else:
+                hits = knowledge.ask_many(asked, top=ARTICLES)
+            read.articles.update(zip(asked, hits, strict=True))
     return read
+
+
+async def ask_articles(knowledge: KnowledgeIndex, text: str, language: Language) -> tuple[ArticleHit, ...]:
+    """The best articles, in a thread where finding them takes long, so that others are served meanwhile."""
+    if is_slow(knowledge):
+        return await asyncio.to_thread(knowledge.ask, text, language=language, top=ARTICLES)
+    return knowledge.ask(text, language=language, top=ARTICLES)
+
+
+def is_slow(knowledge: KnowledgeIndex) -> bool:
+    """It says so itself, where a question costs it more than the millisecond that nobody minds."""
+    return getattr(knowledge, "is_slow", False) is True
 
 
 def language_before(conversation: Conversation, message: InboundMessage, runtime: AssistantRuntime) -> Language:

@@ -87,7 +87,7 @@ class HelpDesk:
         index = self._knowledge(channel, account)
         # The last message alone first: what came before it may have been about something else.
         for asked in dict.fromkeys((said[0] if said else "", " ".join(reversed(said)))):
-            hits = index.ask(asked, language=_spoken(language), top=1) if asked else ()
+            hits = await asyncio.to_thread(index.ask, asked, language=_spoken(language), top=1) if asked else ()
             if hits:
                 return _suggestion(asked, hits[0])
         return None
@@ -100,7 +100,8 @@ class HelpDesk:
         if not words:
             return ()
         most = max(1, min(top, MOST_ARTICLES))
-        return self._knowledge(row.channel, row.account).ask(words, language=_spoken(row.language or "zh"), top=most)
+        index = self._knowledge(row.channel, row.account)
+        return await asyncio.to_thread(index.ask, words, language=_spoken(row.language or "zh"), top=most)
 
     async def examples(self, actor: Actor, conversation_id: int, message_id: int) -> tuple[Alike, ...]:
         """Why the customer's message was understood so: the training examples that are most like it.

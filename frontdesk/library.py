@@ -14,7 +14,7 @@ from bot.types import OutPart, RenderedReply
 from crm_sync.models import StoredArticle
 from frontdesk.policies import model_name
 from frontdesk.runtimes import LoadedAssistant, training_hash
-from frontdesk.sentence_encoder import sentence_encoder
+from frontdesk.sentence_encoder import article_reranker, sentence_encoder
 from nlu.embedded.model import unpack
 from nlu.knowledge import ArticleIndex
 
@@ -44,7 +44,7 @@ class LoadedLibrary:
         return self._loaded(name).seeded
 
     def index(self, articles: Iterable[StoredArticle]) -> BatchIndex:
-        return ArticleIndex(articles)
+        return ArticleIndex(articles, reranker=article_reranker(self.sentence_encoder_in))
 
     def channels(self) -> Sequence[str]:
         return self.served

@@ -34,7 +34,7 @@ from desk.responses import edited_responses
 from frontdesk.assistant import load_assistant
 from frontdesk.observing import MODEL_LOADED
 from frontdesk.policies import accounts_of, model_name, policy_in_force
-from frontdesk.sentence_encoder import sentence_encoder
+from frontdesk.sentence_encoder import article_reranker, sentence_encoder
 from nlu.article_fields import Article
 from nlu.articles import SUFFIXES, load_articles
 from nlu.cascade import Cascade, build_engine
@@ -227,7 +227,9 @@ class Runtimes:
         """The articles as they are now; of those that were there before, only what has changed is read and indexed."""
         read_at = self._store.now()  # not the newest article's time: thousands may have come with that one
         news, times = await self._news(model_name(folder), before)
-        return await asyncio.to_thread(renewed, folder, before, news, read_at, times)
+        place = self._settings.nlu.encoder
+        work = partial(renewed, folder, before, news, read_at, times=times, encoder=place)
+        return await asyncio.to_thread(work)
 
     async def _news(
         self, name: str, before: Shelf | None
@@ -305,9 +307,13 @@ def renewed(
     before: Shelf | None,
     news: Iterable[StoredArticle],
     read_at: datetime,
+    *,
     times: Mapping[tuple[str, str], datetime],
+    encoder: Path | None,
 ) -> Shelf:
     """The shelf with what the store has of late; the files are read again where one of them was touched.
+
+    `encoder`: the folder of the sentence encoder, which orders what is found.
 
     Raises: AssistantInvalid.
     """
@@ -316,7 +322,8 @@ def renewed(
     if before is None or before.files != files:
         seeds = tuple(seeded_articles(folder))
         articles = {(each.id, each.language): each for each in with_stored(seeds, stored.values())}
-        return Shelf(seeds, files, stored, read_at, times, articles, ArticleIndex(articles.values()))
+        index = ArticleIndex(articles.values(), reranker=article_reranker(encoder))
+        return Shelf(seeds, files, stored, read_at, times, articles, index)
     changed = {key: None for row in news if stored[key := (row.id, row.language)] != before.stored.get(key)}
     now = {key: found for key in changed for found in with_stored((), (stored[key],))}
     articles = {key: each for key, each in before.articles.items() if key not in changed} | now

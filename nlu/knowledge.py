@@ -24,6 +24,7 @@ from nlu.article_fields import Indexable
 from nlu.article_index import Additions, Shelf, best_of, plain
 from nlu.articles import load_articles
 from nlu.embedded.features import Features, features_of
+from nlu.reranking import CANDIDATES, Ranked, Reranker, Usual
 from nlu.training_data import read_text
 
 # Good enough to answer with: on the 120 paraphrased questions of the sample assistant 19 of 20 answers given from here
@@ -36,7 +37,6 @@ _EXACT = 0.99
 _NOTHING = 0.005  # a best hit below this shares a few letters with the question and no more
 _BESIDE: Final = 300  # articles that stand beside a shelf before it is built anew
 Key = tuple[str, str]  # id and language
-Ranked = list[tuple[Indexable, float]]  # articles and their scores, best first
 
 
 def _now() -> datetime:
@@ -47,6 +47,7 @@ class ArticleIndex:
     """Implements `bot.ports.KnowledgeIndex`. Never changes after building; safe to share between threads.
 
     `sure` is the score from which a hit is good enough to answer with; `staff`: articles for the staff are found too.
+    With a `reranker` the best hits are put into a new order where it knows their language.
     """
 
     def __init__(
@@ -56,12 +57,21 @@ class ArticleIndex:
         sure: float = SURE,
         staff: bool = False,
         clock: Callable[[], datetime] = _now,
+        reranker: Reranker | None = None,
     ) -> None:
         by_language: dict[str, list[Indexable]] = {}
         for article in articles:
             by_language.setdefault(article.language[:2], []).append(article)
         self._sure, self._staff, self._clock = sure, staff, clock
         self._parts = {language: _Part(Shelf(members)) for language, members in by_language.items()}
+        self._reranker = reranker
+        usual = {language: reranker.usual(members) for language, members in by_language.items()} if reranker else {}
+        self._usual: dict[str, Usual] = {language: found for language, found in usual.items() if found is not None}
+
+    @property
+    def is_slow(self) -> bool:
+        """A question may take long enough to be asked in a thread."""
+        return bool(self._usual)
 
     def updated(self, changed: Collection[Indexable], removed: Collection[Key] = ()) -> ArticleIndex:
         """An index in which these articles are new or say something else, and those are gone.
@@ -86,8 +96,8 @@ class ArticleIndex:
         return other
 
     def _copy(self) -> ArticleIndex:
-        other = ArticleIndex((), sure=self._sure, staff=self._staff, clock=self._clock)
-        other._parts = dict(self._parts)
+        other = ArticleIndex((), sure=self._sure, staff=self._staff, clock=self._clock, reranker=self._reranker)
+        other._parts, other._usual = dict(self._parts), self._usual
         return other
 
     def ask(self, text: str, *, language: Language, top: int = 3) -> tuple[ArticleHit, ...]:
@@ -107,9 +117,18 @@ class ArticleIndex:
                 continue
             own = features if len(asked) == len(texts) else features.at(np.asarray(asked))
             hidden = part.hidden(now, staff=self._staff)
-            for place, ranked in zip(asked, part.ask([texts[each] for each in asked], own, top, hidden), strict=True):
+            usual = self._usual.get(language)
+            most = max(top, CANDIDATES) if usual else top
+            for place, found in zip(asked, part.ask([texts[each] for each in asked], own, most, hidden), strict=True):
+                ranked = self._reranked(texts[place], found, usual)[:top]
                 answers[place] = tuple(self._hit(article, score) for article, score in ranked)
         return answers
+
+    def _reranked(self, text: str, ranked: Ranked, usual: Usual | None) -> Ranked:
+        """As they are, where nothing else is known of what they mean, and where one was asked for by its own words."""
+        if usual is None or self._reranker is None or not ranked or ranked[0][1] >= _EXACT:
+            return ranked
+        return self._reranker.reranked(text, ranked[:CANDIDATES], usual) + ranked[CANDIDATES:]
 
     def _hit(self, article: Indexable, score: float) -> ArticleHit:
         return ArticleHit(
@@ -237,7 +256,7 @@ def load_questions(path: Path | str) -> list[Question]:
     return [Question(r["question"].strip(), (r["article"] or "").strip(), (r["language"] or "").strip()) for r in rows]
 
 
-def evaluate_articles(articles: Path | str, questions: Path | str) -> dict[str, Any]:
+def evaluate_articles(articles: Path | str, questions: Path | str, reranker: Reranker | None = None) -> dict[str, Any]:
     """How often the right article comes first, among five, and its mean reciprocal rank (0 beyond the first ten).
 
     `sure_share`: questions answered without asking back; `sure_precision`: how many of these answers are right.
@@ -250,7 +269,7 @@ def evaluate_articles(articles: Path | str, questions: Path | str) -> dict[str, 
         if question.article not in ("", "none") and (question.article, question.language) not in ids:
             reason = f"question {question.text!r} names the unknown article `{question.article}` ({question.language})"
             raise AssistantInvalid(reason, file=str(questions))
-    return evaluate_index(ArticleIndex(known), asked)
+    return evaluate_index(ArticleIndex(known, reranker=reranker), asked)
 
 
 def evaluate_index(index: ArticleIndex, questions: Sequence[Question]) -> dict[str, Any]:

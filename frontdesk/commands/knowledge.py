@@ -54,6 +54,7 @@ def ask(
 ) -> None:
     """Ranked answers with scores."""
     from frontdesk.runtimes import merged_articles
+    from frontdesk.sentence_encoder import article_reranker
     from nlu.knowledge import ArticleIndex
     from nlu.language import detect
 
@@ -64,7 +65,8 @@ def ask(
 
     detected = detect(text)
     language: Language = detected.language if detected.is_sure else settings.language
-    hits = ArticleIndex(with_store(work)).ask(text, language=language, top=top)
+    index = ArticleIndex(with_store(work), reranker=article_reranker(settings.nlu.encoder))
+    hits = index.ask(text, language=language, top=top)
     if json_:
         print_json(hits)
     else:
@@ -80,9 +82,10 @@ def measure(
     json_: JsonFlag = False,
 ) -> None:
     """recall@1, recall@5 and MRR of a set of questions."""
+    from frontdesk.sentence_encoder import article_reranker
     from nlu.knowledge import evaluate_articles
 
-    report = evaluate_articles(articles, questions)
+    report = evaluate_articles(articles, questions, article_reranker(Settings().nlu.encoder))
     if json_:
         print_json(report)
     else:

@@ -7,6 +7,7 @@ of the extra `encoder`. Pickled weights are never opened, and nothing is ever fe
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,6 +25,7 @@ MODELS: Final = ("model.onnx", "onnx/model.onnx")  # where exporters put it
 WEIGHTS: Final = "model.safetensors"  # read where there is no graph
 CONFIG: Final = "config.json"  # of the weights
 _MOST_TOKENS: Final = 128
+_LATELY: Final = 128  # texts
 _EXTRA = "pip install 'frontdesk[encoder]'"
 
 
@@ -35,16 +37,23 @@ class SentenceEncoder:
         self.name = name  # changes with the weights and the tokenizer
         self.size = size
         self._states, self._tokenizer = states, tokenizer
+        # The classifier and the articles ask about the same message.
+        self._lately = functools.lru_cache(maxsize=_LATELY)(self._vector)
 
     def vectors(self, texts: Sequence[str]) -> Floats:
         """(texts, size), each of length one; zeros for a text without tokens."""
         found = np.zeros((len(texts), self.size), dtype=np.float32)
         for place, text in enumerate(texts):
-            ids = self._tokenizer.encode(text.encode("utf-8", "replace").decode()).ids
-            if ids:
-                mean = self._states(np.asarray(ids, dtype=np.int64)).mean(axis=0)
-                found[place] = mean / max(float(np.linalg.norm(mean)), 1e-9)
+            found[place] = self._lately(text)
         return found
+
+    def _vector(self, text: str) -> Floats:
+        ids = self._tokenizer.encode(text.encode("utf-8", "replace").decode()).ids
+        if not ids:
+            return np.zeros(self.size, dtype=np.float32)
+        mean: Floats = self._states(np.asarray(ids, dtype=np.int64)).mean(axis=0)
+        mean /= max(float(np.linalg.norm(mean)), 1e-9)
+        return mean
 
 
 def load_encoder(folder: Path) -> SentenceEncoder:
