@@ -35,21 +35,21 @@ def measure(url: str, pid: int, messages: Sequence[str], *, timeout_s: float = 6
     server = psutil.Process(pid)
     for message in (list(messages) * WARM_UP)[:WARM_UP]:
         _turn(opener, url, message, timeout_s)
-    cpu_before, started = _cpu_s(server), time.perf_counter()
+    cpu_before, started = cpu_s(server), time.perf_counter()
     latencies, replies = [], []
     for message in messages:
         sent_at = time.perf_counter()
         replies.append(_turn(opener, url, message, timeout_s))
         latencies.append(time.perf_counter() - sent_at)
-    elapsed_s, cpu_s = time.perf_counter() - started, _cpu_s(server) - cpu_before
+    elapsed_s, spent_s = time.perf_counter() - started, cpu_s(server) - cpu_before
     latencies.sort()
     return {
         "turns": len(messages),
-        "cpu_ms_per_turn": round(cpu_s / len(messages) * 1000, 2),
+        "cpu_ms_per_turn": round(spent_s / len(messages) * 1000, 2),
         "turns_per_s": round(len(messages) / elapsed_s, 2),
         "p50_ms": round(latencies[len(latencies) // 2] * 1000, 1),
         "p99_ms": round(latencies[min(len(latencies) - 1, int(len(latencies) * 0.99))] * 1000, 1),
-        "rss_mb": round(sum(process.memory_info().rss for process in _family(server)) / 1e6, 1),
+        "rss_mb": round(sum(process.memory_info().rss for process in family(server)) / 1e6, 1),
         "replies": replies,
     }
 
@@ -62,12 +62,14 @@ def _turn(opener: Any, url: str, message: str, timeout_s: float) -> list[dict[st
     return [{"text": part.get("text", ""), "buttons": part.get("buttons", [])} for part in said]
 
 
-def _family(server: psutil.Process) -> list[psutil.Process]:
+def family(server: psutil.Process) -> list[psutil.Process]:
+    """The server and its children."""
     return [server, *server.children(recursive=True)]
 
 
-def _cpu_s(server: psutil.Process) -> float:
-    return sum(times.user + times.system for times in (process.cpu_times() for process in _family(server)))
+def cpu_s(server: psutil.Process) -> float:
+    """User and system time of the server and its children."""
+    return sum(times.user + times.system for times in (process.cpu_times() for process in family(server)))
 
 
 if __name__ == "__main__":

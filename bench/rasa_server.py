@@ -45,15 +45,50 @@ def default_project(work: Path) -> Path:
 @contextmanager
 def rasa_server(assistant: Path = SAMPLE) -> Iterator[tuple[str, int]]:
     """(address, process id) of a server that has loaded its model of this assistant. Raises: NotStarted."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    url = f"http://127.0.0.1:{port}"
     # The script becomes Rasa, so this is Rasa's own process id; what a developer has set for Rasa stays.
     environment = {name: value for name, value in os.environ.items() if name.startswith("FRONTDESK_")}
+    port = free_port()
+    command = [sys.executable, str(SCRIPT), "serve", "--port", str(port), "--assistant", str(assistant)]
+    with _serving(command, clean_environment(environment), port) as (url, pid, _):
+        yield url, pid
+
+
+@contextmanager
+def model_server(model: Path) -> Iterator[tuple[str, int, float]]:
+    """(address, process id, seconds until it was ready) of a server of this model alone. Raises: NotStarted."""
+    port = free_port()
+    command = rasa_command(
+        "run", "--enable-api", "--interface", "127.0.0.1", "--port", str(port), "--model", str(model), "--quiet"
+    )
+    with _serving(command, rasa_environment(model.parent), port) as started:
+        yield started
+
+
+def rasa_command(*arguments: str) -> list[str]:
+    python = _script().env_folder(os.environ) / "bin" / "python"
+    return [str(python), "-W", "ignore", "-m", "rasa", *arguments]
+
+
+def rasa_environment(work: Path) -> dict[str, str]:
+    """Rasa's, with a cache of its own below `work`: what an earlier run has trained would look fast."""
+    environment: dict[str, str] = _script().rasa_environ(os.environ)
+    return {**environment, "RASA_CACHE_DIRECTORY": str(work / "cache")}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def _serving(command: list[str], environment: dict[str, str], port: int) -> Iterator[tuple[str, int, float]]:
+    url = f"http://127.0.0.1:{port}"
+    began = monotonic()
     server = subprocess.Popen(
-        [sys.executable, str(SCRIPT), "serve", "--port", str(port), "--assistant", str(assistant)],
-        env=clean_environment(environment),
+        command,
+        env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -61,7 +96,7 @@ def rasa_server(assistant: Path = SAMPLE) -> Iterator[tuple[str, int]]:
     )
     try:
         _wait(server, url)
-        yield url, server.pid
+        yield url, server.pid, monotonic() - began
     finally:
         server.terminate()
         try:

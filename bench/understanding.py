@@ -76,8 +76,13 @@ def ask_shop_model(plan: Plan, questions: Path) -> dict[str, Any]:
     connection.close()
     blob = plan.work / "shop.model"
     blob.write_bytes(packed)
+    return ask_model(blob, questions)
+
+
+def ask_model(model: Path, questions: Path) -> dict[str, Any]:
+    """What `bench.parsing` says of a model, in a process of its own."""
     done = subprocess.run(
-        python("-m", "bench.parsing", str(blob), str(questions)),
+        python("-m", "bench.parsing", str(model), str(questions)),
         capture_output=True,
         text=True,
         env=clean_environment(),

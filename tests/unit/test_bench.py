@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 
 from bench.figures import busiest_window, count_syncs, equal_share, median, percentile
+from bench.rasa_parse import judged
+from bench.rasa_understanding import Trained, compare, rasa_project
 from bench.report import BEGIN, END, measured, wanted, write_page
-from bench.sections import Row
+from bench.sections import Row, Section
+from nlu.training_data import load_training_data
 
 TRACE = """\
 1201 fdatasync(7)                       = 0
@@ -85,3 +88,32 @@ def test_only_the_part_between_the_marks_is_replaced(tmp_path: Path) -> None:
     page.write_text(f"# Benchmarks\n\nby hand\n\n{BEGIN}\nold\n{END}\n\nalso by hand\n", encoding="utf-8")
     write_page(page, r"new \1")
     assert page.read_text(encoding="utf-8") == (f"# Benchmarks\n\nby hand\n\n{BEGIN}\nnew \\1\n{END}\n\nalso by hand\n")
+
+
+def test_rasa_is_right_where_its_likeliest_intent_is_also_where_it_gave_the_message_up() -> None:
+    ranking = [{"name": name} for name in ("nlu_fallback", "refund", "late")]
+    given_up = {"intent": {"name": "nlu_fallback"}, "intent_ranking": ranking}
+    assert judged(given_up, "refund") == (True, False)
+    assert judged(given_up, "late") == (False, False)
+    assert judged({"intent": {"name": "late"}, "intent_ranking": ranking[2:]}, "late") == (True, True)
+
+
+def test_rasa_is_taught_the_same_sentences_as_the_embedded_engine(tmp_path: Path) -> None:
+    rows = [("where is [my](order) parcel", "late"), ("# 12: give it back", "refund"), ("it's late", "late")]
+    data = load_training_data(rasa_project(tmp_path / "rasa", rows) / "data")
+    taught = {(example.text, example.intent) for example in data.examples}
+    assert taught == {("where is (my)(order) parcel", "late"), rows[1], rows[2]}
+    assert not any(example.entities for example in data.examples)
+
+
+def test_the_comparison_says_how_often_as_much_rasa_costs() -> None:
+    section = Section("rasa", "", "")
+    serving = {"rows": 100, "load_s": 1.0, "p50_ms": 1.0, "p99_ms": 2.0}
+    ours = {**serving, "right": 75, "kept_right": 70, "cpu_ms": 0.5, "rss_mb": 100.0}
+    rasa = {**serving, "right": 50, "kept_right": 20, "cpu_ms": 20.0, "rss_mb": 900.0}
+    compare(section, (Trained(2.0, 3.0, 200.0), ours), (Trained(300.0, 200.0, 1500.0), rasa))
+    shown = {row.what: row.value for row in section.rows}
+    assert shown["Embedded over Rasa: right"] == 25
+    assert shown["Rasa: right and not given up"] == 20
+    ratios = {what.split(": ")[1]: value for what, value in shown.items() if what.startswith("Rasa to embedded")}
+    assert ratios == {"training, CPU": 150, "a message, CPU": 40, "memory, serving": 9}
