@@ -92,6 +92,11 @@ def part_in(fields: Fields, name: str) -> Fields:
     return found if isinstance(found, dict) else {}
 
 
+def kept_in(fields: Fields, name: str) -> Fields:
+    """As `part_in`, without what is nested too deep to be stored."""
+    return {key: shallow(value) for key, value in part_in(fields, name).items()}
+
+
 def text_in(fields: Fields, name: str) -> str:
     found = fields.get(name)
     return found if isinstance(found, str) else ""

@@ -10,18 +10,7 @@ from typing import Any
 
 from bot.errors import PayloadInvalid
 from bot.types import Button, Content, Event, Identity, InboundMessage, Location, Media, Received, Text, Unsupported
-from channels.fields import (
-    Fields,
-    is_number,
-    number_in,
-    object_in,
-    part_in,
-    read_json,
-    shallow,
-    text_in,
-    time_of,
-    write_json,
-)  # fmt: skip
+from channels.fields import Fields, is_number, kept_in, number_in, object_in, read_json, text_in, time_of, write_json
 from channels.webhook import parked
 
 CHANNEL = "line"
@@ -104,12 +93,12 @@ def _content(message: Fields) -> Content:
 
 def _pressed(postback: Fields) -> Content:
     """Our button, or the day somebody chose in a date picker, which is an answer in words."""
-    chosen = text_in(part_in(postback, "params"), "date")
+    chosen = text_in(kept_in(postback, "params"), "date")
     return Text(chosen) if chosen else Button(text_in(postback, "data"))
 
 
 def _reported(kind: str, event: Fields) -> Event:
-    told = {name: shallow(value) for name, value in part_in(event, _REPORTS[kind]).items() if name != "nonce"}
+    told = {name: value for name, value in kept_in(event, _REPORTS[kind]).items() if name != "nonce"}
     if kind == "follow":
         return Event("unblocked" if told.get("isUnblocked") is True else "followed")
     return Event("blocked" if kind == "unfollow" else kind, told)
