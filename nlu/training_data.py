@@ -226,6 +226,11 @@ def _read_yaml(text: str, file: str, into: _Collected) -> bool:
     except yaml.MarkedYAMLError as exc:
         line = exc.problem_mark.line + 1 if exc.problem_mark else None
         raise AssistantInvalid(f"is not YAML: {exc.problem}", file=file, line=line) from exc
+    except yaml.reader.ReaderError as exc:
+        line = text.encode("utf-8", "replace").count(b"\n", 0, exc.position) + 1
+        raise AssistantInvalid(
+            f"is not YAML: character {exc.character!r} is not allowed", file=file, line=line
+        ) from exc
     except yaml.YAMLError as exc:
         raise AssistantInvalid(f"is not YAML: {exc}", file=file) from exc
     if not isinstance(root, yaml.MappingNode):

@@ -91,6 +91,7 @@ def test_quoted_line_breaks_stay_in_their_row(tmp_path: Path) -> None:
         ("a.yml", "nlu:\n- intnet: x\n  examples: |\n    - a\n", 2, "unknown key"),
         ("a.yml", "nlu:\n- regex: x\n  examples: |\n    - (\n", 4, "cannot be read"),
         ("a.yml", "nlu:\n- a: [\n", 3, "not YAML"),
+        ("a.yml", "nlu:\n- intent: 问\n  examples: |\n    - 好\n    - hi\x07\n", 5, "not allowed"),
         ("a.yml", "nlu: []\n", None, "no examples"),
         ("a.yml", "rules: []\n", None, "no `nlu:` section"),
         ("a.csv", "", None, "empty"),
