@@ -71,7 +71,14 @@ clocks = Table(  # a promise in working time; stands still while paused
     Index("ix_clocks_due", "due_at", **only_where("state = 'running'")),  # which promises have run out
     Index("ix_clocks_case_id", "case_id"),
     Index("ix_clocks_task_id", "task_id", **only_where("task_id IS NOT NULL")),
-    Index("uq_clocks_case", "case_id", "kind", unique=True, **only_where("state IN ('running', 'paused')")),
+    Index(  # with when each runs out, so that PostgreSQL tells which cases are late without looking at the rows
+        "uq_clocks_case",
+        "case_id",
+        "kind",
+        unique=True,
+        postgresql_include=["due_at"],
+        **only_where("state IN ('running', 'paused')"),
+    ),
 )
 
 timers = Table(  # one thing to be done once, at or after a moment

@@ -68,5 +68,14 @@ def upgrade() -> None:
     )
     op.add_column("broadcasts", sa.Column("edited_by", sa.Text(), server_default="", nullable=False))
     if op.get_context().dialect.name == "postgresql":
+        op.drop_index("uq_clocks_case", "clocks")
+        op.create_index(
+            "uq_clocks_case",
+            "clocks",
+            ["case_id", "kind"],
+            unique=True,
+            postgresql_include=["due_at"],
+            **_where("state IN ('running', 'paused')"),
+        )
         for name in ("broadcast_id", "conversation_id", "customer_id", "identity_id"):
             op.drop_constraint(f"fk_broadcast_recipients_{name}", "broadcast_recipients", type_="foreignkey")
