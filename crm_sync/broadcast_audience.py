@@ -14,13 +14,14 @@ from bot.reach.preflight import Account, Counted
 from bot.reach.rendering import piece_for
 from bot.reach.types import Audience, Broadcast
 from crm_sync.broadcast_tables import audience_lists, audience_members, contact_wishes, segments
-from crm_sync.eligibility import SendRules, judged, moments
+from crm_sync.eligibility import SendRules, between, judged, moments
 from crm_sync.tables import customers
 
 # A definition, and the moment it is asked at -> the ids of those it means. Raises: InputError.
 Members = Callable[[Mapping[str, Any], datetime], Select[tuple[int]]]
 # Zone of a person ("": unknown), their own quiet hours -> "waits" until these are over, "over": not before the plan is.
 QuietFor = Callable[[str, tuple[str, str] | None], str]
+HIGHEST: Final = 2**63 - 1  # that an id can be
 RANGE: Final = 10_000  # customer ids looked at in one transaction
 
 
@@ -120,10 +121,8 @@ def count_range(
     """
     ids = select(customers.c.id).where(customers.c.id > after).order_by(customers.c.id)
     through = conn.execute(ids.offset(RANGE - 1).limit(1)).scalar()
-    some = people.where(customers.c.id > bindparam("after", type_=BigInteger))
-    if through is not None:
-        some = some.where(customers.c.id <= bindparam("through", type_=BigInteger))
-    found = judged(some, rules).order_by(None).subquery()
+    within = between(bindparam("after", type_=BigInteger), bindparam("through", type_=BigInteger))
+    found = judged(people.where(*within(customers.c.id)), rules, within).order_by(None).subquery()
     own_hours = (contact_wishes.c.quiet_from, contact_wishes.c.quiet_until)
     groups = (found.c.reason, found.c.channel, found.c.account, customers.c.timezone, *own_hours)
     rows = conn.execute(
@@ -131,7 +130,7 @@ def count_range(
         .join_from(found, customers, customers.c.id == found.c.customer_id)
         .outerjoin(contact_wishes, contact_wishes.c.customer_id == found.c.customer_id)
         .group_by(*groups),
-        {**moments(rules, now), "after": after, **({} if through is None else {"through": through})},
+        {**moments(rules, now), "after": after, "through": HIGHEST if through is None else through},
     )
     reached: dict[Account, int] = {}
     skipped: dict[str, int] = {}

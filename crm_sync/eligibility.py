@@ -60,18 +60,8 @@ class SendRules:
     monthly: tuple[tuple[str, str, int], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Among:
-    """Which ids of customers are asked about: `after` < id <= `through`. What is kept of them is read in one go."""
-
-    after: ColumnElement[int]
-    through: ColumnElement[int]
-
-    def holds(self, customer_id: ColumnElement[int]) -> tuple[ColumnElement[bool], ...]:
-        """The conditions on a column of such ids."""
-        return customer_id > self.after, customer_id <= self.through
-
-
+# A column of customers' ids -> conditions that hold of the ids asked about: only what is kept of these is read.
+Within = Callable[[ColumnElement[int]], Sequence[ColumnElement[bool]]]
 # Whose row it is (a column), tables, conditions, at least so many -> true of a person who has such rows.
 Has = Callable[..., ColumnElement[bool]]
 
@@ -87,17 +77,27 @@ def moments(rules: SendRules, now: datetime) -> dict[str, datetime]:
     }
 
 
-def judged(people: Select[tuple[int]], rules: SendRules, among: Among | None = None) -> Select[Any]:
+def everybody(customer_id: ColumnElement[int]) -> Sequence[ColumnElement[bool]]:
+    """No bounds: all that is kept of anybody is read."""
+    return ()
+
+
+def between(after: ColumnElement[int], through: ColumnElement[int]) -> Within:
+    """The ids behind `after`, up to and with `through`."""
+    return lambda customer_id: (customer_id > after, customer_id <= through)
+
+
+def judged(people: Select[tuple[int]], rules: SendRules, within: Within = everybody) -> Select[Any]:
     """Of each of the `people` (ids of customers): customer_id, reason, and the place where they would be reached.
 
     conversation_id, identity_id, channel and account are null where there is no such place; a person who is skipped
-    for another reason has one. In the order of customer ids; run it with `moments`. `among`: bounds within which all
-    of them are; without, all that is kept of anybody is read.
+    for another reason has one. In the order of customer ids; run it with `moments`. `within`: what holds of all of
+    their ids.
     """
     asked = people.subquery("asked")
     person = customers.c.id
-    has = _one_of(person, among)
-    place = _places(rules, among)
+    has = _one_of(person, within)
+    place = _places(rules, within)
     nowhere = place.c.id.is_(None)
     reason = _first_reason(
         person,
@@ -195,12 +195,11 @@ def there_is(tables: Sequence[FromClause], *conditions: ColumnElement[bool]) -> 
     return select(literal_column("1")).select_from(*tables).where(*conditions).correlate_except(*tables).exists()
 
 
-def _one_of(person: ColumnElement[int], among: Among | None) -> Has:
+def _one_of(person: ColumnElement[int], within: Within) -> Has:
     """For very many people: all who have such rows are found first, and each is looked for among them."""
 
     def has(whose: Any, tables: Sequence[FromClause], *conditions: ColumnElement[bool], least: int = 1) -> Any:
-        bounds = among.holds(whose) if among is not None else ()
-        found = select(whose).select_from(*tables).where(*bounds, *conditions).correlate_except(*tables)
+        found = select(whose).select_from(*tables).where(*within(whose), *conditions).correlate_except(*tables)
         return person.in_(found if least == 1 else found.group_by(whose).having(func.count() >= literal(least)))
 
     return has
@@ -269,13 +268,12 @@ def _in_force(grant: Any, purpose: str, now: ColumnElement[Any]) -> tuple[Column
 # --- where somebody can be reached ------------------------------------------------------------------------------------
 
 
-def _places(rules: SendRules, among: Among | None) -> Any:
+def _places(rules: SendRules, within: Within) -> Any:
     """Conversations, `rank` 1 being a person's: on the first channel that will do, the one they wrote in last."""
     talk, them = conversations.alias(), identities.alias()
     ranks = {channel: rank for rank, channel in enumerate(rules.channels)}
     order: list[ColumnElement[Any]] = [case(ranks, value=talk.c.channel)] if len(ranks) > 1 else []
     order += [talk.c.last_inbound_at.desc().nulls_last(), talk.c.id.desc()]
-    bounds = among.holds(talk.c.customer_id) if among is not None else ()
     will_do = _will_do(talk, them, rules, reachable=True, open_window=True, quota=True)
     return (
         select(
@@ -283,7 +281,7 @@ def _places(rules: SendRules, among: Among | None) -> Any:
             func.row_number().over(partition_by=talk.c.customer_id, order_by=order).label("rank"),
         )
         .join_from(talk, them, them.c.id == talk.c.identity_id)
-        .where(*bounds, *will_do)
+        .where(*within(talk.c.customer_id), *will_do)
         .subquery("places")
     )
 

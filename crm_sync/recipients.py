@@ -35,7 +35,7 @@ from bot.reach.draw import PRIME, SPREAD, STRIDE, WHOLE, number_of, places, shif
 from bot.reach.states import HOLDOUT, BroadcastState
 from crm_sync.broadcast_tables import broadcast_recipients, broadcasts, contact_wishes
 from crm_sync.columns import UtcDateTime, is_postgres
-from crm_sync.eligibility import Among, SendRules, judged, moments
+from crm_sync.eligibility import SendRules, between, judged, moments
 from crm_sync.recipient_counts import add_counts
 from crm_sync.service_tables import customer_values
 from crm_sync.tables import customers
@@ -143,11 +143,10 @@ def _known(at: datetime | None, now: datetime) -> datetime:
 
 def _insert(occasion: Occasion, *, on_postgres: bool) -> Any:
     after, through = bindparam("after", type_=BigInteger), bindparam("through", type_=BigInteger)
-    people = occasion.people.where(customers.c.id > after, customers.c.id <= through)
+    within = between(after, through)
+    people = occasion.people.where(*within(customers.c.id))
     # Worked out once: what is only named would be, again for each place that names it.
-    found = (
-        judged(people, occasion.rules, Among(after, through)).order_by(None).cte("found").prefix_with("MATERIALIZED")
-    )
+    found = judged(people, occasion.rules, within).order_by(None).cte("found").prefix_with("MATERIALIZED")
     stratum, person = func.coalesce(customer_values.c.value_class, ""), found.c.customer_id
     numbered = (
         select(found, stratum.label("stratum"), ((person % _PRIME * _SPREAD + _shift(occasion)) % _PRIME).label("x"))

@@ -257,7 +257,9 @@ def _pool(name: str, conn: Connection) -> tuple[int, datetime | None] | None:
 def _samples(
     people: Select[tuple[int]], rules: SendRules, variables: set[str], now: datetime, conn: Connection
 ) -> list[Person]:
-    found = judged(people.order_by(customers.c.id).limit(200), rules).subquery()
+    first = conn.execute(people.order_by(customers.c.id).limit(200)).scalars().all()
+    them = select(customers.c.id).where(customers.c.id.in_(first))
+    found = judged(them, rules, lambda customer_id: (customer_id.in_(first),)).subquery()
     rows = conn.execute(
         select(found.c.customer_id, found.c.conversation_id).where(found.c.reason == "").limit(SAMPLES),
         moments(rules, now),

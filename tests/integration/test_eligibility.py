@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Connection, insert, select, update
 
 from bot.reach.states import SKIP_REASONS
-from crm_sync import merging
+from crm_sync import broadcast_audience, merging
 from crm_sync.broadcast_tables import (
     audience_lists,
     audience_members,
@@ -21,7 +21,7 @@ from crm_sync.eligibility import EVERYTHING, SendRules, judged, moments, recheck
 from crm_sync.store import SqlStore
 from crm_sync.tables import conversations, customers, identities, reply_windows
 from tests.audience_rows import a_broadcast, a_complaint, a_consent, a_person, a_recipient, a_talk, add
-from tests.store_steps import START
+from tests.store_steps import AUDIT_KEYS, START
 
 DAY = timedelta(days=1)
 RULES = SendRules("news", ("telegram", "wechat"))
@@ -218,3 +218,40 @@ async def test_what_was_said_last_counts_whichever_record_it_was_said_to(store: 
         assert reasons(conn)[agreed] == ""
 
     await store.database.run(unit)
+
+
+async def test_counting_a_range_reads_what_is_kept_of_its_people_and_not_of_all(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the steps of SQLite's machine, which depend on nothing but what is read."""
+    monkeypatch.setattr(broadcast_audience, "RANGE", 20)
+
+    def steps(conn: Connection) -> int:
+        taken = 0
+
+        def step() -> int:
+            nonlocal taken
+            taken += 1
+            return 0
+
+        raw: Any = conn.connection.dbapi_connection
+        raw.set_progress_handler(step, 100)
+        counted, through = broadcast_audience.count_range(conn, select(customers.c.id), RULES, 0, START)
+        raw.set_progress_handler(None, 0)
+        assert (through, sum(counted.reached.values())) == (20, 20)
+        return taken
+
+    store = await SqlStore.open(sqlite_url, audit_keys=AUDIT_KEYS)
+
+    def grow(conn: Connection, people: int) -> int:
+        for _ in range(people):
+            a_person(conn, "telegram")
+        return steps(conn)
+
+    try:
+        few = await store.database.run(lambda conn: grow(conn, 40))
+        many = await store.database.run(lambda conn: grow(conn, 800))
+        assert few > 0
+        assert many < 2 * few
+    finally:
+        await store.close()
