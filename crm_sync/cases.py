@@ -286,8 +286,6 @@ def change_case(conn: Connection, case: Any, change: CaseChange, by: By, clockwo
         changes.update(status=change.status, was=case.status)
         _move_clocks(conn, case, change, by, clockwork)
         _move_site_task(conn, case, change, by)
-        if change.status in ("solved", *CLOSED_STATUSES):
-            site_tasks.withdraw(conn, case.id, by.at)
     elif by.author in OURS and not change.is_internal and change.note and case.first_response_at is None:
         values["first_response_at"] = by.at
         _end_and_begin(conn, case.id, change.clocks, by.at, met=("first_response",))
@@ -387,7 +385,7 @@ def _end_and_begin(
 
 def _move_site_task(conn: Connection, case: Any, change: CaseChange, by: By) -> None:
     """A site has nothing to do for a case that is over; it is asked again when the case is reopened."""
-    if by.author != "site" and change.status in ("solved", *CLOSED_STATUSES):
+    if change.status in ("solved", *CLOSED_STATUSES):
         site_tasks.withdraw(conn, case.id, by.at)
     elif change.status == "reopened" and case.site_id is not None and change.back_to_site:
         key = site_tasks.offer_again(conn, case, by.at)
