@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from bot.service.sites import name_of
 from console.frame import Look
 from console.saying import money, person_name, span
 from console.words import WORDS, say
@@ -348,7 +349,7 @@ def _site_task(row: Mapping[str, Any], look: Look) -> SiteTask:
 
 def site_words(choice: SiteChoice, look: Look) -> str:
     """A site by its name, with the way there and what it has to do."""
-    name = choice.names.get(look.language) or next(iter(choice.names.values()), "") or choice.key
+    name = name_of(choice.names, look.language) or choice.key
     way = "" if choice.distance_m is None else f" · {choice.distance_m / 1000:.1f} km"
     return f"{name}{way} · {say(look.language, 'site.tasks', count=choice.open_tasks)}"
 

@@ -66,7 +66,7 @@ def append(
 
     Raises: Misconfigured when the store was opened without keys.
     """
-    keys = _keys(conn)
+    keys = keys_of(conn)
     head = _locked_head(conn)
     kept = load_json(dump_json(dict(details)))
     line = AuditLine(head.lines + 1, actor, action, subject, kept, now, head.hash, "")
@@ -143,7 +143,7 @@ def breaks(conn: Connection, found: Sequence[AuditLine], last_id: int, last_hash
 
     reasons: missing, changed (its mark does not fit), moved (it follows another line), unknown_key
     """
-    keys = {_key_id(key): key for key in _keys(conn)}
+    keys = {_key_id(key): key for key in keys_of(conn)}
     for line in found:
         if line.id != last_id + 1:
             yield last_id + 1, "missing"
@@ -159,7 +159,7 @@ def head_is_ours(conn: Connection, head: Head) -> str:
     """ "" when the head was written by who has a key, else the reason as `breaks` names it."""
     if head.lines == 0 and not head.hash:
         return ""
-    keys = {_key_id(key): key for key in _keys(conn)}
+    keys = {_key_id(key): key for key in keys_of(conn)}
     return _wrong(keys, head.seal, f"head {head.lines} {head.hash}")
 
 
@@ -170,10 +170,11 @@ def _wrong(keys: Mapping[str, bytes], mark: str, text: str) -> str:
     return "" if hmac.compare_digest(_mark(key, text).encode(), mark.encode("utf-8", "replace")) else "changed"
 
 
-def _keys(conn: Connection) -> tuple[bytes, ...]:
+def keys_of(conn: Connection, what: str = "audit log") -> tuple[bytes, ...]:
+    """The keys the store was opened with, the one that marks first. Raises: Misconfigured about `what` without any."""
     keys: tuple[bytes, ...] = conn.get_execution_options().get(OPTION, ())
     if not keys:
-        raise Misconfigured("audit log", "the store was opened without the keys that mark its lines")
+        raise Misconfigured(what, "the store was opened without the keys that mark what it keeps")
     return keys
 
 

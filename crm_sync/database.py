@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 from sqlalchemy import URL, Connection, make_url
 from sqlalchemy.exc import ArgumentError
 
-from bot.errors import Misconfigured
+from bot.errors import Misconfigured, StoreUnavailable
 
 T = TypeVar("T")
 Unit = Callable[[Connection], T]
@@ -71,6 +72,18 @@ def parse_url(url: str) -> URL:
     if parsed.drivername in {"postgresql", "postgres", "postgresql+asyncpg"}:
         return parsed.set(drivername="postgresql+asyncpg")
     raise Misconfigured("store", f"unknown database {parsed.drivername!r}; {_HINT}")
+
+
+@contextmanager
+def store_errors(explain: Callable[[BaseException], StoreUnavailable | None]) -> Iterator[None]:
+    """What fails within because the store could not do its work is raised as StoreUnavailable."""
+    try:
+        yield
+    except Exception as exc:
+        told = explain(exc)
+        if told is None:
+            raise
+        raise told from exc
 
 
 def sqlite_path(url: URL) -> Path:

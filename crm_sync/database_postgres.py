@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from bot.errors import StoreUnavailable
 from crm_sync.columns import dump_json, load_json
-from crm_sync.database import Database, T, Unit
+from crm_sync.database import Database, T, Unit, store_errors
 
 log = structlog.get_logger(__name__)
 
@@ -90,15 +90,9 @@ async def alone(url: URL) -> AsyncIterator[AsyncConnection]:
     """
     engine = create_engine(url, pool_size=1, overflow=0)
     try:
-        async with engine.connect() as connection:
-            yield connection
-    except StoreUnavailable:
-        raise
-    except Exception as exc:
-        unavailable = explain(exc)
-        if unavailable is not None:
-            raise unavailable from exc
-        raise
+        with store_errors(explain):
+            async with engine.connect() as connection:
+                yield connection
     finally:
         await engine.dispose()
 
@@ -140,10 +134,10 @@ class PostgresDatabase(Database):
                 if attempt < ATTEMPTS and _may_run_again(exc, is_committing=is_committing):
                     await asyncio.sleep(0.005 * attempt)
                     continue
-                unavailable = explain(exc)
-                if unavailable is None:
+                told = explain(exc)
+                if told is None:
                     raise
-                raise unavailable from exc
+                raise told from exc
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     async def close(self) -> None:

@@ -17,7 +17,7 @@ from sqlalchemy import URL, Connection, NullPool, create_engine
 from sqlalchemy.exc import DBAPIError
 
 from bot.errors import StoreUnavailable
-from crm_sync.database import Database, T, Unit, sqlite_path
+from crm_sync.database import Database, T, Unit, sqlite_path, store_errors
 
 log = structlog.get_logger(__name__)
 
@@ -102,18 +102,14 @@ def alone(url: URL, *, write: bool, patience_s: float = BUSY_TIMEOUT_S) -> Itera
     """
     connection = connect(url, patience_s=patience_s)
     try:
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN").close()
-        try:
-            yield connection
-        except BaseException:
-            connection.exec_driver_sql("ROLLBACK").close()
-            raise
-        connection.exec_driver_sql("COMMIT").close()
-    except Exception as exc:
-        unavailable = explain(exc)
-        if unavailable is not None:
-            raise unavailable from exc
-        raise
+        with store_errors(explain):
+            connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN").close()
+            try:
+                yield connection
+            except BaseException:
+                connection.exec_driver_sql("ROLLBACK").close()
+                raise
+            connection.exec_driver_sql("COMMIT").close()
     finally:
         connection.close()
         connection.engine.dispose()

@@ -9,9 +9,8 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, and_, select
 
-from bot.errors import Misconfigured
 from bot.types import Case, Order
-from crm_sync.audit_chain import OPTION
+from crm_sync.audit_chain import keys_of
 from crm_sync.columns import dump_json
 from crm_sync.numbers import read
 from crm_sync.snapshot_parts import CASE_COLUMNS, ORDER_COLUMNS, case_of, order_of
@@ -71,9 +70,7 @@ def marks(conn: Connection, *parts: str) -> tuple[str, ...]:
 
     Raises: Misconfigured when the store was opened without keys.
     """
-    keys: tuple[bytes, ...] = conn.get_execution_options().get(OPTION, ())
-    if not keys:
-        raise Misconfigured("one-time codes", "the store was opened without the keys that they are kept under")
+    keys = keys_of(conn, "one-time codes")
     said = dump_json(["lookup code", *parts]).encode()
     return tuple(hmac.new(key, said, hashlib.sha256).hexdigest() for key in keys)
 

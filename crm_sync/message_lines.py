@@ -14,6 +14,16 @@ from crm_sync.statements import Statement
 from crm_sync.tables import conversations, media, messages, outbox, staff_users, turns
 
 RANKED: Final = 5  # intents shown
+_LEAVING: Final = (  # how far a message, or a change of one, has come
+    outbox.c.id.label("outbox_id"),
+    *(
+        outbox.c[name]
+        for name in (
+            "state", "is_held", "reason", "attempts", "maybe_repeated", "not_before",
+            "sent_at", "delivered_at", "read_at",
+        )
+    ),
+)  # fmt: skip
 _ROWS: Final = Statement(
     select(
         messages.c.id,
@@ -41,17 +51,8 @@ _ROWS: Final = Statement(
         turns.c.engine,
         turns.c.model,
         case((messages.c.direction == "in", turns.c.understanding), else_=null()).label("understanding"),
-        outbox.c.id.label("outbox_id"),
-        outbox.c.state,
-        outbox.c.is_held,
+        *_LEAVING,
         outbox.c.lane,
-        outbox.c.reason,
-        outbox.c.attempts,
-        outbox.c.maybe_repeated,
-        outbox.c.not_before,
-        outbox.c.sent_at,
-        outbox.c.delivered_at,
-        outbox.c.read_at,
     )
     .select_from(
         messages.join(conversations, conversations.c.id == messages.c.conversation_id)
@@ -68,16 +69,7 @@ _EDITS: Final = Statement(
         messages.c.content,
         messages.c.direction,
         messages.c.seq,
-        outbox.c.id.label("outbox_id"),
-        outbox.c.state,
-        outbox.c.is_held,
-        outbox.c.reason,
-        outbox.c.attempts,
-        outbox.c.maybe_repeated,
-        outbox.c.not_before,
-        outbox.c.sent_at,
-        outbox.c.delivered_at,
-        outbox.c.read_at,
+        *_LEAVING,
     )
     .select_from(messages.outerjoin(outbox, outbox.c.message_id == messages.c.id))
     .where(id_in(messages.c.replaces, "ids"))
@@ -112,7 +104,6 @@ class Understood:
     score: float | None
     ranking: tuple[tuple[str, float], ...]
     entities: tuple[tuple[str, str], ...]  # name, value
-    examples: tuple[tuple[str, str], ...]  # the nearest ones of the training: words, intent
     parts: tuple[str, ...]  # intents of several requests in one message
     engine: str
     model: str
@@ -277,7 +268,6 @@ def _understood(row: Any) -> Understood | None:
         score=row.confidence,
         ranking=tuple(ranking[:RANKED]),
         entities=tuple((item["name"], str(item["value"])) for item in document.get("entities", ())),
-        examples=tuple((item["text"], item["intent"]) for item in document.get("examples", ())),
         parts=tuple((part.get("intents") or [{"name": ""}])[0]["name"] for part in document.get("parts", ())),
         engine=row.engine,
         model=row.model,

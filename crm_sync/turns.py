@@ -103,15 +103,10 @@ class SqlTurns:
 def _fetch(
     needs: Sequence[Need], customer_id: CustomerId, now: datetime, conn: Connection, *, can_send_codes: bool
 ) -> dict[Need, Any]:
-    return {
-        need: lookup_codes.lookup(conn, need.key, now, can_send=can_send_codes)
-        if need.kind == "lookup"
-        else _answer(conn, need, customer_id, now)
-        for need in needs
-    }
+    return {need: _answer(conn, need, customer_id, now, can_send_codes=can_send_codes) for need in needs}
 
 
-def _answer(conn: Connection, need: Need, customer_id: CustomerId, now: datetime) -> Any:
+def _answer(conn: Connection, need: Need, customer_id: CustomerId, now: datetime, *, can_send_codes: bool) -> Any:
     match need.kind:
         case "case_number":
             return next_case_number(conn)
@@ -137,6 +132,8 @@ def _answer(conn: Connection, need: Need, customer_id: CustomerId, now: datetime
             return queue_view(conn, need.key, now)
         case "broadcast":
             return last_sent(conn, need.key, now)
+        case "lookup":
+            return lookup_codes.lookup(conn, need.key, now, can_send=can_send_codes)
         case "code":
             return lookup_codes.try_code(conn, need.key, now)
     raise ValueError(f"the store cannot answer a need of kind {need.kind!r}")

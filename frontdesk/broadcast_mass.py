@@ -77,7 +77,7 @@ class MassSends:
             if worded.reason:
                 endings.append(Ending(one.id, one.attempt, "skipped", worded.reason))
             else:
-                groups[worded.part.text, worded.by or adapter.mass_ways[0].name].append(one)
+                groups[worded.part.text, _way(worded.by, adapter)].append(one)
         for (_, by), group in groups.items():
             way = next((each for each in adapter.mass_ways if each.name == by), None)
             if way is None:
@@ -182,7 +182,7 @@ class MassSends:
         is_over = is_forgotten or run.row.state in OVER
         if not isinstance(adapter, SendsToMany) or worded.reason or is_over:
             return _uncertain(some, worded)
-        way = worded.by or adapter.mass_ways[0].name
+        way = _way(worded.by, adapter)
         agreed, gone = await self._agreed(run, some)
         try:
             openids = [one.external_id for one in agreed]
@@ -240,9 +240,14 @@ class MassSends:
         return [Ending(one.id, one.attempt, "sent", vendor_message_id=vendor_id, quota=quota, **said) for one in some]
 
 
+def _way(by: str, adapter: SendsToMany) -> str:
+    """The way of sending that was chosen, else the channel's usual one."""
+    return by or adapter.mass_ways[0].name
+
+
 def _most(run: Run, channel: str, adapter: SendsToMany) -> int:
     """How many one mass send of this broadcast may be for."""
-    ways = {piece_for(variant, channel).by or adapter.mass_ways[0].name for variant in run.broadcast.content.variants}
+    ways = {_way(piece_for(variant, channel).by, adapter) for variant in run.broadcast.content.variants}
     return max((way.most for way in adapter.mass_ways if way.name in ways), default=adapter.mass_ways[0].most)
 
 

@@ -12,19 +12,18 @@ from sqlalchemy import Connection
 
 from bot.business_time import say_time
 from bot.errors import Misconfigured, RecipientUnreachable, ServiceError
-from bot.service.policy import ServicePolicy
 from bot.service.sites import name_of
 from bot.service_types import Notice
 from bot.types import CreateTask, Language
 from config.settings import Settings
 from crm_sync import site_messages
-from crm_sync.accounts import accounts_of
 from crm_sync.cases import By, case_event
 from crm_sync.site_links import SiteLinks
 from crm_sync.site_messages import SiteMessage
 from crm_sync.store import SqlStore
 from crm_sync.tasks import put_task
 from crm_sync.timers import MAX_ATTEMPTS, Timer
+from desk.rules import rules_of
 from frontdesk.mail import SERVICE, SmtpMailer
 
 if TYPE_CHECKING:
@@ -138,14 +137,10 @@ def _note_sent(conn: Connection, message: SiteMessage, step: str, context: Conte
     line = f"{message.site_key}: {message.way}"
     case_event(conn, message.case_id, "site_told", By("system", now), words=line, is_internal=True)
     if step == "offer":
-        for hours in _rules(conn, message, context).routing.remind_hours:
+        for hours in rules_of(conn, message, context.policy).routing.remind_hours:
             at = message.deadline - timedelta(hours=hours)
             if at > now + _SOON:
                 site_messages.plan_reminder(conn, message, hours, at, now)
-
-
-def _rules(conn: Connection, message: SiteMessage, context: Context) -> ServicePolicy:
-    return context.policy.of(accounts_of(conn, [(message.conversation_id, message.customer_id)])[0])
 
 
 def _note_failed(conn: Connection, message: SiteMessage, reason: str, now: datetime) -> None:

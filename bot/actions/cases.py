@@ -36,7 +36,11 @@ def complaint_status(context: ActionContext) -> ActionResult:
         if isinstance(found, Need):
             return ActionResult(needs=(found, need))
         if found is None:
-            return ActionResult(needs=(need,)) if need not in context.turn.facts else _of_nobody_here(context, number)
+            return (
+                ActionResult(needs=(need,))
+                if need not in context.turn.facts
+                else _of_nobody_here(context, number, need)
+            )
         return _how_it_stands(context, found, slots={"case_number": None})
     cases = [case for case in context.customer.cases if case.is_open] or list(context.customer.cases[:1])
     if not cases:
@@ -47,9 +51,9 @@ def complaint_status(context: ActionContext) -> ActionResult:
     return ActionResult(replies=(Reply("utter_which_case", buttons=buttons),))
 
 
-def _of_nobody_here(context: ActionContext, number: str) -> ActionResult:
+def _of_nobody_here(context: ActionContext, number: str, need: Need) -> ActionResult:
     """A case opened here by a code is shown; else, alike for any number, they may prove who they are, or check it."""
-    view = view_of(context, lookup_need(context, "case", number))
+    view = view_of(context, need)
     slots: dict[str, Any] = {"case_number": None, **NOT_ASKED}
     if view.case is not None:
         return ActionResult(slots=slots, replies=shown_case(context, view.case, view.news))

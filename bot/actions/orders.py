@@ -69,23 +69,23 @@ def order_status(context: ActionContext) -> ActionResult:
     if isinstance(found, tuple):
         return ActionResult(needs=(*found, need))
     if found is None:
-        return ActionResult(needs=(need,)) if need not in context.turn.facts else _not_theirs(context, number)
+        return ActionResult(needs=(need,)) if need not in context.turn.facts else _not_theirs(context, number, need)
     replies = [Reply(*_status_reply(context, found))]
     if _is_late(context, found):
         replies.append(Reply("utter_late_offer"))
     return ActionResult(slots={"order_found": True, "order_number": found.number}, replies=tuple(replies))
 
 
-def _not_theirs(context: ActionContext, number: str) -> ActionResult:
+def _not_theirs(context: ActionContext, number: str, need: Need) -> ActionResult:
     """An order opened here by a code is shown; else, alike for any number, they may prove who they are, or check it."""
-    view = view_of(context, lookup_need(context, "order", number))
-    slots = {"order_found": False, "order_number": None}
+    view = view_of(context, need)
+    slots = {"order_found": False, "order_number": None, **NOT_ASKED}
     if view.order is not None:
-        return ActionResult(slots={**slots, **NOT_ASKED}, replies=shown_order(context, view.order))
+        return ActionResult(slots=slots, replies=shown_order(context, view.order))
     if offers_code(context, view):
         return ActionResult(slots={**slots, **asked_for("order", number)})
     replies = (Reply("utter_order_not_found", {"order_number": number}),)
-    return ActionResult(slots={**slots, **NOT_ASKED}, replies=replies)
+    return ActionResult(slots=slots, replies=replies)
 
 
 def shown_order(context: ActionContext, order: Order) -> tuple[Reply, ...]:
