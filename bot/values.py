@@ -148,6 +148,9 @@ def same_case(asked: str, stored: str) -> bool:
     return stored.upper() == asked.upper() or stored.upper().rpartition("-")[0] == asked.upper()
 
 
+_DIGIT = re.compile(r"\d")
+
+
 def one_time_code(words: str) -> str | None:
     """The six digits in the words, as we send them; None when there are none, or more than one six."""
     found = _CODE.findall(unicodedata.normalize("NFKC", words))
@@ -155,8 +158,8 @@ def one_time_code(words: str) -> str | None:
 
 
 def without_digits(words: str) -> str:
-    """The words with a dot for every digit."""
-    return re.sub(r"\d", "•", words)
+    """The words with a dot for every digit, also for what only `one_time_code` reads as one (①, ⑩)."""
+    return "".join("•" if _DIGIT.search(unicodedata.normalize("NFKC", letter)) else letter for letter in words)
 
 
 def phone(words: str) -> str | None:

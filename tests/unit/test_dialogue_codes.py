@@ -182,6 +182,9 @@ def test_only_one_run_of_six_digits_is_a_code(words: str) -> None:
 
 def test_digits_of_any_script_are_taken_out() -> None:
     assert without_digits("a4８٩b") == "a•••b"
+    for written in ("①②③④⑤⑥", "⑩⑩⑩", "４８２９１３"):
+        assert one_time_code(written) is not None
+        assert set(without_digits(written)) == {"•"}
 
 
 @pytest.mark.parametrize("name", ["auto", "fuel", "power", "hotel", "shop"])
