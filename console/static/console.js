@@ -212,16 +212,31 @@
 
   async function more(mark) {
     mark.dataset.loading = "1";
-    const answer = await ask(mark.dataset.more);
+    const answer = await reading(() => ask(mark.dataset.more));
     if (!answer) delete mark.dataset.loading;
     thin(mark.closest("[data-pages]") || $("[data-pages]"));
   }
   async function fill(block, url) {
     block.dataset.loading = "1";
-    const answer = await fetch(url, { headers: { "X-Part": "rows" } }).catch(() => null);
-    if (answer?.ok) { block.innerHTML = await answer.text(); block.style.height = ""; delete block.dataset.fill; arrived(block); thin(block.closest("[data-pages]"), block); }
+    await reading(async () => {
+      const answer = await fetch(url, { headers: { "X-Part": "rows" } }).catch(() => null);
+      if (answer?.ok) { block.innerHTML = await answer.text(); block.style.height = ""; delete block.dataset.fill; arrived(block); thin(block.closest("[data-pages]"), block); }
+    });
     delete block.dataset.loading;
   }
+  // An answer may be older than a row that was told while it was on its way: what was told meanwhile is put in once more.
+  let reads = 0;
+  const told = new Map();
+  async function reading(work) {
+    reads++;
+    try { return await work(); } finally {
+      if (!--reads) {
+        for (const row of told.values()) { $$(`[id="row-${row.id}"]`).slice(1).forEach((twin) => twin.remove()); upsert(row); }
+        told.clear();
+      }
+    }
+  }
+  function tell(row) { if (reads) told.set(row.id, row); upsert(row); }
   function thin(list, keep) {
     if (!list) return;
     const blocks = $$("[data-page]", list).filter((block) => block.childElementCount);
@@ -278,6 +293,7 @@
     if (!base) return;
     stream?.close();
     clearTimeout(again);
+    told.clear();  // of another list, or asked for anew
     const url = new URL(base, location.href);
     for (const [name, value] of new URLSearchParams(location.search)) url.searchParams.set(name, value);
     const talk = $("#conversation [data-conversation]");
@@ -286,7 +302,7 @@
     stream.onopen = () => {
       pause = 1000;
       $("#offline").hidden = true;
-      if (missed) { missed = false; renew(); lookAtBoard(); }
+      if (missed) { missed = false; reading(renew); lookAtBoard(); }
     };
     stream.onerror = () => {
       stream.close();
@@ -295,7 +311,7 @@
       again = setTimeout(connect, pause * (0.75 + Math.random() / 2));
       pause = Math.min(pause * 2, 15000);
     };
-    stream.addEventListener("rows", (event) => { for (const row of JSON.parse(event.data)) upsert(row); });
+    stream.addEventListener("rows", (event) => { for (const row of JSON.parse(event.data)) tell(row); });
     stream.addEventListener("part", (event) => {
       const html = JSON.parse(event.data);
       if ($("form[data-busy]")) held.push(html); else apply(html);  // a form that is being sent keeps its place

@@ -239,6 +239,34 @@ async def test_a_tab_that_looked_away_keeps_the_stream_when_the_one_that_had_it_
     await expect(other.locator(f"#row-{talk}")).to_have_count(1, timeout=WITHIN_MS)
 
 
+async def test_a_row_told_while_the_list_is_asked_for_anew_outlives_the_older_answer(
+    desk: RunningConsole, page: Page
+) -> None:
+    await desk.enter(page)
+    other = await page.context.new_page()
+    await other.clock.install()
+    await other.goto(f"{desk.url}/console/inbox?list=queue")
+    streams = desk.console.hub.listeners
+    await _until(lambda: len(streams) == 2)
+    await _looks(other, away=True)
+    await other.clock.run_for(6_000)
+    await _until(lambda: len(streams) == 1)
+    talks: list[int] = []
+
+    async def late(route: Route) -> None:
+        older = await route.fetch()
+        talks.append(await _waits(desk, "I need a person"))
+        await expect(other.locator(f"#row-{talks[0]}")).to_have_count(1, timeout=WITHIN_MS)
+        await route.fulfill(response=older)
+
+    await other.route("**/inbox/rows?*", late)
+    async with other.expect_response("**/inbox/rows?*") as answered:
+        await _looks(other, away=False)
+    await (await answered.value).finished()
+    await other.evaluate("new Promise(done => setTimeout(done))")  # the page has dealt with the answer
+    await expect(other.locator(f"#row-{talks[0]}")).to_have_count(1, timeout=WITHIN_MS)
+
+
 async def test_every_list_is_in_view_on_a_desktop(desk: RunningConsole, page: Page) -> None:
     await desk.enter(page)
     for width in (1440, 1280):
