@@ -1,4 +1,4 @@
-"""`make bench`: every section in one run; prints a table, writes bench/results.json and docs/benchmarks.md."""
+"""`make bench`: every section, or those asked for; prints each, writes bench/results.json and docs/benchmarks.md."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
 
@@ -55,7 +56,7 @@ SECTIONS: dict[str, Callable[[Plan], Section]] = {
 def main() -> int:
     options = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     options.add_argument("--only", choices=SECTIONS, action="append", help="only this section; may be repeated")
-    options.add_argument("--quick", action="store_true", help="one short run of each instead of the median of three")
+    options.add_argument("--quick", action="store_true", help="one short run of each; the page stays as it is")
     chosen = options.parse_args()
     configure_logging("auto", "warning")  # of the stores opened here; the servers write their own
     console = Console(stderr=True)
@@ -84,12 +85,14 @@ def main() -> int:
                 continue
             sections.append(section)
             report.show(section, Console())
+            if not chosen.quick:
+                report.write_part(report.PAGE, section, datetime.now(UTC))
     except (NotStarted, RuntimeError) as error:
         sys.stderr.write(f"bench: {error}\n")
         return 1
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    report.write(sections, complete=not chosen.only and not chosen.quick and not broken)
+    report.write(sections)
     console.print(f"{monotonic() - began:.0f} s in all" + (f"; failed: {', '.join(broken)}" if broken else ""))
     return 1 if broken else 0
 

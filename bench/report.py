@@ -1,4 +1,4 @@
-"""The numbers as a table on the terminal, as JSON, and as the part of docs/benchmarks.md between two marks."""
+"""The numbers as a table on the terminal, as JSON, and as each section's part of docs/benchmarks.md."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from bench.sections import Row, Section
 
 RESULTS = ROOT / "bench" / "results.json"
 PAGE = ROOT / "docs" / "benchmarks.md"
-BEGIN, END = "<!-- measured: written by make bench -->", "<!-- /measured -->"
+BEGIN, END = "<!-- measured: {} -->", "<!-- /measured: {} -->"
 LIBRARIES = ("starlette", "uvicorn", "uvloop", "sqlalchemy", "numpy")
 MARKS = {True: "yes", False: "**no**", None: ""}
 
@@ -39,40 +39,41 @@ def show(section: Section, console: Console) -> None:
     console.print(table)
 
 
-def write(sections: Sequence[Section], *, complete: bool) -> None:
-    """results.json always; the page only from a complete run, so that it never mixes runs."""
-    now = datetime.now(UTC)
+def write(sections: Sequence[Section]) -> None:
+    """results.json holds this run."""
     document = {
-        "at": now.isoformat(timespec="seconds"),
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine(),
         "sections": [s.as_json() for s in sections],
     }
     RESULTS.write_text(json.dumps(document, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-    if complete:
-        write_page(PAGE, markdown(sections, now))
 
 
-def write_page(page: Path, part: str) -> None:
-    """The part between the marks is replaced; what people wrote around it stays."""
-    text = page.read_text(encoding="utf-8") if page.exists() else f"# Benchmarks\n\n{BEGIN}\n{END}\n"
-    marked = re.compile(f"{re.escape(BEGIN)}.*{re.escape(END)}", re.DOTALL)
-    page.write_text(marked.sub(lambda _: f"{BEGIN}\n{part}\n{END}", text), encoding="utf-8")
+def write_part(page: Path, section: Section, now: datetime) -> None:
+    """The section's part of the page is this run's; the other parts, and what people wrote around them, stay.
+
+    What is compared with each other stands in one part, so that no table mixes runs. Where nothing could be measured,
+    the page keeps what was.
+    """
+    if not section.rows:
+        return
+    text = page.read_text(encoding="utf-8") if page.exists() else "# Benchmarks\n"
+    begin, end = BEGIN.format(section.name), END.format(section.name)
+    part = f"{begin}\n{markdown(section, now)}\n{end}"
+    marked = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
+    text, count = marked.subn(lambda _: part, text)
+    page.write_text(text if count else f"{text.rstrip()}\n\n{part}\n", encoding="utf-8")
 
 
-def markdown(sections: Sequence[Section], now: datetime) -> str:
-    lines = [f"Measured on {now:%Y-%m-%d} with `make bench`, all in one run: {machine()}.", ""]
-    for section in sections:
-        lines += [f"## {section.title}", "", section.about, ""]
-        if section.skipped:
-            lines += [f"Not measured in this run: {section.skipped}", ""]
-        if section.rows:
-            lines += ["| | measured | wanted | holds | |", "|---|--:|--:|---|---|"]
-            lines += [
-                f"| {row.what} | {measured(row)} | {wanted(row)} | {MARKS[row.holds]} | {row.note} |"
-                for row in section.rows
-            ]
-            lines.append("")
-    return "\n".join(lines)
+def markdown(section: Section, now: datetime) -> str:
+    lines = [f"## {section.title}", "", section.about, ""]
+    if section.skipped:
+        lines += [f"Not measured in this run: {section.skipped}", ""]
+    lines += ["| | measured | wanted | holds | |", "|---|--:|--:|---|---|"]
+    lines += [
+        f"| {row.what} | {measured(row)} | {wanted(row)} | {MARKS[row.holds]} | {row.note} |" for row in section.rows
+    ]
+    return "\n".join([*lines, "", f"Measured on {now:%Y-%m-%d}: {machine()}.", ""])
 
 
 def measured(row: Row) -> str:

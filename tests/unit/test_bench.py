@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ import pytest
 from bench.figures import busiest_window, count_syncs, equal_share, median, percentile
 from bench.rasa_parse import judged
 from bench.rasa_understanding import Trained, compare, rasa_project
-from bench.report import BEGIN, END, measured, wanted, write_page
+from bench.report import BEGIN, END, measured, wanted, write_part
 from bench.sections import Row, Section
 from nlu.training_data import load_training_data
 
@@ -83,11 +85,28 @@ def test_numbers_are_shown_with_three_digits_and_their_unit() -> None:
     assert wanted(Row("", 1.0, "×", limit=20, kind="at_least")) == "≥ 20 ×"
 
 
-def test_only_the_part_between_the_marks_is_replaced(tmp_path: Path) -> None:
+def test_only_the_part_of_the_measured_section_is_replaced(tmp_path: Path) -> None:
     page = tmp_path / "benchmarks.md"
-    page.write_text(f"# Benchmarks\n\nby hand\n\n{BEGIN}\nold\n{END}\n\nalso by hand\n", encoding="utf-8")
-    write_page(page, r"new \1")
-    assert page.read_text(encoding="utf-8") == (f"# Benchmarks\n\nby hand\n\n{BEGIN}\nnew \\1\n{END}\n\nalso by hand\n")
+    cases, turn = (f"{BEGIN.format(name)}\nold\n{END.format(name)}" for name in ("cases", "turn"))
+    page.write_text(f"# Benchmarks\n\nby hand\n\n{turn}\n\n{cases}\n\nalso by hand\n", encoding="utf-8")
+    write_part(
+        page, Section("turn", r"Turns \1", "", [Row("CPU", 1.5, "ms", limit=2)]), datetime(2026, 3, 1, tzinfo=UTC)
+    )
+    before, part, after = re.split("<!-- /?measured: turn -->", page.read_text(encoding="utf-8"))
+    assert (before, after) == ("# Benchmarks\n\nby hand\n\n", f"\n\n{cases}\n\nalso by hand\n")
+    assert r"## Turns \1" in part
+    assert "| CPU | 1.50 ms | ≤ 2 ms | yes |  |" in part
+    assert "Measured on 2026-03-01: " in part
+    assert "\nold\n" not in part
+
+
+def test_a_section_that_was_not_measured_keeps_its_part_and_a_new_one_gets_its_own(tmp_path: Path) -> None:
+    page, now = tmp_path / "benchmarks.md", datetime(2026, 3, 1, tzinfo=UTC)
+    page.write_text("# Benchmarks\n", encoding="utf-8")
+    write_part(page, Section("rasa", "Rasa", "", skipped="it is not installed"), now)
+    assert page.read_text(encoding="utf-8") == "# Benchmarks\n"
+    write_part(page, Section("due", "Due", "", [Row("all", 3.9, "s")]), now)
+    assert page.read_text(encoding="utf-8").startswith(f"# Benchmarks\n\n{BEGIN.format('due')}\n## Due\n")
 
 
 def test_rasa_is_right_where_its_likeliest_intent_is_also_where_it_gave_the_message_up() -> None:
