@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
 from bench import stand_ins
+from bench.desks import Desk, Running, in_one_process, roles_apart
 from bench.ingest import CONNECTIONS, SECRET, VISITORS, count_accepted
-from bench.processes import Server, fresh_folder, frontdesk, run_load, wait_until_idle
+from bench.processes import run_load, wait_until_idle
 from bench.sections import TEXTS, Plan, Section
 from bench.settling import LEAVING, PENDING, look, until_accepted, until_none
 from bench.stand_ins import StandIn, TelegramStandIn
 from channels.simulators.telegram import DEFAULT_TOKEN
-from crm_sync.schema import upgrade
-from tests.services import ServiceMissing, create_database, postgres_server, redis_server
+from tests.services import ServiceMissing, postgres_server, redis_server
 
 MESSAGES = 10_000
 KF_CUSTOMERS = 5_000  # each may be answered five times for all they write at once, and the last is kept for a handoff
 ACCEPTED_WITHIN_S = 600.0
 WECHAT_PATIENCE_MS = 5000.0
-STAFF = ("worker", "worker", "sender", "scheduler")
+ROLES = ("web", "worker", "worker", "sender", "scheduler")
 ABOUT = (
     "`frontdesk run` (all roles in one process, SQLite) gets as many messages as fast as it takes them, from 512 "
     "customers in turn, 64 requests in flight; it understands and answers them meanwhile, so that both compete for the "
@@ -66,16 +65,6 @@ CHANNELS = (
 ACCOUNTS = {"wechat-aes": "WECHAT__WECHAT-AES", "kf": "WECOM__BENCH"}  # else the channel's name and BENCH
 
 
-class Desk:
-    """The processes under test; the first one has the port."""
-
-    def __init__(self, servers: list[Server], store: str) -> None:
-        self.servers, self.port, self.store = servers, servers[0].port, store
-
-    def cpu_s(self) -> float:
-        return sum(server.cpu_s() for server in self.servers)
-
-
 def run(plan: Plan) -> Section:
     section = Section("burst", "A burst on each channel", ABOUT)
     for channel in CHANNELS:
@@ -83,47 +72,17 @@ def run(plan: Plan) -> Section:
     try:
         with postgres_server() as database, redis_server() as redis:
             for channel in (WEB, WECHAT):
-                one_burst(section, plan, channel, roles_apart(database, redis), ", roles apart")
+                one_burst(section, plan, channel, roles_apart(database, redis, ROLES), ", roles apart")
     except ServiceMissing as missing:
         section.add("Roles apart", None, "", note=f"skipped: {missing}")
     return section
-
-
-@contextmanager
-def in_one_process(plan: Plan, name: str, environment: Mapping[str, str]) -> Iterator[Desk]:
-    folder = fresh_folder(plan.work, f"burst-{name}", plan.template)
-    with Server(frontdesk("run", "--port", "0"), folder, environment) as server:
-        yield Desk([server], f"sqlite:///{folder / 'frontdesk.db'}")
-
-
-def roles_apart(database: str, redis: str) -> Callable[[Plan, str, Mapping[str, str]], Any]:
-    @contextmanager
-    def running(plan: Plan, name: str, environment: Mapping[str, str]) -> Iterator[Desk]:
-        store = create_database(database, f"burst_{secrets.token_hex(4)}")
-        asyncio.run(upgrade(store))
-        shared = {
-            "FRONTDESK_DATABASE_URL": store,
-            "FRONTDESK_REDIS_URL": redis,
-            "FRONTDESK_SECRET_KEY": secrets.token_hex(32),
-        }
-        with ExitStack() as started:
-
-            def start(number: int, role: str) -> Server:
-                folder = fresh_folder(plan.work, f"burst-{name}-{role}-{number}", plan.template)
-                is_web = role == "web"
-                command = frontdesk("run", "--roles", role, *(("--port", "0") if is_web else ()))
-                return started.enter_context(Server(command, folder, {**environment, **shared}, has_port=is_web))
-
-            yield Desk([start(number, role) for number, role in enumerate(("web", *STAFF))], store)
-
-    return running
 
 
 def one_burst(
     section: Section,
     plan: Plan,
     channel: Channel,
-    running: Callable[[Plan, str, Mapping[str, str]], Any],
+    running: Running,
     where: str = "",
 ) -> None:
     plan.say(f"burst: {channel.name}{where}")
@@ -133,7 +92,7 @@ def one_burst(
         stand_in = channel.vendor(count, users) if channel.vendor is not None else None
         if stand_in is not None:
             open_.enter_context(closing(stand_in))
-        desk: Desk = open_.enter_context(running(plan, channel.kind, account_of(channel, stand_in)))
+        desk = open_.enter_context(running(plan, f"burst-{channel.kind}", account_of(channel, stand_in)))
         job = {"channel": channel.kind, "count": count, "users": users, "connections": channel.in_flight}
         if channel is WEB:
             job |= run_load({"kind": "sessions", "port": desk.port, "count": users})
