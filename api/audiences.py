@@ -137,6 +137,7 @@ class UploadGiven(FileGiven):
 class Uploaded(Shown):
     made: AudienceListShown
     errors: list[RowError] = Field(description="Lines that put nobody on it")
+    encoding: str = Field(description="In which the file was read: UTF-8, UTF-16 or GB18030; empty for a workbook")
 
 
 class OnList(Given):
@@ -198,7 +199,7 @@ def audience_routes(desk: ApiDesk) -> DeskRoutes:
             file = Path(folder) / f"list{suffix if suffix == '.xlsx' else '.csv'}"
             await asyncio.to_thread(file.write_bytes, given.bytes())
             done = await reach.audiences.upload(by, given.name, file, kind=given.kind, shown_as=given.file_name)
-        return {"made": done.list, "errors": done.errors[:MOST_ERRORS]}
+        return {"made": done.list, "errors": done.errors[:MOST_ERRORS], "encoding": done.encoding}
 
     @routes.get("/audience-lists/{name}", response_model=AudienceListShown)
     async def get_audience_list(by: By, name: PlainName) -> Any:

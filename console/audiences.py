@@ -14,6 +14,7 @@ from starlette.routing import BaseRoute, Route
 
 from bot.errors import InputError
 from bot.reach.content_reading import LANGUAGES
+from config.text_files import UTF_8
 from console.broadcasts import BASE, BroadcastScreens, around
 from console.frame import Frame, Visit, screen, toast
 from console.words import LANGUAGES as SPOKEN
@@ -102,6 +103,7 @@ class AudiencesScreen:
             "segments": segments.items,
             "made": next((row for row in found.items if row.name == made), None),
             "errors": errors[:_ERRORS],
+            "read_as": done.encoding if done and done.encoding != UTF_8 else "",
         }
         return visit.page(
             "broadcasts", "broadcasts/lists.html", title=visit.t("bc.lists"), **around(visit, "lists"), **names

@@ -79,6 +79,7 @@ WORDS_SEGMENTS: Final[dict[str, tuple[str, str]]] = {
     "aud.file": ("CSV or XLSX with phone, e-mail or customer number", "包含电话、邮箱或客户编号的 CSV 或 XLSX"),
     "aud.as_exclusion": ("For leaving people out", "用于排除"),
     "aud.make": ("Make the list", "生成名单"),
+    "aud.read_as": ("The file was read as {encoding}.", "文件按 {encoding} 编码读取。"),
     "aud.errors": ("Lines that put nobody on it", "未能匹配的行"),
     "aud.line": ("Line", "行"),
     "aud.reason": ("Why", "原因"),

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from bot.errors import InputError
+from config.text_files import NotText, decoded
 
 LONGEST: Final = 2_000  # characters of a cell
 LARGEST_CELL: Final = 10_000_000  # read at all, so that one huge cell spoils its row only
 LARGEST_FILE: Final = 200_000_000  # bytes; of an XLSX opened, five times that
-_SAMPLE: Final = 200_000  # characters looked at to tell an encoding
 Row = tuple[int, Mapping[str, str]]
 
 
@@ -47,6 +47,7 @@ class ImportFile:
     header: tuple[str, ...]  # as the file has it
     fields: tuple[str, ...]  # what each column is for us; "" for one we do not use
     rows: Callable[[], Iterator[Row]]
+    encoding: str = ""  # in which a CSV was read; a workbook says its own
 
 
 def open_file(
@@ -59,7 +60,7 @@ def open_file(
     """
     body = _bytes_of(path)
     is_book = path.suffix.lower() in (".xlsx", ".xlsm")
-    cells = _sheet(path, body) if is_book else _lines(path, body)
+    cells, encoding = (_sheet(path, body), "") if is_book else _lines(path, body)
     header = next((row for _, row in cells()), [])
     fields = _fields(header, columns, required, mapping or {})
     if not is_book:
@@ -75,7 +76,7 @@ def open_file(
             elif any(row):
                 yield line, _named(fields, row, columns)
 
-    return ImportFile(path.name, hashlib.sha256(body).hexdigest(), tuple(header), fields, rows)
+    return ImportFile(path.name, hashlib.sha256(body).hexdigest(), tuple(header), fields, rows, encoding)
 
 
 def checked(row: Mapping[str, str], required: Sequence[str]) -> Mapping[str, str]:
@@ -144,8 +145,14 @@ def _bytes_of(path: Path) -> bytes:
 _Cells = Callable[[], Iterator[tuple[int, list[str]]]]
 
 
-def _lines(path: Path, body: bytes) -> _Cells:
-    text = _decoded(path, body)
+def _lines(path: Path, body: bytes) -> tuple[_Cells, str]:
+    """Cells, and the encoding they were read in."""
+    try:
+        found = decoded(body)
+    except NotText as wrong:
+        line = f"line {wrong.line}: " if wrong.line else ""
+        raise InputError(f"{path.name}: {line}{wrong.reason}") from wrong
+    text = found.text
     header_line = text.split("\n", 1)[0]
     delimiter = max(",;\t", key=header_line.count)
 
@@ -164,31 +171,7 @@ def _lines(path: Path, body: bytes) -> _Cells:
                 until = f" up to line {reader.line_num}" if reader.line_num > line else ""
                 yield -line, [f"cannot be read{until}: its quotes do not match"]
 
-    return cells
-
-
-def _decoded(path: Path, body: bytes) -> str:
-    """Excel in Chinese saves CSV as GBK, of which GB 18030 is a superset; but nearly any bytes decode as that."""
-    if body.startswith((b"\xff\xfe", b"\xfe\xff")):
-        encodings: tuple[str, ...] = ("utf-16",)
-    elif b"\0" in body[:_SAMPLE]:
-        encodings = ()
-    else:
-        encodings = ("utf-8-sig", "gb18030")
-    for encoding in encodings:
-        try:
-            text = body.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-        if encoding != "gb18030" or _is_chinese(text[:_SAMPLE]):
-            return text
-    raise InputError(f"{path.name} is neither UTF-8, UTF-16 nor GBK text; save it as CSV UTF-8")
-
-
-def _is_chinese(text: str) -> bool:
-    """True when most of what is not ASCII is common Chinese: western letters read as GBK give rare characters."""
-    odd = "".join(char for char in text if ord(char) > 127)
-    return len(odd.encode("gb2312", "ignore")) / 2 >= 0.8 * len(odd)
+    return cells, found.encoding
 
 
 # --- XLSX -----------------------------------------------------------------------------------------------------------

@@ -65,6 +65,7 @@ class ImportReport:
     job_id: int | None = field(default=None, compare=False)
     resumed_at: int | None = field(default=None, compare=False)  # row it went on at; None: from the beginning
     was_done: bool = field(default=False, compare=False)  # the same file was imported before; nothing was done now
+    encoding: str = field(default="", compare=False)  # in which the file was read; a workbook has none
 
     def as_dict(self) -> dict[str, Any]:
         """The report, JSON-safe."""
@@ -77,6 +78,7 @@ class Preview:
 
     columns: Mapping[str, str]  # column of the file -> field; "" for one that is not used
     rows: tuple[tuple[int, Mapping[str, str], str], ...]  # line, cells, what is wrong
+    encoding: str = ""  # in which the file is read; a workbook has none
 
 
 class _OnlyTried(Exception):
@@ -98,7 +100,7 @@ def preview(
         found = _checked(kind, {**row, LINE: str(line)} if kind.is_numbered else row, how)
         cells = {name: value for name, value in row.items() if value and name != "?"}
         shown.append((line, cells, str(found) if isinstance(found, InputError) else ""))
-    return Preview(dict(zip(file.header, file.fields, strict=True)), tuple(shown))
+    return Preview(dict(zip(file.header, file.fields, strict=True)), tuple(shown), file.encoding)
 
 
 async def import_file(
@@ -123,20 +125,21 @@ async def import_file(
     how = how or How(ZoneInfo("Asia/Shanghai"))
     file = await asyncio.to_thread(open_file, path, kind.columns, kind.required, mapping)
     if dry_run:
-        report = ImportReport()
+        report = ImportReport(encoding=file.encoding)
         async for chunk in _chunks(kind, file, how, after=0):
             _count(report, chunk, await _tried(database, kind, chunk, now()))
         return report
     before = await database.run(lambda conn: import_jobs.last_job(conn, kind.name, file.sha256, mapping or {}))
     if before is not None and before.state == "done" and not again:
-        return ImportReport(job_id=before.id, was_done=True)
+        return ImportReport(job_id=before.id, was_done=True, encoding=file.encoding)
     if before is None or before.state == "done":
         values = {"kind": kind.name, "file_name": file.name, "sha256": file.sha256, "author": author}
         begun = {**values, "mapping": dict(mapping or {})}
         job = await database.run(lambda conn: import_jobs.begin(conn, begun, now()))
     else:
         job = before
-    report = ImportReport(job_id=job.id, resumed_at=job.next_row if job is before and job.next_row > 2 else None)
+    resumed_at = job.next_row if job is before and job.next_row > 2 else None
+    report = ImportReport(job_id=job.id, resumed_at=resumed_at, encoding=file.encoding)
     try:
         async for chunk in _chunks(kind, file, how, after=job.next_row - 1):
             written, job = await database.run(partial(_step, kind, job, chunk, now()))

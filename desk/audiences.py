@@ -36,6 +36,7 @@ class Upload:
 
     list: AudienceList
     errors: tuple[RowError, ...]
+    encoding: str = ""  # in which the file was read; a workbook has none
 
 
 class AudienceDesk:
@@ -128,7 +129,7 @@ class AudienceDesk:
             self._database, list_kind(list_id), file, mapping=mapping, how=how, author=actor.name, now=lambda: now
         )
         done = await self._database.run(partial(_ready, actor=actor, list_id=list_id, now=now, report=report))
-        return Upload(done, tuple(report.errors))
+        return Upload(done, tuple(report.errors), report.encoding)
 
     async def errors(self, actor: Actor, name: str) -> tuple[RowError, ...]:
         """Every line of an uploaded list that put nobody on it. Raises: NotPermitted, NotFound."""

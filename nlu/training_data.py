@@ -18,6 +18,7 @@ from pathlib import Path
 import yaml
 
 from bot.errors import AssistantInvalid
+from config.text_files import UTF_8, FileText, NotText, decoded
 from nlu.entity_rules import KEY as RULES_KEY
 from nlu.entity_rules import EntityRule, read_entity_rules
 
@@ -112,10 +113,14 @@ def load_training_data(path: Path | str, *, broken: list[AssistantInvalid] | Non
         return _load_folder(path, broken)
     if not path.is_file():
         raise AssistantInvalid("no such file or folder", file=str(path))
-    text = read_text(path)
     if path.suffix.lower() in (".csv", ".tsv"):
-        return _finish(_Collected(list(_table_examples(text, path.name, path.suffix.lower()))), path.name)
+        table = read_table(path)
+        collected = _Collected(list(_table_examples(table.text, path.name, path.suffix.lower())))
+        if table.encoding != UTF_8:
+            collected.notes.append(f"{path.name}: was read as {table.encoding}")
+        return _finish(collected, path.name)
     if path.suffix.lower() in (".yml", ".yaml"):
+        text = read_text(path)
         collected = _Collected([], broken=broken)
         if not _read_yaml(text, path.name, collected):
             raise AssistantInvalid("has no `nlu:` section", file=path.name)
@@ -128,18 +133,22 @@ def read_text(path: Path) -> str:
 
     Raises: AssistantInvalid with the line of the first byte that is not UTF-8.
     """
-    raw = path.read_bytes()
-    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
-        try:
-            return raw.decode("utf-16")
-        except UnicodeDecodeError as exc:
-            raise AssistantInvalid("starts like UTF-16 but is not; save it as UTF-8", file=path.name) from exc
+    return _read(path, is_table=False).text
+
+
+def read_table(path: Path) -> FileText:
+    """A CSV as text, and how it was read: as `read_text`, or GB 18030 as Excel in Chinese saves it.
+
+    Raises: AssistantInvalid with the line of the first byte that is none of these.
+    """
+    return _read(path, is_table=True)
+
+
+def _read(path: Path, *, is_table: bool) -> FileText:
     try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError as exc:
-        line = raw.count(b"\n", 0, exc.start) + 1
-        reason = f"is not UTF-8 (byte 0x{raw[exc.start]:02x}); save it as UTF-8"
-        raise AssistantInvalid(reason, file=path.name, line=line) from exc
+        return decoded(path.read_bytes(), is_table=is_table)
+    except NotText as wrong:
+        raise AssistantInvalid(wrong.reason, file=path.name, line=wrong.line) from wrong
 
 
 def parse_annotated(text: str) -> tuple[str, tuple[AnnotatedEntity, ...]]:
@@ -194,6 +203,7 @@ class _Collected:
     entity_rules: dict[str, EntityRule] = field(default_factory=dict)
     broken: list[AssistantInvalid] | None = None
     empty: dict[str, str] = field(default_factory=dict)  # intents given without an example, and where
+    notes: list[str] = field(default_factory=list)
 
     def refuse(self, invalid: AssistantInvalid) -> None:
         """Kept with what else is broken, where that is asked for. Raises: AssistantInvalid, where it is not."""
@@ -389,7 +399,7 @@ def _finish(collected: _Collected, file: str) -> TrainingData:
         raise AssistantInvalid("has no examples", file=file)
     seen: dict[str, Example] = {}
     known = {example.intent for example in collected.examples}
-    warnings = [
+    warnings = collected.notes + [
         f"{where}: `{intent}` has no example and is not learnt"
         for intent, where in collected.empty.items()
         if intent not in known

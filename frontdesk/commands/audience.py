@@ -103,7 +103,8 @@ def audience_upload(
             desk.actor, name, file, kind="exclusion" if exclusion else "upload"
         ),
     )
-    print_json({**asdict(done.list), "errors": [asdict(each) for each in done.errors[:MOST_SHOWN]]})
+    errors = [asdict(each) for each in done.errors[:MOST_SHOWN]]
+    print_json({**asdict(done.list), "encoding": done.encoding, "errors": errors})
 
 
 @audience_app.command("list")

@@ -13,6 +13,7 @@ import typer
 from bot.business_time import zone
 from bot.errors import InputError
 from config.settings import Settings
+from config.text_files import NotText, decoded
 from crm_sync.store import SqlStore
 from desk.actors import Actor, actor_named
 from desk.broadcasts import Preflight, Progress
@@ -263,13 +264,14 @@ def coupons_add(
 ) -> None:
     """The codes of a file are in the pool."""
     try:
-        text = file.read_bytes().decode("utf-8-sig")
+        found = decoded(file.read_bytes())
     except OSError as exc:
         raise InputError(f"{file} cannot be read: {exc.strerror}") from exc
-    except UnicodeDecodeError as exc:
-        raise InputError(f"{file} is not UTF-8") from exc
-    added = at_desk(as_, lambda desk: desk.services.coupons.add(desk.actor, name, text))
-    print_json({"new": added.new, "known": added.known, **_pool(added.pool)})
+    except NotText as wrong:
+        line = f"line {wrong.line}: " if wrong.line else ""
+        raise InputError(f"{file}: {line}{wrong.reason}") from wrong
+    added = at_desk(as_, lambda desk: desk.services.coupons.add(desk.actor, name, found.text))
+    print_json({"new": added.new, "known": added.known, "encoding": found.encoding, **_pool(added.pool)})
 
 
 @coupons_app.command("list")

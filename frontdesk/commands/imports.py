@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 import typer
 
 from config.settings import Settings
+from config.text_files import UTF_8
 from crm_sync import import_jobs
 from crm_sync.exports import EXPORTS, export_to
 from crm_sync.import_kinds import KINDS
@@ -165,6 +166,8 @@ def show_import(report: ImportReport, *, json_: bool, dry_run: bool = False) -> 
             f"{'Would be: ' if dry_run else ''}{report.inserted} added, {report.updated} updated, "
             f"{report.unchanged} unchanged, {len(report.errors)} wrong"
         )
+        if report.encoding not in ("", UTF_8):
+            say(f"The file was read as {report.encoding}.")
         for error in report.errors[:SHOWN]:
             say(f"  line {error.line}: {error.reason}")
         if (more := len(report.errors) - SHOWN) > 0:
@@ -186,6 +189,8 @@ def _show_preview(shown: Preview, *, json_: bool) -> None:
     if json_:
         print_json(shown)
         return
+    if shown.encoding not in ("", UTF_8):
+        say(f"The file is read as {shown.encoding}.")
     print_table(
         "Columns", ("in the file", "read as"), ((name, field or "not used") for name, field in shown.columns.items())
     )

@@ -213,6 +213,7 @@ async def test_list_is_uploaded_looked_at_and_archived(api: ApiUnderTest) -> Non
     made = await client.post("/audience-lists/upload", json=given)
     assert (made.status_code, made.json()["made"]["members"]) == (201, 1), made.text
     assert len(made.json()["errors"]) == 2
+    assert made.json()["encoding"] == "UTF-8"
     assert len((await client.get("/audience-lists/fair/errors")).json()["items"]) == 2
     assert [row["id"] for row in (await client.get("/audience-lists/fair/people")).json()["items"]] == [1]
     put = await client.put("/audience-lists/fair/people/2", json={"listed": True})

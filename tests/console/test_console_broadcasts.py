@@ -392,10 +392,11 @@ async def test_an_uploaded_list_tells_the_lines_that_name_nobody(console: Consol
     answer = await bo.http.post(
         f"{HERE}/lists/upload",
         data={"csrf": bo.csrf, "name": "fair"},
-        files={"file": ("fair.csv", b"phone\n13800000000\n", "text/csv")},
+        files={"file": ("fair.csv", "phone,备注\n13800000000,老客户\n".encode("gbk"), "text/csv")},
     )
     assert answer.status_code == 200, answer.text
     assert "0 people are on it" in answer.text
+    assert "The file was read as GB18030." in answer.text
     assert "Lines that put nobody on it" in answer.text
 
 

@@ -91,6 +91,7 @@ async def test_what_the_customer_said_is_not_overwritten_by_an_import(store: Sql
 async def test_the_encodings_of_spreadsheets_are_read(store: SqlStore, tmp_path: Path, encoding: str) -> None:
     report = await _import(store, tmp_path, (HEADER + ROW).encode(encoding))
     assert report == ImportReport(inserted=1)
+    assert report.encoding == {"gbk": "GB18030", "gb18030": "GB18030", "utf-16": "UTF-16"}.get(encoding, "UTF-8")
     assert (await converse(store, "hi", user="u-ann")).conversation.customer.name == "王芳"
 
 

@@ -75,6 +75,12 @@ def test_byte_order_marks_are_no_part_of_the_text(tmp_path: Path, encoding: str)
     assert load_training_data(path).examples[0].text == "你好"
 
 
+def test_a_table_as_excel_saves_it_in_china_is_read_and_told(tmp_path: Path) -> None:
+    data = load_training_data(written(tmp_path, "text,intent\n你好,greet\n".encode("gbk"), "a.csv"))
+    assert data.examples[0].text == "你好"
+    assert data.warnings == ("a.csv: was read as GB18030",)
+
+
 def test_quoted_line_breaks_stay_in_their_row(tmp_path: Path) -> None:
     data = load_training_data(written(tmp_path, 'text,intent\n"a, ""b""\nc",x\nd,y\n', "a.csv"))
     assert [e.text for e in data.examples] == ['a, "b"\nc', "d"]
@@ -98,7 +104,8 @@ def test_quoted_line_breaks_stay_in_their_row(tmp_path: Path) -> None:
         ("a.csv", "words,intent\na,b\n", 1, "column `text`"),
         ("a.csv", "text,intent\na\n", 2, "1 of 2 columns"),
         ("a.csv", "text,intent\na,\n", 2, "no intent"),
-        ("a.csv", b"text,intent\n\xc4\xe3\xba\xc3,greet\n", 2, "not UTF-8"),
+        ("a.csv", b"text,intent\nM\xfcller,greet\n", 2, "neither UTF-8 nor GB18030"),
+        ("a.yml", "nlu:\n- intent: 问候\n".encode("gbk"), 2, "not UTF-8"),
         ("a.txt", "x", None, "must be .yml"),
     ],
 )
