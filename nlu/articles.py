@@ -17,25 +17,27 @@ import orjson
 import yaml
 
 from bot.errors import AssistantInvalid
+from config.text_files import UTF_8
 from nlu.article_fields import Article, article_of
-from nlu.training_data import read_text
+from nlu.training_data import read_table, read_text
 
 SUFFIXES: Final = (".md", ".csv", ".xlsx", ".jsonl")
 _MOST_ROWS, _MOST_COLUMNS, _MOST_BYTES = 200_000, 64, 500_000_000  # of a sheet: more is a mistake, or somebody's attack
 
 
-def load_articles(path: Path | str) -> list[Article]:
+def load_articles(path: Path | str, *, read_as: dict[str, str] | None = None) -> list[Article]:
     """The articles at `path`: a folder (its .md, .csv, .xlsx and .jsonl files in depth) or one such file.
 
-    In a folder, tables without an `answer` column (lists of test questions) are passed over.
+    In a folder, tables without an `answer` column (lists of test questions) are passed over. `read_as` is given the
+    encoding of each table that was not UTF-8.
     Raises: AssistantInvalid with file, line and reason; also when two articles share id and language.
     """
-    path = Path(path)
+    path, read_as = Path(path), {} if read_as is None else read_as
     if path.is_dir():
         files = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-        found = [(article, file) for file in files for article in _read_file(file, path, in_folder=True)]
+        found = [(article, file) for file in files for article in _read_file(file, path, read_as)]
     elif path.is_file():
-        found = [(article, path) for article in _read_file(path, path.parent, in_folder=False)]
+        found = [(article, path) for article in _read_file(path, path, read_as)]
     else:
         raise AssistantInvalid("no such file or folder", file=str(path))
     if not found:
@@ -51,12 +53,17 @@ def load_articles(path: Path | str) -> list[Article]:
     return [article for article, _ in found]
 
 
-def _read_file(file: Path, root: Path, *, in_folder: bool) -> Iterator[Article]:
-    suffix, name = file.suffix.lower(), file.relative_to(root).as_posix()
+def _read_file(file: Path, root: Path, read_as: dict[str, str]) -> Iterator[Article]:
+    """`root` is the folder that is read, or the file itself."""
+    in_folder = file != root
+    suffix, name = file.suffix.lower(), file.relative_to(root).as_posix() if in_folder else file.name
     if suffix == ".md":
         yield _markdown(read_text(file), name)
     elif suffix == ".csv":
-        yield from _table(read_text(file), name, in_folder=in_folder)
+        table = read_table(file)
+        if table.encoding != UTF_8:
+            read_as[name] = table.encoding
+        yield from _table(table.text, name, in_folder=in_folder)
     elif suffix == ".jsonl":
         yield from _json_lines(read_text(file), name)
     elif suffix == ".xlsx":

@@ -31,7 +31,8 @@ def import_(
     from frontdesk.policies import model_name
     from nlu.articles import load_articles
 
-    articles, folder = load_articles(path), Settings().assistant
+    read_as: dict[str, str] = {}
+    articles, folder = load_articles(path, read_as=read_as), Settings().assistant
     shelf = folder / "knowledge"
     known = frozenset(article.id for article in load_articles(shelf)) if shelf.is_dir() else frozenset()
 
@@ -41,8 +42,10 @@ def import_(
 
     with_store(work)
     if json_:
-        print_json({"articles": len(articles)})
+        print_json({"articles": len(articles), "read_as": read_as})
     else:
+        for name, encoding in read_as.items():
+            say(f"{name} was read as {encoding}.")
         say(f"{len(articles)} articles are in the store.")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 
 import pytest
 from hypothesis import given
@@ -61,9 +62,5 @@ def test_what_is_written_by_hand_for_this_program_is_utf_8() -> None:
 
 @given(st.binary(max_size=300))
 def test_any_bytes_are_text_or_refused(body: bytes) -> None:
-    try:
-        found = decoded(body)
-    except NotText as refused:
-        assert str(refused)
-    else:
-        assert found.encoding in ("UTF-8", "UTF-16", "GB18030")
+    with contextlib.suppress(NotText):
+        assert decoded(body).encoding in ("UTF-8", "UTF-16", "GB18030")
