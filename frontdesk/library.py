@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from bot.assistant import Assistant
 from bot.errors import AssistantInvalid, NotFound
@@ -13,10 +14,15 @@ from bot.ports import BatchIndex, Encoder
 from bot.types import OutPart, RenderedReply
 from crm_sync.models import StoredArticle
 from frontdesk.policies import model_name
-from frontdesk.runtimes import LoadedAssistant, training_hash
+from frontdesk.runtimes import LoadedAssistant, Shelf, training_hash
 from frontdesk.sentence_encoder import article_reranker, sentence_encoder
+from nlu.article_fields import Indexable
 from nlu.embedded.model import unpack
-from nlu.knowledge import ArticleIndex
+from nlu.knowledge import ArticleIndex, Key
+
+# An index with so few other articles, and at most one in ten, is made of one that is there.
+MOST_EDITED: Final = 300
+_MOSTLY: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +50,12 @@ class LoadedLibrary:
         return self._loaded(name).seeded
 
     def index(self, articles: Iterable[StoredArticle]) -> BatchIndex:
-        return ArticleIndex(articles, reranker=article_reranker(self.sentence_encoder_in))
+        wanted = {(each.id, each.language): each for each in articles}
+        for loaded in self.loaded():
+            found = _edited(loaded.shelf, wanted)
+            if found is not None:
+                return found
+        return ArticleIndex(wanted.values(), reranker=article_reranker(self.sentence_encoder_in))
 
     def channels(self) -> Sequence[str]:
         return self.served
@@ -78,3 +89,28 @@ class LoadedLibrary:
         if found is None:
             raise NotFound(f"there is no assistant {name!r}")
         return found
+
+
+def _edited(shelf: Shelf, wanted: Mapping[Key, StoredArticle]) -> ArticleIndex | None:
+    """The index of a shelf with exactly the articles that are wanted; None where too much differs.
+
+    Fifty thousand articles are compared in a tenth of a second and indexed in half a minute.
+    """
+    gone = [key for key in shelf.articles if key not in wanted]
+    most = min(MOST_EDITED, len(shelf.articles) // _MOSTLY)
+    if len(gone) > most:
+        return None
+    changed: list[Indexable] = []
+    for key, article in wanted.items():
+        known = shelf.articles.get(key)
+        if known is None or not _says_the_same(known, article):
+            changed.append(article)
+            if len(gone) + len(changed) > most:
+                return None
+    return shelf.index.updated(changed, gone) if changed or gone else shelf.index
+
+
+def _says_the_same(one: Indexable, other: Indexable) -> bool:
+    return (one.title, one.answer, one.questions, one.details) == (
+        other.title, other.answer, other.questions, other.details,
+    )  # fmt: skip

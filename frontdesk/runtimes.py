@@ -34,6 +34,7 @@ from desk.responses import edited_responses
 from frontdesk.assistant import load_assistant
 from frontdesk.observing import MODEL_LOADED
 from frontdesk.policies import accounts_of, model_name, policy_in_force
+from frontdesk.renewing import IndexRenewal
 from frontdesk.sentence_encoder import article_reranker, sentence_encoder
 from nlu.article_fields import Article
 from nlu.articles import SUFFIXES, load_articles
@@ -143,14 +144,28 @@ class Runtimes:
 
     async def watch(self) -> None:
         """Follow model and article changes made by any process; the old ones serve until the new are loaded."""
-        while True:
-            await asyncio.sleep(WATCH_S)
-            try:
-                await self.follow()
-            except AssistantInvalid as invalid:  # a damaged model, or one of another version: staff can mend it
-                log.warning("model_not_followed", error=type(invalid).__name__, reason=str(invalid))
-            except ServiceError as error:
-                log.warning("model_not_followed", error=type(error).__name__)
+        renewal = IndexRenewal()
+        try:
+            while True:
+                await asyncio.sleep(WATCH_S)
+                try:
+                    await self.follow()
+                    await self.renew(renewal)
+                except AssistantInvalid as invalid:  # a damaged model, or one of another version: staff can mend it
+                    log.warning("model_not_followed", error=type(invalid).__name__, reason=str(invalid))
+                except ServiceError as error:
+                    log.warning("model_not_followed", error=type(error).__name__)
+        finally:
+            renewal.stop()
+
+    async def renew(self, renewal: IndexRenewal) -> None:
+        """An index with many edits beside it is being built anew, and takes the old one's place once it is done."""
+        for folder, loaded in list(self._loaded.items()):
+            index = await renewal.step(folder, loaded.shelf.articles, loaded.shelf.index)
+            if index is not None:
+                self._loaded[folder] = replace(loaded, knowledge=index, shelf=replace(loaded.shelf, index=index))
+                self._bind()
+                log.info("articles_indexed_anew", assistant=model_name(folder), articles=len(loaded.shelf.articles))
 
     async def follow(self) -> bool:
         """What was changed in the store since the last look answers from now on; False when nothing was.

@@ -1,6 +1,6 @@
 """Ranks the articles of one language for a question: BM25 over words, pairs, character pieces and concepts.
 
-`Shelf` is built once over many articles; `Additions` are few that came since, weighed as if they stood on it, so that
+`Shelf` is built once over many articles; `Additions` are those that came since, weighed as if they stood on it, so that
 an edit costs milliseconds instead of a rebuild. Pure: arrays in, arrays out.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -42,10 +42,11 @@ class Shelf:
     `_values[...]` to each of them; `reach[n]` is what it could add at most.
     """
 
-    def __init__(self, articles: Sequence[Indexable]) -> None:
+    def __init__(self, articles: Sequence[Indexable], goes_on: Callable[[], None] = lambda: None) -> None:
+        """`goes_on` is called now and then: it may take seconds, and what is raised there ends it."""
         self.articles = articles
         total = len(articles)
-        row, group, key, times = counts_of(articles)
+        row, group, key, times = counts_of(articles, goes_on)
         lengths = np.bincount(row, times, minlength=total)
         self.mean_length = max(float(lengths.mean()), 1e-9)
         relative = 1 - B + B * lengths / self.mean_length
@@ -93,11 +94,14 @@ class Shelf:
 
 
 class Additions:
-    """A few articles that came after `shelf` was built, with its statistics."""
+    """Articles that came after `shelf` was built, with its statistics.
 
-    def __init__(self, shelf: Shelf, articles: Sequence[Indexable]) -> None:
+    Of those that stood here `before` nothing is counted again, so that one more costs what that one costs.
+    """
+
+    def __init__(self, shelf: Shelf, articles: Sequence[Indexable], before: Additions | None = None) -> None:
         self.articles = articles
-        row, group, key, times = counts_of(articles)
+        self._counted = row, group, key, times = _counts_beside(articles, before)
         lengths = np.bincount(row, times, minlength=len(articles))
         relative = 1 - B + B * lengths / shelf.mean_length
         places, is_known = shelf.known.find(key)
@@ -120,6 +124,32 @@ class Additions:
         return scores.reshape(len(questions), total)
 
 
+def _counts_beside(articles: Sequence[Indexable], before: Additions | None) -> Counted:
+    """As `counts_of`, but the articles of a key are in any order."""
+    if before is None:
+        return counts_of(articles)
+    at = {id(article): place for place, article in enumerate(before.articles)}  # they live as long as `before`
+    moved, fresh = np.full(len(before.articles), -1, dtype=np.int32), []
+    for place, article in enumerate(articles):
+        if (old := at.get(id(article))) is None:
+            fresh.append(place)
+        else:
+            moved[old] = place
+    row, group, key, times = before._counted
+    kept = np.flatnonzero(moved.take(row) >= 0)
+    row, group, key, times = moved.take(row.take(kept)), group.take(kept), key.take(kept), times.take(kept)
+    if fresh:
+        new = counts_of([articles[place] for place in fresh])
+        row = np.concatenate((row, np.asarray(fresh, dtype=np.int32).take(new[0])))
+        group, key, times = (
+            np.concatenate((group, new[1])),
+            np.concatenate((key, new[2])),
+            np.concatenate((times, new[3])),
+        )
+    order = np.argsort(key, kind="stable")
+    return row.take(order), group.take(order), key.take(order), times.take(order)
+
+
 def best_of(scores: Floats, count: int) -> list[tuple[list[int], list[float]]]:
     """Of each row the places of the `count` highest, best first, the earlier of equal ones, and how high they are."""
     if scores.shape[1] <= _FEW:
@@ -137,9 +167,12 @@ def _best_in(row: Floats, count: int) -> Ints:
     return places[np.argsort(-row[places], kind="stable")][:count]
 
 
-def counts_of(articles: Sequence[Indexable]) -> Counted:
+def counts_of(articles: Sequence[Indexable], goes_on: Callable[[], None] = lambda: None) -> Counted:
     """Article, group, key and how often it occurs there, title and questions counting more; by key and article."""
-    found = list(_counted(articles))
+    found = []
+    for part in _counted(articles):
+        goes_on()
+        found.append(part)
     row, group = np.concatenate([each[0] for each in found]), np.concatenate([each[1] for each in found])
     key, times = np.concatenate([each[2] for each in found]), np.concatenate([each[3] for each in found])
     order = np.argsort(key, kind="stable")  # the articles of a key are in order already

@@ -25,7 +25,7 @@ from nlu.article_index import Additions, Shelf, best_of, plain
 from nlu.articles import load_articles
 from nlu.embedded.features import Features, features_of
 from nlu.reranking import CANDIDATES, Ranked, Reranker, Usual
-from nlu.training_data import read_text
+from nlu.training_data import read_table
 
 # Good enough to answer with: on the 120 paraphrased questions of the sample assistant 19 of 20 answers given from here
 # on are right, and it is reached by two questions of five. A business with other articles measures its own with
@@ -35,7 +35,10 @@ SURE = 0.6
 _MAX_QUERY = 300  # characters; beyond them a question is a story, and the cost per question stays bounded
 _EXACT = 0.99
 _NOTHING = 0.005  # a best hit below this shares a few letters with the question and no more
-_BESIDE: Final = 300  # articles that stand beside a shelf before it is built anew
+# So many articles may stand beside a shelf, or a tenth of what is on it; then it should be built anew. Small ones are
+# at once (below a second), large ones when whoever holds the index calls `rebuilt`.
+_BESIDE: Final = 300
+_SMALL: Final = 1500
 Key = tuple[str, str]  # id and language
 
 
@@ -76,7 +79,7 @@ class ArticleIndex:
     def updated(self, changed: Collection[Indexable], removed: Collection[Key] = ()) -> ArticleIndex:
         """An index in which these articles are new or say something else, and those are gone.
 
-        It costs what the changed ones cost, unless so many have changed since the last building that all is built anew.
+        It costs what the changed ones cost. See `is_due`.
         """
         other = self._copy()
         keys = {(article.id, article.language) for article in changed} | set(removed)
@@ -87,6 +90,23 @@ class ArticleIndex:
                 other._parts[language] = part.updated(mine, {key for key in keys if key[1][:2] == language})
             elif mine:
                 other._parts[language] = _Part(Shelf(mine))
+        return other
+
+    @property
+    def is_due(self) -> bool:
+        """So much has changed since it was built that `rebuilt` is worth its seconds."""
+        return any(part.is_due for part in self._parts.values())
+
+    def rebuilt(self, goes_on: Callable[[], None] = lambda: None) -> ArticleIndex:
+        """The same articles, with the statistics of them all. `goes_on` is called often; what it raises ends this."""
+        usual = {}
+        other = self._copy()
+        for language, part in self._parts.items():
+            standing = part.standing()
+            if standing:
+                other._parts[language] = _Part(Shelf(standing, goes_on))
+            usual[language] = self._reranker.usual(standing) if self._reranker else None
+        other._usual = {language: found for language, found in usual.items() if found is not None}
         return other
 
     def for_staff(self) -> ArticleIndex:
@@ -119,16 +139,23 @@ class ArticleIndex:
             hidden = part.hidden(now, staff=self._staff)
             usual = self._usual.get(language)
             most = max(top, CANDIDATES) if usual else top
-            for place, found in zip(asked, part.ask([texts[each] for each in asked], own, most, hidden), strict=True):
-                ranked = self._reranked(texts[place], found, usual)[:top]
-                answers[place] = tuple(self._hit(article, score) for article, score in ranked)
+            found = list(part.ask([texts[each] for each in asked], own, most, hidden))
+            if usual is not None:
+                self._reorder([texts[each] for each in asked], found, usual)
+            for place, ranked in zip(asked, found, strict=True):
+                answers[place] = tuple(self._hit(article, score) for article, score in ranked[:top])
         return answers
 
-    def _reranked(self, text: str, ranked: Ranked, usual: Usual | None) -> Ranked:
-        """As they are, where nothing else is known of what they mean, and where one was asked for by its own words."""
-        if usual is None or self._reranker is None or not ranked or ranked[0][1] >= _EXACT:
-            return ranked
-        return self._reranker.reranked(text, ranked[:CANDIDATES], usual) + ranked[CANDIDATES:]
+    def _reorder(self, texts: Sequence[str], found: list[Ranked], usual: Usual) -> None:
+        """By what they mean, but where an article was asked for by its own words."""
+        doubtful = [place for place, ranked in enumerate(found) if ranked and ranked[0][1] < _EXACT]
+        if self._reranker is None or not doubtful:
+            return
+        asked = [(texts[place], found[place][:CANDIDATES]) for place in doubtful]
+        one = self._reranker.reranked
+        ordered = [one(*asked[0], usual)] if len(asked) == 1 else self._reranker.reranked_many(asked, usual)
+        for place, ranked in zip(doubtful, ordered, strict=True):
+            found[place] = ranked + found[place][CANDIDATES:]
 
     def _hit(self, article: Indexable, score: float) -> ArticleHit:
         return ArticleHit(
@@ -166,11 +193,22 @@ class _Part:
         beside += changed
         leaving = [place for place, each in enumerate(self.shelf.articles) if (each.id, each.language) in keys]
         gone = np.union1d(self.gone, np.asarray(leaving, dtype=np.int64))
-        if len(beside) + len(gone) > max(_BESIDE, len(self.shelf.articles) // 20):
-            left = set(gone.tolist())
-            stays = [each for place, each in enumerate(self.shelf.articles) if place not in left]
-            return _Part(Shelf([*stays, *beside]))
-        return _Part(self.shelf, gone, Additions(self.shelf, beside) if beside else None)
+        if self._is_due(len(beside), len(gone)) and len(self.shelf.articles) <= _SMALL:
+            return _Part(Shelf([*_without(self.shelf.articles, gone), *beside]))
+        return _Part(self.shelf, gone, Additions(self.shelf, beside, self.beside) if beside else None)
+
+    @property
+    def is_due(self) -> bool:
+        return self._is_due(len(self.beside.articles) if self.beside else 0, len(self.gone))
+
+    def _is_due(self, beside: int, gone: int) -> bool:
+        """So many articles are beside the shelf or have left it that those that are left should be indexed anew."""
+        on_shelf = len(self.shelf.articles)
+        return beside + gone > max(_BESIDE, on_shelf // 10) and beside + on_shelf > gone
+
+    def standing(self) -> list[Indexable]:
+        """Those that are on the shelf still, and those beside it."""
+        return [*_without(self.shelf.articles, self.gone), *(self.beside.articles if self.beside else ())]
 
     def hidden(self, now: datetime, *, staff: bool) -> npt.NDArray[np.int64]:
         """Places whose articles may not answer now."""
@@ -213,6 +251,11 @@ class _Part:
         return hits if hits and hits[0][1] >= _NOTHING else []
 
 
+def _without(articles: Sequence[Indexable], gone: npt.NDArray[np.int64]) -> list[Indexable]:
+    left = set(gone.tolist())
+    return [each for place, each in enumerate(articles) if place not in left]
+
+
 def _is_conditional(article: Indexable) -> bool:
     details = article.details
     return bool(details.audience or details.valid_from or details.valid_until)
@@ -246,7 +289,7 @@ def load_questions(path: Path | str) -> list[Question]:
     path = Path(path)
     if not path.is_file():
         raise AssistantInvalid("no such file", file=str(path))
-    reader = csv.DictReader(io.StringIO(read_text(path), newline=""))
+    reader = csv.DictReader(io.StringIO(read_table(path).text, newline=""))
     missing = {"question", "article", "language"} - set(reader.fieldnames or ())
     if missing:
         raise AssistantInvalid(f"the first line must name a column `{sorted(missing)[0]}`", file=path.name, line=1)

@@ -7,8 +7,9 @@ more of them, it is not asked. An article's phrasings are encoded when it is fir
 
 from __future__ import annotations
 
-import functools
+import itertools
 import math
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -26,7 +27,7 @@ Ranked = list[tuple[Indexable, float]]  # articles and their scores, best first
 
 CANDIDATES: Final = 5  # articles that are looked at for a question
 _PHRASINGS: Final = 6  # of each article, its title first: each costs 10 ms when it is first met
-_REMEMBERED: Final = 20_000  # phrasings; 30 MB
+_REMEMBERED: Final = 20_000  # phrasings and questions; 30 MB
 _TRIED, _LEAST_TRIED = 40, 8  # articles on whose phrasings the encoder is tried
 _LONGEST: Final = 300  # characters of a question
 _WEIGHT, _EVEN = 0.6, 4.0  # of one spread above the usual likeness, and where it speaks neither for nor against
@@ -46,7 +47,8 @@ class Reranker:
 
     def __init__(self, encoder: SentenceEncoder) -> None:
         self._encoder = encoder
-        self._known = functools.lru_cache(maxsize=_REMEMBERED)(self._vector)
+        self._known: dict[str, Floats] = {}  # those met last are last
+        self._lock = threading.Lock()
 
     def usual(self, articles: Sequence[Indexable]) -> Usual | None:
         """None where the encoder finds fewer of these articles by another phrasing than words do, or too few tell."""
@@ -66,20 +68,33 @@ class Reranker:
 
     def reranked(self, text: str, ranked: Ranked, usual: Usual) -> Ranked:
         """Best first. An article is as like the question as the one of its phrasings that is most like it."""
-        question = self._encoder.vectors([text[:_LONGEST]])[0]
-        found = []
-        for article, score in ranked:
-            phrasings = self._vectors([article.title, *article.questions[: _PHRASINGS - 1]])
-            above = (float((phrasings @ question).max()) - usual.mean) / usual.spread
-            found.append((article, _chance(score, above)))
+        return self._in_order(self._encoder.vectors([text[:_LONGEST]])[0], ranked, usual)
+
+    def reranked_many(self, asked: Sequence[tuple[str, Ranked]], usual: Usual) -> list[Ranked]:
+        """`reranked` for questions that are kept and will be asked again: their vectors are remembered too."""
+        questions = self._vectors([text[:_LONGEST] for text, _ in asked]) if asked else ()
+        return [self._in_order(question, ranked, usual) for question, (_, ranked) in zip(questions, asked, strict=True)]
+
+    def _in_order(self, question: Floats, ranked: Ranked, usual: Usual) -> Ranked:
+        ways = [[article.title, *article.questions[: _PHRASINGS - 1]] for article, _ in ranked]
+        likeness = self._vectors([way for each in ways for way in each]) @ question
+        starts = np.cumsum([0, *(len(each) for each in ways[:-1])])
+        above = (np.maximum.reduceat(likeness, starts) - usual.mean) / usual.spread
+        found = [(article, _chance(score, own)) for (article, score), own in zip(ranked, above.tolist(), strict=True)]
         return sorted(found, key=lambda each: -each[1])
 
     def _vectors(self, texts: Sequence[str]) -> Floats:
-        return np.stack([self._known(text) for text in texts])
-
-    def _vector(self, text: str) -> Floats:
-        vector: Floats = self._encoder.vectors([text])[0]
-        return vector
+        """Those met before are remembered, the others are encoded together."""
+        with self._lock:
+            found = {text: self._known.pop(text) for text in dict.fromkeys(texts) if text in self._known}
+        unknown = [text for text in dict.fromkeys(texts) if text not in found]
+        if unknown:
+            found.update(zip(unknown, self._encoder.vectors(unknown), strict=True))
+        with self._lock:
+            self._known.update(found)
+            for text in list(itertools.islice(self._known, max(len(self._known) - _REMEMBERED, 0))):
+                del self._known[text]
+        return np.stack([found[text] for text in texts])
 
 
 def _chance(score: float, above: float) -> float:

@@ -97,6 +97,16 @@ def test_mistakes_are_named_with_file_line_and_reason(
     assert reason in caught.value.reason
 
 
+def test_a_table_as_excel_saves_it_in_china_is_read_and_named(tmp_path: Path) -> None:
+    table = tmp_path / "a.csv"
+    read_as: dict[str, str] = {}
+    table.write_bytes("id,language,title,answer\np,zh,可以停车吗,可以。\n".encode("gbk"))
+    assert (
+        load_articles(table, read_as=read_as) == load_articles(tmp_path) == [Article("p", "zh", "可以停车吗", "可以。")]
+    )
+    assert read_as == {"a.csv": "GB18030"}
+
+
 def test_the_same_id_twice_in_a_language_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.md").write_text(MARKDOWN, encoding="utf-8")
     (tmp_path / "b.md").write_text(MARKDOWN, encoding="utf-8")
@@ -284,6 +294,37 @@ def test_many_edits_lead_to_a_new_shelf_and_nothing_is_lost() -> None:
         index = index.updated(more)
     assert index.ask("topic number 6 49 zork", language="en")[0].article_id == "n6-49"
     assert index.ask("opening hours", language="en")[0].article_id == "hours"
+
+
+def test_an_index_with_many_edits_answers_like_one_built_anew_and_says_when_that_is_due() -> None:
+    # More than are built anew at once, so that edits stay beside the shelf.
+    index = ArticleIndex(an_article(f"s{number}", f"Shelf {number} {number * 7919 % 1601}") for number in range(1601))
+    for number in range(9):
+        edited = [an_article(f"s{number}", f"Edited {each} {number}") for each in range(2)]
+        more = [an_article(f"n{number}-{each}", f"Topic number {number} {each} zork") for each in range(40)]
+        index = index.updated([edited[number % 2], *more], [(f"s{800 + number}", "en"), (f"n{number - 1}-3", "en")])
+    assert index.is_due
+    anew = index.rebuilt()
+    assert not anew.is_due
+    for asked in ("topic number 7 21 zork", "shelf 1003", "edited 1 7", "shelf 804 zork", "topic 4 3"):
+        now, then = ([hit.title for hit in each.ask(asked, language="en", top=1)] for each in (index, anew))
+        assert now == then, asked
+    assert anew.ask("topic number 4 3 zork", language="en")[0].article_id != "n4-3"  # it was taken away
+
+
+def test_building_anew_can_be_given_up() -> None:
+    def stop() -> None:
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        ArticleIndex(SHOP).rebuilt(stop)
+
+
+def test_a_language_whose_articles_are_all_withdrawn_finds_nothing() -> None:
+    gone = [an_article(f"s{number}", f"Shelf {number}") for number in range(400)]
+    index = ArticleIndex([*gone, *SHOP]).updated([], [(each.id, "en") for each in (*gone, *SHOP)])
+    assert index.ask("shelf 7", language="en") == index.rebuilt().ask("shelf 7", language="en") == ()
+    assert not index.is_due
 
 
 def test_a_language_may_begin_and_end_with_an_edit() -> None:
