@@ -7,6 +7,7 @@ import json
 import os
 import sqlite3
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,9 @@ def run(plan: Plan) -> Section:
         accuracy = 100 * found["accuracy"]
         section.add(f"BANKING77 {title}", accuracy, "% right", limit=limit, kind="at_least", note=note)
         section.add(f"BANKING77 {title}: calibration error", found["ece"], "", limit=0.05)
+        note = f"{found['serving']['load_s']:.2f} s of CPU to load"
+        section.add(f"BANKING77 {title}: memory while serving", found["serving"]["rss_mb"], "MB", limit=200, note=note)
+    add_encoder(section, plan, folder)
     shop = folder.parent / "hint3_curekart"
     if (shop / "train.csv").is_file():
         plan.say("nlu: HINT3 curekart")
@@ -55,12 +59,31 @@ def run(plan: Plan) -> Section:
     return section
 
 
-def nlu_test(train: Path, test: Path) -> dict[str, Any]:
+def add_encoder(section: Section, plan: Plan, folder: Path) -> None:
+    """With a sentence encoder beside the words, in a process that serves nothing else."""
+    encoder = os.environ.get("FRONTDESK_TEST_ENCODER")
+    if not encoder:
+        section.add(
+            "With a sentence encoder", None, "", note="skipped: FRONTDESK_TEST_ENCODER names no folder with one"
+        )
+        return
+    for title, train, limit in (("5-shot", "train_5shot.csv", 80.0), ("full", "train.csv", 93.8)):
+        plan.say(f"nlu: BANKING77 {title} with a sentence encoder")
+        found = nlu_test(folder / train, folder / "test.csv", {"FRONTDESK_NLU__ENCODER": encoder})
+        serving = found["serving"]
+        accuracy, note = 100 * found["accuracy"], f"ECE {found['ece']:.3f}; trained in {found['train_s']:.0f} s"
+        section.add(f"BANKING77 {title} with an encoder", accuracy, "% right", limit=limit, kind="at_least", note=note)
+        note = f"p99 {serving['cpu_p99_ms']:.1f} ms; on one thread, of CPU"
+        section.add(f"{title} with an encoder: a parse, p50", serving["cpu_p50_ms"], "ms", limit=30, note=note)
+        section.add(f"{title} with an encoder: memory while serving", serving["rss_mb"], "MB", limit=450)
+
+
+def nlu_test(train: Path, test: Path, environment: Mapping[str, str] | None = None) -> dict[str, Any]:
     done = subprocess.run(
         frontdesk("nlu", "test", "--train", str(train), "--test", str(test), "--json"),
         capture_output=True,
         text=True,
-        env=clean_environment(),
+        env=clean_environment(environment),
         check=False,
     )
     if done.returncode:

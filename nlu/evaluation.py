@@ -53,8 +53,9 @@ def train_and_test(
     *,
     seed: int = 0,
     encoder: SentenceEncoder | None = None,
+    keep: Path | None = None,
 ) -> dict[str, Any]:
-    """Train on one set, measure on the other: the JSON of `frontdesk nlu test`.
+    """Train on one set, measure on the other: the JSON of `frontdesk nlu test`. The packed model is written to `keep`.
 
     Rows whose intent is `out_of_scope` measure rejection. Raises: AssistantInvalid.
     """
@@ -62,14 +63,16 @@ def train_and_test(
     testing = test if isinstance(test, TrainingData) else load_training_data(test)
     started = time.perf_counter()
     model = train_model(training, seed=seed, encoder=encoder)
-    train_s = time.perf_counter() - started
+    train_s, packed = time.perf_counter() - started, pack(model)
+    if keep is not None:
+        keep.write_bytes(packed)
     report = measure(model, testing.examples)
     return {
         **report,
         "train_s": round(train_s, 3),
         **_speed(EmbeddedEngine(model), [example.text for example in testing.examples]),
         "peak_rss_mb": round(_peak_rss_mb(), 1),
-        "model_mb": round(len(pack(model)) / 1e6, 3),
+        "model_mb": round(len(packed) / 1e6, 3),
         "n_train": len(training.examples),
         "n_test": len(testing.examples),
     }

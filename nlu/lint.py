@@ -25,6 +25,7 @@ LONELY, NEAR = 0.1, 0.4  # an example less than that like its own intent, and mo
 ALONE, CLOSE = 0.02, 0.15  # an example like no other at all, in an intent whose middle one is that like the rest
 CONFUSABLE_SHARE, CONFUSABLE_LEAST = 0.25, 3  # of an intent's examples, that are most like those of one other intent
 MAX_PAIRS = 200  # findings of one kind at most: the first ones tell enough
+MOST_COMPARED = 20_000  # examples; comparing each with each of a hundred thousand takes an hour
 _SHOWN = 40
 _LOOKS_ANNOTATED = re.compile(r"\[[^\[\]]+\]\s+[({]\s*\w|\[[^\[\]]+\](?![({])")
 _ORDER: dict[Level, int] = {"error": 0, "warning": 1, "note": 2}
@@ -61,9 +62,18 @@ def lint_examples(examples: Sequence[Example]) -> Iterator[Finding]:
     yield from near_duplicates(known, with_conflicts=False)
     unique = list({(example.intent, normalised(example.text)): example for example in reversed(known)}.values())
     unique.reverse()
+    if len(unique) > len(compared := spread(unique)):
+        said = f"{len(compared)} of {len(unique)} examples, evenly spread, are compared with each other"
+        yield Finding("note", compared[0].file, said)
+    unique = list(compared)
     kin = nearest_kin([normalised(example.text) for example in unique], [example.intent for example in unique])
     yield from lonely(unique, kin)
     yield from confusable(unique, kin)
+
+
+def spread(examples: Sequence[Example]) -> Sequence[Example]:
+    """All, or of too many to compare each with each every so-manieth."""
+    return examples[:: -(-len(examples) // MOST_COMPARED) or 1]
 
 
 def in_order(findings: Iterable[Finding]) -> list[Finding]:
@@ -106,8 +116,8 @@ def near_duplicates(examples: Iterable[Example], *, with_conflicts: bool = True)
         same = first.setdefault((example.intent, words), example)
         if same is not example:
             yield Finding("note", example.where, f"{_quoted(example)} is already at {same.where}")
-    unique = list(first.values())
-    texts = [words for _, words in first]
+    unique = spread(list(first.values()))
+    texts = [normalised(example.text) for example in unique]
     pairs = [
         pair
         for pair in pairs_alike(texts, ALIKE)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 import uvloop
@@ -17,6 +18,8 @@ from frontdesk.commands import nlu_learning
 from frontdesk.commands.output import print_json, print_table, say
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
+
+MOST_WARNINGS = 20  # shown of the training data
 
 app = typer.Typer(help="Understanding.", no_args_is_help=True)
 nlu_learning.register(app)
@@ -44,10 +47,15 @@ def train(
     size_mb = sum(file.stat().st_size for file in folder.iterdir()) / 1e6
     seconds = perf_counter() - started
     if json_:
-        facts = {"train_s": round(seconds, 2), "examples": len(training.examples), "intents": len(model.intents)}
-        facts |= {"sure_from": model.manifest.sure_from}
+        facts: dict[str, Any] = {"train_s": round(seconds, 2), "examples": len(training.examples)}
+        facts |= {"intents": len(model.intents), "sure_from": model.manifest.sure_from}
+        facts |= {"warnings": training.warnings[:MOST_WARNINGS]}
         print_json({**facts, "model_mb": round(size_mb, 3), "version": model.version, "folder": str(folder)})
         return
+    for warning in training.warnings[:MOST_WARNINGS]:
+        say(warning)
+    if (more := len(training.warnings) - MOST_WARNINGS) > 0:
+        say(f"and {more} more; frontdesk nlu lint names them all")
     say(f"{seconds:.1f} s, {len(training.examples)} examples, {len(model.intents)} intents, {size_mb:.1f} MB: {folder}")
 
 
@@ -105,12 +113,19 @@ def measure(
     """Train on one file, test on another."""
     from frontdesk.sentence_encoder import sentence_encoder
     from nlu.evaluation import train_and_test
+    from nlu.serving_cost import serving_cost
+    from nlu.training_data import load_training_data
 
-    report = train_and_test(train_on, test_on, seed=seed, encoder=sentence_encoder(Settings().nlu.encoder))
+    place, testing = Settings().nlu.encoder, load_training_data(test_on)
+    with tempfile.TemporaryDirectory() as folder:
+        kept = Path(folder) / "model.zip"
+        report = train_and_test(train_on, testing, seed=seed, encoder=sentence_encoder(place), keep=kept)
+        serving = serving_cost(kept.read_bytes(), [example.text for example in testing.examples], place)
     if json_:
-        print_json(report)
+        print_json({**report, "serving": serving})
     else:
         print_table("NLU test", ("measure", "value"), report.items())
+        print_table("In a process that only serves, on one thread", ("measure", "value"), serving.items())
 
 
 @app.command("lint")

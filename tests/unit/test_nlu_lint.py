@@ -160,3 +160,13 @@ def test_reading_stops_at_the_first_error_where_nobody_asked_for_all(tmp_path: P
 def test_a_single_text_has_no_kin() -> None:
     kin = nearest_kin(["alone"], ["greet"])
     assert (kin.own.tolist(), kin.other.tolist()) == ([-1], [-1])
+
+
+def test_of_very_many_examples_a_part_is_compared_and_that_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nlu.lint.MOST_COMPARED", 4)
+    folder = data(tmp_path, intent("refund", *REFUND), intent("store", *STORE, "Give me my money BACK!"))
+    said = found(folder, "are compared with each other")
+    assert [(finding.level, finding.message[:15]) for finding in said] == [("note", "3 of 9 examples")]
+    assert found(folder, "is an example of store and of refund")  # the same words are found among all
