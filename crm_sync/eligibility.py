@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -25,13 +26,15 @@ from sqlalchemy import (
     literal,
     literal_column,
     or_,
+    outerjoin,
     select,
     true,
+    tuple_,
     type_coerce,
 )
 
 from crm_sync.broadcast_tables import audience_members, broadcast_recipients, contact_wishes
-from crm_sync.columns import UtcDateTime, is_state
+from crm_sync.columns import EPOCH, UtcDateTime, is_state
 from crm_sync.service_tables import customer_merges
 from crm_sync.tables import cases, consents, conversations, customers, identities, reply_windows
 
@@ -94,10 +97,9 @@ def judged(people: Select[tuple[int]], rules: SendRules, within: Within = everyb
     for another reason has one. In the order of customer ids; run it with `moments`. `within`: what holds of all of
     their ids.
     """
-    asked = people.subquery("asked")
-    person = customers.c.id
+    person, place = customers.c.id, conversations.alias("place")
     has = _one_of(person, within)
-    place = _places(rules, within)
+    has_place = partial(_has_place, rules, has, within)
     nowhere = place.c.id.is_(None)
     reason = _first_reason(
         person,
@@ -107,23 +109,21 @@ def judged(people: Select[tuple[int]], rules: SendRules, within: Within = everyb
             customers.c.erased_at.is_not(None),
             has(customer_merges.c.merged_customer_id, [customer_merges], customer_merges.c.undone_at.is_(None)),
         ),
-        no_consent=and_(nowhere, ~_has_agreed(rules, has)),
-        is_unreachable=and_(nowhere, _has_place(rules, has), ~_has_place(rules, has, reachable=True)),
-        no_channel=and_(nowhere, ~_has_place(rules, has)),
-        no_window=and_(nowhere, ~_has_place(rules, has, reachable=True, open_window=True)),
+        no_consent=and_(nowhere, ~_has_agreed(rules, has, within)),
+        is_unreachable=and_(nowhere, has_place(), ~has_place(reachable=True)),
+        no_channel=and_(nowhere, ~has_place()),
+        no_window=and_(nowhere, ~has_place(reachable=True, open_window=True)),
         no_quota=nowhere,
     )
+    theirs = and_(place.c.customer_id == person, *_is_place(place, rules, within))
     return (
-        select(
+        people.with_only_columns(
             person.label("customer_id"),
             reason.label("reason"),
             place.c.id.label("conversation_id"),
-            place.c.identity_id,
-            place.c.channel,
-            place.c.account,
+            *(place.c[name] for name in ("identity_id", "channel", "account")),
         )
-        .join_from(asked, customers, customers.c.id == asked.c[0])
-        .outerjoin(place, and_(place.c.customer_id == person, place.c.rank == 1))
+        .select_from(outerjoin(customers, place, theirs))
         .order_by(person)
     )
 
@@ -225,15 +225,18 @@ def _agrees(person: ColumnElement[int], channel: ColumnElement[str], rules: Send
     return agreement(person, rules.purpose, lambda grant: grant.c.channel == channel)
 
 
-def _has_agreed(rules: SendRules, has: Has) -> ColumnElement[bool]:
+def _has_agreed(rules: SendRules, has: Has, within: Within) -> ColumnElement[bool]:
     grant = consents.alias()
-    return has(
-        grant.c.customer_id, [grant], grant.c.channel.in_(rules.channels), *_in_force(grant, rules.purpose, _now)
-    )
+    in_force = _in_force(grant, rules.purpose, _now, within)
+    return has(grant.c.customer_id, [grant], grant.c.channel.in_(rules.channels), *in_force)
 
 
 def agreement(
-    person: ColumnElement[int], purpose: str, on: Callable[[Any], ColumnElement[bool]], now: ColumnElement[Any] = _now
+    person: ColumnElement[int],
+    purpose: str,
+    on: Callable[[Any], ColumnElement[bool]],
+    now: ColumnElement[Any] = _now,
+    within: Within = everybody,
 ) -> ColumnElement[bool]:
     """True where a consent in force allows it. `on` says for which channel: a condition on the row of consents.
 
@@ -241,74 +244,100 @@ def agreement(
     unless `now` is given.
     """
     grant = consents.alias()
-    return there_is([grant], grant.c.customer_id == person, on(grant), *_in_force(grant, purpose, now))
+    in_force = _in_force(grant, purpose, now, within)
+    return there_is([grant], grant.c.customer_id == person, *within(grant.c.customer_id), on(grant), *in_force)
 
 
-def _in_force(grant: Any, purpose: str, now: ColumnElement[Any]) -> tuple[ColumnElement[bool], ...]:
+def _in_force(
+    grant: Any, purpose: str, now: ColumnElement[Any], within: Within = everybody
+) -> tuple[ColumnElement[bool], ...]:
     """Conditions on a row of consents: it allows the purpose, and was not taken back since."""
     later = consents.alias()
+    refusal = (
+        or_(later.c.purpose == purpose, later.c.purpose == EVERYTHING),
+        ~later.c.granted,
+        or_(later.c.until.is_(None), later.c.until > now),
+    )
     taken_back = there_is(
         [later],
         later.c.customer_id == grant.c.customer_id,
-        or_(later.c.purpose == purpose, later.c.purpose == EVERYTHING),
+        *refusal,
         or_(later.c.channel == grant.c.channel, later.c.channel == EVERYTHING),
-        ~later.c.granted,
-        or_(later.c.until.is_(None), later.c.until > now),
         or_(later.c.at > grant.c.at, and_(later.c.at == grant.c.at, later.c.id > grant.c.id)),
     )
+    stands = ~taken_back
+    if bounds := within(
+        later.c.customer_id
+    ):  # of many: most never refused anything, which one look at all of them says
+        refused = select(later.c.customer_id).where(*bounds, *refusal).correlate_except(later)
+        stands = or_(grant.c.customer_id.not_in(refused), stands)
     return (
         grant.c.purpose == purpose,
         grant.c.granted,
         grant.c.at <= now,
         or_(grant.c.until.is_(None), grant.c.until > now),
-        ~taken_back,
+        stands,
     )
 
 
 # --- where somebody can be reached ------------------------------------------------------------------------------------
 
 
-def _places(rules: SendRules, within: Within) -> Any:
-    """Conversations, `rank` 1 being a person's: on the first channel that will do, the one they wrote in last."""
-    talk, them = conversations.alias(), identities.alias()
-    ranks = {channel: rank for rank, channel in enumerate(rules.channels)}
-    order: list[ColumnElement[Any]] = [case(ranks, value=talk.c.channel)] if len(ranks) > 1 else []
-    order += [talk.c.last_inbound_at.desc().nulls_last(), talk.c.id.desc()]
-    will_do = _will_do(talk, them, rules, reachable=True, open_window=True, quota=True)
-    return (
-        select(
-            *(talk.c[name] for name in ("id", "customer_id", "identity_id", "channel", "account")),
-            func.row_number().over(partition_by=talk.c.customer_id, order_by=order).label("rank"),
-        )
-        .join_from(talk, them, them.c.id == talk.c.identity_id)
-        .where(*within(talk.c.customer_id), *will_do)
-        .subquery("places")
+def _is_place(talk: Any, rules: SendRules, within: Within) -> list[ColumnElement[bool]]:
+    """Conditions on a conversation: it is its person's place, on the first channel that will do the one they wrote in
+    last.
+    """
+    several, other = conversations.alias(), conversations.alias()
+    repeated = (
+        select(several.c.customer_id)
+        .where(*within(several.c.customer_id))
+        .group_by(several.c.customer_id)
+        .having(func.count() > literal_column("1"))
+        .correlate_except(several)
     )
+    better = there_is(
+        [other],
+        other.c.customer_id == talk.c.customer_id,
+        other.c.id != talk.c.id,
+        *_will_do(other, rules, reachable=True, open_window=True, quota=True),
+        _preferred(other, rules) > _preferred(talk, rules),
+    )
+    will_do = _will_do(talk, rules, reachable=True, open_window=True, quota=True, within=within)
+    # Most have one conversation, and of that nothing more is asked.
+    return [*within(talk.c.customer_id), *will_do, or_(talk.c.customer_id.not_in(repeated), ~better)]
+
+
+def _preferred(talk: Any, rules: SendRules) -> ColumnElement[Any]:
+    """The greater the better."""
+    ranks = {channel: -rank for rank, channel in enumerate(rules.channels)}
+    wrote = func.coalesce(talk.c.last_inbound_at, literal(EPOCH, UtcDateTime()))
+    return tuple_(case(ranks, value=talk.c.channel), wrote, talk.c.id)
 
 
 def _has_place(
-    rules: SendRules, has: Has, *, reachable: bool = False, open_window: bool = False
+    rules: SendRules, has: Has, within: Within, *, reachable: bool = False, open_window: bool = False
 ) -> ColumnElement[bool]:
-    talk, them = conversations.alias(), identities.alias()
-    will_do = _will_do(talk, them, rules, reachable=reachable, open_window=open_window, quota=False)
-    return has(talk.c.customer_id, [talk, them], them.c.id == talk.c.identity_id, *will_do)
+    talk = conversations.alias()
+    will_do = _will_do(talk, rules, reachable=reachable, open_window=open_window, quota=False, within=within)
+    return has(talk.c.customer_id, [talk], *will_do)
 
 
 def _will_do(
     talk: Any,
-    them: Any,
     rules: SendRules,
     *,
     reachable: bool,
     open_window: bool,
     quota: bool,
+    within: Within = everybody,
 ) -> list[ColumnElement[bool]]:
     conditions = [
         talk.c.channel.in_(rules.channels),
-        _agrees(talk.c.customer_id, talk.c.channel, rules),
+        agreement(talk.c.customer_id, rules.purpose, lambda grant: grant.c.channel == talk.c.channel, within=within),
     ]
     if reachable:
-        conditions.append(them.c.unreachable_at.is_(None))
+        them = identities.alias()
+        conditions.append(there_is([them], them.c.id == talk.c.identity_id, them.c.unreachable_at.is_(None)))
     if open_window and rules.windowed:
         conditions.append(_has_window(talk.c.channel, talk.c.identity_id, rules))
     if quota and rules.monthly:
@@ -381,7 +410,7 @@ def _has_open_complaint(has: Has) -> ColumnElement[bool]:
 def _has_live_chat(has: Has) -> ColumnElement[bool]:
     """A person is with them, or they wait for one, on any channel."""
     talk = conversations.alias()
-    return has(talk.c.customer_id, [talk], talk.c.owner.in_(["queue", "operator"]))
+    return has(talk.c.customer_id, [talk], is_state(talk.c.owner, "queue", "operator"))
 
 
 def _is_capped(rules: SendRules, has: Has, is_double: ColumnElement[bool] | None) -> ColumnElement[bool]:

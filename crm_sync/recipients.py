@@ -6,6 +6,7 @@ dies leaves whole chunks, and whoever goes on begins behind the last one. The dr
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,10 +19,12 @@ from sqlalchemy import (
     Connection,
     Select,
     Text,
+    and_,
     bindparam,
     case,
     exists,
     func,
+    insert,
     literal,
     literal_column,
     null,
@@ -29,14 +32,13 @@ from sqlalchemy import (
     true,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 
 from bot.reach.draw import PRIME, SPREAD, STRIDE, WHOLE, number_of, places, shift_of
 from bot.reach.states import HOLDOUT, BroadcastState
 from crm_sync.broadcast_tables import broadcast_recipients, broadcasts, contact_wishes
-from crm_sync.columns import UtcDateTime, is_postgres
+from crm_sync.columns import UtcDateTime, id_in, is_postgres
 from crm_sync.eligibility import SendRules, between, judged, moments
-from crm_sync.recipient_counts import add_counts
+from crm_sync.recipient_counts import Place, add_counts
 from crm_sync.service_tables import customer_values
 from crm_sync.tables import customers
 
@@ -94,12 +96,10 @@ def write_chunk(conn: Connection, occasion: Occasion, size: int, now: datetime) 
     ).first()
     if row is None or row.state != BroadcastState.PREPARING or row.occasion != occasion.name:
         return None
+    if is_postgres(conn):
+        conn.execute(_FOR_MANY)
     after = row.through_customer
-    ids = select(customers.c.id).where(customers.c.id > after).order_by(customers.c.id)
-    through = conn.execute(ids.offset(size - 1).limit(1)).scalar()
-    is_last = through is None
-    if through is None:
-        through = conn.execute(select(func.max(customers.c.id)).where(customers.c.id > after)).scalar()
+    through = _end_of(conn, after, size)
     written = 0 if through is None else write_range(conn, occasion, after, through, now)
     reached = after if through is None else through
     conn.execute(
@@ -107,7 +107,18 @@ def write_chunk(conn: Connection, occasion: Occasion, size: int, now: datetime) 
         .where(broadcasts.c.id == occasion.broadcast_id)
         .values(through_customer=reached, updated_at=now)
     )
-    return Chunk(reached, written, is_last)
+    further = select(customers.c.id).where(customers.c.id > reached).limit(1)
+    return Chunk(reached, written, conn.execute(further).first() is None)
+
+
+def _end_of(conn: Connection, after: int, size: int) -> int | None:
+    """The last of the next customers, `size` of them where no ids are missing; None when there is nobody."""
+    first = select(func.min(customers.c.id)).where(customers.c.id > after)
+    begins = conn.execute(first).scalar()
+    if begins is None:
+        return None
+    last: int = conn.execute(select(func.max(customers.c.id)).where(customers.c.id < begins + size)).scalar_one()
+    return last
 
 
 def write_range(conn: Connection, occasion: Occasion, after: int, through: int, now: datetime) -> int:
@@ -115,23 +126,44 @@ def write_range(conn: Connection, occasion: Occasion, after: int, through: int, 
 
     Whoever is one of this occasion and step already stays as they are.
     """
-    highest = conn.execute(select(func.coalesce(func.max(broadcast_recipients.c.id), 0))).scalar_one()
-    zones = conn.execute(
-        select(customers.c.timezone).where(customers.c.id > after, customers.c.id <= through).distinct()
-    ).scalars()
-    conn.execute(
-        occasion.on_postgres if is_postgres(conn) else occasion.on_sqlite,
-        {
-            **moments(occasion.rules, now),
-            "after": after,
-            "through": through,
-            "start": number_of(occasion.seed, after + 1) % WHOLE,
-            "not_before": _known(occasion.not_before("", None), now),
-        },
-    )
-    _in_other_zones(conn, occasion, highest, [zone for zone in zones if zone])
-    _at_their_own_hours(conn, occasion, highest)
-    return _count(conn, occasion.broadcast_id, highest)
+    highest = _highest(conn)
+    parameters = {
+        **moments(occasion.rules, now),
+        "after": after,
+        "through": through,
+        "start": number_of(occasion.seed, after + 1) % WHOLE,
+        "not_before": _known(occasion.not_before("", None), now),
+    }
+    if is_postgres(conn):
+        counted = conn.execute(occasion.on_postgres, parameters).all()
+        written = _Written(highest, _highest(conn))
+    else:
+        conn.execute(occasion.on_sqlite, parameters)
+        written = _Written(highest, _highest(conn))
+        counted = conn.execute(_COUNTED, {"above": written.above, "through": written.through}).all()
+    changes = Counter({(occasion.broadcast_id, each.arm, each.state, each.reason): each.rows for each in counted})
+    _in_other_zones(conn, occasion, written, (after, through), changes)
+    _at_their_own_hours(conn, occasion, written, (after, through), changes)
+    add_counts(conn, changes)
+    return sum(each.rows for each in counted)
+
+
+# Of PostgreSQL, for this transaction: what is asked of a range is not answered by reading a whole table, whatever it
+# believes of tables it has not looked at since they grew; and the rows of a chunk are sorted in memory.
+_FOR_MANY: Final = select(func.set_config("enable_seqscan", "off", true()), func.set_config("work_mem", "32MB", true()))
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """The rows of a chunk, by their ids. Both ends are said: of an open range databases expect a third of all rows."""
+
+    above: int
+    through: int
+
+
+def _highest(conn: Connection) -> int:
+    found: int = conn.execute(select(func.coalesce(func.max(broadcast_recipients.c.id), 0))).scalar_one()
+    return found
 
 
 def _known(at: datetime | None, now: datetime) -> datetime:
@@ -145,20 +177,21 @@ def _insert(occasion: Occasion, *, on_postgres: bool) -> Any:
     after, through = bindparam("after", type_=BigInteger), bindparam("through", type_=BigInteger)
     within = between(after, through)
     people = occasion.people.where(*within(customers.c.id))
+    value, x = customer_values.c, (customers.c.id % _PRIME * _SPREAD + _shift(occasion)) % _PRIME
     # Worked out once: what is only named would be, again for each place that names it.
-    found = judged(people, occasion.rules, within).order_by(None).cte("found").prefix_with("MATERIALIZED")
-    stratum, person = func.coalesce(customer_values.c.value_class, ""), found.c.customer_id
-    numbered = (
-        select(found, stratum.label("stratum"), ((person % _PRIME * _SPREAD + _shift(occasion)) % _PRIME).label("x"))
-        .select_from(found)
-        .outerjoin(customer_values, customer_values.c.customer_id == person)
-        .subquery("numbered")
+    found = (
+        judged(people, occasion.rules, within)
+        .order_by(None)
+        .add_columns(func.coalesce(value.value_class, "").label("stratum"), x.label("x"))
+        .outerjoin(customer_values, and_(value.customer_id == customers.c.id, *within(value.customer_id)))
+        .cte("found")
+        .prefix_with("MATERIALIZED")
     )
-    square = numbered.c.x * numbered.c.x % _PRIME
-    number = square * square % _PRIME * numbered.c.x % _PRIME
-    is_meant = numbered.c.reason == literal_column("''")
-    rank = func.row_number().over(partition_by=[numbered.c.stratum, is_meant], order_by=number) - 1
-    ranked = select(numbered, rank.label("rank")).subquery("ranked")
+    square = found.c.x * found.c.x % _PRIME
+    number = square * square % _PRIME * found.c.x % _PRIME
+    is_meant = found.c.reason == literal_column("''")
+    rank = func.row_number().over(partition_by=[found.c.stratum, is_meant], order_by=number) - 1
+    ranked = select(found, rank.label("rank")).subquery("ranked")
     drawn = select(ranked, _arm(ranked, occasion).label("arm")).subquery("drawn")
     values: dict[str, ColumnElement[Any]] = {
         "broadcast_id": literal(occasion.broadcast_id, BigInteger),
@@ -179,15 +212,30 @@ def _insert(occasion: Occasion, *, on_postgres: bool) -> Any:
         "reason": drawn.c.reason,
         "not_before": bindparam("not_before", type_=UtcDateTime()),
     }
-    new = select(*(value.label(name) for name, value in values.items())).where(true()).order_by(drawn.c.customer_id)
-    build = postgresql.insert if on_postgres else sqlite.insert
-    return (
-        build(broadcast_recipients)
-        .from_select(list(values), new, include_defaults=False)
-        .on_conflict_do_nothing(index_elements=["broadcast_id", "customer_id", "occasion", "step"])
+    row, had = broadcast_recipients.c, broadcast_recipients.alias("had")
+    # Left out here rather than by a conflict, which PostgreSQL prepares for at each row with a look and a lock.
+    already = select(had.c.customer_id).where(
+        had.c.broadcast_id == occasion.broadcast_id,
+        *within(had.c.customer_id),
+        had.c.occasion == occasion.name,
+        had.c.step == occasion.step,
     )
+    new = (
+        select(*(value.label(name) for name, value in values.items()))
+        .where(drawn.c.customer_id.not_in(already))
+        .order_by(drawn.c.customer_id)
+    )
+    fill = insert(broadcast_recipients).from_select(list(values), new, include_defaults=False)
+    return _by_place(fill.returning(row.arm, row.state, row.reason).cte("written").c) if on_postgres else fill
 
 
+def _by_place(row: Any) -> Select[Any]:
+    return select(row.arm, row.state, row.reason, func.count().label("rows")).group_by(row.arm, row.state, row.reason)
+
+
+_COUNTED: Final = _by_place(broadcast_recipients.c).where(
+    broadcast_recipients.c.id > bindparam("above"), broadcast_recipients.c.id <= bindparam("through")
+)
 _PRIME: Final = literal_column(str(PRIME), BigInteger)
 _SPREAD: Final = literal_column(str(SPREAD), BigInteger)
 
@@ -224,64 +272,77 @@ def _arm(ranked: Any, occasion: Occasion) -> ColumnElement[str]:
 # --- when each may leave ----------------------------------------------------------------------------------------------
 
 
-def _in_other_zones(conn: Connection, occasion: Occasion, highest: int, zones: Sequence[str]) -> None:
+Changes = Counter[Place]
+
+
+def _in_other_zones(
+    conn: Connection, occasion: Occasion, written: _Written, customers_: tuple[int, int], changes: Changes
+) -> None:
     """Whoever lives in a zone of their own is sent to by its clocks."""
     usual = occasion.not_before("", None)
-    row = broadcast_recipients.c
+    row, (after, through) = broadcast_recipients.c, customers_
+    # Written so that the rows are found by their ids: a broadcast's own index leads to all of them.
+    here = (row.broadcast_id + 0 == occasion.broadcast_id, *_among(written))
+    there = (customers.c.id > after, customers.c.id <= through, customers.c.timezone != literal_column("''"))
+    zones = conn.execute(select(customers.c.timezone).where(*there).distinct()).scalars().all()
     for zone in zones:
         at = occasion.not_before(zone, None)
         if at == usual:
             continue
-        there = exists().where(customers.c.id == row.customer_id, customers.c.timezone == zone)
-        _set_time(conn, occasion, highest, there, at)
+        lives = exists().where(customers.c.id == row.customer_id, customers.c.timezone == zone)
+        _set_time(conn, (*here, lives), at, changes)
     if usual is None:
         without = exists().where(customers.c.id == row.customer_id, customers.c.timezone == "")
-        _set_time(conn, occasion, highest, without, None)
+        _set_time(conn, (*here, without), None, changes)
 
 
-def _at_their_own_hours(conn: Connection, occasion: Occasion, highest: int) -> None:
+def _at_their_own_hours(
+    conn: Connection, occasion: Occasion, written: _Written, customers_: tuple[int, int], changes: Changes
+) -> None:
     """Whoever told us when they want to be left alone is."""
-    row = broadcast_recipients.c
+    row, wish, (after, through) = broadcast_recipients.c, contact_wishes.c, customers_
     wishes = conn.execute(
-        select(row.id, customers.c.timezone, contact_wishes.c.quiet_from, contact_wishes.c.quiet_until)
-        .join_from(broadcast_recipients, contact_wishes, contact_wishes.c.customer_id == row.customer_id)
-        .join(customers, customers.c.id == row.customer_id)
-        .where(*_written(occasion, highest), contact_wishes.c.quiet_from != "")
+        select(wish.customer_id, customers.c.timezone, wish.quiet_from, wish.quiet_until)
+        .join_from(contact_wishes, customers, customers.c.id == wish.customer_id)
+        .where(wish.customer_id > after, wish.customer_id <= through, wish.quiet_from != "")
     ).all()
-    for wish in wishes:
-        at = occasion.not_before(wish.timezone, (wish.quiet_from, wish.quiet_until))
-        _set_time(conn, occasion, highest, row.id == wish.id, at)
+    by_time: dict[datetime | None, list[int]] = {}
+    for each in wishes:
+        at = occasion.not_before(each.timezone, (each.quiet_from, each.quiet_until))
+        by_time.setdefault(at, []).append(each.customer_id)
+    for at, people in by_time.items():
+        theirs = (
+            row.broadcast_id == occasion.broadcast_id,
+            id_in(row.customer_id, "ids"),
+            row.occasion == occasion.name,
+            row.step == occasion.step,
+        )
+        _set_time(conn, (*theirs, *_among(written)), at, changes, people)
+
+
+def _among(written: _Written) -> tuple[ColumnElement[bool], ...]:
+    row = broadcast_recipients.c
+    return row.id > written.above, row.id <= written.through, row.state.in_(["pending", "held_out"])
 
 
 def _set_time(
-    conn: Connection, occasion: Occasion, highest: int, whom: ColumnElement[bool], at: datetime | None
+    conn: Connection,
+    whom: Sequence[ColumnElement[bool]],
+    at: datetime | None,
+    changes: Changes,
+    ids: Sequence[int] = (),
 ) -> None:
+    row, parameters = broadcast_recipients.c, {"ids": list(ids)} if ids else {}
     values: Mapping[str, Any] = {"not_before": at}
     if at is None:
+        of = (row.broadcast_id, row.arm, row.state, row.reason)
+        counted = select(*of, func.count().label("rows")).where(*whom).group_by(*of)
+        for each in conn.execute(counted, parameters).all():
+            moved = (each.broadcast_id, each.arm, each.state, each.reason)
+            changes[moved] -= each.rows
+            changes[each.broadcast_id, "", "skipped", "quiet_hours"] += each.rows
         values = {"state": "skipped", "reason": "quiet_hours", "not_before": null(), "arm": ""}
-    conn.execute(update(broadcast_recipients).where(*_written(occasion, highest), whom).values(**values))
-
-
-def _written(occasion: Occasion, highest: int) -> tuple[ColumnElement[bool], ...]:
-    """Rows this chunk wrote that may be sent, or would be but for the draw."""
-    row = broadcast_recipients.c
-    return row.id > highest, _of(occasion.broadcast_id), row.state.in_(["pending", "held_out"])
-
-
-def _of(broadcast_id: int) -> ColumnElement[bool]:
-    """Written so that the rows are found by their ids: a broadcast's own index leads to all of them."""
-    return broadcast_recipients.c.broadcast_id + 0 == broadcast_id
-
-
-def _count(conn: Connection, broadcast_id: int, highest: int) -> int:
-    row = broadcast_recipients.c
-    counted = conn.execute(
-        select(row.arm, row.state, row.reason, func.count().label("rows"))
-        .where(row.id > highest, _of(broadcast_id))
-        .group_by(row.arm, row.state, row.reason)
-    ).all()
-    add_counts(conn, {(broadcast_id, each.arm, each.state, each.reason): each.rows for each in counted})
-    return sum(each.rows for each in counted)
+    conn.execute(update(broadcast_recipients).where(*whom).values(**values), parameters)
 
 
 def next_size(size: int, took_s: float, aim_s: float = 0.08) -> int:

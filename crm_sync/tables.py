@@ -159,6 +159,7 @@ conversations = Table(
     ),
     Index("ix_conversations_snoozed", "snoozed_until", "id", **only_where("status = 'snoozed'")),
     Index("ix_conversations_leases", "owner_until", **only_where("owner_until IS NOT NULL")),
+    Index("ix_conversations_live", "customer_id", **only_where("owner IN ('queue', 'operator')")),
 )
 
 # What the bot says when it did not understand (bot/at_rest.py); looked for by whoever teaches it.

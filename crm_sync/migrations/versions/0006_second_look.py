@@ -1,5 +1,5 @@
 """Promises that have run out are found by index; one-time codes for a look at what is somebody else's; counting the
-queue and who is unanswered reads no row; who wrote a broadcast last; recipients are written down without looking up
+queue and who is unanswered reads no row; who of many is talking with a person is found by index; who wrote a broadcast last; recipients are written down without looking up
 what they name.
 
 Revision ID: 0006
@@ -65,6 +65,9 @@ def upgrade() -> None:
         "conversations",
         ["unanswered_since", "id", *who],
         **_where("unanswered_since IS NOT NULL"),
+    )
+    op.create_index(
+        "ix_conversations_live", "conversations", ["customer_id"], **_where("owner IN ('queue', 'operator')")
     )
     op.add_column("broadcasts", sa.Column("edited_by", sa.Text(), server_default="", nullable=False))
     if op.get_context().dialect.name == "postgresql":
