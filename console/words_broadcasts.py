@@ -120,6 +120,8 @@ WORDS_BROADCASTS: Final[dict[str, tuple[str, str]]] = {
     "bc.skip.no_coupon": ("no coupon was left", "券码已发完"),
     "bc.skip.no_variable": ("a value is missing", "缺少变量的值"),
     "bc.skip.replied": ("answered already", "已经回复"),
+    "bc.skip.complained": ("complained meanwhile", "期间有投诉"),
+    "bc.skip.went_elsewhere": ("went another way meanwhile", "期间已转到其他步骤"),
     "bc.skip.cancelled": ("cancelled before their turn", "在轮到之前已取消"),
     # pre-flight
     "bc.pf.reached": ("Would get it", "将收到"),

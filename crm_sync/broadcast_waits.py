@@ -11,8 +11,11 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, literal_column, or_, select, update
 
+from bot.reach.journey import what_next, why_not_any_more
+from bot.reach.states import SkipReason
+from bot.reach.types import Step
 from crm_sync.broadcast_tables import broadcast_recipients, broadcast_waits, broadcasts, contact_wishes
-from crm_sync.columns import is_state
+from crm_sync.columns import id_in, is_state
 from crm_sync.recipient_counts import Place, add_counts
 from crm_sync.rows import insert_if_absent, upsert
 from crm_sync.service_tables import visits
@@ -74,8 +77,54 @@ def due(conn: Connection, now: datetime) -> list[Waiting]:
     return [_waiting(row) for row in conn.execute(_due(), {"now": now})]
 
 
+def turned_away(conn: Connection, steps: tuple[Step, ...], ids: Sequence[int], now: datetime) -> dict[int, SkipReason]:
+    """Of these recipients of a journey those who are not sent their step any more, and why: by what they did since it
+    was decided. Whoever goes another way by it is looked at again at once.
+    """
+    turned: dict[int, SkipReason] = {}
+    for row in conn.execute(_decided(), {"ids": sorted(ids)}).all():
+        one = _waiting(row)
+        reason = why_not_any_more(row.next_step, what_next(steps, one.step, one.answers, one.sent_at, now))
+        if reason is None:
+            continue
+        turned[row.next_id] = reason
+        if reason == "went_elsewhere":
+            put_off(conn, one, now)
+        else:
+            over(conn, one, reason)
+    return turned
+
+
 @cache  # asked every few seconds, and putting it together takes longer than asking
 def _due() -> Select[Any]:
+    return (
+        _answered()
+        .where(
+            _wait.at.is_not(None),
+            _wait.at <= bindparam("now", type_=_wait.at.type),
+            is_state(broadcasts.c.state, "running"),
+        )
+        .order_by(_wait.at)
+        .limit(PAGE)
+        .with_for_update(of=broadcast_waits, skip_locked=True)
+    )
+
+
+@cache
+def _decided() -> Select[Any]:
+    """Of recipients of a later step: what was decided after which step, and what they did since."""
+    _next = broadcast_recipients.alias("next_step")
+    same = (getattr(_next.c, name) == _wait[name] for name in ("broadcast_id", "customer_id", "occasion"))
+    return (
+        _answered()
+        .join(_next, and_(*same))
+        .where(id_in(_next.c.id, "ids"), _wait.at.is_(None), _next.c.step != _wait.step)
+        .add_columns(_next.c.id.label("next_id"), _next.c.step.label("next_step"))
+    )
+
+
+def _answered() -> Select[Any]:
+    """Waits, with the step that was sent last and what they did since."""
     talk = conversations.alias("talk")
     sent = _row.sent_at
     complained = _since(
@@ -114,14 +163,6 @@ def _due() -> Select[Any]:
         .join(talk, talk.c.id == _row.conversation_id)
         .join(customers, customers.c.id == talk.c.customer_id)
         .outerjoin(contact_wishes, contact_wishes.c.customer_id == customers.c.id)
-        .where(
-            _wait.at.is_not(None),
-            _wait.at <= bindparam("now", type_=_wait.at.type),
-            is_state(broadcasts.c.state, "running"),
-        )
-        .order_by(_wait.at)
-        .limit(PAGE)
-        .with_for_update(of=broadcast_waits, skip_locked=True)
     )
 
 

@@ -125,6 +125,28 @@ def approve(conn: Connection, name: str, *, version: int, by: str, now: datetime
     )
 
 
+def segment_changed(conn: Connection, segment: str, now: datetime) -> list[Stored]:
+    """Broadcasts to this segment, which means others from now on, that somebody approved or began: those that changed.
+
+    What was to begin later is a draft again, whose size is looked at and which is approved anew; a run that comes again
+    is held before the next time. Whoever is just looking at one is told that it was changed.
+    """
+    found = select(broadcasts).where(broadcasts.c.state.in_([*EDITABLE, S.SCHEDULED])).order_by(broadcasts.c.id)
+    reason = f"the segment {segment!r} was changed"
+    void = {"state": S.DRAFT, "approved_by": "", "approved_at": None, "approved_digest": "", "next_at": None}
+    changed = []
+    for stored in [_stored(row) for row in conn.execute(found.with_for_update())]:
+        if stored.state is S.DRAFT or stored.document.get("audience", {}).get("segment") != segment:
+            continue
+        if stored.state is S.WAITING:
+            changed.append(_write(conn, stored, now))
+        elif stored.started_at is not None:
+            changed.append(hold(conn, stored, S.PAUSED, reason, now))
+        else:
+            changed.append(_write(conn, stored, now, **void, reason=reason))
+    return changed
+
+
 def begin(conn: Connection, name: str, *, version: int, at: datetime, now: datetime) -> Stored:
     """It is prepared from `at` on. Raises: NotFound, StaleState (the second of two who begin it), RuleError."""
     stored = _locked(conn, name, version)

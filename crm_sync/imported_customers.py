@@ -17,6 +17,7 @@ from crm_sync.columns import id_in, key_in
 from crm_sync.import_cells import attributes, listed, phone
 from crm_sync.import_rows import CellError
 from crm_sync.imports import How, Kind, Written
+from crm_sync.recipient_zones import zones_changed
 from crm_sync.service_tables import audit, customer_attributes, customer_tags
 from crm_sync.statements import Statement, insert_rows
 from crm_sync.tables import customers, identities
@@ -147,6 +148,8 @@ def _write(conn: Connection, lines: Sequence[CustomerLine], now: datetime) -> Wr
             changes.append({"b_id": customer_id, **{f"b_{name}": value for name, value in after.items()}})
             touched.add(line.key)
     _UPDATE.change_each(conn, changes)
+    moved = {each["b_id"] for each in changes if rows[each["b_id"]].timezone != each["b_timezone"]}
+    zones_changed(conn, moved, now)
     touched |= _set_attributes(conn, lines, ids, corrected, now) | _add_tags(conn, lines, ids, now)
     fresh = set(ids) - set(known)
     return Written(inserted=len(fresh), updated=len(touched - fresh))

@@ -17,7 +17,9 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, select, update
 
 from bot.errors import NotFound, RuleError
+from bot.reach.types import Step
 from crm_sync.broadcast_tables import broadcast_recipients, broadcasts, contact_wishes
+from crm_sync.broadcast_waits import turned_away
 from crm_sync.columns import UtcDateTime, id_in, is_state
 from crm_sync.eligibility import SendRules, agreement, moments, rechecked
 from crm_sync.outbox_claims import UNFINISHED
@@ -30,6 +32,8 @@ BEHIND_REPLIES: Final = timedelta(seconds=2)  # before asking again whether a co
 Quiet = tuple[str, str]
 # (now, the person's zone, their own quiet hours) -> when it may leave, now or later; None: not any more.
 MayLeave = Callable[[datetime, str, Quiet | None], datetime | None]
+# (occasion, step, zone, quiet hours) -> the hour that is planned for somebody there; None: the one written down
+Planned = Callable[[str, str, str, Quiet | None], datetime | None]
 
 _row = broadcast_recipients.c
 _talk = conversations.alias("talk")
@@ -71,6 +75,8 @@ class Asked:
     broadcast_id: int
     rules: SendRules
     may_leave: MayLeave
+    steps: tuple[Step, ...] = ()  # of a journey
+    planned: Planned = lambda occasion, step, zone, quiet: None
 
     @cached_property
     def statement(self) -> Select[Any]:
@@ -141,10 +147,13 @@ def claim(conn: Connection, ask: Asked, sender: str, place: tuple[str, str], *, 
     skipped: dict[tuple[str, str], list[int]] = defaultdict(list)
     later: dict[datetime, list[int]] = defaultdict(list)
     handed: list[Handed] = []
+    turned = turned_away(conn, ask.steps, ids, now) if ask.steps else {}
     for row in conn.execute(ask.statement, {**moments(ask.rules, now), "ids": ids}):
         own = (row.quiet_from, row.quiet_until) if row.quiet_from else None
-        at = ask.may_leave(now, row.timezone, own)
-        reason = row.reason or ("quiet_hours" if at is None else "")
+        # Where they are now, which may not be where they were when it was written down.
+        planned = ask.planned(row.occasion, row.step, row.timezone, own)
+        at = ask.may_leave(max(now, planned or now), row.timezone, own)
+        reason = row.reason or turned.get(row.id) or ("quiet_hours" if at is None else "")
         if reason:
             skipped[row.arm, reason].append(row.id)
         elif at is not None and at > now:

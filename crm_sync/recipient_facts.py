@@ -13,7 +13,7 @@ from bot.reach.rendering import Person
 from crm_sync.columns import id_in
 from crm_sync.service_tables import assets, customer_attributes, points, sites, visits
 from crm_sync.statements import Statement
-from crm_sync.tables import conversations, customers, orders
+from crm_sync.tables import conversations, customers, identities, orders
 
 # Variables every business has; the attributes of its record are others, by their own names.
 VARIABLES: Final = ("name", "points", "order", "site", "visit_date", "asset", "asset_key")
@@ -24,9 +24,14 @@ _WHO = Statement(
     )
 )
 _SPOKEN = Statement(
-    select(conversations.c.id, conversations.c.customer_id, conversations.c.language).where(
+    select(conversations.c.id, conversations.c.identity_id, conversations.c.language).where(
         id_in(conversations.c.id, "ids")
     )
+)
+_CALLED = Statement(
+    select(identities.c.id, identities.c.customer_id, identities.c.display_name)
+    .where(id_in(identities.c.customer_id, "ids"), identities.c.display_name != "")
+    .order_by(identities.c.id)
 )
 _POINTS = Statement(
     select(points.c.customer_id, func.sum(points.c.change).label("total"))
@@ -64,17 +69,21 @@ def people(
 ) -> dict[int, Person]:
     """Each customer (`talks`: id -> the conversation it goes to, if any) with what is known by variable.
 
-    The language is the record's, else the conversation's; `zone` is used where the record has none.
+    The language is the record's, else the conversation's; the name too, else what they call themselves on the channel
+    it goes to, or on any other. `zone` is used where the record has none.
     """
     ids = list(talks)
-    spoken = _languages(conn, [talk for talk in talks.values() if talk is not None])
+    spoken = _spoken(conn, [talk for talk in talks.values() if talk is not None])
     values: dict[int, dict[str, str]] = {who: {} for who in ids}
     languages: dict[int, str] = {}
     zones: dict[int, str] = {}
     for row in _WHO.rows(conn, {"ids": ids}):
-        languages[row.id] = row.language or spoken.get(talks[row.id] or 0, "")
+        languages[row.id] = row.language or spoken.get(talks[row.id] or 0, (0, ""))[1]
         zones[row.id] = row.timezone or zone
         values[row.id]["name"] = row.name
+    if "name" in variables:
+        own = {who: spoken[talk][0] for who, talk in talks.items() if talk in spoken}
+        _call_by_profile(conn, values, own)
     for names, read in _PARTS:
         if not names.isdisjoint(variables):
             read(conn, ids, values, languages, zones)
@@ -85,10 +94,23 @@ def people(
     return {who: Person(who, languages.get(who, ""), zones.get(who, zone), values[who]) for who in ids}
 
 
-def _languages(conn: Connection, conversation_ids: Sequence[int]) -> dict[int, str]:
+def _spoken(conn: Connection, conversation_ids: Sequence[int]) -> dict[int, tuple[int, str]]:
+    """Conversation -> whose it is on the channel, and its language."""
     if not conversation_ids:
         return {}
-    return {row.id: row.language or "" for row in _SPOKEN.rows(conn, {"ids": list(conversation_ids)})}
+    rows = _SPOKEN.rows(conn, {"ids": list(conversation_ids)})
+    return {row.id: (row.identity_id, row.language or "") for row in rows}
+
+
+def _call_by_profile(conn: Connection, values: Mapping[int, dict[str, str]], own: Mapping[int, int]) -> None:
+    """Whoever has no name in the record has the one of their profile: of the identity it goes to (`own`) first."""
+    nameless = [who for who, known in values.items() if not known.get("name", "").strip()]
+    if not nameless:
+        return
+    for row in _CALLED.rows(conn, {"ids": nameless}):
+        known = values[row.customer_id]
+        if row.id == own.get(row.customer_id) or not known.get("name", "").strip():
+            known["name"] = row.display_name
 
 
 _Values = dict[int, dict[str, str]]

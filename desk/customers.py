@@ -17,6 +17,7 @@ from crm_sync import merge_evidence, merging
 from crm_sync.customer_lists import line_of
 from crm_sync.database import Database
 from crm_sync.phones import normalise_phone
+from crm_sync.recipient_zones import zones_changed
 from crm_sync.record import add_audit, put_attribute
 from crm_sync.rows import insert_if_absent
 from crm_sync.search_indexing import index_people
@@ -188,6 +189,8 @@ def _edit(
         plain["phone_is_verified"] = False  # what staff type is told, not proven
     if plain:
         conn.execute(update(customers).where(customers.c.id == customer_id).values(**plain))
+    if "timezone" in plain:
+        zones_changed(conn, [customer_id], now)
     changed = [name for name in plain if name != "phone_is_verified"]
     for name, value in values.items():
         is_attribute = name not in (*PROFILE, "credit_class")

@@ -17,7 +17,7 @@ from bot.ports import Clock
 from bot.reach.segment_words import describe
 from bot.reach.segments import Node, read_segment
 from bot.service.policy import ServicePolicy
-from crm_sync import segment_sql, stored_segments
+from crm_sync import broadcasts, segment_sql, stored_segments
 from crm_sync.customer_lists import CustomerLine, line_of
 from crm_sync.database import Database
 from crm_sync.stored_segments import StoredSegment
@@ -86,7 +86,8 @@ class SegmentDesk:
     async def save(
         self, actor: Actor, name: str, definition: Any, *, title: str = "", version: int | None = None
     ) -> StoredSegment:
-        """The segment is kept and says this. `version`: the one that was seen; None: it is new.
+        """The segment is kept and says this. `version`: the one that was seen; None: it is new. What was approved for
+        those it meant before is not approved any more.
 
         Raises: NotPermitted, AssistantInvalid, InputError for a name that is none or taken, NotFound, StaleState.
         """
@@ -97,8 +98,13 @@ class SegmentDesk:
 
         def unit(conn: Connection) -> StoredSegment:
             written = {"title": title.strip()[:200], "definition": definition}
+            before = None if version is None else stored_segments.get(conn, name).definition
             segment = stored_segments.save(conn, name, version, by=actor.name, now=now, **written)
             record(conn, actor, "segment.save", f"segment:{name}", {"version": segment.version}, now=now)
+            if before is not None and before != segment.definition:
+                for each in broadcasts.segment_changed(conn, name, now):
+                    void = {"state": each.state.value, "segment": name}
+                    record(conn, actor, "broadcast.audience_changed", f"broadcast:{each.id}", void, now=now)
             return segment
 
         return await self._database.run(unit)

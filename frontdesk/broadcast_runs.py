@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Final, Protocol
 
 from sqlalchemy import Connection, Select, select
 
 from bot.business_time import zone as zone_named
 from bot.reach.document import read_broadcast
-from bot.reach.plan import awake, first_leave, in_time, next_run, occasion_of
+from bot.reach.plan import awake, first_leave, first_step, in_time, next_run, occasion_of
 from bot.reach.types import Audience, Broadcast, Step
 from crm_sync.broadcast_runs import RunRow
 from crm_sync.broadcast_tables import coupon_pools
-from crm_sync.columns import EPOCH
+from crm_sync.columns import EPOCH, MICROSECOND
 from crm_sync.eligibility import SendRules
 from crm_sync.recipient_claims import Asked, Quiet
 from crm_sync.recipients import Occasion
@@ -77,7 +77,19 @@ class Run:
     @cached_property
     def asked(self) -> Asked:
         """What a claim asks."""
-        return Asked(self.row.id, self.rules, self.leave_from)
+        return Asked(self.row.id, self.rules, self.leave_from, self.broadcast.plan.steps, self._planned)
+
+    def _planned(self, occasion: str, step: str, zone: str, quiet: Quiet | None) -> datetime | None:
+        """The hour that the plan means for somebody there; None where it goes by other things than their zone."""
+        plan = self.broadcast.plan
+        if not plan.in_each_zone or occasion != self.row.occasion or step != first_step(plan):
+            return None
+        at = self._hours(zone, quiet)
+        return plan.until + MICROSECOND if at is None and plan.until is not None else at
+
+    @cached_property
+    def _hours(self) -> Callable[[str, Quiet | None], datetime | None]:
+        return cache(self.first_leave)
 
     def occasion(self, people: Select[tuple[int]], **more: Any) -> Occasion:
         """What is written down for `people`. Every message of a journey goes to all but those held out."""
@@ -87,7 +99,7 @@ class Run:
             "variants": [("journey", 1.0)] if plan.steps else variants,
             "not_before": self.first_leave,
             "name": self.row.occasion,
-            "step": plan.steps[0].name if plan.steps else "",
+            "step": first_step(plan),
             "comes_again": bool(plan.every or plan.on or plan.steps),
         }
         return Occasion(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from bot.reach.plan import END, next_step
+from bot.reach.states import SkipReason
 from bot.reach.types import Step
 
 
@@ -47,6 +48,18 @@ def first_look(steps: tuple[Step, ...], name: str) -> timedelta | None:
     if "else" not in steps[index].when and index + 1 < len(steps):
         ways.add(names[index + 1])
     return min((step.after for step in steps if step.name in ways), default=None)
+
+
+def why_not_any_more(name: str, found: Next) -> SkipReason | None:
+    """Why the step `name`, which was decided on a while ago, is not sent now; None: it is.
+
+    `found`: what comes next by all they did until this moment.
+    """
+    if isinstance(found, Over) and found.outcome == "complained":
+        return "complained"
+    if isinstance(found, Over) and found.outcome == "replied":
+        return "replied"
+    return None if isinstance(found, GoOn) and found.step.name == name else "went_elsewhere"
 
 
 def what_next(steps: tuple[Step, ...], name: str, answers: frozenset[str], sent_at: datetime, now: datetime) -> Next:

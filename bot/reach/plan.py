@@ -120,6 +120,11 @@ def occasion_of(run: datetime) -> str:
     return run.astimezone(UTC).strftime("%Y-%m-%dT%H:%MZ")
 
 
+def first_step(plan: Plan) -> str:
+    """The step a journey begins with; "" of a plan that is none."""
+    return plan.steps[0].name if plan.steps else ""
+
+
 def next_step(steps: tuple[Step, ...], name: str, answers: frozenset[str]) -> Step | None:
     """Where somebody goes after the step `name` ("": before the first) who did this: replied, clicked, bought.
 

@@ -54,6 +54,8 @@ SkipReason = Literal[
     "no_coupon",  # the pool ran out
     "no_variable",  # a variable has no value and no fallback
     "replied",  # of a journey: they answered, the rest stays unsent
+    "complained",  # of a journey: likewise
+    "went_elsewhere",  # of a journey: what they did since the step before leads somewhere else
     "cancelled",  # the broadcast was cancelled before their turn
 ]
 SKIP_REASONS: Final[tuple[SkipReason, ...]] = (
@@ -72,5 +74,7 @@ SKIP_REASONS: Final[tuple[SkipReason, ...]] = (
     "no_coupon",
     "no_variable",
     "replied",
+    "complained",
+    "went_elsewhere",
     "cancelled",
 )

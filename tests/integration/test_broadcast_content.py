@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, insert, select, update
 from starlette.applications import Starlette
 
 from bot.errors import InputError, NotFound
@@ -19,8 +19,9 @@ from crm_sync.broadcast_tables import broadcast_clicks, broadcast_recipients, br
 from crm_sync.recipient_facts import people
 from crm_sync.service_tables import assets, customer_attributes, points, sites, visits
 from crm_sync.store import SqlStore
-from crm_sync.tables import customers, orders
+from crm_sync.tables import customers, identities, orders
 from frontdesk.link_routes import LinkDesk, link_routes
+from tests.audience_rows import a_talk
 from tests.store_steps import SECRET_KEYS, START, SetClock, converse
 
 
@@ -213,3 +214,20 @@ async def test_what_is_known_is_read_for_many_at_once(store: SqlStore) -> None:
         "vip": "",
     }
     assert (found[900].language, found[900].zone, found[900].values) == ("en", "Asia/Shanghai", {"name": "Bo"})
+
+
+async def test_whoever_has_no_name_in_the_record_is_called_as_their_profile_says(store: SqlStore) -> None:
+    def unit(conn: Connection) -> list[str]:
+        conn.execute(
+            insert(customers), [{"id": n, "name": "Ann" if n == 1 else "", "created_at": START} for n in (1, 2, 3)]
+        )
+        talks = {who: a_talk(conn, who, channel) for who, channel in ((1, "telegram"), (2, "web"), (2, "telegram"))}
+        a_talk(conn, 3, "web")
+        for number, row in enumerate(conn.execute(select(identities).order_by(identities.c.id)).all(), 1):
+            mine = update(identities).where(identities.c.id == row.id)
+            conn.execute(mine.values(display_name=f"Kim {number}"))
+        found = people(conn, {**talks, 3: None}, {"name"}, "UTC")
+        return [found[who].values["name"] for who in (1, 2, 3)]
+
+    # The second is reached on Telegram; the third nowhere yet, as in a preview.
+    assert await store.database.run(unit) == ["Ann", "Kim 3", "Kim 4"]

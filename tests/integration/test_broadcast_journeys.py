@@ -23,7 +23,7 @@ from crm_sync.broadcast_tables import (
 from crm_sync.invariants import check
 from crm_sync.service_tables import customer_attributes, dues, visits
 from crm_sync.store import SqlStore
-from crm_sync.tables import cases, conversations, customers, messages, orders, tasks
+from crm_sync.tables import cases, consents, conversations, customers, messages, orders, tasks
 from frontdesk import broadcast_following
 from tests.broadcast_under_test import Desk, a_desk
 from tests.store_steps import AUDIT_KEYS, START
@@ -186,6 +186,42 @@ async def test_a_paused_journey_waits(store: SqlStore) -> None:
     assert await _go(desk, days=2) == []
     await _do(desk, update(broadcasts).values(state="running", version=broadcasts.c.version + 1))
     assert await _go(desk) == ["b for Kim 1"]
+
+
+async def test_what_is_done_while_the_next_step_is_held_counts_when_it_goes_on(store: SqlStore) -> None:
+    steps = [{"name": "one", "variant": "a", "when": {"bought": "three", "else": "two"}}, *STEPS[1:]]
+    desk = await _journey(store, 5, steps)
+    await _go(desk)
+    first, second, third, fourth, fifth = await _people(desk)
+    desk.clock.advance(days=2)
+    await desk.preparer.run_once()  # the second step is decided, and before anybody sends it the run is paused
+    await _do(desk, update(broadcasts).values(state="paused", goes_on_as="running"))
+    at = desk.clock.now() + timedelta(hours=1)
+    order = {"number": "1", "customer_id": third, "status": "paid", "placed_at": at, "updated_at": at}
+    withdrawn = {"customer_id": fourth, "purpose": "promotion", "channel": "telegram", "source": "x", "granted": False}
+    await _do(
+        desk,
+        _said(first, at),
+        _complaint(second, at).values(is_open=False),  # settled by then: it ends the journey all the same
+        insert(orders).values(**order),
+        insert(consents).values(**withdrawn, at=at),
+    )
+    desk.clock.advance(hours=2)
+    await _do(desk, update(broadcasts).values(state="running", version=broadcasts.c.version + 1))
+    assert fifth != first
+    assert await _go(desk) == ["b for Kim 5"]
+    assert await _go(desk) == ["c for Kim 3"]  # where a purchase leads, which was sooner
+    row = broadcast_recipients.c
+    skipped = select(row.customer_id, row.reason).where(row.state == "skipped", row.step == "two")
+    found = await store.database.run(lambda conn: conn.execute(skipped).all(), read=True)
+    assert {each.customer_id: each.reason for each in found} == {
+        first: "replied",
+        second: "complained",
+        third: "went_elsewhere",
+        fourth: "no_consent",
+    }
+    assert await desk.counts() == {"sent": 7, "skipped": 4}
+    assert await check(store.database) == []
 
 
 # --- triggered ------------------------------------------------------------------------------------------------------

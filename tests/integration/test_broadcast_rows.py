@@ -113,3 +113,41 @@ async def test_a_list_is_read_page_by_page(store: SqlStore) -> None:
     second = await _run(store, lambda conn: rows.listed(conn, before=first[-1].id))
     assert [each.name for each in (*first, *second)] == ["c", "b", "a"]
     assert await _run(store, lambda conn: rows.listed(conn, states=["running"])) == []
+
+
+@pytest.mark.parametrize("state", [S.APPROVED, S.SCHEDULED])
+async def test_what_was_approved_for_others_is_a_draft_again(store: SqlStore, state: S) -> None:
+    await _made(store)
+    to_regulars = {**WORDS, "audience": {"segment": "regulars"}}
+    await _run(store, lambda conn: rows.edit(conn, "winter", to_regulars, version=0, by="mia", now=START))
+    await _run(store, lambda conn: rows.approve(conn, "winter", version=1, by="bo", now=START))
+    if state is S.SCHEDULED:
+        await _run(store, lambda conn: rows.begin(conn, "winter", version=2, at=START, now=START))
+
+    assert await _run(store, lambda conn: rows.segment_changed(conn, "others", START)) == []
+    (void,) = await _run(store, lambda conn: rows.segment_changed(conn, "regulars", START))
+
+    assert (void.state, void.is_approved, void.approved_by, void.next_at) == (S.DRAFT, False, "", None)
+    assert void.reason == "the segment 'regulars' was changed"
+    await _run(store, lambda conn: rows.approve(conn, "winter", version=void.version, by="bo", now=START))
+
+
+async def test_a_run_that_comes_again_is_held_when_its_segment_changes(store: SqlStore) -> None:
+    await _made(store, S.SCHEDULED)
+    to_regulars = {**WORDS, "audience": {"segment": "regulars"}}
+    await _run(store, lambda conn: conn.execute(update(broadcasts).values(document=to_regulars, started_at=START)))
+
+    (held,) = await _run(store, lambda conn: rows.segment_changed(conn, "regulars", START))
+
+    assert (held.state, held.goes_on_as) == (S.PAUSED, "scheduled")
+
+
+async def test_whoever_is_asked_to_approve_learns_that_the_segment_changed(store: SqlStore) -> None:
+    await _made(store, S.WAITING)
+    to_regulars = {**WORDS, "audience": {"segment": "regulars"}}
+    await _run(store, lambda conn: conn.execute(update(broadcasts).values(document=to_regulars)))
+
+    await _run(store, lambda conn: rows.segment_changed(conn, "regulars", START))
+
+    with pytest.raises(StaleState):
+        await _run(store, lambda conn: rows.approve(conn, "winter", version=0, by="bo", now=START))

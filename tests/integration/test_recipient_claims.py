@@ -13,10 +13,11 @@ from bot.errors import RuleError
 from bot.types import OutPart
 from crm_sync.broadcast_tables import broadcast_recipients, contact_wishes, vendor_quotas
 from crm_sync.eligibility import SendRules
-from crm_sync.recipient_claims import SEND_LEASE, Handed, decide, release_dead, skip_pending, take_over
+from crm_sync.recipient_claims import SEND_LEASE, Asked, Handed, decide, release_dead, skip_pending, take_over
 from crm_sync.recipient_endings import Ending, finish
+from crm_sync.recipient_zones import zones_changed
 from crm_sync.store import SqlStore
-from crm_sync.tables import consents, conversations, identities, messages
+from crm_sync.tables import consents, conversations, customers, identities, messages
 from tests.recipient_steps import a_broadcast, asked, claimed, in_states, prepared, set_state
 from tests.store_steps import START, replies_waiting
 
@@ -234,3 +235,34 @@ async def test_a_cap_counts_what_is_on_its_way(store: SqlStore) -> None:
 
     assert claim.handed == ()
     assert await in_states(store.database, second.broadcast_id) == {"skipped": 1}
+
+
+async def test_whoever_moves_to_another_zone_gets_it_at_the_hour_of_that_one(store: SqlStore) -> None:
+    hours = {"": START + timedelta(hours=4), "Asia/Tokyo": START + timedelta(hours=3)}
+    plan = {"plan": {"at": "2026-11-22 10:00", "in_each_zone": True}}
+
+    def hour(zone: str, quiet: Any) -> Any:
+        return hours.get(zone, START + timedelta(hours=9))
+
+    occasion = await a_broadcast(store.database, 3, START, holdout=0.0, not_before=hour, document=plan)
+    await prepared(store.database, occasion, START)
+    ask = Asked(
+        occasion.broadcast_id,
+        occasion.rules,
+        lambda now, zone, quiet: now,
+        planned=lambda name, step, zone, quiet: hour(zone, quiet),
+    )
+
+    def move(conn: Any) -> None:
+        for who, zone in ((1, "Asia/Tokyo"), (2, "Europe/Lisbon")):
+            conn.execute(update(customers).where(customers.c.id == who).values(timezone=zone))
+        zones_changed(conn, [1, 2], START)
+
+    await store.database.run(move)
+    soon = await claimed(store.database, ask, START)
+    east = await claimed(store.database, ask, START + timedelta(hours=3))
+    usual = await claimed(store.database, ask, START + timedelta(hours=4))
+    west = await claimed(store.database, ask, START + timedelta(hours=9))
+
+    assert [soon.looked_at, soon.handed] == [2, ()]
+    assert [[one.customer_id for one in each.handed] for each in (east, usual, west)] == [[1], [3], [2]]
