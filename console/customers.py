@@ -14,7 +14,7 @@ from starlette.routing import BaseRoute, Route
 from bot.errors import CustomerNotFound, InputError, StaleState
 from console.cases_view import named
 from console.customers_view import PROFILE, classes_of, sections_of, why_class
-from console.frame import SAFE, Frame, Visit, part, screen, toast
+from console.frame import NOTHING, SAFE, Frame, Visit, part, screen, toast
 from console.person import happened_about, happened_words, person_of
 from console.saying import person_name
 from desk.cases import CaseDesk
@@ -60,7 +60,7 @@ def customers_routes(frame: Frame, services: CustomerServices) -> list[BaseRoute
         route(one, desk.page, "customers.read", "GET"),
         route(f"{one}/edit", desk.changing(desk.edit), "customers.write"),
         route(f"{one}/tag", desk.changing(desk.tag), "customers.write"),
-        route(f"{one}/untag", desk.changing(desk.untag), "customers.write"),
+        route(f"{one}/untag", desk.changing(desk.untag, back="tag"), "customers.write"),
         route(f"{one}/class", desk.changing(desk.credit), "customers.class"),
         route(f"{one}/consent", desk.changing(desk.consent), "customers.write"),
         route(f"{one}/task", desk.changing(desk.task), "cases.work"),
@@ -128,7 +128,7 @@ class CustomersScreen:
 
     async def untag(self, visit: Visit) -> str:
         await self._do.desk.untag(visit.actor, visit.path_id("customer"), visit.text("tag"))
-        return visit.t("saved")
+        return visit.t("record.untagged", tag=visit.text("tag"))
 
     async def credit(self, visit: Visit) -> str:
         await self._do.desk.set_credit_class(visit.actor, visit.path_id("customer"), visit.text("credit_class"))
@@ -169,8 +169,12 @@ class CustomersScreen:
         await self._do.desk.unmerge(visit.actor, visit.number("merge") or 0)
         return visit.t("done")
 
-    def changing(self, work: Callable[[Visit], Awaitable[str]]) -> Callable[[Visit], Awaitable[Response]]:
-        """The work is done, and the record, or the panel beside a conversation, shows what came of it."""
+    def changing(
+        self, work: Callable[[Visit], Awaitable[str]], *, back: str = ""
+    ) -> Callable[[Visit], Awaitable[Response]]:
+        """The work is done, and the record, or the panel beside a conversation, shows what came of it. `back`: the
+        act that takes it back, with the same fields.
+        """
 
         async def changed(visit: Visit) -> Response:
             try:
@@ -188,7 +192,11 @@ class CustomersScreen:
                 shown = part("#side", visit.html("inbox/side.html", person=person))
             else:
                 shown = part("#record", visit.html("customers/whole.html", **await self._names(visit)), "replace")
-            return visit.parts(shown, toast(words), status=status)
+            undo = NOTHING
+            if back and status == 200:
+                fields = {name: visit.text(name) for name in ("tag", "panel") if visit.text(name)}
+                undo = visit.undo(f"/console/customers/{visit.path_id('customer')}/{back}", **fields)
+            return visit.parts(shown, toast(words, undo), status=status)
 
         return changed
 

@@ -251,6 +251,14 @@ class Visit:
     def parts(self, *parts: Markup, status: int = 200) -> Response:
         return HTMLResponse(Markup("").join(parts), status, headers=SAFE)
 
+    def undo(self, address: str, **fields: object) -> Markup:
+        """A form for a toast: one press takes back what was done."""
+        field = Markup('<input type="hidden" name="{}" value="{}">')
+        given = {"csrf": self.session.csrf, **fields}
+        return Markup('<form method="post" action="{}" data-live>{}<button class="small">{}</button></form>').format(
+            address, Markup("").join(field.format(*each) for each in given.items()), self.t("undo")
+        )
+
     def go(self, address: str) -> Response:
         """The browser goes there, whether a page or a fragment was asked for. `address` is one of ours."""
         if self.is_part:

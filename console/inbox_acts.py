@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeGuard
@@ -15,12 +14,15 @@ from starlette.responses import Response
 from bot.errors import DedupeMismatch, InputError, NotFound, RuleError
 from console.frame import Frame, Visit, next_morning, part, toast
 from console.inbox_desk import InboxServices, talk_names
+from console.talk_view import said_one
+from desk.conversations import ConversationView
 from desk.handoff import Outcome
 
 MOST_FILE_BYTES: Final = 20_000_000
 ACTS: Final = (
     "take", "transfer", "return", "snooze", "wake", "close", "reopen", "retry", "drop", "edit", "take-back", "cancel",
 )  # fmt: skip
+BACK: Final = {"close": "reopen", "snooze": "wake"}  # what takes an act back, for whoever has the conversation
 
 
 class ActingScreen:
@@ -83,7 +85,7 @@ class ActingScreen:
 
         async def acted(visit: Visit) -> Response:
             words = await work(visit, visit.path_id("conversation"))
-            return await self._changed(visit, visit.path_id("conversation"), words)
+            return await self._changed(visit, visit.path_id("conversation"), words, back=BACK.get(name, ""))
 
         return acted
 
@@ -137,7 +139,7 @@ class ActingScreen:
 
     async def _drop(self, visit: Visit, talk: int) -> str:
         await self._do.replies.drop(visit.actor, talk, [visit.needed("outbox")])
-        return visit.t("toast.dropped")
+        return visit.t("toast.left_in_chat" if visit.text("of") == "removal" else "toast.dropped")
 
     async def _edit(self, visit: Visit, talk: int) -> str:
         await self._do.replies.edit(visit.actor, talk, visit.needed("message"), visit.text("text"))
@@ -145,14 +147,17 @@ class ActingScreen:
 
     async def _take_back(self, visit: Visit, talk: int) -> str:
         await self._do.replies.take_back(visit.actor, talk, visit.needed("message"))
-        return visit.t("said.taken_back")
+        return visit.t("toast.taken_back")
 
     async def _cancel(self, visit: Visit, talk: int) -> str:
         await self._do.replies.cancel(visit.actor, talk, visit.needed("scheduled"))
         return visit.t("done")
 
-    async def _changed(self, visit: Visit, talk: int, words: str) -> Response:
-        """What an act has changed is shown at once; other consoles, and the lists, hear of it over their streams."""
+    async def _changed(self, visit: Visit, talk: int, words: str, *, back: str = "") -> Response:
+        """What an act has changed is shown at once; other consoles, and the lists, hear of it over their streams.
+
+        `back`: the act that undoes it, offered beside the words.
+        """
         if not visit.is_part:
             return visit.go(f"/console/inbox/{talk}?{urlencode({'list': visit.text('list') or 'all'})}")
         said_words = [toast(words)] if words else []
@@ -162,19 +167,29 @@ class ActingScreen:
             empty = Markup('<p class="empty">{}</p>').format(visit.t("talk.choose"))
             return visit.parts(part("#conversation", empty), part("#side", Markup("")), *said_words)
         names = await talk_names(visit, self._do, view)
+        if back and view.row.owner != "bot":  # who waited for a person and was closed waits no more: not to be undone
+            said_words = [toast(words, visit.undo(f"/console/inbox/{talk}/{back}", list=visit.text("list")))]
         return visit.parts(
+            *await self._line(visit, talk, view),
             part("#head", visit.html("inbox/head.html", **names), "replace"),
             part("#composer", visit.html("inbox/composer.html", **names), "replace"),
             *said_words,
         )
 
+    async def _line(self, visit: Visit, talk: int, view: ConversationView) -> list[Markup]:
+        """The message that the form was about, as it is now."""
+        message, tongue = visit.number("message"), self._do.help.translates
+        found = await self._do.conversations.messages(visit.actor, talk, [message]) if message else []
+        lines = [said_one(entry, view, visit.actor, visit.look, translates=tongue) for entry in found]
+        return [part(f"#m-{line.id}", visit.html("inbox/entry.html", entry=line), "replace") for line in lines]
+
     async def _attached(self, visit: Visit, talk: int, file: UploadFile) -> tuple[str, str]:
-        """Its media id, and a digest of what it holds: asked for again it has another id."""
+        """Its media id, and the digest of what is kept of it, which stays the same when it is uploaded again."""
         content = await file.read(MOST_FILE_BYTES + 1)
         if len(content) > MOST_FILE_BYTES:
             raise InputError(visit.t("too_large"))
         stored = await self._do.replies.attach(visit.actor, talk, content, file.filename or "")
-        return stored.media_id, hashlib.sha256(content).hexdigest()
+        return stored.media_id, stored.sha256
 
 
 def _is_file(item: Any) -> TypeGuard[UploadFile]:

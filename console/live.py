@@ -35,6 +35,7 @@ log = structlog.get_logger(__name__)
 PACE_S: Final = 0.5  # between two looks at messages that are still on their way, and at who has stopped typing
 SIGN_OF_LIFE_S: Final = 15.0  # a comment that keeps the line open, and the operator's hold on what they have
 UNFINISHED: Final = frozenset({"pending", "sending"})
+TROUBLED: Final = frozenset({"failed", "uncertain", "held"})
 
 
 def live_route(frame: Frame, services: InboxServices, hub: LiveHub) -> list[BaseRoute]:
@@ -138,7 +139,10 @@ class _Streams:
         talk, parts, tongue = listener.opened, [], self._do.help.translates
         if is_changed or state.unfinished:
             view = await self._do.conversations.open(visit.actor, talk, limit=1)
-            again = await self._do.conversations.messages(visit.actor, talk, sorted(state.unfinished))
+            if is_changed:  # also what was set aside: a colleague, or this page, has done something about it
+                again = await self._do.conversations.unsettled(visit.actor, talk, state.unfinished | state.troubled)
+            else:
+                again = await self._do.conversations.messages(visit.actor, talk, sorted(state.unfinished))
             page = HistoryPage(())
             if state.after:
                 page = await self._do.conversations.updates(visit.actor, talk, state.after)
@@ -234,15 +238,21 @@ class _State:
     head: Any = None
     is_mine: bool | None = None
     unfinished: set[int] = field(default_factory=set)
+    troubled: set[int] = field(default_factory=set)
     shown: dict[int, Markup] = field(default_factory=dict)
 
     def keep(self, messages: list[HistoryMessage]) -> None:
-        """Messages that are still on their way are read again until they have arrived."""
+        """Messages that are still on their way are read again until they have arrived; those that did not leave, when
+        something happens in the conversation.
+        """
         for message in messages:
-            if message.delivery is not None and message.delivery.state in UNFINISHED:
-                self.unfinished.add(message.id)
-            else:
-                self.unfinished.discard(message.id)
+            state = "" if message.delivery is None else message.delivery.state
+            for kept, states in ((self.unfinished, UNFINISHED), (self.troubled, TROUBLED)):
+                if state in states:
+                    kept.add(message.id)
+                else:
+                    kept.discard(message.id)
+            if state not in UNFINISHED | TROUBLED:
                 self.shown.pop(message.id, None)
 
 

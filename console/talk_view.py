@@ -29,6 +29,7 @@ class Delivered:
     may_retry: bool
     may_drop: bool
     ask: str  # asked before it is sent again
+    of: str  # message | edit | removal: what it is that has come so far
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,29 +125,43 @@ def _message(message: HistoryMessage, view: ConversationView, actor: Actor, look
         was=message.was,
         buttons=message.buttons,
         files=tuple(Attached(file.name, file.url, file.mime.startswith("image/")) for file in message.files),
-        is_taken_back=message.deleted_at is not None,
-        can_change=is_here and is_own and view.can_edit and view.is_mine and message.deleted_at is None,
+        is_taken_back=message.deleted_at is not None and message.delivery_of != "removal",
+        can_change=is_here and is_own and view.can_edit and view.is_mine and _stands(message),
         delivery=_delivered(message, look),
         understood=_why(message, look),
     )
 
 
+def _stands(message: HistoryMessage) -> bool:
+    """It is to stay in the chat: nobody wanted it gone, or that was given up."""
+    if message.deleted_at is None:
+        return True
+    return message.delivery_of == "removal" and message.delivery is not None and message.delivery.state == "dropped"
+
+
 def _delivered(message: HistoryMessage, look: Look) -> Delivered | None:
-    delivery = message.delivery
+    delivery, of = message.delivery, message.delivery_of
     if delivery is None:
         return None
-    words = say(look.language, f"delivery.{delivery.state}")
+    words = say(look.language, f"delivery.{delivery.state}" if of == "message" else f"delivery.{of}.{delivery.state}")
     if delivery.maybe_repeated:
         words = f"{words} · {say(look.language, 'delivery.repeated')}"
     return Delivered(
         words=words,
-        tone="bad" if delivery.state in ("failed", "uncertain") else "warn" if delivery.state in _TROUBLED else "",
+        tone=_tone(delivery.state, of),
         reason=delivery.reason if delivery.state in _TROUBLED else "",
         outbox_id=delivery.outbox_id,
         may_retry=delivery.may_retry,
         may_drop=delivery.may_drop,
-        ask=say(look.language, "delivery.ask") if delivery.state == "uncertain" else "",
+        ask=say(look.language, "delivery.ask") if delivery.state == "uncertain" and of == "message" else "",
+        of=of,
     )
+
+
+def _tone(state: str, of: str) -> str:
+    if state in ("failed", "uncertain"):
+        return "bad"
+    return "warn" if state in _TROUBLED or (state == "dropped" and of != "message") else ""
 
 
 def _why(message: HistoryMessage, look: Look) -> Why | None:

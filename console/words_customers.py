@@ -108,6 +108,7 @@ CUSTOMER_WORDS: Final[dict[str, tuple[str, str]]] = {
     "record.receipt.rows": ("Rows", "行数"),
     "record.receipt.table": ("Table", "数据表"),
     "record.saved": ("Saved: {fields}", "已保存：{fields}"),
+    "record.untagged": ("The tag {tag} is off.", "已去掉标签“{tag}”。"),
     "record.unchanged": ("Nothing was different.", "没有变化。"),
     "record.nothing": ("None", "无"),
     "record.quick": ("Correct", "更正"),

@@ -12,17 +12,18 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Select, func, select, union_all
 
-from crm_sync.columns import id_in
+from crm_sync.columns import id_in, is_state
 from crm_sync.console_tables import conversation_notes, handoff_events
 from crm_sync.conversation_lists import Sight, is_visible
 from crm_sync.message_lines import Delivery, File, HistoryMessage, Understood, messages_of
 from crm_sync.statements import Statement
-from crm_sync.tables import conversations, messages
+from crm_sync.tables import conversations, messages, outbox
 
 __all__ = ["Delivery", "File", "HistoryEvent", "HistoryMessage", "HistoryNote", "Understood"]
 
 MOST_TALKS: Final = 50  # conversations of one person merged into one history; further, older ones have their own
 MOST_BESIDE: Final = 200  # notes, and events, in one page
+MOST_UNSETTLED: Final = 50  # of each kind, the newest
 _OTHERS: Final = (
     conversations.c.id,
     conversations.c.channel,
@@ -119,6 +120,21 @@ def newest(conn: Connection, talks: Sequence[int]) -> dict[int, int]:
 def changed_by(conn: Connection, ids: Sequence[int]) -> list[int]:
     """Messages that these ones, being edits, have changed."""
     return [row.replaces for row in _EDITED.rows(conn, {"ids": list(ids)})]
+
+
+def unsettled(conn: Connection, conversation_id: int) -> set[int]:
+    """Messages of ours that are on their way, or did not leave, or of which a change is or did not."""
+    found: set[int] = set()
+    for states in (("pending", "sending"), ("parked", "failed", "uncertain")):  # each has an index of its own
+        rows = (
+            select(func.coalesce(messages.c.replaces, messages.c.id))
+            .join_from(outbox, messages, messages.c.id == outbox.c.message_id)
+            .where(outbox.c.conversation_id == conversation_id, is_state(outbox.c.state, *states))
+            .order_by(outbox.c.id.desc())
+            .limit(MOST_UNSETTLED)
+        )
+        found.update(conn.execute(rows).scalars())
+    return found
 
 
 def beside(

@@ -157,6 +157,7 @@ class HistoryMessage:
     understood: Understood | None
     inbox_id: int | None  # in: where it came from; out: what it answers
     is_edit: bool  # it only says that another one reads differently now
+    delivery_of: str = "message"  # | edit | removal: a change of it that the customer has not got, or never will
 
 
 def messages_of(conn: Connection, ids: Sequence[int]) -> list[HistoryMessage]:
@@ -184,6 +185,9 @@ def _line(row: Any, was: tuple[str, ...], files: Sequence[Any], edit: Any) -> Hi
     """
     content: Mapping[str, Any] = row.content or {}
     understood = _understood(row)
+    delivery, delivery_of = _delivery(row), "message"
+    if edit is not None and edit.state not in (None, "sent"):
+        delivery, delivery_of = _delivery(edit), "removal" if (edit.content or {}).get("deleted") else "edit"
     is_place = row.kind == "location" and {"latitude", "longitude"} <= content.keys()
     return HistoryMessage(
         id=row.id,
@@ -209,10 +213,11 @@ def _line(row: Any, was: tuple[str, ...], files: Sequence[Any], edit: Any) -> Hi
         feedback=content.get("feedback", ""),
         place=(content["latitude"], content["longitude"]) if is_place else None,
         files=_files(row, content, files),
-        delivery=_delivery(row) if edit is None or edit.state in (None, "sent") else _delivery(edit),
+        delivery=delivery,
         understood=understood,
         inbox_id=row.inbox_id,
         is_edit=row.replaces is not None,
+        delivery_of=delivery_of,
     )
 
 

@@ -263,8 +263,21 @@ def _edit_row(
 
 
 def _change(conn: Connection, old: Any, part: OutPart | None, now: datetime, **more: Any) -> None:
-    values = {"deleted_at": now} if part is None else {"text": part.text, "edited_at": now}
+    values = {"deleted_at": now} if part is None else {"text": part.text, "edited_at": now, "deleted_at": None}
     conn.execute(update(messages).where(messages.c.id == old.id).values(**values, **more))
+
+
+def is_removal_given_up(conn: Connection, message_id: int) -> bool:
+    """The message was to be gone from the chat, and staff have dropped that: the customer still has it."""
+    newest = (
+        select(messages.c.content, outbox.c.state)
+        .join_from(messages, outbox, outbox.c.message_id == messages.c.id)
+        .where(messages.c.replaces == message_id)
+        .order_by(messages.c.id.desc())
+        .limit(1)
+    )
+    edit = conn.execute(newest).first()
+    return edit is not None and edit.state == "dropped" and bool((edit.content or {}).get("deleted"))
 
 
 async def forget_sends(database: Database, now: datetime) -> int:

@@ -48,6 +48,7 @@ NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
     "ConversationDesk.older": (_SEE,),
     "ConversationDesk.updates": (_SEE,),
     "ConversationDesk.messages": (_SEE,),
+    "ConversationDesk.unsettled": (_SEE,),
     "ConversationDesk.window": (_SEE,),
     "ConversationDesk.seen": (_SEE,),
     "ConversationDesk.present": (_SEE,),
@@ -92,8 +93,14 @@ NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
     "ViewDesk.remove": (),  # likewise
     # the day's lists and the rules
     "DayDesk.sites": ("cases.read",),
+    "SiteDesk.show": ("sites.write",),
+    "SiteDesk.put": ("sites.write",),
+    "ChannelDesk.unreadable": ("settings.read",),
     "DayDesk.appointments": ("customers.read",),
     "DayDesk.end_appointment": ("appointments.write",),
+    "BookingDesk.free": ("appointments.write",),
+    "BookingDesk.book": ("appointments.write",),
+    "BookingDesk.cancel": ("appointments.write",),
     "PolicyDesk.history": ("settings.read",),
     "PolicyDesk.put": ("settings.write",),
     "PolicyDesk.what_if": ("settings.read",),
@@ -110,6 +117,7 @@ NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
     "CustomerRecords.may_export": ("customers.export",),
     "CustomerRecords.may_erase": ("customers.erase",),
     "CustomerDesk.edit": ("customers.write",),
+    "CustomerDesk.change": ("customers.write",),  # a class: customers.class
     "CustomerDesk.set_credit_class": ("customers.class",),
     "CustomerDesk.tag": ("customers.write",),
     "CustomerDesk.untag": ("customers.write",),

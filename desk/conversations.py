@@ -5,7 +5,7 @@ Writing in it is in desk.replies, notes are in desk.notes, who holds it is in de
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -178,6 +178,20 @@ class ConversationDesk:
 
         def unit(conn: Connection) -> list[HistoryMessage]:
             talks = self._talks(conn, actor, conversation_id, merged=True)
+            of_theirs = messages.c.id.in_(wanted) & messages.c.conversation_id.in_(talks)
+            return history.lines(conn, conn.execute(select(messages.c.id).where(of_theirs)).scalars().all())
+
+        return [self._message_linked(item) for item in await self._database.run(unit, read=True)]
+
+    async def unsettled(self, actor: Actor, conversation_id: int, known: Collection[int] = ()) -> list[HistoryMessage]:
+        """Messages of ours here that are on their way or did not leave, and these ones, as they are now.
+
+        Raises: NotPermitted, NotFound.
+        """
+
+        def unit(conn: Connection) -> list[HistoryMessage]:
+            talks = self._talks(conn, actor, conversation_id, merged=True)
+            wanted = {*known, *history.unsettled(conn, conversation_id)}
             of_theirs = messages.c.id.in_(wanted) & messages.c.conversation_id.in_(talks)
             return history.lines(conn, conn.execute(select(messages.c.id).where(of_theirs)).scalars().all())
 

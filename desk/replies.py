@@ -336,7 +336,7 @@ def _own_words(conn: Connection, actor: Actor, conversation_id: int, message_id:
         raise NotFound(f"there is no message {message_id} of ours here")
     if row.author != "operator" or (row.by != actor.name and not actor.may("conversations.assign")):
         raise NotPermitted("only one's own words can be changed")
-    if row.deleted_at is not None:
+    if row.deleted_at is not None and not words.is_removal_given_up(conn, message_id):
         raise RuleError("this message was taken back")
     if row.state == "sending":
         raise StaleState("this message is being sent at this moment")

@@ -12,20 +12,33 @@
 
   // --- fragments ---------------------------------------------------------------------------------------------------
 
-  function apply(html) {
+  // `gently`: it came by itself, and leaves alone what somebody has in hand.
+  function apply(html, gently = false) {
     const fragment = document.createElement("template");
     fragment.innerHTML = html;
     for (const part of $$("template", fragment.content)) {
       if (part.dataset.toast !== undefined) toast(part);
       else if (part.dataset.go) location.assign(part.dataset.go);
-      else if (part.dataset.into) place(part);
+      else if (part.dataset.into) place(part, gently);
     }
   }
 
-  function place(part) {
+  // An open dialog, and words typed into a field that keeps no draft, are not taken from under whoever has them in hand.
+  // What came for their place meanwhile is put there when they let go.
+  const aside = new Map();
+  const isTyped = (field) => field.value !== field.defaultValue && !field.closest("details:not([open]), dialog:not([open])");
+  const inHand = (target) => Boolean($("dialog[open]", target)) || $$("textarea:not([data-draft])", target).some(isTyped);
+  function letGo() {
+    for (const [where, part] of [...aside]) { aside.delete(where); place(part, true); }
+  }
+  for (const name of ["close", "focusout", "toggle"]) document.addEventListener(name, () => { if (aside.size) setTimeout(letGo); }, true);
+
+  function place(part, gently = false) {
     const target = $(part.dataset.into);
     if (!target) return;
-    const how = part.dataset.how || "fill";
+    const how = part.dataset.how || "fill", grows = how === "append" || how === "prepend";
+    if (gently && !grows && inHand(target)) { aside.set(part.dataset.into, part); return; }
+    if (!grows) aside.delete(part.dataset.into);
     const content = part.content;
     const stays = target.matches("[data-stick]") ? atEnd(target) : null;
     const focus = document.activeElement?.id;
@@ -86,7 +99,11 @@
     for (const row of $$(".row[aria-current]")) row.removeAttribute("aria-current");
     const path = new URL(url, location.href).pathname;
     for (const row of $$("a.row")) if (row.pathname === path) row.setAttribute("aria-current", "true");
+    const pane = /\/inbox\/\d+$/.test(path) ? $("#conversation") : $("#rows");
+    const slow = setTimeout(() => pane?.setAttribute("aria-busy", "true"), 150);  // the shape of what comes
     const answer = await ask(url);
+    clearTimeout(slow);
+    pane?.removeAttribute("aria-busy");
     if (!answer) return;
     if (push) history.pushState({ part: true }, "", url);
     const inbox = $(".inbox");
@@ -138,10 +155,11 @@
       if (!answer) return;
       for (const [name, value] of sent) for (const field of $$(`[data-draft="${CSS.escape(name)}"]`)) leave(field, value);
       if (form.dataset.live === "clear") { form.reset(); for (const field of $$("textarea", form)) grow(field); }
+      else for (const field of $$("textarea", form)) field.defaultValue = field.value;  // it is said, no longer in hand
       if (form.getAttribute("role") !== "search") form.closest("dialog")?.close();
     } finally {
       delete form.dataset.busy;
-      for (const html of held.splice(0)) apply(html);
+      for (const html of held.splice(0)) apply(html, true);
     }
   });
   document.addEventListener("change", (event) => {
@@ -176,6 +194,7 @@
     }
     if (field.matches("textarea")) grow(field);
     if (field.matches("[data-menu]")) offer(field);
+    if (field.matches("[data-narrows]")) narrow(field);
     if (field.matches("[data-search]")) later(field, () => field.form.requestSubmit());
     if (field.dataset.typing) typing(field);
     const form = field.closest("form[data-try]");
@@ -314,7 +333,7 @@
     stream.addEventListener("rows", (event) => { for (const row of JSON.parse(event.data)) tell(row); });
     stream.addEventListener("part", (event) => {
       const html = JSON.parse(event.data);
-      if ($("form[data-busy]")) held.push(html); else apply(html);  // a form that is being sent keeps its place
+      if ($("form[data-busy]")) held.push(html); else apply(html, true);  // a form that is being sent keeps its place
       read();
     });
     stream.addEventListener("board", lookAtBoard);
@@ -398,7 +417,7 @@
     const box = document.createElement("div");
     box.className = "toast";
     box.append(part.content);
-    show(box, part.dataset.stays !== undefined ? 20000 : 6000);
+    show(box, part.dataset.stays !== undefined || $("form", box) ? 20000 : 6000);  // what can be taken back, for longer
   }
   function toastText(text) { if (!text) return; const box = document.createElement("div"); box.className = "toast"; box.textContent = text; show(box, 8000); }
   function show(box, ms) {
@@ -461,6 +480,13 @@
 
   // --- keyboard ----------------------------------------------------------------------------------------------------
 
+  // Of a list of buttons those stay whose name holds what was typed; Enter takes the first.
+  const choicesOf = (field) => $$("button", document.getElementById(field.dataset.narrows));
+  function narrow(field) {
+    const wanted = field.value.trim().toLowerCase();
+    for (const item of choicesOf(field)) item.hidden = !item.firstChild.textContent.toLowerCase().includes(wanted);
+  }
+
   const isTyping = (target) => target.matches("input, textarea, select, [contenteditable]");
   document.addEventListener("keydown", (event) => {
     const field = event.target, menu = field.dataset?.menu && document.getElementById(field.dataset.menu);
@@ -475,6 +501,11 @@
     if (event.key === "Enter" && field.matches("textarea[data-enter]") && !event.shiftKey && !event.isComposing) {
       event.preventDefault();
       field.form.requestSubmit();
+      return;
+    }
+    if (event.key === "Enter" && field.matches("[data-narrows]")) {
+      event.preventDefault();
+      if (field.value.trim() && !event.isComposing) choicesOf(field).find((item) => !item.hidden)?.click();
       return;
     }
     if (isTyping(field) || event.ctrlKey || event.metaKey || event.altKey || $("dialog[open]")) return;
@@ -511,7 +542,7 @@
       input.value = "";
       list("");
     },
-    open(button) { const box = document.getElementById(button.dataset.dialog); box?.showModal(); $("[data-first], input:not([type=hidden]), select, textarea", box)?.focus(); },
+    open(button) { const box = document.getElementById(button.dataset.dialog); box?.showModal(); ($("[data-first]", box) || $("input:not([type=hidden]), select, textarea", box))?.focus(); },
     shut(button) { button.closest("dialog")?.close(); },
     side() { $(".inbox")?.classList.toggle("shows-side"); },
     insert(button) {

@@ -19,7 +19,7 @@ from frontdesk.clock import SystemClock
 from tests.browser.conftest import keep_picture
 from tests.browser.running_console import RunningConsole, a_console
 from tests.staff import PASSWORD
-from tests.staff_steps import change, many, wrote
+from tests.staff_steps import change, many, row_of, wrote
 from tests.store_steps import converse
 
 if TYPE_CHECKING:
@@ -292,6 +292,54 @@ async def test_ten_thousand_conversations_leave_at_most_200_rows_in_the_page(des
     await page.evaluate("document.querySelector('#rows').scrollTop = 0")
     await expect(page.locator("#rows .row").first).to_be_visible(timeout=WITHIN_MS)
     assert last != await page.locator("#rows .row").first.get_attribute("id")
+
+
+async def test_what_comes_by_itself_takes_no_dialog_or_typed_words_away(desk: RunningConsole, page: Page) -> None:
+    await desk.enter(page)
+    talk = await _waits(desk, "hello", owner_until=None)
+    await page.goto(f"{desk.url}/console/inbox/{talk}")
+    await page.keyboard.press("t")
+    await expect(page.locator("#head")).to_contain_text("You answer")
+    await page.keyboard.press("b")
+    await page.fill("#return-dialog [name=summary]", "lid sent")
+    await wrote(desk.store, "one thing more", channel="web", unanswered_since=SystemClock().now())
+    await change(desk.store, talk, fence=7)  # what the head says of the conversation is another now
+    desk.tell(talk)
+    await expect(page.locator("#talk .said").last).to_contain_text("one thing more", timeout=WITHIN_MS)
+    await expect(page.locator("#return-dialog [name=summary]")).to_have_value("lid sent")
+    await page.locator("#return-dialog button[data-do=shut]").click()
+    await expect(page.locator("#return-dialog [name=fence]").first).to_have_value("7", timeout=WITHIN_MS)
+
+
+async def test_a_slow_answer_shows_the_shape_of_what_comes(desk: RunningConsole, page: Page) -> None:
+    await desk.enter(page)
+    talk = await _waits(desk, "hello")
+    await page.goto(f"{desk.url}/console/inbox?list=queue")
+    may_come = asyncio.Event()
+
+    async def slowly(route: Route) -> None:
+        await may_come.wait()
+        await route.continue_()
+
+    await page.route(f"**/console/inbox/{talk}?*", slowly)
+    await page.click(f"#row-{talk}")
+    await expect(page.locator("#conversation")).to_have_attribute("aria-busy", "true", timeout=WITHIN_MS)
+    may_come.set()
+    await expect(page.locator("#talk")).to_contain_text("hello", timeout=WITHIN_MS)
+    assert await page.locator("#conversation").get_attribute("aria-busy") is None
+
+
+async def test_a_conversation_closed_by_mistake_is_open_again_at_one_press(desk: RunningConsole, page: Page) -> None:
+    await desk.enter(page)
+    talk = await _waits(desk, "hello")
+    await page.goto(f"{desk.url}/console/inbox/{talk}")
+    await page.keyboard.press("t")
+    await expect(page.locator("#head")).to_contain_text("You answer")
+    await page.keyboard.press("e")
+    await page.locator(".toast").get_by_role("button", name="Undo").click()
+    await expect(page.locator("#toasts")).to_contain_text("Open again.")
+    row = await row_of(desk.store, talk)
+    assert (row.status, row.owner, row.operator) == ("open", "operator", "li")
 
 
 async def test_two_at_once_the_slower_keeps_the_words(desk: RunningConsole, page: Page) -> None:

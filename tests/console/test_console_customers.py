@@ -46,6 +46,19 @@ async def test_people_are_found_by_name_and_number_and_their_words_never_run(con
     assert (await li.page("/console/customers?cursor=x")).status_code == 422
 
 
+async def test_a_tag_taken_off_is_put_back_by_the_form_in_the_toast(console: ConsoleUnderTest) -> None:
+    ann = await _ann(console)
+    li = await console.enter()
+    await li.do(f"/console/customers/{ann}/tag", tag="vip")
+    off = await li.do(f"/console/customers/{ann}/untag", tag="vip")
+    assert await _rows(console, customer_tags) == []
+    (form,) = re.findall(r'data-toast>.*?<form method="post" action="([^"]+)".*?</form>', off.text)
+    fields = dict(re.findall(r'name="(\w+)" value="([^"]*)"', off.text[off.text.index("data-toast") :]))
+    assert (form, fields["tag"]) == (f"/console/customers/{ann}/tag", "vip")
+    await li.do(form, **fields)
+    assert [row.tag for row in await _rows(console, customer_tags)] == ["vip"]
+
+
 async def test_more_customers_than_a_page_holds_go_on_where_it_ends(console: ConsoleUnderTest) -> None:
     await console.store.database.run(lambda conn: many(conn, 60))
     lena = await console.enter("lena", "supervisor")

@@ -12,6 +12,7 @@ from typing import Any
 from starlette.types import Message
 
 from bot.errors import StoreUnavailable
+from bot.ports import SendOutcome
 from bot.types import OpenCase
 from console.live_hub import Listener, LiveHub
 from crm_sync.database import Database
@@ -19,8 +20,8 @@ from desk.actors import actor_named
 from desk.case_board import CaseBoard
 from desk.inbox import InboxDesk, InboxFilter, SharedRow, line_for
 from tests.console.console_under_test import Browser, ConsoleUnderTest
-from tests.staff_steps import LEAD, LI, change, wrote
-from tests.store_steps import converse
+from tests.staff_steps import LEAD, LI, change, held, wrote
+from tests.store_steps import converse, send_all
 
 WITHIN_S = 20.0
 
@@ -89,6 +90,33 @@ async def test_a_new_message_is_a_row_and_a_line(console: ConsoleUnderTest) -> N
     rows = [row for event in stream.events("rows") for row in event]
     assert {row["id"] for row in rows} == {talk}
     assert "second words" in rows[-1]["html"]
+
+
+async def test_a_message_that_could_not_be_taken_back_is_said_to_be_in_the_chat_and_what_is_done_about_it_is_seen(
+    console: ConsoleUnderTest,
+) -> None:
+    li = await console.enter()
+    talk = await held(console.store, LI)
+    replies, outbox = console.services.replies, console.store.outbox
+    (message,) = (await replies.send(LI, talk, "oops", client_id="a")).message_ids
+    await send_all(console.store)
+    await replies.take_back(LI, talk, message)
+    (leaving,) = await outbox.claim("s", 10)
+    await outbox.finish([SendOutcome(leaving.outbox_id, "failed", reason="message can't be deleted")])
+    page = (await li.page(f"/console/inbox/{talk}?list=all")).text
+    assert "could not be taken out" in page
+    assert "taken-back" not in page
+    newest = (await console.services.conversations.open(LI, talk)).history.newest
+    async with listening(console, li, f"list=all&open={talk}&after={newest}") as stream:
+        await stream.until("could not be taken out")
+        done = await li.do(f"/console/inbox/{talk}/drop", outbox=leaving.outbox_id, message=message, of="removal")
+        assert "It stays in the customer" in done.text
+        assert "it is left there" in done.text
+        console.hub.hear({"conversation_id": talk})
+        await stream.until("it is left there")
+    page = (await li.page(f"/console/inbox/{talk}?list=all")).text
+    assert "it is left there" in page
+    assert f'action="/console/inbox/{talk}/edit"' in page  # it may be put right, or tried again
 
 
 async def test_who_may_not_see_a_conversation_hears_only_that_it_is_none_of_theirs(console: ConsoleUnderTest) -> None:

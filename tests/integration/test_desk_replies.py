@@ -255,6 +255,38 @@ async def test_what_telegram_has_is_taken_out_of_the_chat_for_two_days(
     assert await check(desk.database, now=clock.at) == []
 
 
+async def test_a_deletion_that_was_given_up_leaves_the_message_to_be_changed_or_taken_back_again(
+    desk: SqlStore, clock: SetClock, replies: ReplyDesk
+) -> None:
+    where = await held(desk, LI)
+    (message,) = (await replies.send(LI, where, "oops", client_id="a")).message_ids
+    await send_all(desk)
+
+    async def stands() -> tuple[str, str, str, bool]:
+        (mine,) = await _shown(desk, clock, where, mine=True)
+        assert mine.delivery is not None
+        return mine.text, mine.delivery_of, mine.delivery.state, mine.deleted_at is not None
+
+    await replies.take_back(LI, where, message)
+    (leaving,) = await desk.outbox.claim("s", 10)
+    await desk.outbox.finish([SendOutcome(leaving.outbox_id, "failed", reason="message can't be deleted")])
+    assert await stands() == ("oops", "removal", "failed", True)
+    with pytest.raises(RuleError, match="taken back"):
+        await replies.edit(LI, where, message, "well")
+    await replies.drop(LI, where, [leaving.outbox_id])
+    assert await stands() == ("oops", "removal", "dropped", True)
+    await replies.edit(LI, where, message, "well")
+    assert await stands() == ("well", "edit", "pending", False)
+    assert await send_all(desk) == ["well"]
+    await replies.take_back(LI, where, message)
+    assert await send_all(desk) == [""]
+    assert await stands() == ("well", "message", "sent", True)
+    with pytest.raises(RuleError, match="taken back"):
+        await replies.take_back(LI, where, message)
+    await take_turn(desk)
+    assert await check(desk.database, now=clock.at) == []
+
+
 async def test_what_stands_on_a_web_page_is_changed_and_taken_back_there(
     desk: SqlStore, clock: SetClock, replies: ReplyDesk
 ) -> None:
