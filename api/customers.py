@@ -17,7 +17,7 @@ from api.problems import Problem
 from api.routing import DeskRoutes
 from api.versions import IfMatch
 from desk.customer_records import CustomerFilter, CustomerRecords
-from desk.customers import PROFILE, CustomerDesk
+from desk.customers import PROFILE, CustomerDesk, RecordChange
 from desk.paging import LONGEST, MOST, PAGE
 from desk.tasks import OpenTask, TaskDesk
 
@@ -215,20 +215,13 @@ def customer_routes(desk: ApiDesk) -> DeskRoutes:
 
     @routes.patch("/customers/{customer_id}", response_model=Changed)
     async def change_customer(by: By, customer_id: CustomerId, wanted: CustomerChanges, version: IfMatch) -> Any:
-        """The record is put right; who changed which fields is kept. Needs customers.write, classes customers.class."""
+        """The record is put right, all of it or nothing; who changed which fields is kept. Needs customers.write,
+        classes customers.class.
+        """
         given = {name: getattr(wanted, name) for name in PROFILE}
         fields = {**{name: said for name, said in given.items() if said is not None}, **wanted.attributes}
-        changed = []
-        if fields or version is not None:
-            changed = await changes.edit(by, customer_id, fields, seen=wanted.seen, version=version)
-        if wanted.credit_class is not None:
-            await changes.set_credit_class(by, customer_id, wanted.credit_class)
-            changed.append("credit_class")
-        for tag in wanted.add_tags:
-            await changes.tag(by, customer_id, tag)
-        for tag in wanted.remove_tags:
-            await changes.untag(by, customer_id, tag)
-        return {"changed": [*changed, *(["tags"] if wanted.add_tags or wanted.remove_tags else [])]}
+        change = RecordChange(fields, wanted.credit_class, wanted.add_tags, wanted.remove_tags)
+        return {"changed": await changes.change(by, customer_id, change, seen=wanted.seen, version=version)}
 
     @routes.get("/customers/{customer_id}/record", response_model=CustomerRecord)
     async def get_customer_record(by: By, customer_id: CustomerId) -> Any:

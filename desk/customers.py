@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
-from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import Connection, and_, delete, select, update
@@ -31,6 +31,16 @@ LONGEST = 200  # characters of a field
 LONGEST_TAG = 60
 
 
+@dataclass(frozen=True, slots=True)
+class RecordChange:
+    """What is different from now on. `fields`: as for `CustomerDesk.edit`; `credit_class` None: it stays."""
+
+    fields: Mapping[str, str] = field(default_factory=dict)
+    credit_class: str | None = None
+    add_tags: Sequence[str] = ()
+    remove_tags: Sequence[str] = ()
+
+
 class CustomerDesk:
     """Customers as a member of staff may change them. `policy` gives the rules as they are now."""
 
@@ -52,39 +62,57 @@ class CustomerDesk:
         Raises: NotPermitted, CustomerNotFound, InputError for a field there is none of or a value that is none;
         StaleState when a field that is changed says something else by now, or anything of the line.
         """
-        actor.require("customers.write")
-        values = {name: self._value(name, said) for name, said in changes.items()}
-        now = self._clock.now()
-
-        def unit(conn: Connection) -> list[str]:
-            if version is not None:
-                _present(conn, customer_id)
-                line = line_of(conn, customer_id)
-                if line is None or line.version != version:
-                    raise StaleState(f"customer {customer_id} was changed by somebody else; look at it again")
-            return _edit(conn, actor, customer_id, values, now, seen=seen or {})
-
-        return await self._database.run(unit)
+        return await self.change(actor, customer_id, RecordChange(changes), seen=seen, version=version)
 
     async def set_credit_class(self, actor: Actor, customer_id: int, credit_class: str) -> None:
         """The customer is served by the rules of this class; "" takes it away.
 
         Raises: NotPermitted, CustomerNotFound, InputError.
         """
-        actor.require("customers.class")
-        wanted = credit_class.upper()
-        if wanted and wanted not in CREDIT_CLASSES:
-            raise InputError(f"credit classes are {', '.join(CREDIT_CLASSES)}")
+        await self.change(actor, customer_id, RecordChange(credit_class=credit_class))
+
+    async def change(
+        self,
+        actor: Actor,
+        customer_id: int,
+        wanted: RecordChange,
+        *,
+        seen: Mapping[str, str] | None = None,
+        version: int | None = None,
+    ) -> list[str]:
+        """All of it is so from now on, or nothing is; the fields that changed, `tags` among them when any was named.
+
+        A class needs `customers.class`, everything else `customers.write`. Raises: as `edit`.
+        """
+        if wanted.credit_class is not None:
+            actor.require("customers.class")
+        if wanted.fields or wanted.add_tags or wanted.remove_tags or wanted.credit_class is None:
+            actor.require("customers.write")
+        values = {name: self._value(name, said) for name, said in wanted.fields.items()}
+        if wanted.credit_class is not None:
+            values["credit_class"] = _credit_class(wanted.credit_class)
+        added, removed = [_tag(tag) for tag in wanted.add_tags], [_tag(tag) for tag in wanted.remove_tags]
         now = self._clock.now()
-        await self._database.run(lambda conn: _edit(conn, actor, customer_id, {"credit_class": wanted}, now))
+
+        def unit(conn: Connection) -> list[str]:
+            before = _present(conn, customer_id)
+            _check_version(conn, before.id, version)
+            changed = _edit(conn, actor, before, values, now, seen=seen or {})
+            for tag in added:
+                _put_tag(conn, actor, before.id, tag, now, is_wanted=True)
+            for tag in removed:
+                _put_tag(conn, actor, before.id, tag, now, is_wanted=False)
+            return [*changed, *(["tags"] if added or removed else [])]
+
+        return await self._database.run(unit)
 
     async def tag(self, actor: Actor, customer_id: int, tag: str) -> None:
         """The customer has the tag. Raises: NotPermitted, CustomerNotFound, InputError."""
-        await self._tag(actor, customer_id, tag, wanted=True)
+        await self.change(actor, customer_id, RecordChange(add_tags=(tag,)))
 
     async def untag(self, actor: Actor, customer_id: int, tag: str) -> None:
         """The customer has not. Raises: NotPermitted, CustomerNotFound, InputError."""
-        await self._tag(actor, customer_id, tag, wanted=False)
+        await self.change(actor, customer_id, RecordChange(remove_tags=(tag,)))
 
     async def merge(self, actor: Actor, one: int, other: int) -> int | None:
         """One record from two; the id of the merge, None when they are one already.
@@ -146,37 +174,48 @@ class CustomerDesk:
             raise InputError(f"{name} must be of type {rules.attributes[name].type}")
         return value
 
-    async def _tag(self, actor: Actor, customer_id: int, tag: str, *, wanted: bool) -> None:
-        actor.require("customers.write")
-        name = tag.strip().lower()
-        if not 0 < len(name) <= LONGEST_TAG:
-            raise InputError(f"a tag has 1 to {LONGEST_TAG} characters")
-        now = self._clock.now()
 
-        def unit(conn: Connection) -> None:
-            _present(conn, customer_id)
-            if wanted:
-                row = {"customer_id": customer_id, "tag": name, "at": now}
-                insert_if_absent(conn, customer_tags, row, key=("customer_id", "tag"))
-            else:
-                mine = and_(customer_tags.c.customer_id == customer_id, customer_tags.c.tag == name)
-                conn.execute(delete(customer_tags).where(mine))
-            add_audit(conn, customer_id, actor.name, "tag" if wanted else "untag", ["tags"], now=now)
-            record(conn, actor, "customer.change", f"customer:{customer_id}", {"fields": ["tags"]}, now=now)
+def _credit_class(said: str) -> str:
+    wanted = said.upper()
+    if wanted and wanted not in CREDIT_CLASSES:
+        raise InputError(f"credit classes are {', '.join(CREDIT_CLASSES)}")
+    return wanted
 
-        await self._database.run(unit)
+
+def _tag(said: str) -> str:
+    tag = said.strip().lower()
+    if not 0 < len(tag) <= LONGEST_TAG:
+        raise InputError(f"a tag has 1 to {LONGEST_TAG} characters")
+    return tag
+
+
+def _check_version(conn: Connection, customer_id: int, version: int | None) -> None:
+    line = None if version is None else line_of(conn, customer_id)
+    if version is not None and (line is None or line.version != version):
+        raise StaleState(f"customer {customer_id} was changed by somebody else; look at it again")
+
+
+def _put_tag(conn: Connection, actor: Actor, customer_id: int, tag: str, now: datetime, *, is_wanted: bool) -> None:
+    if is_wanted:
+        row = {"customer_id": customer_id, "tag": tag, "at": now}
+        insert_if_absent(conn, customer_tags, row, key=("customer_id", "tag"))
+    else:
+        mine = and_(customer_tags.c.customer_id == customer_id, customer_tags.c.tag == tag)
+        conn.execute(delete(customer_tags).where(mine))
+    add_audit(conn, customer_id, actor.name, "tag" if is_wanted else "untag", ["tags"], now=now)
+    record(conn, actor, "customer.change", f"customer:{customer_id}", {"fields": ["tags"]}, now=now)
 
 
 def _edit(
     conn: Connection,
     actor: Actor,
-    customer_id: int,
+    before: Any,
     values: Mapping[str, Any],
     now: datetime,
     *,
-    seen: Mapping[str, str] = MappingProxyType({}),
+    seen: Mapping[str, str],
 ) -> list[str]:
-    before = _present(conn, customer_id)
+    customer_id = before.id
     for name in seen.keys() & values.keys() & set(PROFILE):
         if seen[name] != getattr(before, name) != values[name]:
             raise StaleState(f"{name} of customer {customer_id} was changed by somebody else; look at it again")
@@ -208,8 +247,11 @@ def _edit(
 
 
 def _present(conn: Connection, customer_id: int) -> Any:
-    """The customer's row, locked. Raises: CustomerNotFound, also for somebody who was erased."""
-    alive = and_(customers.c.id == customer_id, customers.c.erased_at.is_(None))
+    """The customer's row, locked; of a record that was merged, the one it is part of now.
+
+    Raises: CustomerNotFound, also for somebody who was erased.
+    """
+    alive = and_(customers.c.id == merging.root_of(conn, customer_id), customers.c.erased_at.is_(None))
     row = conn.execute(select(customers).where(alive).with_for_update()).first()
     if row is None:
         raise CustomerNotFound(f"no customer {customer_id}")

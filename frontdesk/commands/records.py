@@ -20,7 +20,7 @@ from crm_sync.links import CustomerLink
 from crm_sync.media.library import SqlMediaLibrary
 from crm_sync.store import SqlStore
 from desk.actors import Actor, actor_named
-from desk.customers import CustomerDesk
+from desk.customers import CustomerDesk, RecordChange
 from desk.sealing import AUDIT, purpose_keys
 from frontdesk.clock import SystemClock
 from frontdesk.commands.output import print_json, print_table, say
@@ -294,13 +294,10 @@ def customer_set(
         actor = await actor_named(store.database, as_) if as_ else Actor("admin", "admin")
         policy = await desk_policy_in_force(store.database, Settings())
         desk = CustomerDesk(store.database, lambda: policy, SystemClock())
-        steps = {"credit_class": desk.set_credit_class, "tag": desk.tag, "untag": desk.untag}
-        for name, step in steps.items():
-            if name in wanted:
-                await step(actor, customer_id, wanted[name])
-        fields = {name: value for name, value in wanted.items() if name not in steps}
-        changed = await desk.edit(actor, customer_id, fields) if fields else []
-        return sorted([*changed, *(name for name in steps if name in wanted)])
+        fields = {name: value for name, value in wanted.items() if name not in ("credit_class", "tag", "untag")}
+        tags = {name: [wanted[name]] if name in wanted else [] for name in ("tag", "untag")}
+        change = RecordChange(fields, wanted.get("credit_class"), add_tags=tags["tag"], remove_tags=tags["untag"])
+        return await desk.change(actor, customer_id, change)
 
     changed = with_store(work)
     if json_:

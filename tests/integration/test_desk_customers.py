@@ -7,14 +7,15 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from bot.errors import CustomerNotFound, InputError, NotPermitted
+from bot.errors import CustomerNotFound, InputError, NotPermitted, StaleState
 from bot.service.policy import ServicePolicy
 from bot.types import UpdateCustomer
 from crm_sync.service_tables import audit
 from crm_sync.store import SqlStore
 from desk.actors import Actor
 from desk.audit import AuditDesk
-from desk.customers import CustomerDesk
+from desk.customer_records import CustomerRecords
+from desk.customers import CustomerDesk, RecordChange
 from tests.store_steps import SetClock, converse
 
 LI, LEAD, GUEST = Actor("li", "operator"), Actor("wang", "supervisor"), Actor("gu", "viewer")
@@ -48,6 +49,37 @@ async def test_facts_are_put_right_with_an_audit_and_a_typed_number_is_not_prove
         ("li", "customer.change", f"customer:{ann}", {"fields": ["birthday", "name", "phone"]})
     ]
     assert "Anna" not in str(rows) + str(lines)
+
+
+async def test_of_a_change_that_is_refused_in_one_part_no_other_part_is_written(store: SqlStore) -> None:
+    ann, desk = await _ann(store), _desk(store)
+    refused: tuple[tuple[Actor, RecordChange, type[Exception]], ...] = (
+        (LI, RecordChange({"name": "Anna"}, "A"), NotPermitted),
+        (LEAD, RecordChange({"name": "Anna"}, "E"), InputError),
+        (LEAD, RecordChange({"name": "Anna"}, "A", add_tags=["vip", "x" * 61]), InputError),
+        (LEAD, RecordChange({"name": "Anna"}, "A", remove_tags=[" "]), InputError),
+        (LEAD, RecordChange({"name": "Anna", "phone": "12"}, "A", add_tags=["vip"]), InputError),
+    )
+    for actor, change, error in refused:
+        with pytest.raises(error):
+            await desk.change(actor, ann, change)
+    with pytest.raises(StaleState):
+        await desk.change(LEAD, ann, RecordChange({"name": "Anna"}, "A", add_tags=["vip"]), seen={"name": "Annie"})
+    seen = await _seen(store)
+    assert (seen.name, seen.credit_class, seen.tags) == ("Ann", "", set())
+    change = RecordChange({"name": "Anna"}, "A", add_tags=["vip"])
+    assert await desk.change(LEAD, ann, change, seen={"name": "Ann"}) == ["credit_class", "name", "tags"]
+    seen = await _seen(store)
+    assert (seen.name, seen.credit_class, seen.tags) == ("Anna", "A", {"vip"})
+
+
+async def test_a_change_of_a_merged_record_is_one_of_the_record_it_is_part_of(store: SqlStore) -> None:
+    ann, desk = await _ann(store), _desk(store)
+    other = (await converse(store, "hi", "ok", user="bob")).conversation.customer.customer_id
+    await desk.merge(LEAD, ann, other)
+    await desk.change(LI, other, RecordChange({"name": "Anna"}, add_tags=["vip"]))
+    line = await CustomerRecords(store.database, SetClock()).line(LI, other)
+    assert (line.id, line.name, line.tags) == (ann, "Anna", ("vip",))
 
 
 async def test_tags_and_credit_classes_follow_the_role(store: SqlStore) -> None:
