@@ -11,7 +11,7 @@ from markupsafe import Markup
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from bot.errors import InputError, NotFound, StaleState
+from bot.errors import InputError, NotFound, RuleError, StaleState
 from console.frame import Frame, Visit, part, screen, toast
 from console.inbox_view import channel_name
 from console.knowledge_view import SideForm, article_lines, diff_of, side_form, versions_of
@@ -156,13 +156,27 @@ class KnowledgeScreen:
         """A new draft. Who did not see the newest words gets them beside their own, which stay in the fields."""
         name, language, draft = self._assistant(visit), _language(visit), _draft(visit)
         try:
-            await self._do.knowledge.save(
+            saved = await self._do.knowledge.save(
                 visit.actor, name, _id(visit), language, draft, seen=_seen(visit), note=visit.text("note")[:500]
             )
         except StaleState:
             view = await self._do.knowledge.article(visit.actor, name, _id(visit))
             return self._shown(visit, view, language, draft)
-        return await self._changed(visit, visit.t("know.saved"))
+        return await self._changed(visit, await self._then(visit, saved.version))
+
+    async def _then(self, visit: Visit, version: int) -> str:
+        """What was just saved goes on to where the button says; what that came to, in words. The draft stays."""
+        name, article, language, then = self._assistant(visit), _id(visit), _language(visit), visit.text("then")
+        try:
+            if then == "publish":
+                await self._do.knowledge.publish(visit.actor, name, article, {language: version})
+                return visit.t("know.published")
+            if then == "submit":
+                await self._do.knowledge.submit(visit.actor, name, article, language, seen=version)
+                return visit.t("know.submitted")
+        except RuleError as error:
+            return visit.t("know.saved_only", reason=str(error))
+        return visit.t("know.saved")
 
     async def submit(self, visit: Visit) -> Response:
         await self._do.knowledge.submit(

@@ -35,6 +35,9 @@ WORDS_CONTENT: Final[dict[str, tuple[str, str]]] = {
     ),
     "know.taken": ("there is an article of this name already", "该短名称已被使用"),
     "know.save": ("Save draft", "保存草稿"),
+    "know.save.publish": ("Save and publish", "保存并发布"),
+    "know.save.submit": ("Save and ask for review", "保存并提交审核"),
+    "know.saved_only": ("Saved as a draft, and no further: {reason}", "已保存为草稿，未能继续：{reason}"),
     "know.saved": (
         "Saved as a draft. Customers still read what is published.",
         "草稿已保存，客户仍看到已发布内容。",

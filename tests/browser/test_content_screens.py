@@ -62,7 +62,7 @@ async def test_an_article_is_changed_and_published_beside_its_other_language(des
     await side.locator("[name=answer]").fill("Money comes back within 3 days.")
     await side.get_by_role("button", name="Save draft").click()
     await expect(side.locator(".tag").first).to_have_text("draft")
-    await side.get_by_role("button", name="Publish").click()
+    await side.get_by_role("button", name="Publish", exact=True).click()
     await expect(side.locator(".tag").first).to_have_text("published")
     assert [each.answer for each in await desk.store.articles("shop")] == ["Money comes back within 3 days."]
     await keep_picture(page, "article")
