@@ -135,6 +135,11 @@ def knowledge_routes(desk: ApiDesk) -> DeskRoutes:
         found = await understanding.messages(by, of or mine, kind, days=days, after=paging.cursor, limit=paging.limit)
         return paging.shown(found)
 
+    @routes.get("/unclear-counts", response_model=LabelCounts, tags=["understanding"])
+    async def count_unclear_messages(by: By, of: Of, days: Annotated[int, Query(ge=1, le=365)] = 30) -> Any:
+        """How many wait to be labelled, by why they are there, and how often each meaning was given."""
+        return await understanding.counts(by, of or mine, days=days)
+
     @routes.put("/unclear-messages/{inbox_id}/label", status_code=204, tags=["understanding"])
     async def label_message(by: By, of: Of, inbox_id: Id, label: LabelGiven) -> None:
         """The message means this."""

@@ -54,55 +54,69 @@ def book(conn: Connection, effect: BookAppointment, subject: Subject) -> None:
 
     When no place is left, nothing has changed and a notice says so and offers the next times.
     """
-    moved = None
-    if effect.moves is not None:
-        moved = _own(conn, effect.moves, subject.customer_id)
-        if moved is None:
-            return  # moved or cancelled meanwhile: the same wish sent twice
+    if effect.moves is not None and _own(conn, effect.moves, subject.customer_id) is None:
+        return  # moved or cancelled meanwhile: the same wish sent twice
+    if take_place(conn, effect, subject.customer_id, subject.conversation_id, subject.now) is None:
+        _tell_gone(conn, effect, subject)
+        return
+    note(conn, subject, happened(effect), effect.service, effect.site)
+
+
+def happened(effect: BookAppointment) -> str:
+    """What the timeline calls it."""
+    return "appointment_booked" if effect.moves is None else "appointment_moved"
+
+
+def take_place(
+    conn: Connection, effect: BookAppointment, customer_id: int, conversation_id: int | None, now: datetime
+) -> int | None:
+    """The appointment that has a place of the slot now; None when none is left, and nothing has changed then.
+
+    The appointment that is moved is the customer's and still booked: that is the caller's to know.
+    """
     # Bookings at a site go one after the other: slots may overlap, which no unique index can see.
     site = conn.execute(select(sites).where(sites.c.key == effect.site, sites.c.is_active).with_for_update()).first()
     place = None if site is None else _free_place(conn, site.id, effect)
     if site is None or place is None:
-        _tell_gone(conn, effect, subject)
-        return
-    if moved is not None:  # first, because it may hold the very place it is moved to
-        _end(conn, moved.id, "moved", subject.now)
-    appointment_id = conn.execute(
+        return None
+    if effect.moves is not None:  # first, because it may hold the very place it is moved to
+        _end(conn, effect.moves, "moved", now)
+    appointment_id: int = conn.execute(
         insert(appointments).values(
             site_id=site.id,
-            customer_id=subject.customer_id,
-            conversation_id=subject.conversation_id,
-            case_id=_own_case(conn, effect.case_number, subject.customer_id),
+            customer_id=customer_id,
+            conversation_id=conversation_id,
+            case_id=_own_case(conn, effect.case_number, customer_id),
             service=effect.service,
             starts_at=effect.starts_at,
             ends_at=effect.ends_at,
             place=place,
             state="booked",
             details=dict(effect.details),
-            created_at=subject.now,
-            updated_at=subject.now,
+            created_at=now,
+            updated_at=now,
         )
     ).inserted_primary_key[0]  # type: ignore[index]  # an insert of one row always has a key
     if effect.remind_at is not None and effect.reminder is not None:
         plan_notice(
             conn,
-            subject.customer_id,
+            customer_id,
             effect.reminder,
             at=effect.remind_at,
-            now=subject.now,
+            now=now,
             key=_key(appointment_id, "remind"),
-            conversation_id=subject.conversation_id,
+            conversation_id=conversation_id,
         )
     timers.plan(
         conn,
         END_KIND,
         effect.ends_at + KEPT_OPEN,
-        subject.now,
+        now,
         key=_key(appointment_id, "end"),
-        customer_id=subject.customer_id,
+        customer_id=customer_id,
         details={"appointment_id": appointment_id},
     )
-    note(conn, subject, "appointment_moved" if moved is not None else "appointment_booked", effect.service, effect.site)
+    return appointment_id
 
 
 def cancel(conn: Connection, effect: CancelAppointment, subject: Subject) -> None:
@@ -210,6 +224,26 @@ def on_day(conn: Connection, first: datetime, last: datetime, site: str = "") ->
 
 
 # --- by staff and by time -----------------------------------------------------------------------------------------
+
+
+def booked_of(conn: Connection, appointment_id: int) -> Any:
+    """The appointment as a row with the key and names of its site, locked. Raises: NotFound, RuleError (not booked)."""
+    row = conn.execute(
+        select(appointments, sites.c.key.label("site"), sites.c.names)
+        .join_from(appointments, sites, sites.c.id == appointments.c.site_id)
+        .where(appointments.c.id == appointment_id)
+        .with_for_update(of=appointments)
+    ).first()
+    if row is None:
+        raise NotFound(f"there is no appointment {appointment_id}")
+    if row.state != "booked":
+        raise RuleError(f"appointment {appointment_id} is {row.state} already")
+    return row
+
+
+def free(conn: Connection, appointment_id: int, now: datetime) -> None:
+    """The place is free again and nobody is reminded."""
+    _end(conn, appointment_id, "cancelled", now)
 
 
 def finish(

@@ -11,11 +11,12 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, bindparam, func, insert, select, update
 
-from bot.errors import InputError
+from bot.errors import InputError, StaleState
 from bot.service_types import Site
 from crm_sync.import_cells import listed
 from crm_sync.imports import How, Kind, Written
 from crm_sync.phones import normalise_phone
+from crm_sync.rows import insert_if_absent
 from crm_sync.service_tables import site_tasks, sites
 
 COLUMNS: Final = (
@@ -61,6 +62,31 @@ def active_sites(conn: Connection, kind: str = "") -> tuple[Site, ...]:
 def find_site(conn: Connection, key: str) -> Any:
     """The active site with this key as a row; None when there is none."""
     return conn.execute(select(sites).where(sites.c.key == key, sites.c.is_active)).first()
+
+
+def locked(conn: Connection, key: str, *, lock: bool = True) -> Any:
+    """The site with this key as a row, also one that is not active; None when there is none."""
+    found = select(sites).where(sites.c.key == key)
+    return conn.execute(found.with_for_update() if lock else found).first()
+
+
+def read(key: str, cells: Mapping[str, str]) -> Mapping[str, Any]:
+    """The columns of `sites`, of what a line of a list says. Raises: InputError."""
+    row = {"key": key, **cells}
+    return _site(row, How(ZoneInfo("UTC"))).values
+
+
+def put(conn: Connection, key: str, values: Mapping[str, Any], now: datetime) -> list[str]:
+    """The site says this, also a new one; names of what is different. Raises: StaleState."""
+    before = locked(conn, key)
+    if before is None:
+        if not insert_if_absent(conn, sites, {**values, "key": key, "updated_at": now}, key=("key",)):
+            raise StaleState(f"site {key} was added by somebody else at this moment")
+        return sorted(values)
+    changed = [name for name, value in values.items() if before._mapping[name] != value]
+    if changed:
+        conn.execute(update(sites).where(sites.c.id == before.id).values(**values, updated_at=now))
+    return sorted(changed)
 
 
 _CALENDAR: Final = select(sites.c.calendar).where(sites.c.id == bindparam("site_id"))

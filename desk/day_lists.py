@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
-from functools import partial
 from typing import Literal
+
+from sqlalchemy import Connection
 
 from bot.business_time import zone
 from bot.ports import Clock
@@ -16,6 +17,7 @@ from crm_sync.appointments import AppointmentLine
 from crm_sync.database import Database
 from desk.actors import Actor
 from desk.appointments import finish
+from desk.audit import record
 
 
 class DayDesk:
@@ -44,8 +46,10 @@ class DayDesk:
     async def end_appointment(self, actor: Actor, appointment_id: int, state: Literal["done", "missed"]) -> None:
         """Whether the customer came. Raises: NotPermitted, NotFound, RuleError."""
         actor.require("appointments.write")
-        unit = partial(
-            finish, appointment_id=appointment_id, state=state, by=actor.name, policy=self._policy(),
-            now=self._clock.now(),
-        )  # fmt: skip
+        policy, now = self._policy(), self._clock.now()
+
+        def unit(conn: Connection) -> None:
+            finish(conn, appointment_id, state, by=actor.name, policy=policy, now=now)
+            record(conn, actor, "appointment.end", f"appointment:{appointment_id}", {"state": state}, now=now)
+
         await self._database.run(unit)

@@ -17,11 +17,14 @@ import desk
 from bot.edited_texts import EditedText
 from crm_sync.database import Database
 from desk.actors import Actor
+from desk.booking import Booking
 from desk.broadcast_preflight import PreflightDesk
 from desk.case_opening import NewCase
+from desk.customers import RecordChange
 from desk.paging import write_cursor
 from desk.report_types import Drill, ReportQuery
 from desk.segments import SegmentDesk
+from desk.sites import SiteFields
 from desk.wording import ArticleText
 from frontdesk.signals import LocalSignals
 from tests.broadcast_steps import DOCUMENT, decisions
@@ -76,6 +79,9 @@ GIVEN: Mapping[str, Mapping[str, Any]] = {
     "HandoffDesk.transfer": {"team": "service"},
     "AudienceDesk.snapshot": {"where": {"all": []}},
     "KnowledgeDesk.publish": {"seen": {"en": 0}},
+    "CustomerDesk.change": {"wanted": RecordChange({"name": "Ann"})},
+    "SiteDesk.put": {"wanted": SiteFields({"en": "Baoding Road"})},
+    "BookingDesk.book": {"wanted": Booking()},
 }
 
 

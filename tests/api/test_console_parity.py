@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import insert, select, update
 
-from bot.types import RequestHandoff
+from bot.types import Received, RequestHandoff
 from crm_sync.broadcast_tables import broadcast_recipients
 from crm_sync.console_tables import staff_sessions
 from crm_sync.tables import conversations, staff_users
@@ -156,6 +156,51 @@ async def test_conversation_of_another_team_is_not_there_for_any_of_it(api: ApiU
     for method, path, body in asked:
         answer = await client.request(method, f"/conversations/1/{path}", json=body)
         assert answer.status_code == 404, (path, answer.text)
+
+
+async def test_a_site_is_added_and_put_right_as_it_was_read(api: ApiUnderTest) -> None:
+    client = api.client("manager")
+    wanted = {
+        "names": {"en": "Baoding Road", "zh": "保定路站"},
+        "latitude": 31.26,
+        "longitude": 121.5,
+        "skills": ["brakes"],
+    }
+    assert (await client.get("/sites/baoding")).status_code == 404
+    added = await client.put("/sites/baoding", json={**wanted, "phone": "021 6541 0000", "capacity": 2})
+    assert (added.status_code, added.json()["names"]["zh"]) == (200, "保定路站"), added.text
+    assert [site["key"] for site in (await client.get("/sites")).json()["items"]] == ["baoding"]
+    read = await client.get("/sites/baoding")
+    assert (read.json(), read.headers["etag"]) == (added.json(), added.headers["etag"])
+    seen = {"If-Match": read.headers["etag"]}
+    closed = await client.put("/sites/baoding", json={**wanted, "is_active": False}, headers=seen)
+    assert (closed.status_code, closed.json()["phone"]) == (200, ""), closed.text
+    assert (await client.put("/sites/baoding", json=wanted, headers=seen)).status_code == 412
+    assert (await client.put("/sites/elsewhere", json=wanted, headers=seen)).status_code == 412
+    assert (await client.get("/sites")).json()["items"] == []
+    wrong = (
+        {"longitude": None},
+        {"phone": "abc"},
+        {"timezone": "Mars/Olympus"},
+        {"names": {"fr": "x"}},
+        {"contact": "x"},
+    )
+    for change in wrong:
+        assert (await client.put("/sites/baoding", json={**wanted, **change})).status_code == 422, change
+    assert (await api.client("supervisor").put("/sites/baoding", json=wanted)).status_code == 403
+    log = (await api.client("auditor").get("/audit", params={"object": "site:baoding"})).json()["items"]
+    assert [line["action"] for line in log] == ["site.change", "site.add"]
+    assert log[0]["details"] == {"fields": ["capacity", "is_active", "phone"]}
+
+
+async def test_what_nobody_could_read_and_what_waits_for_a_label_are_counted(api: ApiUnderTest) -> None:
+    await api.store.accept([Received("telegram", "main", "k1", b"<odd", None, reason="no update")])
+    found = (await api.client("auditor").get("/unreadable-payloads")).json()["items"]
+    assert [(one["channel"], one["reason"], one["size"]) for one in found] == [("telegram", "no update", 4)]
+    assert "odd" not in str(found)
+    assert (await api.client("operator").get("/unreadable-payloads")).status_code == 403
+    counts = (await api.client("operator").get("/unclear-counts")).json()
+    assert (counts["waiting"]["unclear"], counts["labelled"]) == (0, {})
 
 
 async def test_training_is_asked_for_once_followed_and_given_up(api: ApiUnderTest) -> None:
