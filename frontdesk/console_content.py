@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from starlette.routing import BaseRoute
 
-from bot.ports import Clock
 from console.flows import FlowServices, flows_routes
 from console.frame import Frame
 from console.knowledge import KnowledgeServices, knowledge_routes
 from console.reports import ReportServices, reports_routes
 from console.training import TrainingServices, training_routes
 from console.understanding import UnderstandingServices, understanding_routes
-from desk.actors import Actor
 from desk.article_trials import ArticleTrials
 from desk.cases import CaseDesk
 from desk.knowledge import KnowledgeDesk
@@ -57,13 +54,3 @@ def content_routes(app: App, frame: Frame, cases: CaseDesk, tests: RegressionDes
         *training_routes(frame, training),
         *flows_routes(frame, flows),
     ]
-
-
-def unclear_of(app: App, clock: Clock) -> Callable[[Actor], Awaitable[int]]:
-    """Says how many messages wait for somebody to label them."""
-    desk = UnderstandingDesk(app.store.database, app.library, clock)
-
-    async def count(actor: Actor) -> int:
-        return (await desk.counts(actor, model_name(app.settings.assistant))).waiting["unclear"]
-
-    return count

@@ -21,10 +21,18 @@ class Lazily:
         self._app: asyncio.Future[ASGIApp] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        app = await self.ready()
+        await app({**scope, "root_path": ""} if self._whole_path else scope, receive, send)
+
+    def prepare(self) -> asyncio.Future[ASGIApp]:
+        """It is being built from now on, if it is not there; somebody will ask for it soon."""
         if self._app is None or (self._app.done() and self._app.exception() is not None):
             self._app = asyncio.ensure_future(self._make())
-        app = await asyncio.shield(self._app)  # who hangs up meanwhile ends only their own request
-        await app({**scope, "root_path": ""} if self._whole_path else scope, receive, send)
+        return self._app
+
+    async def ready(self) -> ASGIApp:
+        """The application, once it is built."""
+        return await asyncio.shield(self.prepare())  # who hangs up meanwhile ends only their own request
 
     async def _make(self) -> ASGIApp:
         app = await asyncio.to_thread(self._build)

@@ -9,12 +9,20 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
+from starlette.routing import BaseRoute, Route
 
 from bot.errors import Misconfigured
 from config.settings import Settings
+from console.assets import asset_routes
+from console.inbox_routes import inbox_routes
+from console.live import live_route
+from console.me import me_routes
+from console.sign_in import sign_in_routes
+from frontdesk.console_lazily import AT_DOOR, FILES, IN_INBOX
 from frontdesk.faults import FAULT_POINTS, fault_from_environment
 from frontdesk.secret_key import load_secret_keys
 from frontdesk.serving import listen
@@ -120,14 +128,20 @@ def test_a_fault_kills_at_the_named_pass_and_not_before() -> None:
 
 
 @pytest.fixture(scope="module")
-def loaded(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
-    """What a desk has imported whose only channel is the web, once somebody has opened the console."""
+def modules(tmp_path_factory: pytest.TempPathFactory) -> list[set[str]]:
+    """What a desk has imported whose only channel is the web, once somebody stands at the console's door, sees the
+    inbox, and all screens are there.
+    """
     script = (
         "import sys\n"
-        "import frontdesk.app, frontdesk.http, frontdesk.console_mount\n"
+        "import frontdesk.app, frontdesk.http, frontdesk.console_door\n"
         "from config.settings import Settings\n"
         "from frontdesk.kits import build_kits\n"
         "build_kits(Settings(), None)\n"
+        "print(*sys.modules)\n"
+        "import frontdesk.console_mount\n"
+        "print(*sys.modules)\n"
+        "import frontdesk.console_screens\n"
         "print(*sys.modules)\n"
     )
     done = subprocess.run(
@@ -139,7 +153,35 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
         check=False,
     )
     assert done.stderr == ""
-    return {name.partition(".")[0] for name in done.stdout.split()}
+    return [set(line.split()) for line in done.stdout.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def loaded(modules: list[set[str]]) -> set[str]:
+    """The libraries of a console that is there whole."""
+    return {name.partition(".")[0] for name in modules[-1]}
+
+
+def test_nobody_waits_for_a_screen_they_do_not_look_at_yet(modules: list[set[str]]) -> None:
+    at_door, in_inbox, whole = modules
+    screens = {"console.settings", "console.cases", "console.broadcasts", "console.reports", "console.knowledge"}
+    assert screens <= whole
+    assert not screens & in_inbox
+    assert "console.inbox" in in_inbox
+    assert "console.inbox" not in at_door
+
+
+def _paths(routes: list[BaseRoute]) -> set[str]:
+    return {route.path for route in routes if isinstance(route, Route)}
+
+
+def test_what_is_at_the_door_and_in_the_inbox_is_known_before_they_are_built() -> None:
+    no: Any = None
+    single: Any = object()
+    assert _paths(sign_in_routes(no, no, single)) - {"/console"} == set(AT_DOOR)
+    assert _paths(asset_routes()) == {f"{FILES}{{name}}"}
+    inside = _paths([*inbox_routes(no, no), *live_route(no, no, no), *me_routes(no, no)])
+    assert {path.split("/")[2] for path in inside} == set(IN_INBOX)
 
 
 @pytest.mark.parametrize("library", ["redis", "joserfc"])
