@@ -37,6 +37,7 @@ WINDOW_S = 60.0
 REPLIES = 1_000  # measured while a broadcast goes out, and as many while it is paused
 ROUND_S = 10.0  # of each in turn
 SETTLE_S = 1.5  # until a pause, or its end, is what everybody does
+PATIENCE_S = 20.0  # for the last reply of a round
 WARM_S = 5.0
 PREFIX = "FRONTDESK_CHANNELS__TELEGRAM__BENCH__"
 RATES = {30: 8.0, 500: 20.0}  # broadcast -> replies a second, which the vendor counts too
@@ -160,9 +161,11 @@ def sent(section: Section, plan: Plan, per_s: int) -> None:
             for is_held in (True, False):
                 asyncio.run(_hold(url, is_held=is_held))
                 sleep(SETTLE_S)
-                asked[is_held].update(_ask(stand_in, customers_, RATES[per_s], ROUND_S))
-                sleep(SETTLE_S)  # the last replies leave before it is as it was
-        sleep(1)
+                these = _ask(stand_in, customers_, RATES[per_s], ROUND_S)
+                asked[is_held].update(these)
+                began = monotonic()  # the last replies leave before it is as it was
+                while len(_took(stand_in.sent(), these)) < len(these) and monotonic() - began < PATIENCE_S:
+                    sleep(0.2)
         calls = stand_in.sent()
     moments = [at for at in _moments(calls) if start <= at < end]
     rate, name = len(moments) / seconds, f"{per_s}/s"

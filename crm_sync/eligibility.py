@@ -228,7 +228,7 @@ def _agrees(person: ColumnElement[int], channel: ColumnElement[str], rules: Send
 def _has_agreed(rules: SendRules, has: Has, within: Within) -> ColumnElement[bool]:
     grant = consents.alias()
     in_force = _in_force(grant, rules.purpose, _now, within)
-    return has(grant.c.customer_id, [grant], grant.c.channel.in_(rules.channels), *in_force)
+    return has(grant.c.customer_id, [grant], _on_one(grant.c.channel, rules), *in_force)
 
 
 def agreement(
@@ -332,7 +332,7 @@ def _will_do(
     within: Within = everybody,
 ) -> list[ColumnElement[bool]]:
     conditions = [
-        talk.c.channel.in_(rules.channels),
+        _on_one(talk.c.channel, rules),
         agreement(talk.c.customer_id, rules.purpose, lambda grant: grant.c.channel == talk.c.channel, within=within),
     ]
     if reachable:
@@ -343,6 +343,11 @@ def _will_do(
     if quota and rules.monthly:
         conditions.append(_has_quota(talk, rules))
     return conditions
+
+
+def _on_one(channel: ColumnElement[str], rules: SendRules) -> ColumnElement[bool]:
+    """True of the broadcast's channels; said one by one: a list is written into the statement anew at each run."""
+    return or_(false(), *(channel == name for name in rules.channels))
 
 
 def _has_window(channel: ColumnElement[str], identity: ColumnElement[int], rules: SendRules) -> ColumnElement[bool]:

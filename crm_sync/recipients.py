@@ -17,6 +17,7 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Connection,
+    Insert,
     Select,
     Text,
     and_,
@@ -40,6 +41,7 @@ from crm_sync.columns import UtcDateTime, id_in, is_postgres
 from crm_sync.eligibility import SendRules, between, judged, moments
 from crm_sync.recipient_counts import Place, add_counts
 from crm_sync.service_tables import customer_values
+from crm_sync.statements import Statement
 from crm_sync.tables import customers
 
 FIRST_CHUNK: Final = 1_000  # customer ids; later ones follow what a chunk took
@@ -66,13 +68,15 @@ class Occasion:
     comes_again: bool = False  # somebody may be a recipient of it already, and stays in that arm
 
     @cached_property
-    def on_sqlite(self) -> Any:
+    def on_sqlite(self) -> Insert:
         """Writes the recipients of a range of customer ids; the same statement for each chunk."""
-        return _insert(self, on_postgres=False)
+        return _insert(self)
 
     @cached_property
-    def on_postgres(self) -> Any:
-        return _insert(self, on_postgres=True)
+    def on_postgres(self) -> Select[Any]:
+        """Does so too, and counts them by arm, state and reason."""
+        row = broadcast_recipients.c
+        return _by_place(_insert(self).returning(row.arm, row.state, row.reason).cte("written").c)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +144,7 @@ def write_range(conn: Connection, occasion: Occasion, after: int, through: int, 
     else:
         conn.execute(occasion.on_sqlite, parameters)
         written = _Written(highest, _highest(conn))
-        counted = conn.execute(_COUNTED, {"above": written.above, "through": written.through}).all()
+        counted = _COUNTED.rows(conn, {"above": written.above, "through": written.through})
     changes = Counter({(occasion.broadcast_id, each.arm, each.state, each.reason): each.rows for each in counted})
     _in_other_zones(conn, occasion, written, (after, through), changes)
     _at_their_own_hours(conn, occasion, written, (after, through), changes)
@@ -173,7 +177,7 @@ def _known(at: datetime | None, now: datetime) -> datetime:
 # --- the statement ----------------------------------------------------------------------------------------------------
 
 
-def _insert(occasion: Occasion, *, on_postgres: bool) -> Any:
+def _insert(occasion: Occasion) -> Insert:
     after, through = bindparam("after", type_=BigInteger), bindparam("through", type_=BigInteger)
     within = between(after, through)
     people = occasion.people.where(*within(customers.c.id))
@@ -212,7 +216,7 @@ def _insert(occasion: Occasion, *, on_postgres: bool) -> Any:
         "reason": drawn.c.reason,
         "not_before": bindparam("not_before", type_=UtcDateTime()),
     }
-    row, had = broadcast_recipients.c, broadcast_recipients.alias("had")
+    had = broadcast_recipients.alias("had")
     # Left out here rather than by a conflict, which PostgreSQL prepares for at each row with a look and a lock.
     already = select(had.c.customer_id).where(
         had.c.broadcast_id == occasion.broadcast_id,
@@ -225,16 +229,17 @@ def _insert(occasion: Occasion, *, on_postgres: bool) -> Any:
         .where(drawn.c.customer_id.not_in(already))
         .order_by(drawn.c.customer_id)
     )
-    fill = insert(broadcast_recipients).from_select(list(values), new, include_defaults=False)
-    return _by_place(fill.returning(row.arm, row.state, row.reason).cte("written").c) if on_postgres else fill
+    return insert(broadcast_recipients).from_select(list(values), new, include_defaults=False)
 
 
 def _by_place(row: Any) -> Select[Any]:
     return select(row.arm, row.state, row.reason, func.count().label("rows")).group_by(row.arm, row.state, row.reason)
 
 
-_COUNTED: Final = _by_place(broadcast_recipients.c).where(
-    broadcast_recipients.c.id > bindparam("above"), broadcast_recipients.c.id <= bindparam("through")
+_COUNTED: Final = Statement(
+    _by_place(broadcast_recipients.c).where(
+        broadcast_recipients.c.id > bindparam("above"), broadcast_recipients.c.id <= bindparam("through")
+    )
 )
 _PRIME: Final = literal_column(str(PRIME), BigInteger)
 _SPREAD: Final = literal_column(str(SPREAD), BigInteger)
@@ -345,7 +350,7 @@ def _set_time(
     conn.execute(update(broadcast_recipients).where(*whom).values(**values), parameters)
 
 
-def next_size(size: int, took_s: float, aim_s: float = 0.08) -> int:
+def next_size(size: int, took_s: float, aim_s: float = 0.1) -> int:
     """How many customers the next chunk looks at, so that it holds the store about `aim_s`; at most twice as many."""
     fits = int(size * aim_s / max(took_s, 0.001))
     return max(LEAST, min(MOST, fits, size * 2))
