@@ -28,6 +28,7 @@ from nlu.embedded.features import MAX_CHARS, features_of
 from nlu.embedded.keys import KEY_BITS
 from nlu.embedded.nearest import Taught
 from nlu.embedded.vocabulary import Vocabulary
+from nlu.embedded.vote import Vote
 from nlu.lexicon import Lexicon
 from nlu.training_data import OUT_OF_SCOPE, TrainingData
 
@@ -96,6 +97,7 @@ class Model:
     taught: Taught
     meaning: Floats  # (size of the encoder's vectors, intents); of size 0 without one
     encoder: SentenceEncoder | None = None
+    vote: Vote | None = None  # beside `meaning`; none of very many examples
 
     def probabilities(self, texts: Sequence[str]) -> Floats:
         """(texts, intents): calibrated probabilities, for texts that mean one of the intents."""
@@ -122,8 +124,11 @@ class Model:
         """(texts, intents): what is added to the weights of the words."""
         if self.encoder is None:
             return np.broadcast_to(self.bias, (len(texts), len(self.bias)))
-        offsets: Floats = self.encoder.vectors([text[:MAX_CHARS] for text in texts]) @ self.meaning
+        meant = self.encoder.vectors([text[:MAX_CHARS] for text in texts])
+        offsets: Floats = meant @ self.meaning
         offsets += self.bias
+        if self.vote is not None:
+            offsets += self.vote.margins(meant)
         return offsets
 
     @property
@@ -237,6 +242,7 @@ def _to_files(model: Model) -> dict[str, bytes]:
         meaning=model.meaning.astype(np.float16),
         keys=model.vocabulary.table.keys,
         idf=model.vocabulary.idf.astype(np.float32),
+        **(model.vote.arrays() if model.vote is not None else {}),
     )
     files = {
         _LEXICON: orjson.dumps(model.lexicon.to_json()),
@@ -260,6 +266,7 @@ def _from_files(files: dict[str, bytes], where: str, encoder: SentenceEncoder | 
             meaning = arrays["meaning"].astype(np.float32)
             keys = arrays["keys"].astype(np.uint64)
             idf = arrays["idf"].astype(np.float64)
+            vote = Vote.of_arrays(arrays)
     except (ValueError, KeyError, TypeError, OSError, EOFError, zipfile.BadZipFile) as exc:
         raise AssistantInvalid("is a damaged NLU model; train again", file=where) from exc
     intents = len(manifest.intents)
@@ -271,6 +278,7 @@ def _from_files(files: dict[str, bytes], where: str, encoder: SentenceEncoder | 
     shapes = (weights.shape, centres.shape, bias.shape, idf.shape, meaning.shape)
     is_whole = shapes == ((len(keys), intents), (intents, len(keys)), (intents,), (len(keys) + 1,), (size, intents))
     is_whole = is_whole and len(manifest.reject_at) > 0 and taught.fits(intents)
+    is_whole = is_whole and (vote is None or (size > 0 and vote.fits(size, intents)))
     if not is_whole or (keys[1:] <= keys[:-1]).any() or (keys >> np.uint64(KEY_BITS)).any():
         raise AssistantInvalid("is a damaged NLU model: its parts do not fit each other; train again", file=where)
     return Model(
@@ -283,6 +291,7 @@ def _from_files(files: dict[str, bytes], where: str, encoder: SentenceEncoder | 
         taught=taught,
         meaning=meaning,
         encoder=encoder if size else None,
+        vote=vote,
     )
 
 

@@ -25,10 +25,12 @@ from nlu.embedded.lines import draw_lines
 from nlu.embedded.model import FORMAT_VERSION, Floats, Manifest, Model, trust_in
 from nlu.embedded.nearest import Taught
 from nlu.embedded.vocabulary import Vectors, Vocabulary, build_vocabulary
+from nlu.embedded.vote import MOST_VOTERS, Vote, fit_vote
 from nlu.lexicon import build_lexicon
 from nlu.training_data import OUT_OF_SCOPE, TrainingData
 
 Labels = npt.NDArray[np.int64]
+_Outside = tuple[Floats, Floats, Labels]  # margins, trust and intents of texts left out
 
 _UNTAUGHT = -50.0  # bias of an intent without examples: it is never the likeliest
 # From so many examples on, part of them is enough to calibrate with; below, every one is left out once.
@@ -71,12 +73,15 @@ class _Fitted:
     bias: Floats
     centres: Floats
     meaning: Floats
+    vote: Vote | None
 
     def judged(self, labelled: _Labelled) -> tuple[Floats, Floats]:
         """Margins (texts, intents): how far each text lies on the right side of each intent's line. Trust (texts)."""
         vectors = self.vocabulary.vectors(labelled.texts)
         matrix = _matrix(vectors, len(self.vocabulary))
         margins = np.asarray(matrix @ self.weights + labelled.meant @ self.meaning + self.bias, dtype=np.float32)
+        if self.vote is not None:
+            margins += self.vote.margins(labelled.meant)
         owners = np.repeat(np.arange(len(margins)), np.diff(vectors.starts))
         examples = self.centres[margins.argmax(axis=1)[owners], vectors.rows]
 
@@ -137,6 +142,7 @@ def fit(data: TrainingData, *, seed: int, created_at: datetime | None, encoder: 
         taught=Taught(tuple(text for text, _ in pairs), labels.astype(np.int32)),
         meaning=fitted.meaning * np.float32(weight),
         encoder=encoder if weight else None,
+        vote=fitted.vote,
     )
 
 
@@ -180,7 +186,9 @@ def _fit(labelled: _Labelled, seed: int) -> _Fitted:
     bias = np.full(len(names), _UNTAUGHT, dtype=np.float32)
     weights[:, present] = lines.T
     bias[present] = starts
-    return _Fitted(vocabulary, weights[: len(vocabulary)], bias, centres, weights[len(vocabulary) :])
+    votes = meant.shape[1] > 0 and len(labels) <= MOST_VOTERS
+    vote = fit_vote(meant, labels, len(names)) if votes else None
+    return _Fitted(vocabulary, weights[: len(vocabulary)], bias, centres, weights[len(vocabulary) :], vote)
 
 
 def _beside(matrix: Any, meant: Floats) -> Any:
@@ -234,7 +242,7 @@ def _weight_of_encoder(labelled: _Labelled, seed: int) -> float:
     return best if right[best] - right[0.0] > tried**0.5 / 2 else 0.0
 
 
-def _left_out(labelled: _Labelled, seed: int, most: int = 99) -> Iterator[tuple[Floats, Floats, Labels]]:
+def _left_out(labelled: _Labelled, seed: int, most: int = 99) -> Iterator[_Outside]:
     """Margins, trust and intents of the texts of each fold; nothing when no intent has two texts."""
     total = len(labelled.labels)
     count = _FOLDS_OF_FEW if total <= _FEW else _FOLDS

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from bot.errors import AssistantInvalid
 from frontdesk.encoder_files import bring
 from nlu.embedded.encoder import Floats, SentenceEncoder, load_encoder
 from nlu.embedded.model import Model, encoder_of, pack, train_model, unpack
+from nlu.embedded.vote import Vote, fit_vote
 from nlu.training_data import Example, TrainingData
 
 MEANINGS = ("late", "broken", "refund")
@@ -87,6 +89,65 @@ def test_an_encoder_makes_another_version_of_the_same_examples(model: Model) -> 
     assert encoder_of(pack(plain)) == ""
     assert encoder_of(b"no model") is None
     assert replace(plain, encoder=None).meaning.shape == (0, 3)
+
+
+# --- the examples' vote ---------------------------------------------------------------------------------------------
+
+
+class Circles:
+    """Stands in for an encoder that puts one meaning around another, so that no line divides them."""
+
+    name, size = "circles", 4
+
+    def vectors(self, texts: Sequence[str]) -> Floats:
+        found = np.zeros((len(texts), self.size), dtype=np.float32)
+        for place, text in enumerate(texts):
+            near = "far" not in text
+            angle = int(hashlib.sha256(text.encode()).hexdigest()[:4], 16) / 65536 * 2 * np.pi
+            radius = 0.25 if near else 1.2
+            found[place] = 1, radius * np.cos(angle), radius * np.sin(angle), 0
+        return found / np.linalg.norm(found, axis=1, keepdims=True)
+
+
+def around(count: int) -> tuple[Floats, npt.NDArray[np.int64]]:
+    """Vectors of which every second one lies around the others, and which."""
+    texts = [f"{'far' if number % 2 else 'near'} {number}" for number in range(count)]
+    return Circles().vectors(texts), np.arange(count) % 2
+
+
+def test_examples_that_surround_others_are_told_apart_by_their_vote() -> None:
+    meant, labels = around(120)
+    vote = fit_vote(meant[:80] * 2, labels[:80], 2)
+    assert (vote.margins(meant[80:]).argmax(axis=1) == labels[80:]).all()
+    again = Vote.of_arrays(vote.arrays())
+    assert again is not None
+    assert again.fits(4, 2)
+    assert not again.fits(5, 2)
+    assert np.allclose(again.margins(meant), vote.margins(meant), atol=0.05)
+    assert Vote.of_arrays({}) is None
+
+
+def test_an_encoder_that_only_the_vote_can_use_counts_and_the_vote_is_stored_with_the_model() -> None:
+    texts = [(f"{words} {number}", words) for number in range(60) for words in ("far", "near")]
+    hidden = {hashlib.sha256(text.encode()).hexdigest().translate(LETTERS): text for text, _ in texts}
+
+    class Knowing(Circles):
+        def vectors(self, texts: Sequence[str]) -> Floats:
+            return super().vectors([hidden.get(text, text) for text in texts])
+
+    examples = tuple(
+        Example(hashlib.sha256(text.encode()).hexdigest().translate(LETTERS), intent) for text, intent in texts
+    )
+    encoder = cast("SentenceEncoder", Knowing())
+    model = train_model(TrainingData(examples), encoder=encoder)
+    assert model.vote is not None
+    kept = unpack(pack(model), encoder)
+    asked = [each.text for each in examples]
+    assert np.allclose(kept.probabilities(asked), model.probabilities(asked), atol=0.02)
+    right = [
+        model.intents[n] == each.intent for n, each in zip(kept.probabilities(asked).argmax(1), examples, strict=True)
+    ]
+    assert np.mean(right) > 0.95
 
 
 def test_pickled_weights_are_not_read(tmp_path: Path) -> None:
