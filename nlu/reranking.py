@@ -73,10 +73,13 @@ class Reranker:
     def reranked_many(self, asked: Sequence[tuple[str, Ranked]], usual: Usual) -> list[Ranked]:
         """`reranked` for questions that are kept and will be asked again: their vectors are remembered too."""
         questions = self._vectors([text[:_LONGEST] for text, _ in asked]) if asked else ()
+        phrasings = {way for _, ranked in asked for article, _ in ranked for way in _ways(article)}
+        if phrasings and len(phrasings) <= _REMEMBERED // 2:
+            self._vectors(sorted(phrasings))  # read together, and remembered
         return [self._in_order(question, ranked, usual) for question, (_, ranked) in zip(questions, asked, strict=True)]
 
     def _in_order(self, question: Floats, ranked: Ranked, usual: Usual) -> Ranked:
-        ways = [[article.title, *article.questions[: _PHRASINGS - 1]] for article, _ in ranked]
+        ways = [_ways(article) for article, _ in ranked]
         likeness = self._vectors([way for each in ways for way in each]) @ question
         starts = np.cumsum([0, *(len(each) for each in ways[:-1])])
         above = (np.maximum.reduceat(likeness, starts) - usual.mean) / usual.spread
@@ -95,6 +98,10 @@ class Reranker:
             for text in list(itertools.islice(self._known, max(len(self._known) - _REMEMBERED, 0))):
                 del self._known[text]
         return np.stack([found[text] for text in texts])
+
+
+def _ways(article: Indexable) -> list[str]:
+    return [article.title, *article.questions[: _PHRASINGS - 1]]
 
 
 def _chance(score: float, above: float) -> float:

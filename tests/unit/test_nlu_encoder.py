@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
@@ -91,6 +92,33 @@ def test_an_encoder_makes_another_version_of_the_same_examples(model: Model) -> 
     assert replace(plain, encoder=None).meaning.shape == (0, 3)
 
 
+class Spelling:
+    """Stands in for a tokenizer: one token for each letter."""
+
+    def encode(self, text: str) -> SimpleNamespace:
+        return SimpleNamespace(ids=[ord(letter) % 50 for letter in text])
+
+
+def test_texts_read_together_have_the_vectors_they_have_alone() -> None:
+    asked: list[tuple[int, ...]] = []
+
+    def states(ids: npt.NDArray[np.int64]) -> Floats:
+        asked.append(ids.shape)
+        return np.stack([np.cos(ids), np.sin(ids), ids / 50], axis=-1).astype(np.float32)
+
+    texts = ["late", "parcel", "refund", "", "late", "oven", *(f"t{number:03}" for number in range(40))]
+    together = SentenceEncoder("spelling", states, 3, Spelling()).vectors(texts)
+    assert sum(shape[0] for shape in asked) == len(set(texts)) - 1  # each once, and nothing is asked about no tokens
+    assert max(shape[0] for shape in asked) == 16
+    alone = SentenceEncoder("spelling", states, 3, Spelling())
+    assert np.allclose(together, [alone.vectors([text])[0] for text in texts], atol=1e-6)
+    assert not together[3].any()
+    before = len(asked)
+    alone.vectors(texts[-3:])  # they were read a moment ago
+    assert len(asked) == before
+    assert alone.vectors([]).shape == (0, 3)
+
+
 # --- the examples' vote ---------------------------------------------------------------------------------------------
 
 
@@ -106,7 +134,8 @@ class Circles:
             angle = int(hashlib.sha256(text.encode()).hexdigest()[:4], 16) / 65536 * 2 * np.pi
             radius = 0.25 if near else 1.2
             found[place] = 1, radius * np.cos(angle), radius * np.sin(angle), 0
-        return found / np.linalg.norm(found, axis=1, keepdims=True)
+        found /= np.linalg.norm(found, axis=1, keepdims=True)
+        return found
 
 
 def around(count: int) -> tuple[Floats, npt.NDArray[np.int64]]:
