@@ -43,7 +43,8 @@ def continue_flow(talk: Talk, request: Request) -> None:
     value = understood_value(talk, slot, request)
     if value is None and comes_along(talk, slot) and (serve_beside(talk, request) or not is_open(slot)):
         return
-    if is_elsewhere(talk, frame, slot, request, value) and digress(talk, request):
+    least = talk.assistant.tuning.accept if is_order(talk, request) else talk.assistant.tuning.sure
+    if is_elsewhere(talk, frame, slot, request, value, least=least) and digress(talk, request, least=least):
         return
     if value is None and not is_open(slot) and heed_anger(talk, request, least=1):
         return
@@ -186,10 +187,20 @@ def after_refusal(talk: Talk, frame: Frame) -> None:
 # --- digressions ------------------------------------------------------------------------------------------------
 
 
-def is_elsewhere(talk: Talk, frame: Frame, slot: Slot | None, request: Request, value: SlotValue) -> bool:
-    """Whether the message is about something else than the open question."""
+def is_order(talk: Talk, request: Request) -> bool:
+    """Whether a few words tell us to do something that no question may stand in the way of, for a person above all."""
+    first, second = request.intent, next(iter(request.intents[1:]), None)
+    is_clear = second is None or first.confidence - second.confidence >= talk.assistant.tuning.ambiguity_margin
+    is_meant = first.name in _COMMANDS and first.confidence >= talk.assistant.tuning.accept
+    return is_meant and is_clear and len(plain(request.words)) <= SHORT
+
+
+def is_elsewhere(
+    talk: Talk, frame: Frame, slot: Slot | None, request: Request, value: SlotValue, *, least: float
+) -> bool:
+    """Whether the message is about something else than the open question; its meaning is believed from `least` on."""
     intent, words = request.intent, request.words
-    if intent.confidence < talk.assistant.tuning.sure:
+    if intent.confidence < least:
         return value is None and looks_like_question(words)
     if intent.name in ANSWERS:
         return False
@@ -224,13 +235,12 @@ def serve_beside(talk: Talk, request: Request) -> bool:
     return is_question
 
 
-def digress(talk: Talk, request: Request, *, least: float | None = None) -> bool:
+def digress(talk: Talk, request: Request, *, least: float) -> bool:
     """Answer it; the open question follows again. False when there is no answer after all.
 
-    `least`: from which confidence its meaning is believed; the assistant's `sure` unless given.
+    `least`: from which confidence its meaning is believed.
     """
     intent = request.intent
-    least = talk.assistant.tuning.sure if least is None else least
     is_sure = intent.confidence >= least
     if is_sure and start_intent(talk, intent.name, intent.confidence):
         return True

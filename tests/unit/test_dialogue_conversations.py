@@ -396,6 +396,29 @@ def test_a_person_is_asked_for_by_day() -> None:
     assert chat.effect(RequestHandoff)
 
 
+@pytest.mark.parametrize("told", [(), ("the kettle broke, order 2391",)])
+def test_in_the_middle_of_a_complaint_a_person_is_asked_for_by_a_wording_that_is_not_quite_sure(
+    told: tuple[str, ...],
+) -> None:
+    chat = Chat(language="en", orders=[an_order("2391")], assistant=shop().sure_from(0.87))
+    chat.hear("I want to complain", "complaint")
+    for words in told:
+        chat.hear(words, "complaint", entities={"order_number": "2391"})
+    asked = chat.templates[-1]
+    assert asked == ("utter_ask_since" if told else "utter_ask_what_happened")
+    chat.hear("talk to a real person", "human_handoff", 0.7, others={"bot_challenge": 0.25})
+    assert chat.templates == ["utter_handoff"]
+    assert chat.effect(RequestHandoff)
+
+
+def test_words_that_may_just_as_well_mean_something_else_stay_the_answer_to_a_question_that_takes_any() -> None:
+    chat = Chat(language="en", assistant=shop().sure_from(0.87))
+    chat.hear("I want to complain", "complaint")
+    chat.hear("a person was rude to me", "human_handoff", 0.5, others={"praise": 0.4})
+    assert chat.templates == ["utter_ask_subject"]
+    assert not [effect for effect in chat.effects if isinstance(effect, RequestHandoff)]
+
+
 def test_outside_staffed_hours_a_number_can_be_left() -> None:
     chat = Chat(now=NIGHT)
     assert "09:00" in chat.hear("转人工", "human_handoff")
