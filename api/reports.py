@@ -29,7 +29,7 @@ async def _days(
     since: Annotated[date, Query(ge=EARLIEST, le=LATEST)],
     until: Annotated[date, Query(ge=EARLIEST, le=LATEST, description="The day after its last one")],
     channel: Annotated[str, Query(max_length=40)] = "",
-    group: Annotated[Literal["category", "cause", "site"], Query()] = "category",
+    group: Annotated[Literal["category", "cause", "site", "product"], Query()] = "category",
 ) -> ReportQuery:
     by.require("reports.read")  # before the days are looked at: who may not is told so
     return ReportQuery(since, until, channel, group)
@@ -44,7 +44,9 @@ class ReportName(Shown):
 
 
 def report_routes(desk: ApiDesk) -> DeskRoutes:
-    reports = ReportDesk(desk.database, desk.clock, desk.timezone, titles=desk.report_titles)
+    reports = ReportDesk(
+        desk.database, desk.clock, desk.timezone, titles=desk.report_titles, care=lambda: desk.policy().care
+    )
     routes = DeskRoutes(tags=["reports"])
 
     @routes.get("/reports", response_model=Listed[ReportName])

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from bot.frozen import value
 
 LookupKind = Literal["order", "case"]
+IN_ZONE: Final = "@"  # between the name of a calendar and the zone it is counted in
 
 # --- the customer's record --------------------------------------------------------------------------------------
 
@@ -107,6 +108,16 @@ class Site:
     capacity: int = 0  # open tasks at a time; 0: no limit
     open_tasks: int = 0
     distance_m: int | None = None
+
+    @property
+    def hours(self) -> str:
+        """Name of its calendar, in its own zone where it has one."""
+        return in_zone(self.calendar, self.timezone)
+
+
+def in_zone(calendar: str, timezone: str) -> str:
+    """The name by which `Calendars.get` gives this calendar in this zone; "" for either: the business's."""
+    return f"{calendar}{IN_ZONE}{timezone}" if timezone else calendar
 
 
 @value

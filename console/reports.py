@@ -18,11 +18,12 @@ from console.reports_view import OWN, RANGES, Asked, asked, shown, span_words
 from desk.cases import CaseDesk
 from desk.inbox import InboxDesk
 from desk.report_files import export_report
-from desk.report_types import REPORTS, Drill
+from desk.report_types import BY, REPORTS, Drill
 from desk.reports import ReportDesk
 
 FileForm = Literal["csv", "xlsx"]
 LISTED: Final = 50
+GROUPS: Final = {"complaints": BY, "causes": ("category", "site", "product")}  # what their tables are broken down by
 _TYPES: Final = {
     "csv": "text/csv; charset=utf-8",
     "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
@@ -74,6 +75,7 @@ class ReportsScreen:
             ask=ask,
             own=OWN,
             ranges=[*RANGES, OWN],
+            groups=GROUPS,
             menu=[(name, titles[name][language], ask.address(report=name)) for name in REPORTS],
             shown=(view := shown(report, ask, visit.look)),
             chart=Markup(view.chart),  # noqa: S704 - console.charts escapes every word it draws

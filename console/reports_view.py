@@ -70,7 +70,7 @@ def asked(name: str, values: Mapping[str, str], look: Look, opens: frozenset[str
         since = until - timedelta(days=RANGES[which])
     else:
         raise InputError(say(look.language, "report.no_days"))
-    by = cast(Literal["category", "cause", "site"], values.get("by", "") or "category")
+    by = cast(Literal["category", "cause", "site", "product"], values.get("by", "") or "category")
     return Asked(name, which, ReportQuery(since, until, values.get("channel", ""), by), opens)
 
 

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, Text, and_, exists, func, literal_column, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, Text, and_, exists, func, literal_column, or_, select
+from sqlalchemy import case as sql_case
 
 from bot.types import CreateTask
 from crm_sync import timers
+from crm_sync.columns import seconds_between
 from crm_sync.service_tables import customer_values, surveys, visits
 from crm_sync.service_tables import timers as timers_table
 from crm_sync.tables import cases, customers, orders, tasks
@@ -158,27 +160,37 @@ def open_care(conn: Connection, *, assignee: str = "", limit: int = 200) -> list
     return [dict(row._mapping) for row in rows]
 
 
-def report(conn: Connection, rule: str, helped_days: int) -> CareResult:
-    """How often following this rule was done, how it ended, and how often it helped."""
-    rows = conn.execute(select(tasks).where(tasks.c.rule == rule)).all()
-    done = [row for row in rows if row.done_at is not None]
-    outcomes: dict[str, int] = {}
-    for row in done:
-        outcomes[row.outcome] = outcomes.get(row.outcome, 0) + 1
-    helped = sum(_helped(conn, row, timedelta(days=helped_days)) for row in done)
-    return CareResult(rule, len(rows), len(done), helped, outcomes)
+def report(
+    conn: Connection, rule: str, helped_days: int, *, since: datetime | None = None, until: datetime | None = None
+) -> CareResult:
+    """How often following this rule was done, how it ended, and how often it helped.
 
-
-def _helped(conn: Connection, task: Any, within: timedelta) -> bool:
-    until = task.done_at + within
-    if task.case_id is not None:
-        solved = and_(cases.c.id == task.case_id, cases.c.solved_at > task.done_at, cases.c.solved_at <= until)
-        return conn.execute(select(cases.c.id).where(solved)).first() is not None
-    came = exists().where(visits.c.customer_id == task.customer_id, visits.c.at > task.done_at, visits.c.at <= until)
-    bought = exists().where(
-        orders.c.customer_id == task.customer_id, orders.c.placed_at > task.done_at, orders.c.placed_at <= until
+    `since`, `until`: of what was asked for from then on, and before then.
+    """
+    asked = [tasks.c.rule == rule]
+    asked += [tasks.c.created_at >= since] if since is not None else []
+    asked += [tasks.c.created_at < until] if until is not None else []
+    is_done = tasks.c.done_at.is_not(None)
+    helped = func.sum(sql_case((and_(is_done, _helped(timedelta(days=helped_days))), 1), else_=0))
+    counted = select(is_done.label("is_done"), tasks.c.outcome, func.count().label("many"), helped.label("helped"))
+    rows = conn.execute(counted.where(*asked).group_by(is_done, tasks.c.outcome)).all()
+    done = [row for row in rows if row.is_done]
+    outcomes = {row.outcome: int(row.many) for row in done}
+    return CareResult(
+        rule, sum(row.many for row in rows), sum(outcomes.values()), sum(row.helped for row in done), outcomes
     )
-    return bool(conn.execute(select(or_(came, bought))).scalar())
+
+
+def _helped(within: timedelta) -> ColumnElement[bool]:
+    """What was to be solved was, or the person came back or bought something, in this time after it was done."""
+
+    def soon(at: ColumnElement[Any]) -> ColumnElement[bool]:
+        return and_(at > tasks.c.done_at, seconds_between(tasks.c.done_at, at) <= within.total_seconds())
+
+    solved = exists().where(cases.c.id == tasks.c.case_id, soon(cases.c.solved_at))
+    came = exists().where(visits.c.customer_id == tasks.c.customer_id, soon(visits.c.at))
+    bought = exists().where(orders.c.customer_id == tasks.c.customer_id, soon(orders.c.placed_at))
+    return or_(solved, and_(tasks.c.case_id.is_(None), or_(came, bought)))
 
 
 def rules_seen(conn: Connection) -> Sequence[str]:

@@ -14,7 +14,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from crm_sync.columns import digest_key
 from crm_sync.rows import insert_if_absent
 from crm_sync.service_tables import assets, case_alerts, sites
-from crm_sync.tables import cases
+from crm_sync.tables import cases, conversations
 
 COUNTED: Final = "complaint"
 _PRODUCT: Final = func.coalesce(assets.c.name, "")  # of the thing it is about
@@ -112,10 +112,12 @@ def put_alert(
     return True
 
 
-def count_causes(conn: Connection, since: datetime, until: datetime, *, by: str, least: int) -> list[CauseCount]:
+def count_causes(
+    conn: Connection, since: datetime, until: datetime, *, by: str, least: int, channel: str = ""
+) -> list[CauseCount]:
     """Causes found at least `least` times in cases opened in this time, the most frequent first.
 
-    `by`: kind, site or product, a key of LEVELS.
+    `by`: kind, site or product, a key of LEVELS. `channel` "": cases of every one.
     """
     site = func.coalesce(sites.c.key, "") if by == "site" else None
     product = _PRODUCT if by == "product" else None
@@ -134,9 +136,13 @@ def count_causes(conn: Connection, since: datetime, until: datetime, *, by: str,
         .where(cases.c.kind == COUNTED, cases.c.opened_at >= since, cases.c.opened_at < until, cases.c.cause != "")
         .group_by(*columns, *extra)
         .having(func.count() >= least)
-        .order_by(func.count().desc(), *columns)
+        .order_by(func.count().desc(), *columns, *extra)
         .limit(500)
     )
+    if channel:
+        statement = statement.join(
+            conversations, and_(conversations.c.id == cases.c.conversation_id, conversations.c.channel == channel)
+        )
     return [
         CauseCount(
             row.cause,

@@ -6,6 +6,7 @@ what it counts: the same conditions give its ids, page by page.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from crm_sync.columns import seconds_between
 from crm_sync.console_tables import report_days, report_marks
-from crm_sync.service_tables import clocks, sites, surveys
+from crm_sync.service_tables import assets, clocks, sites, surveys
 from crm_sync.tables import cases, conversations, handoffs
 
 COMPLAINT: Final = "complaint"
@@ -179,14 +180,16 @@ def handoffs_in(conn: Connection, span: Span) -> Sequence[Any]:
 
 
 def complaints_in(conn: Connection, span: Span) -> Sequence[Any]:
-    """Opened or solved in this span: category, cause, site, reopened, opened_at, solved_at, `solved_s`."""
+    """Opened or solved in this span: category, cause, site, product, reopened, opened_at, solved_at, `solved_s`."""
     statement = (
         select(
             cases.c.id, cases.c.category, cases.c.cause, cases.c.reopened, cases.c.opened_at, cases.c.solved_at,
             func.coalesce(sites.c.key, "").label("site"),
+            func.coalesce(assets.c.name, "").label("product"),
             seconds_between(cases.c.opened_at, cases.c.solved_at).label("solved_s"),
         )
         .outerjoin_from(cases, sites, sites.c.id == cases.c.site_id)
+        .outerjoin(assets, assets.c.id == cases.c.asset_id)
         .where(cases.c.kind == COMPLAINT, or_(span.has(cases.c.opened_at), span.has(cases.c.solved_at)))
     )  # fmt: skip
     return conn.execute(_on_channel(statement, cases, span)).all()
@@ -291,7 +294,8 @@ def case_ids(
 ) -> list[tuple[int, str]]:
     """(id, number) of the cases behind a number, the newest first.
 
-    `what`: opened, solved, category, cause, site; kept and missed (name: kind of clock); score (name: 1 to 5).
+    `what`: opened, solved, category, cause, site, product; kept and missed (name: kind of clock); score (name: 1 to 5);
+    repeated (name: a JSON list of cause, category, quality type, site, product; null: not counted apart by it).
     """
     statement = _NUMBERED.where(cases.c.kind == COMPLAINT)
     if what == "solved":
@@ -307,11 +311,10 @@ def case_ids(
         statement = _NUMBERED.where(cases.c.id.in_(asked))
     else:
         statement = statement.where(span.has(cases.c.opened_at))
-        if what == "site":
-            chosen_site = select(sites.c.id).where(sites.c.key == name)
-            statement = statement.where(cases.c.site_id.in_(chosen_site) if name else cases.c.site_id.is_(None))
-        elif what in ("category", "cause"):
-            statement = statement.where(cases.c[what] == name)
+        if what in ("category", "cause", "site", "product"):
+            statement = statement.where(_is_of(what, name))
+        elif what == "repeated":
+            statement = statement.where(*_of_cause(name))
         elif what != "opened":
             raise ValueError(f"cases are not counted by {what!r}")
     statement = _on_channel(statement, cases, span)
@@ -319,3 +322,25 @@ def case_ids(
         statement = statement.where(cases.c.id < before)
     rows = conn.execute(statement.order_by(cases.c.id.desc()).limit(limit))
     return [(row.id, row.number) for row in rows]
+
+
+def _is_of(what: str, name: str) -> ColumnElement[bool]:
+    """Cases of this category, cause, site (by its key) or product (the name of what it is about); "": of none."""
+    if what == "site":
+        there = select(sites.c.id).where(sites.c.key == name)
+        return cases.c.site_id.in_(there) if name else cases.c.site_id.is_(None)
+    if what == "product":
+        named = select(assets.c.id).where(assets.c.name == name)
+        return cases.c.asset_id.in_(named) if name else or_(cases.c.asset_id.is_(None), cases.c.asset_id.in_(named))
+    return cases.c[what] == name
+
+
+def _of_cause(name: str) -> list[ColumnElement[bool]]:
+    """Raises: ValueError for a name that nobody gave out."""
+    told = json.loads(name)
+    kinds = (str, str, str, str | None, str | None)
+    if not isinstance(told, list) or len(told) != 5 or not all(map(isinstance, told, kinds)):
+        raise ValueError("a cause is named by five words")
+    cause, category, quality_type, site, product = told
+    same = [cases.c.cause == cause, cases.c.category == category, cases.c.quality_type == quality_type]
+    return [*same, *(_is_of(what, each) for what, each in (("site", site), ("product", product)) if each is not None)]

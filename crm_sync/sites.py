@@ -9,10 +9,12 @@ from datetime import datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, bindparam, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Text, bindparam, case, func, insert, literal_column, select, update
 
 from bot.errors import InputError, StaleState
-from bot.service_types import Site
+from bot.service_types import IN_ZONE, Site
+from bot.types import Language
+from crm_sync.columns import is_filled
 from crm_sync.import_cells import listed
 from crm_sync.imports import How, Kind, Written
 from crm_sync.phones import normalise_phone
@@ -89,14 +91,23 @@ def put(conn: Connection, key: str, values: Mapping[str, Any], now: datetime) ->
     return sorted(changed)
 
 
-_CALENDAR: Final = select(sites.c.calendar).where(sites.c.id == bindparam("site_id"))
+HOURS: Final[ColumnElement[str]] = sites.c.calendar + case(  # as `Site.hours` names them
+    (is_filled(sites.c.timezone), literal_column(f"'{IN_ZONE}'", Text) + sites.c.timezone),
+    else_=literal_column("''", Text),
+)
+_CALENDAR: Final = select(HOURS).where(sites.c.id == bindparam("site_id"))
 
 
 def calendar_of(conn: Connection, site_id: int | None) -> str:
-    """Name of the calendar of this site; "" without one."""
+    """The hours of this site, as `Site.hours` names them; "" without one."""
     if site_id is None:
         return ""
     return conn.execute(_CALENDAR, {"site_id": site_id}).scalar() or ""
+
+
+def names_by_key(conn: Connection) -> dict[str, Mapping[Language, str]]:
+    """What each site is called, closed ones too."""
+    return {row.key: row.names for row in conn.execute(select(sites.c.key, sites.c.names))}
 
 
 def site_of(row: Any, open_tasks: int = 0) -> Site:

@@ -11,11 +11,12 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
+from bot.service.care import CareRules
 from bot.types import Language
 from crm_sync import reports
 from crm_sync.reports import Span, Volume
 from desk.report_types import Better, Cell, Drill, Figure, ReportQuery, Series, TableRow, Unit
-from desk.report_words import CLOCK_TITLES, REASON_TITLES, named
+from desk.report_words import CLOCK_TITLES, LANGUAGES, REASON_TITLES, named
 
 Titles = Callable[[str, str], Mapping[Language, str] | None]
 MOST_ROWS: Final = 500
@@ -32,6 +33,7 @@ class Building:
     now: datetime
     zone: tzinfo
     titles: Titles
+    care: CareRules
 
     def both(self, read: Callable[[Connection, Span], Any]) -> tuple[Any, Any]:
         return read(self.conn, self.span), read(self.conn, self.before)
@@ -50,7 +52,11 @@ class Building:
         return at.astimezone(self.zone).date().isoformat()
 
     def title(self, kind: str, key: str) -> Mapping[Language, str]:
-        return (self.titles(kind, key) if key else None) or named({}, key)
+        """In every language, where it has none of its own in another one."""
+        found = self.titles(kind, key) if key else None
+        if not found:
+            return named({}, key)
+        return {language: found.get(language) or next(iter(found.values())) for language in LANGUAGES}
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,10 +24,13 @@ REPORTS = (
     "unanswered",
     "csat",
     "complaints",
+    "causes",
     "promises",
+    "care",
     "channels",
     "operators",
 )
+BY = ("category", "cause", "site", "product")  # what complaints are broken down by
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +43,15 @@ class ReportQuery:
     since: date
     until: date
     channel: str = ""
-    by: Literal["category", "cause", "site"] = "category"
+    by: Literal["category", "cause", "site", "product"] = "category"
 
     def __post_init__(self) -> None:
         if self.since >= self.until:
             raise InputError("the time ends before it begins")
         if (self.until - self.since).days > MOST_DAYS:
             raise InputError(f"a report covers {MOST_DAYS} days at most")
-        if self.by not in ("category", "cause", "site"):
-            raise InputError("complaints are broken down by category, cause or site")
+        if self.by not in BY:
+            raise InputError(f"complaints are broken down by {', '.join(BY)}")
 
     @property
     def days(self) -> tuple[date, ...]:

@@ -28,7 +28,9 @@ REPORT_TITLES: Final[Mapping[str, Names]] = {
     "unanswered": _names("未能回答", "Not answered"),
     "csat": _names("满意度", "Satisfaction"),
     "complaints": _names("投诉", "Complaints"),
+    "causes": _names("重复原因", "Causes that come back"),
     "promises": _names("时限承诺", "Promises"),
+    "care": _names("客户关怀", "Care"),
     "channels": _names("渠道", "Channels"),
     "operators": _names("客服", "Operators"),
 }
@@ -67,6 +69,12 @@ LABELS: Final[Mapping[str, Names]] = {
     "taken": _names("接入会话", "Chats taken"),
     "replies": _names("回复消息", "Replies"),
     "handle_s": _names("处理时长", "Time per chat"),
+    "repeated": _names("重复原因的投诉", "Complaints with a cause that came back"),
+    "causes": _names("重复出现的原因", "Causes that came back"),
+    "asked_for": _names("跟进任务", "Follow-ups asked for"),
+    "done": _names("已完成", "Done"),
+    "helped": _names("见效", "Helped"),
+    "helped_share": _names("见效率", "Share that helped"),
 }
 CLOCK_TITLES: Final[Mapping[str, Names]] = {
     "first_response": _names("首次响应", "First response"),

@@ -12,13 +12,16 @@ from sqlalchemy import Connection
 from bot.business_time import zone
 from bot.errors import InputError, NotFound
 from bot.ports import Clock
+from bot.service.care import CareRules
 from bot.types import Language
 from crm_sync import report_facts, reports
 from crm_sync.database import Database
 from crm_sync.reports import Span
+from crm_sync.sites import names_by_key
 from desk.actors import Actor
 from desk.paging import PAGE, Page, page_of, read_cursor
-from desk.report_building import BUILDERS, Building, Told
+from desk.report_building import BUILDERS, Building, Titles, Told
+from desk.report_learning import LEARNING
 from desk.report_types import REPORTS, Drill, Report, ReportQuery
 from desk.report_words import LABELS, REPORT_TITLES, headline
 
@@ -35,9 +38,11 @@ class ReportDesk:
         timezone: Callable[[], str],
         *,
         titles: Callable[[str, str], Mapping[Language, str] | None] = lambda kind, key: None,
+        care: Callable[[], CareRules] = CareRules,
     ) -> None:
-        """`titles`: what an intent, category, cause or site is called; None: by its key."""
+        """`titles`: what an intent, category, cause or site is called; None: by its key. `care`: its rules now."""
         self._database, self._clock, self._timezone, self._titles = database, clock, timezone, titles
+        self._care = care
 
     def titles(self) -> Mapping[str, Mapping[Language, str]]:
         """The reports there are, in the order of the menu."""
@@ -51,14 +56,15 @@ class ReportDesk:
 
     async def told(self, name: str, query: ReportQuery) -> Report:
         """As `report`, from what is counted already and for whoever asks: for scheduled summaries. Raises: NotFound."""
-        build = BUILDERS.get(name)
+        build = BUILDERS.get(name) or LEARNING.get(name)
         if build is None:
             raise NotFound(f"there is no report {name!r}; there are: {', '.join(REPORTS)}")
         now = self._clock.now()
 
         def unit(conn: Connection) -> Told:
             spans = self._span(query), self._span(query.before)
-            return build(Building(conn, query, spans[0], spans[1], now, self._zone(), self._titles))
+            titles = self._with_sites(conn) if query.by == "site" else self._titles
+            return build(Building(conn, query, spans[0], spans[1], now, self._zone(), titles, self._care()))
 
         told = await self._database.run(unit, read=True)
         return Report(
@@ -109,6 +115,10 @@ class ReportDesk:
             if not found:
                 break
         return counted
+
+    def _with_sites(self, conn: Connection) -> Titles:
+        names = names_by_key(conn)
+        return lambda kind, key: names.get(key) if kind == "site" else self._titles(kind, key)
 
     def _zone(self) -> Any:
         return zone(self._timezone())

@@ -32,7 +32,13 @@ def content_routes(app: App, frame: Frame, cases: CaseDesk, tests: RegressionDes
     database, clock, library = app.store.database, frame.clock, app.library
 
     reports = ReportServices(
-        reports=ReportDesk(database, clock, lambda: app.settings.timezone, titles=report_titles(app)),
+        reports=ReportDesk(
+            database,
+            clock,
+            lambda: app.settings.timezone,
+            titles=report_titles(app),
+            care=lambda: app.runtimes.policy().care,
+        ),
         inbox=app.staff.inbox,
         cases=cases,
         channels=library.channels,

@@ -32,7 +32,7 @@ def rules_file(app: App, assistant: str = "") -> str:
 
 
 def report_titles(app: App) -> Callable[[str, str], Mapping[Language, str] | None]:
-    """What reports call an intent, a category or a channel; None: by its key."""
+    """What reports call an intent, a category, a cause or a channel; None: by its key."""
     from console.words import WORDS
 
     def titles(kind: str, key: str) -> Mapping[Language, str] | None:
@@ -40,9 +40,11 @@ def report_titles(app: App) -> Callable[[str, str], Mapping[Language, str] | Non
         if kind == "intent":
             known = assistant.intents.get(key)
             return known.title if known and known.title else None
-        if kind == "category":
-            category = assistant.service.cases.categories.by_key.get(key)
-            return category.names if category and category.names else None
+        for rules in app.runtimes.policy().each:  # the default one's first
+            if kind == "category" and (named := rules.cases.categories.names(key)):
+                return named
+            if kind == "cause" and key in rules.cases.causes:
+                return rules.cases.causes[key]
         if kind == "channel" and (words := WORDS.get(f"channel.{key}")):
             return {"en": words[0], "zh": words[1]}
         return None

@@ -10,6 +10,7 @@ from typing import Any
 from bot.located import invalid, only_keys, rows, table, text
 
 SIGNALS = ("no_visit", "falling_amount", "unanswered_complaint", "low_score")
+HELPED_DAYS = 30
 DEFAULT_LEVELS = {"no_visit": 1.5, "falling_amount": 0.5, "unanswered_complaint": 24.0, "low_score": 2.0}
 
 
@@ -26,7 +27,7 @@ class CareRule:
     level: float
     assignee: str = ""  # staff user or team
     due_days: float = 2.0
-    helped_days: int = 30
+    helped_days: int = HELPED_DAYS
     classes: tuple[str, ...] = ()  # value classes; none: all
     suggestion: Mapping[str, str] = field(default_factory=dict)  # language -> words; {name} is theirs
 
@@ -74,6 +75,11 @@ class CareRules:
     def find(self, name: str) -> CareRule | None:
         """The rule of this name."""
         return next((rule for rule in self.rules if rule.name == name), None)
+
+    def helped_days(self, name: str) -> int:
+        """Within how many days coming back counts; as usual for a rule there is no more."""
+        rule = self.find(name)
+        return rule.helped_days if rule else HELPED_DAYS
 
 
 def missed(last_at: datetime, usual: timedelta, level: float, lost_after: float, now: datetime) -> bool:
@@ -135,7 +141,7 @@ def _rule(body: dict[str, Any]) -> CareRule:
         level=_number(body, "level", DEFAULT_LEVELS[signal], 1000),
         assignee=text(body["assignee"], "assignee", body, "assignee") if "assignee" in body else "",
         due_days=_number(body, "due_days", 2, 365),
-        helped_days=int(_number(body, "helped_days", 30, 365)),
+        helped_days=int(_number(body, "helped_days", HELPED_DAYS, 365)),
         classes=classes,
         suggestion={name: text(value, name, words, name) for name, value in words.items()},
     )

@@ -98,6 +98,12 @@ class Categories:
             (level.names[language] for level in (quality, *branch[:1]) if level and language in level.names), ""
         )
 
+    def names(self, key: str) -> Mapping[Language, str]:
+        """What a category or quality type is called; nothing for one that is not in the tree."""
+        if key in self.by_key:
+            return self.by_key[key].names
+        return next((each.quality_types[key].names for each in self.by_key.values() if key in each.quality_types), {})
+
 
 def default_categories() -> Categories:
     """What nearly every business hears, for those that say nothing else."""

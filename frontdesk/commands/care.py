@@ -18,8 +18,6 @@ from frontdesk.commands.record_view import local_time
 from frontdesk.commands.records import JsonFlag, with_store
 from frontdesk.policies import desk_policy_in_force
 
-HELPED_DAYS = 30  # for a rule that service.yml no longer has
-
 care_app = typer.Typer(help="Following up on customers.", no_args_is_help=True)
 
 
@@ -94,11 +92,7 @@ def care_report(json_: JsonFlag = False) -> None:
         rules = (await desk_policy_in_force(store.database, Settings())).care
 
         def unit(conn: Any) -> list[care.CareResult]:
-            found = []
-            for name in care.rules_seen(conn):
-                rule = rules.find(name)
-                found.append(care.report(conn, name, rule.helped_days if rule else HELPED_DAYS))
-            return found
+            return [care.report(conn, name, rules.helped_days(name)) for name in care.rules_seen(conn)]
 
         return await store.database.run(unit, read=True)
 

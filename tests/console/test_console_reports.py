@@ -8,7 +8,10 @@ from html import unescape
 
 import pytest
 from openpyxl import load_workbook
+from sqlalchemy import Connection, update
 
+from bot.types import OpenCase
+from crm_sync.tables import cases
 from desk.report_types import REPORTS
 from tests.console.console_under_test import ConsoleUnderTest
 from tests.store_steps import converse
@@ -85,6 +88,31 @@ async def test_who_may_not_open_conversations_gets_numbers_without_links(console
     assert "file.csv" not in page.text
     assert (await eve.page("/console/reports/volume/behind?what=asked")).status_code == 403
     assert (await eve.page("/console/reports/volume/file.csv")).status_code == 403
+
+
+async def test_causes_that_come_back_are_told_by_site_and_product_and_lead_to_their_cases(
+    console: ConsoleUnderTest,
+) -> None:
+    def found(conn: Connection) -> None:
+        conn.execute(update(cases).values(cause="wear", quality_type="noise"))
+
+    for number in ("C-1024-7", "C-1025-6"):
+        opened = OpenCase(number, "complaint", "brakes", number, 2, "brakes <b>squeak</b>", {})
+        await converse(console.store, "hi", "ok", effects=[opened])
+    await console.store.database.run(found)
+    console.clock.advance(minutes=1)
+    lena = await console.enter("lena", "supervisor")
+    page = await lena.page("/console/reports/causes?range=7&by=product")
+    assert "Complaints with a cause that came back got worse, from 0 to 2." in page.text
+    assert '<option value="product" selected>' in page.text
+    assert '<option value="cause"' not in page.text
+    (address,) = re.findall(r'href="([^"]*what=repeated[^"]*)"', page.text)
+    behind = await lena.page(unescape(address))
+    assert {"C-1024-7", "C-1025-6"} <= set(re.findall(r"C-\d+-\d", behind.text))
+    assert "brakes &lt;b&gt;squeak" in behind.text
+    for name in ("", "[]", "[1,2,3,4,5]", "%5B"):
+        forged = await lena.page(f"/console/reports/causes/behind?kind=case&what=repeated&name={name}")
+        assert forged.status_code == 422
 
 
 async def test_operators_see_no_reports(console: ConsoleUnderTest) -> None:

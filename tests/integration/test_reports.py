@@ -12,9 +12,9 @@ from sqlalchemy import Connection, insert, select, update
 from bot.errors import InputError, NotFound, NotPermitted
 from crm_sync.console_tables import report_days
 from crm_sync.rows import new_ids
-from crm_sync.service_tables import clocks, sites, surveys
+from crm_sync.service_tables import assets, clocks, sites, surveys, visits
 from crm_sync.store import SqlStore
-from crm_sync.tables import cases, conversations, customers, handoffs, identities, inbox, messages, turns
+from crm_sync.tables import cases, conversations, customers, handoffs, identities, inbox, messages, tasks, turns
 from desk.actors import Actor
 from desk.report_types import REPORTS, Drill, Report, ReportQuery
 from desk.reports import ReportDesk
@@ -300,6 +300,87 @@ async def test_complaints_are_broken_down_and_lead_to_their_numbers(history: His
     behind = {row.key: await history.behind(row.drill) for row in by_site.rows}
     assert behind == {"": ["A2"], "bd": ["A1"]}
     assert figures(await history.report("resolution"))["case_s"] == (29 * 3600, None)
+
+
+async def test_causes_that_come_back_are_counted_by_kind_site_and_product_and_lead_to_their_cases(
+    history: History,
+) -> None:
+    def unit(conn: Connection) -> tuple[int, int]:
+        row = {"key": "bd", "names": {"zh": "保定路站"}, "updated_at": at(0)}
+        site = conn.execute(insert(sites).values(row)).inserted_primary_key
+        owner = conn.execute(select(conversations.c.customer_id)).scalars().first()
+        asset = {"customer_id": owner, "kind": "vehicle", "key": "A·1", "name": "Wave 3", "updated_at": at(0)}
+        return int(site[0]), int(conn.execute(insert(assets).values(asset)).inserted_primary_key[0])  # type: ignore[index]
+
+    await history.talk("ann")
+    site, asset = await history.write(unit)
+    noise = {"cause": "wear", "category": "brakes", "quality_type": "noise"}
+    await history.case("A1", at(0), **noise, site_id=site, reopened=1, score=2)
+    await history.case("A2", at(1), **noise, asset_id=asset, score=4)
+    await history.case("A3", at(1), **noise, asset_id=asset)
+    await history.case("A4", at(1), cause="wear", category="fuel")
+    await history.case("A5", at(-1), **noise)
+
+    report = await history.report("causes")
+    assert figures(report) == {"repeated": (3, 0), "causes": (1, 0), "reopened": (1, 0)}
+    (row,) = report.rows
+    assert row.titles["en"] == "wear · brakes / noise"
+    assert {key: (cell.now, cell.before) for key, cell in row.cells.items()} == {
+        "count": (3, 1),
+        "reopened": (1, 0),
+        "score": (3.0, None),
+    }
+    assert await history.behind(row.drill) == ["A3", "A2", "A1"]
+    (same,) = (await history.report("causes", ReportQuery(WEEK.since, WEEK.until, by="product"))).rows
+    assert same.titles["en"] == "wear · brakes / noise · Wave 3"
+    assert await history.behind(same.drill) == ["A3", "A2"]
+    await history.case("A6", at(1), **noise, site_id=site)
+    elsewhere, there = (await history.report("causes", ReportQuery(WEEK.since, WEEK.until, by="site"))).rows
+    assert there.titles["en"] == "wear · brakes / noise · 保定路站", "what has no English name is called as it is"
+    assert await history.behind(there.drill) == ["A6", "A1"]
+    assert await history.behind(elsewhere.drill) == ["A3", "A2"], "those of no site are counted apart from the site's"
+    by_product = await history.report("complaints", ReportQuery(WEEK.since, WEEK.until, by="product"))
+    assert {row.key: await history.behind(row.drill) for row in by_product.rows} == {
+        "": ["A6", "A4", "A1"],
+        "Wave 3": ["A3", "A2"],
+    }
+
+
+async def test_care_says_how_often_each_rule_helped_of_what_it_asked_for_in_these_days(history: History) -> None:
+    async def asked(
+        rule: str, user: str, moment: datetime, *, came_after_days: float | None, done: bool = True
+    ) -> None:
+        talk = await history.talk(user)
+
+        def unit(conn: Connection) -> None:
+            who = conn.execute(select(conversations.c.customer_id).where(conversations.c.id == talk)).scalar_one()
+            ended = {"is_open": False, "done_at": moment, "outcome": "reached"} if done else {"is_open": True}
+            row = {
+                "customer_id": who, "kind": f"{rule}{moment}", "rule": rule, "summary": "", "details": {},
+                "created_at": moment, "updated_at": moment, **ended,
+            }  # fmt: skip
+            conn.execute(insert(tasks).values(row))
+            if came_after_days is not None:
+                conn.execute(insert(visits).values(customer_id=who, at=moment + timedelta(days=came_after_days)))
+
+        await history.write(unit)
+
+    await asked("missed", "ann", at(0), came_after_days=29)
+    await asked("missed", "bob", at(1), came_after_days=31)
+    await asked("missed", "cid", at(1), came_after_days=None, done=False)
+    await asked("low", "dan", at(2), came_after_days=None)
+    await asked("missed", "eve", at(-3), came_after_days=1)
+    report = await history.report("care")
+    assert figures(report) == {
+        "helped_share": (pytest.approx(1 / 3), 1.0),
+        "asked_for": (4, 1),
+        "done": (3, 1),
+        "helped": (1, 1),
+    }
+    assert [(row.key, row.cells["asked_for"].now, row.cells["helped_share"].now) for row in report.rows] == [
+        ("missed", 3, 0.5),
+        ("low", 1, 0.0),
+    ]
 
 
 async def test_promises_kept_and_missed_by_kind(history: History) -> None:
