@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from starlette.responses import Response
@@ -33,6 +34,14 @@ def case_page_routes(frame: Frame, services: CaseServices) -> list[BaseRoute]:
         route("/plan", desk.plan, "cases.compensate"),
         *(route(f"/{act}", desk.act(act), "cases.read" if "watch" in act else "cases.work") for act in ACTS),
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class Acted:
+    """What is said of an act that was done, and what the page shows of it this once."""
+
+    words: str
+    shows: Mapping[str, Any] = field(default_factory=dict)
 
 
 class CaseScreen:
@@ -71,15 +80,15 @@ class CaseScreen:
         return await self._after(self._decided)(visit)
 
     async def site(self, visit: Visit) -> Response:
+        return await self._after(self._given)(visit)
+
+    async def _given(self, visit: Visit) -> Acted:
         """A site has the case; its link is shown, for one that cannot be sent it."""
         given = await self._do.sites.offer(
             visit.actor, _number(visit), visit.text("site"), version=visit.number("version")
         )
-        names = {**await self._names(visit), "site_link": given.link, "site_link_until": given.expires_at}
-        if not visit.is_part:
-            return visit.page("cases", "cases/case.html", title=names["case"].number, **names)
-        html = visit.html("cases/whole.html", **names)
-        return visit.parts(part("#case", html, "replace"), toast(visit.t("case.toast.site", site=given.site)))
+        link = {"site_link": given.link, "site_link_until": given.expires_at}
+        return Acted(visit.t("case.toast.site", site=given.site), link)
 
     async def reward(self, visit: Visit) -> Response:
         return await self._after(self._rewarded)(visit)
@@ -104,20 +113,24 @@ class CaseScreen:
         )
         return visit.t("case.toast.approved") if approve else visit.t("case.toast.kept")
 
-    def _after(self, work: Callable[[Visit], Awaitable[str]]) -> Callable[[Visit], Awaitable[Response]]:
+    def _after(self, work: Callable[[Visit], Awaitable[str | Acted]]) -> Callable[[Visit], Awaitable[Response]]:
         """The work is done and the page shows what came of it; when somebody else was faster, how it is now."""
 
         async def acted(visit: Visit) -> Response:
             try:
-                words, status = await work(visit), 200
+                did, status = await work(visit), 200
             except StaleState:
                 if not visit.is_part:
                     raise
-                words, status = visit.t("stale"), 409
-            if not visit.is_part:
+                did, status = visit.t("stale"), 409
+            told = did if isinstance(did, Acted) else Acted(did)
+            if not visit.is_part and not told.shows:
                 return visit.go(f"/console/cases/{_number(visit)}")
-            html = visit.html("cases/whole.html", **await self._names(visit))
-            return visit.parts(part("#case", html, "replace"), toast(words), status=status)
+            names = {**await self._names(visit), **told.shows}
+            if not visit.is_part:
+                return visit.page("cases", "cases/case.html", title=names["case"].number, **names)
+            html = visit.html("cases/whole.html", **names)
+            return visit.parts(part("#case", html, "replace"), toast(told.words), status=status)
 
         return acted
 

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from console.frame import Frame, Visit
 from console.inbox_desk import InboxServices
 from console.inbox_filter import filter_of, kept, written
-from desk.notes import ABOUT_CASES
+from console.notices import place_of, words_of
 
 
 class BesideScreen:
@@ -33,10 +33,8 @@ class BesideScreen:
     async def notices(self, visit: Visit) -> Response:
         """What calls this person, the newest first."""
         page = await self._do.notes.notices(visit.actor, cursor=visit.text("cursor"))
-        return visit.page(
-            "notices", "inbox/notices.html", title=visit.t("notices"), notices=page.items, next=page.next,
-            about_cases=ABOUT_CASES,
-        )  # fmt: skip
+        lines = [(place_of(one), words_of(one, visit.t), one.read_at is None, one.at) for one in page.items]
+        return visit.page("notices", "inbox/notices.html", title=visit.t("notices"), notices=lines, next=page.next)
 
     async def read_notices(self, visit: Visit) -> Response:
         await self._do.notes.mark_read(visit.actor)

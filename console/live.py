@@ -25,8 +25,8 @@ from console.inbox_desk import InboxServices, talk_names
 from console.inbox_filter import ViewTab, filter_of, view_tabs
 from console.inbox_view import LISTS, row_of, tabs
 from console.live_hub import Found, Listener, LiveHub
+from console.notices import place_of, words_of
 from console.talk_view import said_one
-from console.words import WORDS
 from desk.conversations import HistoryMessage, HistoryPage
 from desk.inbox import InboxFilter, line_for
 
@@ -188,12 +188,11 @@ class _Streams:
         page = await self._do.notes.notices(visit.actor, unread=True, limit=1)
         told: dict[str, Any] = {"unread": await self._do.notes.unread(visit.actor)}
         for one in page.items:
-            key = f"notice.{one.kind}"
             told |= {
                 "title": visit.t("app"),
-                "text": visit.t(key, by=one.by or "–") if key in WORDS else one.kind,
+                "text": words_of(one, visit.t),
                 "tag": str(one.id),
-                "url": f"/console/inbox/{one.conversation_id}" if one.conversation_id is not None else "",
+                "url": place_of(one),
             }
         return told
 

@@ -18,6 +18,7 @@ from console.frame import Frame
 from desk.actors import Actor
 from desk.case_board import CaseBoard
 from desk.inbox import InboxDesk, SharedRow
+from desk.notes import NoteDesk
 from desk.paging import MOST
 
 log = structlog.get_logger(__name__)
@@ -25,6 +26,7 @@ log = structlog.get_logger(__name__)
 PACE_S: Final = 0.4  # between two looks at what changed: a console is told at most that often
 SWEEP_S: Final = 4.0
 CASES_S: Final = 2.0  # between two looks whether something happened to a case
+NOTICES_S: Final = 2.0  # between two looks for notices of those whose console is open
 COUNTS_S: Final = 3.0  # between two counts of the lists: they cost more than all rows, and nobody waits for them
 OVERLAP: Final = timedelta(seconds=10)  # commits may become visible a little after their time
 GONE_S: Final = {"viewing": 20.0, "typing": 8.0}  # after which a colleague who gave no sign does it no longer
@@ -72,23 +74,27 @@ class Listener:
 class LiveHub:
     """The streams of this process."""
 
-    def __init__(self, frame: Frame, inbox: InboxDesk, board: CaseBoard) -> None:
-        self._frame, self._inbox, self._board = frame, inbox, board
+    def __init__(self, frame: Frame, inbox: InboxDesk, board: CaseBoard, notes: NoteDesk) -> None:
+        self._frame, self._inbox, self._board, self._notes = frame, inbox, board, notes
         self.listeners: set[Listener] = set()
         self._changed: dict[int, None] = {}
         self._known: dict[int, SharedRow] = {}
         self._something = asyncio.Event()
         self._is_uncounted = asyncio.Event()
+        self._is_joined = asyncio.Event()
         self._is_closed = False
 
     async def run(self) -> None:
         """For ever: hints are heard, and every few seconds what changed without one; what changed is read and told."""
-        await asyncio.gather(self._hear(), self._sweep(), self._look(), self._count(), self._watch_cases())
+        await asyncio.gather(
+            self._hear(), self._sweep(), self._look(), self._count(), self._watch_cases(), self._watch_notices()
+        )
 
     def join(self, listener: Listener) -> None:
         """It is told from now on, and how long its lists are."""
         self.listeners.add(listener)
         self._is_uncounted.set()
+        self._is_joined.set()
 
     def leave(self, listener: Listener) -> None:
         self.listeners.discard(listener)
@@ -180,6 +186,30 @@ class LiveHub:
                     listener.woken.set()
                 known, is_unsure = newest, newest != known
             await asyncio.sleep(CASES_S)
+
+    async def _watch_notices(self) -> None:
+        """Whoever has a new notice hears of it, whatever wrote it: a colleague, a customer's turn, a site, a promise
+        that runs out. One that becomes visible after a later one is found by the next look, which begins further back.
+        """
+        begins: int | None = None
+        newest, told = 0, set[int]()
+        while True:
+            if not self.listeners:
+                begins = None  # whoever comes first reads with the page what there was before
+                self._is_joined.clear()
+                await self._is_joined.wait()
+            try:
+                if begins is None:
+                    begins = newest = await self._notes.newest()
+                found = await self._notes.called(begins)
+            except ServiceError as error:
+                log.warning("console_notices_not_watched", error=type(error).__name__)
+            else:
+                for name in {name for row_id, name in found if row_id not in told}:
+                    self.hear({"kind": "notices", "user": name})
+                told = {row_id for row_id, _ in found}
+                begins, newest = newest, max([newest, *told])
+            await asyncio.sleep(NOTICES_S)
 
     async def _read(self, ids: list[int]) -> dict[int, SharedRow]:
         """Lines that are as they were are the very ones of before."""

@@ -343,7 +343,16 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
     "notice.case_changed": ("News in case {case}", "工单 {case} 有新进展"),
     "notice.case_warned": ("A promise of case {case} runs out soon", "工单 {case} 的一项承诺即将到期"),
     "notice.case_breached": ("A promise of case {case} was not kept", "工单 {case} 的一项承诺已超时"),
+    "notice.compensation_proposed": (
+        "{by} proposes a compensation for case {case}, which waits for a decision",
+        "{by} 为工单 {case} 申请补偿，等待审批",
+    ),
+    "notice.compensation_decided": (
+        "{by} decided on the compensation for case {case}",
+        "{by} 已审批工单 {case} 的补偿",
+    ),
     "notice.case_spike": ("More cases of one kind than usual", "某类工单明显多于平常"),
+    "notice.report_summary": ("A summary of the figures is ready", "报表简报已生成"),
     "notice.scheduled_refused": ("A planned message did not go out", "定时消息未能发送"),
     "view.save": ("Save a view", "保存视图"),
     "view.title": ("Name", "名称"),

@@ -14,7 +14,10 @@ from crm_sync.statements import insert_rows
 from crm_sync.tables import staff_users
 
 MOST_COUNTED = 100
-ABOUT_CASES: Final = frozenset({"case_changed", "case_warned", "case_breached"})
+MOST_CALLED: Final = 1000  # told of in one look
+ABOUT_CASES: Final = frozenset(
+    {"case_changed", "case_warned", "case_breached", "compensation_proposed", "compensation_decided"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,20 @@ def notices_of(conn: Connection, user_id: int, *, before: int | None, limit: int
     return [
         StaffNotice(row.id, row.kind, row.conversation_id, row.reference, row.by, row.at, row.read_at) for row in rows
     ]
+
+
+def newest_id(conn: Connection) -> int:
+    """Notices that come later have a higher one; 0 where there is none."""
+    return int(conn.execute(select(func.coalesce(func.max(staff_notices.c.id), 0))).scalar_one())
+
+
+def called_after(conn: Connection, after: int) -> list[tuple[int, str]]:
+    """(id, whose) of the notices with a higher id, the oldest first."""
+    mine = select(staff_notices.c.id, staff_users.c.name).join_from(
+        staff_notices, staff_users, staff_users.c.id == staff_notices.c.user_id
+    )
+    rows = conn.execute(mine.where(staff_notices.c.id > after).order_by(staff_notices.c.id).limit(MOST_CALLED))
+    return [(row.id, row.name) for row in rows]
 
 
 def unread_of(conn: Connection, user_id: int) -> int:

@@ -15,6 +15,7 @@ from crm_sync.columns import is_state
 from crm_sync.database import Database
 from crm_sync.rows import insert_if_absent
 from crm_sync.service_tables import compensations, points
+from crm_sync.staff_notices import notify
 from crm_sync.tables import cases, customers
 from desk.actors import Actor
 from desk.audit import record
@@ -66,7 +67,11 @@ class CompensationDesk:
             }
             key = conn.execute(insert(compensations).values(values)).inserted_primary_key
             row = conn.execute(select(compensations).where(compensations.c.id == key[0])).one()  # type: ignore[index]
-            self._follow(conn, case, row, By("operator", now, actor.name))
+            by = By("operator", now, actor.name)
+            self._follow(conn, case, row, by)
+            if row.state == "proposed":
+                heads = {policy.routing.head(to, case.team) for to in ("lead", "manager")}
+                _call(conn, heads - {"", actor.name}, "compensation_proposed", case, by)
             details = {"compensation": row.id, "state": row.state}
             record(conn, actor, "case.offer", f"case:{case.number}", details, now=now)
             return row
@@ -102,7 +107,9 @@ class CompensationDesk:
             changed = {"state": "approved" if approve else "refused", "decided_by": actor.name, "decided_at": now}
             conn.execute(update(compensations).where(compensations.c.id == row.id).values(**changed))
             row = conn.execute(select(compensations).where(compensations.c.id == row.id)).one()
-            self._follow(conn, case, row, By("operator", now, actor.name), why)
+            by = By("operator", now, actor.name)
+            self._follow(conn, case, row, by, why)
+            _call(conn, {row.proposed_by}, "compensation_decided", case, by)
             details = {"compensation": row.id, "state": row.state}
             record(conn, actor, "case.decide", f"case:{case.number}", details, now=now)
             return row
@@ -169,6 +176,11 @@ class CompensationDesk:
         amount = str(row.amount_minor) if row.kind == "points" else f"@money:{row.amount_minor}:{row.currency}"
         args = {"number": case.number, "kind": f"@word:compensation_kind:{row.kind}", "amount": amount}
         tell_about(conn, case, "utter_notice_compensation", args, by.at, key=f"compensation:{row.id}")
+
+
+def _call(conn: Connection, names: set[str], kind: str, case: Any, by: By) -> None:
+    """Those of them who have an account find among their notices what waits for them, or was decided."""
+    notify(conn, names, kind, by.at, reference=case.number, by=by.name)
 
 
 def _share(conn: Connection, case: Any, policy: ServicePolicy) -> float:

@@ -124,6 +124,14 @@ class NoteDesk:
 
         return await self._database.run(unit, read=True)
 
+    async def newest(self) -> int:
+        """A mark for `called`: what comes after it is news."""
+        return await self._database.run(staff_notices.newest_id, read=True)
+
+    async def called(self, after: int) -> list[tuple[int, str]]:
+        """(id, whose) of the notices written since, by whatever process, the oldest first. For open consoles alone."""
+        return await self._database.run(lambda conn: staff_notices.called_after(conn, after), read=True)
+
     async def mark_read(self, actor: Actor, ids: Sequence[int] | None = None) -> int:
         """These of the actor's notices (None: all) are read; how many were not."""
         now = self._outside.clock.now()

@@ -56,7 +56,7 @@ class ConsoleInbox:
             make_test=self._make_test,
             unclear=self._unclear,
         )
-        self.hub = LiveHub(self.frame, staff.inbox, CaseBoard(database))
+        self.hub = LiveHub(self.frame, staff.inbox, CaseBoard(database), staff.notes)
 
     def close(self) -> None:
         """Every stream ends."""

@@ -156,7 +156,7 @@ class ConsoleUnderTest:
             database, around, policy, lambda: ZoneInfo("Asia/Shanghai"), {("telegram", "main"): adapter}
         )
         self.broadcasts = broadcast_screens(self.reach, policy, lambda: ["telegram", "web"])
-        self.hub = LiveHub(self.frame, self.services.inbox, CaseBoard(database))
+        self.hub = LiveHub(self.frame, self.services.inbox, CaseBoard(database), self.services.notes)
         self.app = Starlette(
             routes=[
                 *live_route(self.frame, self.services, self.hub),

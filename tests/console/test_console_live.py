@@ -13,7 +13,7 @@ from starlette.types import Message
 
 from bot.errors import StoreUnavailable
 from bot.ports import SendOutcome
-from bot.types import OpenCase
+from bot.types import OpenCase, UpdateCase
 from console.live_hub import Listener, LiveHub
 from crm_sync.database import Database
 from desk.actors import actor_named
@@ -135,7 +135,7 @@ async def test_what_changed_is_read_once_for_all_consoles_and_told_once(console:
     theirs = await wrote(console.store, "for quality", user="bob", team="quality")
     await wrote(console.store, "for nobody", user="cid")
     inbox = CountedInbox(console.store.database)
-    hub = LiveHub(console.frame, inbox, CaseBoard(console.store.database))
+    hub = LiveHub(console.frame, inbox, CaseBoard(console.store.database), console.services.notes)
     li, lead = Listener(LI, None), Listener(LEAD, None)
     hub.join(li)
     hub.join(lead)
@@ -155,7 +155,7 @@ async def test_what_changed_is_read_once_for_all_consoles_and_told_once(console:
 async def test_the_store_being_away_loses_no_change(console: ConsoleUnderTest) -> None:
     talk = await wrote(console.store, "hello")
     inbox = CountedInbox(console.store.database, fails=1)
-    hub = LiveHub(console.frame, inbox, CaseBoard(console.store.database))
+    hub = LiveHub(console.frame, inbox, CaseBoard(console.store.database), console.services.notes)
     lead = Listener(LEAD, None)
     hub.join(lead)
     running = asyncio.create_task(hub.run())
@@ -224,6 +224,23 @@ async def test_an_open_board_hears_that_something_happened_to_a_case(console: Co
     assert 'data-into="#board"' in shown.text
     assert "C-1024-7" in shown.text
     assert "C-1024-7" not in (await li.part("/console/cases?team=shop")).text
+
+
+async def test_who_has_or_watches_a_case_hears_of_news_in_it_whatever_wrote_them(console: ConsoleUnderTest) -> None:
+    opened = OpenCase("C-1024-7", "complaint", "brakes", "car", 2, "brakes squeak", {}, team="care")
+    await converse(console.store, "hi", "ok", effects=[opened])
+    li = await console.enter()
+    await console.services.cases.take(LI, "C-1024-7")
+    async with listening(console, li, "board=1") as stream:
+        await stream.until("event: board")
+        # A turn writes this one, which tells nobody but the conversation.
+        await converse(console.store, "more", "noted", effects=[UpdateCase("C-1024-7", note="it smokes")])
+        await stream.until("event: notice")
+    (told,) = stream.events("notice")
+    assert told["unread"] == 1
+    assert told["url"] == "/console/cases/C-1024-7"
+    assert "C-1024-7" in told["text"]
+    assert "smokes" not in stream.text
 
 
 async def test_a_session_that_ended_ends_its_stream(console: ConsoleUnderTest) -> None:
