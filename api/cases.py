@@ -171,6 +171,11 @@ class CaseChanges(Given):
     why: Words
 
 
+class CodesGiven(Given):
+    cause: str = Field("", max_length=60, description="A code of the rules that hold for the case")
+    remedy: str = Field("", max_length=60)
+
+
 class OfferGiven(Given):
     kind: Literal["refund", "voucher", "points", "goods"]
     amount_minor: int = Field(gt=0, le=10**12, description="In minor units; of points, how many")
@@ -429,6 +434,12 @@ def case_routes(desk: ApiDesk) -> DeskRoutes:
     async def add_case_note(by: By, number: Number, note: NoteGiven, response: Response) -> Any:
         """A note for colleagues, or news for the customer."""
         row = await (cases.note if note.is_internal else cases.tell)(by, number, note.words)
+        return changed(row, response)
+
+    @routes.put("/cases/{number}/codes", response_model=CaseState)
+    async def explain_case(by: By, number: Number, codes: CodesGiven, version: IfMatch, response: Response) -> Any:
+        """What caused it, or helped, is known by these codes, also of a case that is over."""
+        row = await cases.explain(by, number, cause=codes.cause, remedy=codes.remedy, version=version)
         return changed(row, response)
 
     @routes.put("/cases/{number}/watching", status_code=204)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from bot.service.calendars import Calendar
 from bot.service.policy import ServicePolicy
-from bot.types import Ask, Language, OutMedia, TextFormat
+from bot.types import Ask, Case, Language, OutMedia, TextFormat
 from bot.values import ONE_TIME_CODE
 
 if TYPE_CHECKING:
@@ -127,6 +127,11 @@ class Assistant:
     is_sure_given: bool = False  # `tuning.sure` is the assistant's own; else it follows the model that answers
     hours: StaffedHours = field(default_factory=StaffedHours)
     service: ServicePolicy = field(default_factory=ServicePolicy)
+    desk: ServicePolicy | None = None  # the rules of all assistants of the desk; None: this is the only one
+
+    def rules_of(self, case: Case) -> ServicePolicy:
+        """The rules that hold for a case: those of the assistant that answers where it came from."""
+        return self.service if self.desk is None else self.desk.of(case.account)
 
     def sure_from(self, measured: float) -> Assistant:
         """The same one, sure from the score that its model was measured to be right from, unless its files say."""

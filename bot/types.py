@@ -287,7 +287,8 @@ class Case:
     next_update_at: datetime | None = None  # the promise that runs out first; None: none runs
     reopened: int = 0
     score: int | None = None
-    site_calendar: str = ""  # of the site that has it
+    site_calendar: str = ""  # of the site that has it, as `Site.hours` names it
+    account: tuple[str, str] = ("", "")  # where it came from: channel, and the name of the account there
 
 
 @value

@@ -19,7 +19,7 @@ from desk.pay_plans import PayPlanDesk
 from desk.site_offers import SiteOffers
 
 NEEDS_WORDS: Final = frozenset({"progress", "ask", "solve", "reopen", "withdraw", "note", "tell", "classify"})
-ACTS: Final = ("take", "assign", "watch", "unwatch", "link", *sorted(NEEDS_WORDS))
+ACTS: Final = ("take", "assign", "watch", "unwatch", "link", "explain", *sorted(NEEDS_WORDS))
 BULK: Final = ("take", "assign", "note", "tell", "progress", "ask", "solve", "withdraw")
 MOST_MINOR: Final = 10**12
 
@@ -74,6 +74,8 @@ async def do(services: CaseServices, visit: Visit, act: str, number: str, versio
         case "classify":
             severity = visit.number("severity") or 0
             await desk.classify(actor, number, severity=severity, why=words, version=version)
+        case "explain":
+            await desk.explain(actor, number, cause=visit.text("cause"), remedy=visit.text("remedy"), version=version)
         case "watch" | "unwatch":
             await desk.watch(actor, number, wanted=act == "watch")
         case "link":

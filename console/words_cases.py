@@ -127,6 +127,8 @@ CASE_WORDS: Final[dict[str, tuple[str, str]]] = {
     ),
     "told.note": ("Only staff read this.", "仅内部可见。"),
     "told.tell": ("The customer is sent these words; the case goes on as before.", "客户会收到这段话，工单状态不变。"),
+    "act.explain": ("Name cause and remedy", "补充原因与处理方式"),
+    "told.explain": ("Only staff see it; reports count it.", "仅内部可见，并计入报表。"),
     "told.classify": ("Only staff read why.", "原因仅内部可见。"),
     "told.assign": ("The customer hears who looks after it.", "客户会得知由谁负责。"),
     "ask.withdraw": (

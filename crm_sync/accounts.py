@@ -5,12 +5,34 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import ColumnElement, Connection, Text, func, literal_column, select
 
-from crm_sync.tables import conversations
+from crm_sync.tables import cases, conversations
 
 Account = tuple[str, str]  # channel, and the name of the account there
 NONE: Final[Account] = ("", "")  # of a customer who has never written
+_first = conversations.alias("first_talk")
+CAME_FROM: Final[ColumnElement[str | None]] = (  # of a row of `cases`; to be read with `account_in`
+    select(conversations.c.channel + literal_column("':'", Text) + conversations.c.account)
+    .where(
+        conversations.c.id
+        == func.coalesce(
+            cases.c.conversation_id,
+            select(func.min(_first.c.id))
+            .where(_first.c.customer_id == cases.c.customer_id)
+            .correlate(cases)
+            .scalar_subquery(),
+        )
+    )
+    .correlate(cases)
+    .scalar_subquery()
+)
+
+
+def account_in(came_from: str | None) -> Account:
+    """The account that CAME_FROM of a case names."""
+    channel, _, account = (came_from or ":").partition(":")
+    return channel, account
 
 
 def accounts_of(conn: Connection, came: Sequence[tuple[int | None, int | None]]) -> list[Account]:

@@ -21,13 +21,13 @@ from bot.errors import Misconfigured
 from crm_sync.columns import EPOCH, MICROSECOND, dump_json, load_json
 from crm_sync.console_tables import audit_head, audit_log
 from crm_sync.rows import insert_if_absent
-from crm_sync.statements import Both, insert_of, prefixed
+from crm_sync.statements import Together, insert_of, prefixed
 
 OPTION: Final = "audit_keys"
 _COLUMNS: Final = ("id", "actor", "action", "object", "details", "at", "previous", "hash")
 _HEAD: Final = select(audit_head).where(audit_head.c.id == 1)
 _LOCKED_HEAD: Final = _HEAD.with_for_update()
-_WRITE: Final = Both(
+_WRITE: Final = Together(
     update(audit_head)
     .where(audit_head.c.id == 1)
     .values({name: bindparam(f"to_{name}", type_=audit_head.c[name].type) for name in ("lines", "hash", "seal")}),

@@ -25,9 +25,10 @@ from crm_sync.columns import is_postgres, is_state
 from crm_sync.numbers import read
 from crm_sync.rows import insert_if_absent
 from crm_sync.service_tables import assets, case_links, clocks, sites
+from crm_sync.sites import HOURS
 from crm_sync.staff_notices import notify
-from crm_sync.statements import Both, insert_of, insert_rows, prefixed
-from crm_sync.subjects import Subject, note
+from crm_sync.statements import Statement, Together, insert_of, insert_rows, prefixed
+from crm_sync.subjects import Subject, line_of, note
 from crm_sync.tables import case_events, cases, customers, timeline
 
 Author = Literal["customer", "operator", "site", "bot", "system"]
@@ -82,7 +83,10 @@ class CaseChange:
     back_to_site: bool = True  # when it is reopened, the site that had it is asked again
 
 
-_LOCKED: Final = select(cases).where(cases.c.number == bindparam("number")).with_for_update()
+_HOURS: Final = func.coalesce(select(HOURS).where(sites.c.id == cases.c.site_id).scalar_subquery(), "")
+_LOCKED: Final = (
+    select(cases, _HOURS.label("site_hours")).where(cases.c.number == bindparam("number")).with_for_update(of=cases)
+)
 _ERASED_AT: Final = select(customers.c.erased_at).where(customers.c.id == bindparam("id"))
 _TWIN: Final = (
     select(cases)
@@ -92,7 +96,7 @@ _TWIN: Final = (
 )
 _EVENT: Final = ("case_id", "kind", "author", "by", "note", "is_internal", "changes", "at")
 _LINE: Final = ("customer_id", "conversation_id", "kind", "summary", "reference", "author", "at")
-_EVENT_AND_LINE: Final = Both(insert_of(case_events, _EVENT, "event_"), insert_of(timeline, _LINE, "line_"))
+_LINK: Final = ("case_id", "conversation_id", "at")
 _SITE: Final = select(sites).where(sites.c.key == bindparam("key"))
 
 
@@ -100,7 +104,7 @@ _SITE: Final = select(sites).where(sites.c.key == bindparam("key"))
 
 
 def locked_case(conn: Connection, number: str, version: int | None = None) -> Any:
-    """The row of the case, which nobody else changes before this transaction ends.
+    """The row of the case, with `site_hours`; nobody else changes it before this transaction ends.
 
     `version`: the one the caller has seen. Raises: CaseNotFound; StaleState when it has changed since; RuleError when
     its customer was erased.
@@ -142,19 +146,19 @@ def open_case(conn: Connection, effect: OpenCase, subject: Subject) -> None:
     """
     site = conn.execute(_SITE, {"key": effect.site}).first() if effect.site else None
     site_id = site.id if site is not None else None
-    case_id = _insert(conn, effect, subject.customer_id, subject.conversation_id, now=subject.now, site_id=site_id)
-    if case_id is None:
+    row = _insert(conn, effect, subject.customer_id, subject.conversation_id, now=subject.now, site_id=site_id)
+    if row is None:
         existing = _open_twin(conn, effect, subject.customer_id)
         told = UpdateCase(effect.number, effect.summary, effect.details, effect.severity, clocks=effect.clocks)
         _by_customer(conn, existing, told, subject)
         return
-    clock_rows.begin_first(conn, effect.clocks, subject.now, case_id=case_id)
+    by = By("customer", subject.now)
+    event = _event(row.id, "opened", by, words=effect.summary, changes={}, is_internal=False)
+    line = line_of(subject, f"{effect.kind}_opened", effect.summary, effect.number)
+    _write_down(conn, event, line, effect.clocks, conversation_id=subject.conversation_id)
     if site is not None and site.is_active:
         who = subject.customer_id
-        site_tasks.offer_first(conn, case_id, who, site=site, now=subject.now, distance_m=effect.distance_m)
-    link(conn, case_id, subject.conversation_id, subject.now)
-    case_event(conn, case_id, "opened", By("customer", subject.now), words=effect.summary)
-    note(conn, subject, f"{effect.kind}_opened", effect.summary, effect.number)
+        site_tasks.offer_first(conn, row.id, who, site=site, now=subject.now, distance_m=effect.distance_m)
 
 
 def _open_twin(conn: Connection, case: Any, customer_id: int) -> Any:
@@ -170,9 +174,9 @@ def _insert(
     *,
     now: datetime,
     site_id: int | None,
-) -> int | None:
-    """The id of the new case; None where the customer has an open one about the same thing."""
-    build = postgresql.insert if is_postgres(conn) else sqlite.insert
+    whole: bool = False,
+) -> Any:
+    """The row of the new case, only its id unless `whole`; None where an open one is about the same thing."""
     row = {
         "number": effect.number,
         "customer_id": customer_id,
@@ -197,9 +201,16 @@ def _insert(
         "currency": effect.currency,
         "policy_version": effect.policy_version,
     }
+    return next(iter(_opened(tuple(row), is_postgres(conn), whole).rows(conn, row)), None)
+
+
+@cache
+def _opened(names: tuple[str, ...], on_postgres: bool, whole: bool) -> Statement:
+    build = postgresql.insert if on_postgres else sqlite.insert
     index = cases.c.customer_id, cases.c.kind, cases.c.category, cases.c.subject
-    statement = build(cases).values(row).on_conflict_do_nothing(index_elements=index, index_where=cases.c.is_open)
-    return conn.execute(statement.returning(cases.c.id)).scalar()
+    statement = build(cases).values({name: bindparam(name, type_=cases.c[name].type) for name in names})
+    statement = statement.on_conflict_do_nothing(index_elements=index, index_where=cases.c.is_open)
+    return Statement(statement.returning(*cases.c) if whole else statement.returning(cases.c.id))
 
 
 def _asset_id(conn: Connection, asset_id: int | None, customer_id: int) -> int | None:
@@ -248,18 +259,15 @@ def open_by_staff(conn: Connection, wanted: OpenCase, customer_id: int, conversa
     """
     site = conn.execute(_SITE, {"key": wanted.site}).first() if wanted.site else None
     site_id = site.id if site is not None else None
-    case_id = _insert(conn, wanted, customer_id, conversation_id, now=by.at, site_id=site_id)
-    if case_id is None:
+    row = _insert(conn, wanted, customer_id, conversation_id, now=by.at, site_id=site_id, whole=True)
+    if row is None:
         twin = _open_twin(conn, wanted, customer_id)
         raise RuleError(f"case {twin.number} about the same thing is open; go on with that one")
-    clock_rows.begin_first(conn, wanted.clocks, by.at, case_id=case_id)
+    event = _event(row.id, "opened", by, words=wanted.summary, changes={}, is_internal=False)
+    line = _timeline_line(row, by, f"{wanted.kind}_opened", wanted.summary)
+    _write_down(conn, event, line, wanted.clocks, conversation_id=conversation_id)
     if site is not None and site.is_active:
-        site_tasks.offer_first(conn, case_id, customer_id, site=site, now=by.at, distance_m=None)
-    if conversation_id is not None:
-        link(conn, case_id, conversation_id, by.at)
-    case_event(conn, case_id, "opened", by, words=wanted.summary)
-    row = conn.execute(select(cases).where(cases.c.id == case_id)).one()
-    tell_timeline(conn, row, by, f"{wanted.kind}_opened", wanted.summary)
+        site_tasks.offer_first(conn, row.id, customer_id, site=site, now=by.at, distance_m=None)
     return row
 
 
@@ -288,22 +296,21 @@ def change_case(conn: Connection, case: Any, change: CaseChange, by: By, clockwo
         _move_site_task(conn, case, change, by)
     elif by.author in OURS and not change.is_internal and change.note and case.first_response_at is None:
         values["first_response_at"] = by.at
-        _end_and_begin(conn, case.id, change.clocks, by.at, met=("first_response",))
+        _end_clocks(conn, case.id, change.clocks, by.at, met=("first_response",))
     else:
-        clock_rows.begin(conn, change.clocks, by.at, case_id=case.id)
+        _end_clocks(conn, case.id, change.clocks, by.at)
     clock_rows.tighten(conn, change.tighter, by.at, case_id=case.id)
+    kind = "status" if change.status else "updated" if changes or by.author == "customer" else "note"
+    event = _event(case.id, kind, by, words=change.note, changes=changes, is_internal=change.is_internal)
+    line = None
+    if by.author != "customer" and change.status:
+        line = _timeline_line(case, by, f"{case.kind}_{change.status}", change.note)
+    _write_down(conn, event, line, change.clocks)
     row = case
     if values or not change.is_internal:
         values.update(updated_at=by.at, version=case.version + 1)
         given = {**prefixed("to_", values), "which": case.id, "from": by.at}
         row = conn.execute(_changed(tuple(sorted(values))), given).one()
-    kind = "status" if change.status else "updated" if changes or by.author == "customer" else "note"
-    event = _event(case.id, kind, by, words=change.note, changes=changes, is_internal=change.is_internal)
-    if by.author != "customer" and change.status:
-        line = _timeline_line(case, by, f"{case.kind}_{change.status}", change.note)
-        _EVENT_AND_LINE.change(conn, {**prefixed("event_", event), **prefixed("line_", line)})
-    else:
-        insert_rows(conn, case_events, [event])
     if heard := {*row.watchers, row.owner} - {"", by.name if by.author == "operator" else ""}:
         notify(conn, heard, "case_changed", by.at, reference=row.number, by=by.name)
     return row
@@ -356,7 +363,7 @@ def _of_status(case: Any, status: str, by: By) -> dict[str, Any]:
 def _move_clocks(conn: Connection, case: Any, change: CaseChange, by: By, clockwork: Clockwork | None) -> None:
     """First response and solution are met, all stand still while the customer is waited for, and end with the case.
 
-    Then those of the change begin.
+    So do those in whose place others begin with the change.
     """
     status, met = change.status, ("first_response",) if change.status in ANSWERS and by.author in OURS else ()
     is_over = status in ("solved", *CLOSED_STATUSES)
@@ -371,16 +378,15 @@ def _move_clocks(conn: Connection, case: Any, change: CaseChange, by: By, clockw
             clock_rows.pause_all(conn, case.id, by.at, clockwork.spent)
     if status == "solved":
         met = (*met, "solution")
-    _end_and_begin(conn, case.id, change.clocks, by.at, met=met, is_over=is_over)
+    _end_clocks(conn, case.id, change.clocks, by.at, met=met, is_over=is_over)
 
 
-def _end_and_begin(
-    conn: Connection, case_id: int, starts: Sequence[ClockStart], at: datetime, *, met: Sequence[str],
+def _end_clocks(
+    conn: Connection, case_id: int, starts: Sequence[ClockStart], at: datetime, *, met: Sequence[str] = (),
     is_over: bool = False,
 ) -> None:  # fmt: skip
     """Clocks of the kinds `met` have ended, and those in whose place others begin; all when it `is_over`."""
     clock_rows.end(conn, at, met=met, stopped=None if is_over else [start.kind for start in starts], case_id=case_id)
-    clock_rows.begin_first(conn, starts, at, case_id=case_id)
 
 
 def _move_site_task(conn: Connection, case: Any, change: CaseChange, by: By) -> None:
@@ -431,6 +437,41 @@ def case_event(
 def tell_timeline(conn: Connection, case: Any, by: By, kind: str, words: str) -> None:
     """The customer's timeline has this line about the case."""
     insert_rows(conn, timeline, [_timeline_line(case, by, kind, words)])
+
+
+def _write_down(
+    conn: Connection,
+    event: Mapping[str, Any],
+    line: Mapping[str, Any] | None,
+    starts: Sequence[ClockStart],
+    *,
+    conversation_id: int | None = None,
+) -> None:
+    """The case's history has the event, the timeline the line; these clocks begin, which none of their kind is before.
+
+    `conversation_id`: the new case is linked with it.
+    """
+    case_id, at = event["case_id"], event["at"]
+    values = prefixed("event_", event)
+    if line is not None:
+        values |= prefixed("line_", line)
+    if conversation_id is not None:
+        values |= prefixed("link_", {"case_id": case_id, "conversation_id": conversation_id, "at": at})
+    for place, start in enumerate(starts):
+        values |= prefixed(f"clock{place}_", clock_rows.row_of(start, at, case_id=case_id))
+    _written_down(len(starts), line is not None, conversation_id is not None).change(conn, values)
+
+
+@cache
+def _written_down(starts: int, has_line: bool, has_link: bool) -> Together:
+    changes = [insert_of(case_events, _EVENT, "event_")]
+    if has_line:
+        changes.append(insert_of(timeline, _LINE, "line_"))
+    if has_link:
+        changes.append(insert_of(case_links, _LINK, "link_"))
+    if starts:
+        changes.append(clock_rows.insert_of_rows([f"clock{place}_" for place in range(starts)]))
+    return Together(*changes)
 
 
 def _event(

@@ -8,16 +8,21 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from functools import cache
+from types import SimpleNamespace
 from typing import Any, Final
 
-from sqlalchemy import Connection, Text, bindparam, case, literal_column, or_, select, update
+from sqlalchemy import Connection, Insert, Text, and_, bindparam, case, literal_column, or_, select, update
 
 from bot.service_types import ClockStart
 from crm_sync.columns import is_state, key_in
 from crm_sync.service_tables import clocks
-from crm_sync.statements import Statement, insert_rows
+from crm_sync.statements import Statement, insert_each_of, insert_rows
 
 ACTIVE: Final = ("running", "paused")
+_COLUMNS: Final = (
+    *("case_id", "task_id", "kind", "state", "calendar", "budget_s", "used_s"),
+    *("running_since", "due_at", "warn_share", "next_at", "started_at"),
+)
 Spent = Callable[[Any, datetime], int]  # clock row, now -> working seconds used until now
 Again = Callable[[Any, datetime], tuple[datetime | None, datetime | None]]  # clock row, now -> due_at, next_at
 
@@ -45,27 +50,30 @@ def begin_first(
     task_id: int | None = None,
 ) -> None:
     """As `begin`, for a case or task that has no clocks of these kinds under way."""
-    insert_rows(
-        conn,
-        clocks,
-        [
-            {
-                "case_id": case_id,
-                "task_id": task_id,
-                "kind": start.kind,
-                "state": "running",
-                "calendar": start.calendar,
-                "budget_s": start.budget_s,
-                "used_s": 0,
-                "running_since": now,
-                "due_at": start.due_at,
-                "warn_share": start.warn_share,
-                "next_at": start.next_at,
-                "started_at": now,
-            }
-            for start in starts
-        ],
-    )
+    insert_rows(conn, clocks, [row_of(start, now, case_id=case_id, task_id=task_id) for start in starts])
+
+
+def row_of(start: ClockStart, now: datetime, *, case_id: int | None, task_id: int | None = None) -> dict[str, Any]:
+    """The row of a clock that begins now."""
+    return {
+        "case_id": case_id,
+        "task_id": task_id,
+        "kind": start.kind,
+        "state": "running",
+        "calendar": start.calendar,
+        "budget_s": start.budget_s,
+        "used_s": 0,
+        "running_since": now,
+        "due_at": start.due_at,
+        "warn_share": start.warn_share,
+        "next_at": start.next_at,
+        "started_at": now,
+    }
+
+
+def insert_of_rows(prefixes: Sequence[str]) -> Insert:
+    """Inserts a row of `row_of` for each prefix of its parameters' names."""
+    return insert_each_of(clocks, _COLUMNS, prefixes)
 
 
 def tighten(conn: Connection, starts: Sequence[ClockStart], now: datetime, *, case_id: int) -> None:
@@ -104,6 +112,18 @@ def resume_all(conn: Connection, case_id: int, now: datetime, again: Again | Non
             .where(clocks.c.id == row.id)
             .values(state="running", running_since=now, due_at=due_at, next_at=next_at)
         )
+
+
+def move_all(conn: Connection, case_id: int, calendar: str, now: datetime, *, spent: Spent, again: Again) -> None:
+    """What is left of each promise of the case counts in this calendar from now on; what has run out stays as it is."""
+    moved = and_(clocks.c.case_id == case_id, is_state(clocks.c.state, *ACTIVE), clocks.c.calendar != calendar)
+    going_on = and_(clocks.c.breached_at.is_(None), or_(clocks.c.due_at.is_(None), clocks.c.due_at > now))
+    for row in conn.execute(select(clocks).where(moved, going_on)).all():
+        values: dict[str, Any] = {"calendar": calendar}
+        if row.state == "running":
+            values |= {"used_s": spent(row, now), "running_since": now}
+            values["due_at"], values["next_at"] = again(SimpleNamespace(**{**row._mapping, **values}), now)
+        conn.execute(update(clocks).where(clocks.c.id == row.id).values(**values))
 
 
 def end(

@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, insert, update
 
+from crm_sync.statements import Statement
 from crm_sync.tables import counters
 
 FIRST: Final = 1024  # short enough to say on the phone, long enough not to say how new the shop is
 _COUNTER: Final = "case_number"
+_RAISED: Final = Statement(
+    update(counters).where(counters.c.name == _COUNTER).values(value=counters.c.value + 1).returning(counters.c.value)
+)
 _WRITTEN = re.compile(r"\s*[cC]?\s*[-–—－]?\s*(\d{1,18})(?:\s*[-–—－]\s*(\d))?\s*", re.ASCII)
 
 
@@ -41,7 +45,8 @@ def read(text: str) -> str | None:
 
 def next_case_number(conn: Connection) -> str:
     """A number nobody else gets, in any process."""
-    raised = update(counters).where(counters.c.name == _COUNTER).values(value=counters.c.value + 1)
-    if conn.execute(raised).rowcount == 0:
+    raised = next(iter(_RAISED.rows(conn, {})), None)
+    if raised is None:
         conn.execute(insert(counters), {"name": _COUNTER, "value": FIRST})
-    return written(conn.execute(select(counters.c.value).where(counters.c.name == _COUNTER)).scalar_one())
+        return written(FIRST)
+    return written(raised.value)

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, func, insert, select
 from crm_sync.accounts import NONE, Account, accounts_of
 from crm_sync.models import raise_epoch
 from crm_sync.service_tables import policies, sites
+from crm_sync.sites import HOURS
 from crm_sync.tables import case_events, cases
 
 
@@ -71,7 +72,7 @@ def case_lines(conn: Connection, since: datetime, after: int, limit: int) -> tup
             cases.c.severity,
             cases.c.conversation_id,
             cases.c.customer_id,
-            sites.c.calendar,
+            HOURS.label("calendar"),
         )
         .join_from(cases, sites, sites.c.id == cases.c.site_id, isouter=True)
         .where(cases.c.opened_at >= since, cases.c.id > after, cases.c.kind == "complaint")

@@ -48,13 +48,15 @@ class Offered:
 
 @dataclass(frozen=True, slots=True)
 class SiteForm:
-    """What was sent from the page. `version`: of the task as the page showed it."""
+    """What was sent from the page. `version`: of the task as it showed it; `cause`, `remedy`: codes, on closing."""
 
     task_id: int
     serial: int
     version: int
     action: SiteAction
     words: str  # who takes it, what is reported, why it is passed on, what was done
+    cause: str = ""
+    remedy: str = ""
 
 
 @dataclass(frozen=True, slots=True)

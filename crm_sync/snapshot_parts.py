@@ -11,6 +11,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from bot.service_types import Appointment, Asset, Due, OpenSurvey, Preference, Visit
 from bot.types import Case, Order
+from crm_sync.accounts import CAME_FROM, account_in
 from crm_sync.columns import id_in, is_filled, is_state
 from crm_sync.service_tables import (
     appointments,
@@ -26,6 +27,7 @@ from crm_sync.service_tables import (
     surveys,
     visits,
 )
+from crm_sync.sites import HOURS
 from crm_sync.statements import Statement
 from crm_sync.tables import cases, consents, customers, orders, tasks
 
@@ -66,12 +68,11 @@ CASE_COLUMNS = (
     .label("next_update_at"),
     cases.c.reopened,
     cases.c.score,
-    func.coalesce(select(sites.c.calendar).where(sites.c.id == cases.c.site_id).scalar_subquery(), "").label(
-        "site_calendar"
-    ),
+    func.coalesce(select(HOURS).where(sites.c.id == cases.c.site_id).scalar_subquery(), "").label("site_calendar"),
+    CAME_FROM.label("came_from"),
 )
 _ORDER_NAMES = tuple(column.name for column in ORDER_COLUMNS)
-_CASE_NAMES = tuple(column.name for column in CASE_COLUMNS)
+_CASE_NAMES = tuple(column.name for column in CASE_COLUMNS[:-1])
 _now = bindparam("now", type_=appointments.c.ends_at.type)
 
 
@@ -82,7 +83,8 @@ def order_of(row: Any) -> Order:
 
 def case_of(row: Any) -> Case:
     """The case in a row of CASE_COLUMNS."""
-    return Case(*(getattr(row, name) for name in _CASE_NAMES))
+    values = [*(getattr(row, name) for name in _CASE_NAMES), account_in(row.came_from)]
+    return Case(*values)
 
 
 def owned_orders() -> Select[Any]:

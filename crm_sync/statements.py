@@ -63,19 +63,21 @@ class Statement:
         return self._compiled
 
 
-class Both:
-    """Two changes of different tables: one round trip on PostgreSQL.
+class Together:
+    """Changes of different tables, none of which needs another one done before: one round trip on PostgreSQL.
 
     No parameter has the name of another one or of a column: SQLAlchemy would take it for a value of that column.
     """
 
-    def __init__(self, first: Insert | Update, then: Insert | Update) -> None:
-        self._each = Statement(first), Statement(then)
-        self._both = Statement(then.add_cte(first.cte("first")))
+    def __init__(self, *changes: Insert | Update) -> None:
+        self._each = tuple(map(Statement, changes))
+        *others, last = changes
+        parts = [each.cte(f"part{place}") for place, each in enumerate(others)]
+        self._all = Statement(last.add_cte(*parts) if parts else last)
 
     def change(self, conn: Connection, parameters: Mapping[str, Any]) -> None:
-        """Both are carried out."""
-        for statement in (self._both,) if is_postgres(conn) else self._each:
+        """All are carried out."""
+        for statement in (self._all,) if is_postgres(conn) else self._each:
             statement.change(conn, parameters)
 
 
@@ -162,8 +164,16 @@ def insert_rows(conn: Connection, table: Table, rows: Sequence[Mapping[str, Any]
 
 def insert_of(table: Table, names: Sequence[str], prefix: str) -> Insert:
     """Inserts a row with these columns, from parameters that are called like them after the prefix."""
-    row = {name: bindparam(f"{prefix}{name}", type_=table.c[name].type) for name in names}
-    return insert(table).values(row).inline()
+    return insert(table).values(_named(table, names, prefix)).inline()
+
+
+def insert_each_of(table: Table, names: Sequence[str], prefixes: Sequence[str]) -> Insert:
+    """As `insert_of`, a row for each prefix."""
+    return insert(table).values([_named(table, names, prefix) for prefix in prefixes]).inline()
+
+
+def _named(table: Table, names: Sequence[str], prefix: str) -> dict[str, Any]:
+    return {name: bindparam(f"{prefix}{name}", type_=table.c[name].type) for name in names}
 
 
 @cache

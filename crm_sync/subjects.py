@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -31,7 +32,12 @@ class Subject:
 
 def note(conn: Connection, subject: Subject, kind: str, summary: str, reference: str = "") -> None:
     """The customer's timeline has this line."""
-    row = {
+    insert_rows(conn, timeline, [line_of(subject, kind, summary, reference)])
+
+
+def line_of(subject: Subject, kind: str, summary: str, reference: str) -> dict[str, Any]:
+    """The row of such a line."""
+    return {
         "customer_id": subject.customer_id,
         "conversation_id": subject.conversation_id,
         "kind": kind,
@@ -40,4 +46,3 @@ def note(conn: Connection, subject: Subject, kind: str, summary: str, reference:
         "author": "bot",
         "at": subject.now,
     }
-    insert_rows(conn, timeline, [row])

@@ -145,6 +145,7 @@ NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
     "CaseDesk.note": ("cases.work",),
     "CaseDesk.tell": ("cases.work",),
     "CaseDesk.classify": ("cases.work",),
+    "CaseDesk.explain": ("cases.work",),
     "CaseDesk.link": ("cases.work",),
     "CaseOpening.open": ("cases.work",),
     "CompensationDesk.offer": ("cases.work",),

@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from bot.service.policy import ServicePolicy
 from bot.service_types import Notice
 from crm_sync.notices import as_is, tell
+from desk.rules import hours_of
 
 # status -> the flow that takes the customer's answer
 FLOWS: Final[Mapping[str, str]] = {"waiting_customer": "complaint_answer", "solved": "complaint_solved"}
@@ -25,7 +26,7 @@ def tell_status(conn: Connection, case: Any, policy: ServicePolicy, now: datetim
         "number": case.number,
         "note": as_is(note),
         "who": _who(case, policy),
-        "next_at": f"@time:{next_at(case, policy, now).isoformat()}",
+        "next_at": f"@time:{next_at(conn, case, policy, now).isoformat()}",
     }
     tell_about(conn, case, f"utter_notice_{case.status}", args, now, flow=FLOWS.get(case.status, ""))
 
@@ -44,7 +45,7 @@ def tell_about(
     tell(conn, case.customer_id, notice, now=now, key=f"case:{case.id}:{key or case.version}", case_id=case.id)
 
 
-def next_at(case: Any, policy: ServicePolicy, now: datetime) -> datetime:
+def next_at(conn: Connection, case: Any, policy: ServicePolicy, now: datetime) -> datetime:
     """By when something happens next: until when a solution can be contested, else the promise that runs out first.
 
     `case`: the row as `change_case` gives it, with `next_due`.
@@ -52,8 +53,10 @@ def next_at(case: Any, policy: ServicePolicy, now: datetime) -> datetime:
     if case.status == "solved":
         return now + timedelta(hours=policy.cases.satisfaction.close_after_h)
     due: datetime | None = case.next_due
-    calendar = policy.calendar_for(case.severity)
-    return due or calendar.add(now, policy.promises.budget("update", case.severity) or timedelta(hours=4))
+    if due is not None:
+        return due
+    calendar = policy.calendar_for(case.severity, hours_of(conn, case))
+    return calendar.add(now, policy.promises.budget("update", case.severity) or timedelta(hours=4))
 
 
 def _who(case: Any, policy: ServicePolicy) -> str:

@@ -20,6 +20,7 @@ from crm_sync.database import Database
 from crm_sync.merging import root_of
 from crm_sync.numbers import next_case_number
 from crm_sync.service_tables import sites
+from crm_sync.sites import HOURS
 from desk.actors import Actor
 from desk.audit import record
 from desk.rules import rules_of
@@ -124,8 +125,8 @@ def _check_codes(wanted: NewCase, policy: ServicePolicy) -> None:
 
 
 def _calendar(conn: Connection, key: str) -> str:
-    """Name of the calendar of the active site of this key. Raises: NotFound."""
-    found = conn.execute(select(sites.c.calendar).where(sites.c.key == key, sites.c.is_active)).scalar()
+    """The hours of the active site of this key. Raises: NotFound."""
+    found = conn.execute(select(HOURS).where(sites.c.key == key, sites.c.is_active)).scalar()
     if found is None:
         raise NotFound(f"there is no site {key!r}")
     return str(found)

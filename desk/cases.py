@@ -164,15 +164,8 @@ class CaseDesk:
         Raises: as `progress`, InputError for a code there is none of.
         """
         actor.require("cases.work")
-
-        def check(conn: Connection, case: Any, policy: ServicePolicy) -> None:
-            rules = policy.cases
-            for kind, code, known in (("cause", cause, rules.causes), ("remedy", remedy, rules.remedies)):
-                if code not in known:
-                    raise InputError(f"{code!r} is no {kind}; there are: {', '.join(sorted(known))}")
-
         change = CaseChange(_words(what), status="solved", cause=cause, remedy=remedy)
-        return await self._change(actor, number, "solve", change, version, check=check)
+        return await self._change(actor, number, "solve", change, version, check=_codes_of(cause=cause, remedy=remedy))
 
     async def reopen(self, actor: Actor, number: str, why: str, *, version: int | None = None) -> Any:
         """It is open again, one severity higher, with promises of its own. Raises: as `progress`."""
@@ -218,6 +211,20 @@ class CaseDesk:
             return CaseChange(words, is_internal=True, severity=severity, tighter=sooner)
 
         return await self._change(actor, number, "classify", weighed, version)
+
+    async def explain(
+        self, actor: Actor, number: str, *, cause: str = "", remedy: str = "", version: int | None = None
+    ) -> Any:
+        """What caused it, or helped, is known by these codes, also of a case that is over; only staff see it.
+
+        Raises: as `solve`.
+        """
+        actor.require("cases.work")
+        named = {kind: code for kind, code in (("cause", cause), ("remedy", remedy)) if code}
+        if not named:
+            raise InputError("name a cause or a remedy")
+        change = CaseChange(is_internal=True, cause=cause, remedy=remedy)
+        return await self._change(actor, number, "explain", change, version, check=_codes_of(**named))
 
     async def watch(self, actor: Actor, number: str, *, wanted: bool = True) -> None:
         """The actor hears of what happens to it, or no longer. Raises: NotPermitted, CaseNotFound."""
@@ -276,6 +283,18 @@ class CaseDesk:
             return row
 
         return await self._database.run(unit)
+
+
+def _codes_of(**named: str) -> Callable[[Connection, Any, ServicePolicy], None]:
+    """Raises InputError for a cause or remedy that the rules of the case do not know."""
+
+    def check(conn: Connection, case: Any, policy: ServicePolicy) -> None:
+        known = {"cause": policy.cases.causes, "remedy": policy.cases.remedies}
+        for kind, code in named.items():
+            if code not in known[kind]:
+                raise InputError(f"{code!r} is no {kind}; there are: {', '.join(sorted(known[kind]))}")
+
+    return check
 
 
 def following(status: str) -> frozenset[str]:

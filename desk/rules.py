@@ -24,7 +24,13 @@ def clocks_of(
     kinds: Sequence[str] = CASE_CLOCKS,
 ) -> tuple[ClockStart, ...]:
     """The promises that begin now for this case (its row), in the calendar of the site that has it."""
-    return policy.clocks_for(severity, now, site_calendar=calendar_of(conn, case.site_id), kinds=kinds)
+    return policy.clocks_for(severity, now, site_calendar=hours_of(conn, case), kinds=kinds)
+
+
+def hours_of(conn: Connection, case: Any) -> str:
+    """The hours of the site that has the case (its row), as `Site.hours` names them; "" without one."""
+    known: str | None = getattr(case, "site_hours", None)  # a locked row brings them along
+    return calendar_of(conn, case.site_id) if known is None else known
 
 
 def rules_of(conn: Connection, row: Any, policy: ServicePolicy) -> ServicePolicy:

@@ -18,12 +18,12 @@ from bot.service.policy import ServicePolicy
 from bot.service.routing import Matter
 from bot.service.sites import RankedSite, SiteWish, name_of, rank_sites
 from bot.service_types import CLOSED_STATUSES, Notice, as_is
-from crm_sync import cases, notices, site_tasks
+from crm_sync import cases, clocks, notices, site_tasks
 from crm_sync.cases import By, CaseChange
 from crm_sync.database import Database
 from crm_sync.site_tasks import Offered, SiteForm, TaskView, one_line
-from crm_sync.sites import active_sites
-from desk.cases import change_and_tell
+from crm_sync.sites import active_sites, find_site, site_of
+from desk.cases import change_and_tell, clockwork
 from desk.rules import clocks_of, rules_of
 
 
@@ -61,14 +61,17 @@ def offer(conn: Connection, case: Any, site_key: str, policy: ServicePolicy, by:
     ways = {item.site.key: item.site.distance_m for item in ranked(conn, case, policy, by.at)}
     if site_tasks.offer_task(conn, case.id, site_key, ways.get(site_key), by.at, lasts=lasts) is None:
         raise NotFound(f"there is no site {site_key!r}; frontdesk import sites brings them in")
-    _note_offer(conn, case, site_key, by)
+    _note_offer(conn, case, site_key, policy, by)
     return site_tasks.renew_link(conn, case.id, by.at, lasts=lasts)
 
 
-def _note_offer(conn: Connection, case: Any, site_key: str, by: By) -> None:
-    site_id = next(site.id for site in active_sites(conn) if site.key == site_key)
-    change = CaseChange(note=f"offered to site {site_key}", is_internal=True, site_id=site_id)
+def _note_offer(conn: Connection, case: Any, site_key: str, policy: ServicePolicy, by: By) -> None:
+    """The case is at the site, also for its promises: what is left of them counts in the hours of the site."""
+    site = site_of(find_site(conn, site_key))
+    change = CaseChange(note=f"offered to site {site_key}", is_internal=True, site_id=site.id)
     cases.change_case(conn, case, change, by)
+    hours, works = policy.calendar_for(case.severity, site.hours), clockwork(policy)
+    clocks.move_all(conn, case.id, hours.name, by.at, spent=works.spent, again=works.again)
 
 
 def _act(form: SiteForm, desk: ServicePolicy, now: datetime, conn: Connection) -> bool:
@@ -91,8 +94,15 @@ def _act(form: SiteForm, desk: ServicePolicy, now: datetime, conn: Connection) -
         case "report":
             change_and_tell(conn, case, CaseChange(note=words, clocks=news), by, policy, tells=False)
             _tell(conn, view, _reported(view, words), now)
-        case "close":
-            change_and_tell(conn, case, CaseChange(note=words, status="solved"), by, policy)
+        case "close":  # a code that the rules do not know (any more) is left out, the words are kept
+            codes = policy.cases
+            change = CaseChange(
+                note=words,
+                status="solved",
+                cause=form.cause if form.cause in codes.causes else "",
+                remedy=form.remedy if form.remedy in codes.remedies else "",
+            )
+            change_and_tell(conn, case, change, by, policy)
         case "decline":
             cases.case_event(conn, case.id, "site_declined", by, words=f"{name}: {words}", is_internal=True)
             _pass_on(conn, case, policy, now)
@@ -109,7 +119,7 @@ def _pass_on(conn: Connection, case: Any, policy: ServicePolicy, now: datetime) 
         site = following.site
         lasts = timedelta(hours=policy.routing.link_hours)
         site_tasks.offer_task(conn, case.id, site.key, site.distance_m, now, lasts=lasts)
-        _note_offer(conn, case, site.key, By("system", now))
+        _note_offer(conn, case, site.key, policy, By("system", now))
         return
     site_tasks.ask_for_site(conn, case, now)
 

@@ -271,10 +271,17 @@ class Runtimes:
             yield channel, account, folder, section.timezone, section.language
 
     def _bind(self) -> None:
+        others = {
+            (channel, account): self._loaded[folder].assistant.service
+            for channel, account, folder, *_ in self._sections()
+            if folder != self._settings.assistant
+        }
+        self._policy = desk_policy(self._loaded[self._settings.assistant].assistant.service, others)
+
         def runtime(folder: Path) -> AssistantRuntime:
             loaded = self._loaded[folder]
             return AssistantRuntime(
-                assistant=loaded.assistant,
+                assistant=replace(loaded.assistant, desk=self._policy if others else None),
                 nlu=loaded.nlu,
                 knowledge=loaded.knowledge,
                 timezone=self._settings.timezone,
@@ -290,12 +297,6 @@ class Runtimes:
             )
             for channel, account, folder, timezone, language in self._sections()
         }
-        others = {
-            (channel, account): self._loaded[folder].assistant.service
-            for channel, account, folder, *_ in self._sections()
-            if folder != self._settings.assistant
-        }
-        self._policy = desk_policy(self._default.assistant.service, others)
 
 
 async def close_engine(engine: NluEngine) -> None:

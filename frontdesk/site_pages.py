@@ -6,7 +6,7 @@ Everything that came from outside is escaped; nothing here decides anything.
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -184,10 +184,24 @@ def _actions(view: TaskView, page: Page) -> str:
         return _form(view, "accept", "worker", take, language) + _declining(view, language)
     if state != "accepted":
         return ""
+    rules = page.assistant.service.cases
+    codes = _choice("cause", rules.causes, language) + _choice("remedy", rules.remedies, language)
     return (
         _form(view, "report", "report_words", _area("report"), language, is_plain=True)
-        + _form(view, "close", "close_words", _area("close"), language)
+        + _form(view, "close", "close_words", _area("close") + codes, language)
         + _declining(view, language)
+    )
+
+
+def _choice(name: str, codes: Mapping[str, Mapping[Language, str]], language: Language) -> str:
+    """What may be chosen by its name; nothing need be."""
+    options = "".join(
+        f'<option value="{_escape(code)}">{_escape(names.get(language, code))}</option>'
+        for code, names in codes.items()
+    )
+    unsure = f'<option value="">{say("unsure", language)}</option>'
+    return (
+        f'<label for="{name}">{say(name, language)}</label><select name="{name}" id="{name}">{unsure}{options}</select>'
     )
 
 

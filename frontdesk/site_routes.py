@@ -105,7 +105,8 @@ def read_form(body: bytes, token: SiteToken) -> SiteForm | str:
     words, most = one_line(fields.get("words", "").replace("\0", "")), MAX_NAME if action == "accept" else MAX_WORDS
     if not 1 <= len(words) <= most:
         return "need_name" if action == "accept" else "need_words"
-    return SiteForm(token.task_id, token.serial, int(version), action, words)
+    codes = {name: fields.get(name, "")[:MAX_NAME] for name in ("cause", "remedy") if action == "close"}
+    return SiteForm(token.task_id, token.serial, int(version), action, words, **codes)
 
 
 async def _shown(

@@ -26,8 +26,8 @@ ul{list-style:none;margin:0;padding:0}li{padding:8px 0;border-bottom:1px solid v
 .notice{border-left:4px solid var(--accent);background:var(--surface);padding:12px;border-radius:6px;margin:12px 0}
 .good{border-color:var(--good)}.warn{border-color:var(--warn)}.bad{border-color:var(--bad)}
 label{display:block;margin:8px 0 4px}
-input,textarea{width:100%;font:inherit;font-size:16px;color:inherit;background:var(--bg);border:1px solid var(--line);
-border-radius:6px;padding:12px}textarea{min-height:96px}
+input,textarea,select{width:100%;font:inherit;font-size:16px;color:inherit;background:var(--bg);
+border:1px solid var(--line);border-radius:6px;padding:12px}textarea{min-height:96px}
 button{width:100%;min-height:44px;margin-top:8px;font:inherit;
 font-size:16px;border-radius:6px;border:1px solid var(--accent);
 background:var(--accent);color:var(--on)}button.plain{background:var(--bg);color:var(--accent)}
@@ -72,6 +72,9 @@ _WORDS: Final[dict[str, tuple[str, str]]] = {
     "report": ("报告进展", "Report progress"),
     "report_words": ("现在到了哪一步（客户会看到）", "How far it is (the customer sees it)"),
     "close": ("完成任务", "Close the task"),
+    "cause": ("原因", "What caused it"),
+    "remedy": ("处理方式", "What helped"),
+    "unsure": ("不确定", "Not sure"),
     "close_words": ("做了什么（客户会看到）", "What was done (the customer sees it)"),
     "decline": ("无法处理，转给其他网点", "We cannot do it: pass it on"),
     "decline_words": ("原因（仅内部可见）", "Why (only colleagues see it)"),

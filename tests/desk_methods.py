@@ -74,6 +74,7 @@ LIKELY: Mapping[str, Any] = {
 # Parameters that have a default and are given all the same, because the method asks for one of them.
 GIVEN: Mapping[str, Mapping[str, Any]] = {
     "CaseDesk.assign": {"owner": "li"},
+    "CaseDesk.explain": {"cause": "defect"},
     "CaseOpening.open": {"wanted": NewCase("complaint", "it is late")},
     "AccountDesk.add": {"role": "viewer"},
     "HandoffDesk.transfer": {"team": "service"},

@@ -65,7 +65,7 @@ def plan_case(
     )
     needs = (SITES,) if route.at_site and SITES not in context.turn.facts else ()
     site = nearest(context, route, about) if route.at_site else None
-    clocks = policy.clocks_for(level, now, site_calendar=site.site.calendar if site else "")
+    clocks = policy.clocks_for(level, now, site_calendar=site.site.hours if site else "")
     return CasePlan(finding, level, route, route.team or finding.team, clocks, site, needs)
 
 

@@ -149,7 +149,8 @@ def _next_buttons(context: ActionContext, case: Case) -> tuple[ReplyButton, ...]
 
 def first_answer(context: ActionContext, case: Case) -> str:
     within = timedelta(hours=context.assistant.hours.first_answer_h)
-    return context.time(context.assistant.calendar.add(case.opened_at, within))
+    rules = context.assistant.rules_of(case)
+    return context.time(rules.calendar_for(case.severity, case.site_calendar).add(case.opened_at, within))
 
 
 # --- which case is meant ------------------------------------------------------------------------------------------
@@ -221,7 +222,8 @@ def add_more(context: ActionContext) -> ActionResult:
     if not isinstance(case, Case):
         return _not_theirs(context, case)
     words = context.text("more_words")
-    level = severity(words, anger=context.assistant.service.handoff.anger)
+    rules = context.assistant.rules_of(case)
+    level = severity(words, anger=rules.handoff.anger)
     details = {"evidence_more": ", ".join(files)} if (files := recent_files(context)) else {}
     rises = level > case.severity
     effects: tuple[Effect, ...] = (
@@ -231,9 +233,7 @@ def add_more(context: ActionContext) -> ActionResult:
             details=details,
             severity=level,
             status="in_progress" if case.status == "waiting_customer" else "",
-            clocks=context.assistant.service.clocks_for(level, context.turn.now, site_calendar=case.site_calendar)
-            if rises
-            else (),
+            clocks=rules.clocks_for(level, context.turn.now, site_calendar=case.site_calendar) if rises else (),
         ),
         *(handoff(level) if rises else ()),
     )
@@ -269,7 +269,7 @@ def contest(context: ActionContext) -> ActionResult:
 
 def reopening(context: ActionContext, case: Case, words: str) -> tuple[tuple[Effect, ...], datetime]:
     """What reopens a case one severity higher, and by when the customer hears from us then."""
-    policy = context.assistant.service
+    policy = context.assistant.rules_of(case)
     level = min(MOST_SEVERE, max(case.severity + 1, severity(words, anger=policy.handoff.anger)))
     clocks = policy.clocks_for(level, context.turn.now, site_calendar=case.site_calendar)
     back = policy.routing.reopened_to_site

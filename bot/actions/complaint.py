@@ -11,6 +11,7 @@ from bot.actions.complaint_reading import is_dangerous, is_description, severity
 from bot.actions.subjects import Candidate
 from bot.flows import SlotValue
 from bot.service.categories import DANGER
+from bot.service.policy import ServicePolicy
 from bot.service.sites import name_of
 from bot.types import (
     Case,
@@ -99,7 +100,7 @@ def match(context: ActionContext) -> ActionResult:
     subject = settled_subject(context)
     story = context.text("what_happened")
     finding = context.assistant.service.cases.find(story, is_danger=is_dangerous(story))
-    found = open_complaint(context, finding.category, subject)
+    found = open_complaint(context, story, subject)
     slots: dict[str, SlotValue] = {"matched_case": found.number if found else None, "subject": subject}
     if finding.severity == DANGER and not context.text("wish"):
         slots["wish"] = "other"  # in danger nobody is asked what they would like
@@ -119,25 +120,32 @@ def settled_subject(context: ActionContext) -> str:
 
 def category_of(context: ActionContext, words: str) -> str:
     """What the words are about, by the categories of the business."""
-    return context.assistant.service.cases.find(words, is_danger=is_dangerous(words)).category
+    return _category(context.assistant.service, words)
 
 
-def open_complaint(context: ActionContext, category: str, subject: str) -> Case | None:
+def open_complaint(context: ActionContext, story: str, subject: str) -> Case | None:
+    """The open one that this story is about, by its category in the rules that hold for each, and its subject."""
     for case in context.customer.cases:
-        if case.kind == "complaint" and case.is_open and case.subject.casefold() == subject and subject != "other":
+        if case.kind != "complaint" or not case.is_open:
+            continue
+        if case.subject.casefold() == subject and subject != "other":
             return case
-        if case.kind == "complaint" and case.is_open and case.category == category and subject == case.subject:
+        if subject == case.subject and case.category == _category(context.assistant.rules_of(case), story):
             return case
     return None
+
+
+def _category(rules: ServicePolicy, words: str) -> str:
+    return rules.cases.find(words, is_danger=is_dangerous(words)).category
 
 
 def add_to_case(context: ActionContext) -> ActionResult:
     """Adds what was said to the open complaint, and says so with its number."""
     number, words = context.text("matched_case"), context.text("what_happened")
-    policy = context.assistant.service
+    found = next((case for case in context.customer.cases if case.number == number), None)
+    policy = context.assistant.rules_of(found) if found else context.assistant.service
     level = severity(words, context.customer.cases, context.turn.now, anger=policy.handoff.anger)
-    calendar = next((case.site_calendar for case in context.customer.cases if case.number == number), "")
-    clocks = policy.clocks_for(level, context.turn.now, site_calendar=calendar)
+    clocks = policy.clocks_for(level, context.turn.now, site_calendar=found.site_calendar if found else "")
     effects: tuple[Effect, ...] = (
         UpdateCase(number, note=words, details=details_of(context), severity=level, clocks=clocks),
     )

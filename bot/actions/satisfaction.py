@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from bot.actions.base import ActionContext, ActionResult
 from bot.actions.cases import find_case, reopening
+from bot.service.policy import ServicePolicy
 from bot.service_types import OpenSurvey, RecordScore
 from bot.types import Case, CreateTask, Effect, Need, Reply, UpdateCase
 
@@ -23,7 +24,7 @@ def rate(context: ActionContext) -> ActionResult:
     if isinstance(found, Need):
         return ActionResult(needs=(found,))
     effects: tuple[Effect, ...] = (RecordScore(reference, score, reason),)
-    outcome = context.assistant.service.cases.satisfaction.outcome(score)
+    outcome = _rules(context, found).cases.satisfaction.outcome(score)
     if outcome == "reopen" and isinstance(found, Case) and found.status in ("solved", "confirmed"):
         more, by = reopening(context, found, reason)
         args = {"number": found.number, "answer_by": context.time(by)}
@@ -52,7 +53,7 @@ def recommend(context: ActionContext) -> ActionResult:
 
 
 def _follow_up(context: ActionContext, score: int, reason: str, case: Case | Need | None) -> CreateTask:
-    policy = context.assistant.service
+    policy = _rules(context, case)
     clocks = policy.clocks_for(2, context.turn.now, kinds=("followup",))
     due = clocks[0].due_at if clocks else context.turn.now + timedelta(hours=policy.promises.followup_h)
     known = case if isinstance(case, Case) else None
@@ -67,6 +68,11 @@ def _follow_up(context: ActionContext, score: int, reason: str, case: Case | Nee
         case_number=known.number if known else "",
         clocks=clocks,
     )
+
+
+def _rules(context: ActionContext, case: Case | Need | None) -> ServicePolicy:
+    """Those of the case that was asked about; without one, of whoever asks."""
+    return context.assistant.rules_of(case) if isinstance(case, Case) else context.assistant.service
 
 
 def _reference(context: ActionContext, kind: str) -> str:

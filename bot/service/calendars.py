@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from bot.located import invalid, only_keys, rows, table, text
+from bot.service_types import IN_ZONE, in_zone
 
 DEFAULT = "default"
 ALWAYS = "always"  # every hour of every day; there without being named
@@ -112,8 +113,17 @@ class Calendars:
     by_name: Mapping[str, Calendar] = field(default_factory=lambda: {DEFAULT: Calendar(), ALWAYS: always()})
 
     def get(self, name: str) -> Calendar:
-        """The calendar with this name; the default one for a name nobody knows (any more)."""
-        return self.by_name.get(name) or self.by_name[DEFAULT]
+        """The calendar with this name; the default one for a name nobody knows (any more).
+
+        With a zone behind it (`bot.service_types.in_zone`) it has the same hours and days by the clocks of that zone.
+        """
+        if name in self.by_name:
+            return self.by_name[name]
+        base, _, timezone = name.partition(IN_ZONE)
+        found = self.by_name.get(base) or self.by_name[DEFAULT]
+        if not timezone or timezone == found.timezone:
+            return found
+        return replace(found, name=in_zone(found.name, timezone), timezone=timezone)
 
 
 # --- reading ------------------------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ from bot.service.record import RecordRules, read_record
 from bot.service.report_rules import ReportRules, read_reports
 from bot.service.routing import RoutingRules, Team, read_routing
 from bot.service.topics import TopicRules, read_topics
-from bot.service_types import ClockStart
+from bot.service_types import IN_ZONE, ClockStart, in_zone
 
 CASE_CLOCKS = ("first_response", "update", "solution")
 Account = tuple[str, str]  # channel, and the name of the account there; ("", ""): none, the default assistant's
@@ -50,10 +50,14 @@ class ServicePolicy:
     handoff: HandoffRules = field(default_factory=HandoffRules)  # handoff: why, how urgent, to whom, for how long
 
     def calendar_for(self, severity: int, site_calendar: str = "") -> Calendar:
-        """The calendar a case of this severity counts in: every hour where the rules say so, else its site's."""
+        """The calendar a case of this severity counts in: every hour where the rules say so, else its site's.
+
+        `site_calendar`: as `Site.hours` names it; "" without a site.
+        """
         if severity in self.promises.around_the_clock:
             return self.calendars.get(ALWAYS)
-        return self.calendars.get(site_calendar or self.promises.calendar)
+        name, _, timezone = site_calendar.partition(IN_ZONE)
+        return self.calendars.get(in_zone(name or self.promises.calendar, timezone))
 
     def clocks_for(
         self, severity: int, now: datetime, *, site_calendar: str = "", kinds: Sequence[str] = CASE_CLOCKS

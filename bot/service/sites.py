@@ -53,8 +53,7 @@ class RankedSite:
 
 def calendar_of(site: Site, calendars: Calendars) -> Calendar:
     """The site's opening hours, in its own zone where it names one."""
-    calendar = calendars.get(site.calendar)
-    return replace(calendar, timezone=site.timezone) if site.timezone else calendar
+    return calendars.get(site.hours)
 
 
 def why_not(site: Site, wish: SiteWish, farthest_m: int) -> str:

@@ -64,6 +64,7 @@ METHODS = {
     "list_cases": "CaseDesk.board",
     "get_case": "CaseDesk.show",
     "change_case": "CaseDesk.classify",
+    "explain_case": "CaseDesk.explain",
     "assign_case": "CaseDesk.assign",
     "add_case_note": "CaseDesk.note",
     "watch_case": "CaseDesk.watch",

@@ -202,6 +202,10 @@ async def test_a_case_is_given_watched_weighed_and_linked(console: ConsoleUnderT
     assert "Critical" in weighed.text
     row = await _row(console)
     assert (row.owner, row.severity, row.watchers) == ("wu", 4, ["li"])
+    explained = await li.do(f"/console/cases/{NUMBER}/explain", cause="wear", version=row.version)
+    assert explained.status_code == 200
+    assert (await _row(console)).cause == "wear"
+    assert (await li.do(f"/console/cases/{NUMBER}/explain", cause="", remedy="")).status_code == 422
     linked = await li.do(f"/console/cases/{NUMBER}/link", conversation=row.conversation_id)
     assert f"/console/inbox/{row.conversation_id}" in linked.text
     assert (await li.do(f"/console/cases/{NUMBER}/link", conversation=99)).status_code == 404
@@ -297,6 +301,13 @@ async def test_staff_give_a_case_to_the_nearest_able_site_and_are_shown_its_link
     assert "s2 has it now" in given.text
     tasks = await console.store.database.run(lambda conn: conn.execute(select(site_tasks)).all())
     assert [(row.state, row.link_serial) for row in tasks] == [("offered", 1)]
+    stale = await li.do(f"/console/cases/{NUMBER}/site", site="s1", version=0)
+    assert stale.status_code == 409
+    assert "Somebody else changed this" in stale.text
+    assert 'data-into="#case"' in stale.text, "how it is now is shown"
+    assert "offered to site s2" in stale.text
+    still = await console.store.database.run(lambda conn: conn.execute(select(site_tasks.c.state)).scalars().all())
+    assert still == ["offered"]
 
 
 async def test_what_stands_out_is_on_the_board_until_somebody_looks_into_it(console: ConsoleUnderTest) -> None:

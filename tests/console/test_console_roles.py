@@ -104,6 +104,7 @@ TABLE: dict[frozenset[str], str] = {
         POST /console/cases/{number}/link
         POST /console/cases/{number}/ask
         POST /console/cases/{number}/classify
+        POST /console/cases/{number}/explain
         POST /console/cases/{number}/note
         POST /console/cases/{number}/progress
         POST /console/cases/{number}/reopen

@@ -16,12 +16,13 @@ from bot.service.policy import ServicePolicy
 from bot.service_types import RecordScore
 from bot.types import CustomerId, Need, OpenCase, RequestHandoff, UpdateCase
 from crm_sync.case_lists import BoardFilter
+from crm_sync.console_tables import staff_notices
 from crm_sync.handovers import RELEASE, release_waiting
 from crm_sync.service_tables import clocks, compensations, points, surveys
 from crm_sync.service_tables import timers as timer_rows
 from crm_sync.staff import add_user
 from crm_sync.store import SqlStore
-from crm_sync.tables import cases, conversations, customers, handoffs, timeline
+from crm_sync.tables import cases, conversations, customers, handoffs, staff_users, timeline
 from crm_sync.timers import done, due
 from desk.actors import Actor, actor_named
 from desk.audit import AuditDesk
@@ -30,6 +31,7 @@ from desk.compensation import CompensationDesk
 from desk.surveys import ask_about_cases, close_cases, plan_survey, send_surveys
 from tests.service_assistant import service_assistant
 from tests.staff import disable_user
+from tests.staff_steps import staff
 from tests.store_steps import AUDIT_KEYS, START, SetClock, converse
 
 NUMBER = "C-1024-7"
@@ -152,6 +154,24 @@ async def test_what_staff_change_in_a_case_is_in_the_audit_log_by_names_of_field
     assert {line.object for line in lines} == {f"case:{NUMBER}"}
 
 
+async def test_what_caused_a_case_that_is_over_is_named_by_staff_and_nobody_else_hears_of_it(desk: Desk) -> None:
+    with pytest.raises(InputError, match="'magic' is no cause"):
+        await desk.cases.explain(LI, NUMBER, cause="magic")
+    with pytest.raises(InputError, match="name a cause"):
+        await desk.cases.explain(LI, NUMBER)
+    await desk.cases.solve(LI, NUMBER, "new pads", cause="wear", remedy="replaced")
+    await desk.says(UpdateCase(NUMBER, status="confirmed"))
+    told = await desk.told()
+    version = (await desk.case())["version"]
+    await desk.cases.explain(LI, NUMBER, cause="material", version=version)
+    case = await desk.case()
+    assert (case["cause"], case["remedy"], case["status"]) == ("material", "replaced", "confirmed")
+    assert case["events"][-1]["is_internal"]
+    assert await desk.told() == told
+    with pytest.raises(StaleState):
+        await desk.cases.explain(LI, NUMBER, cause="wear", version=version)
+
+
 async def test_a_notice_names_number_person_next_step_and_time(desk: Desk) -> None:
     await desk.cases.take(LI, NUMBER)
     notice = await desk.notice()
@@ -251,9 +271,9 @@ async def test_a_step_of_work_takes_few_round_trips(desk: Desk) -> None:
     await desk.store.database.run(lambda conn: event.listen(conn.engine, "before_cursor_execute", note))
     await desk.cases.progress(LI, NUMBER, "the pads are ordered")
     await desk.store.database.run(lambda conn: event.remove(conn.engine, "before_cursor_execute", note))
-    # the case, whether its customer is there, clocks ended and begun, the case, history with timeline, the notice,
-    # the end of the audit log, its line
-    assert len(sent) <= 9, sent
+    # the case with its site's hours, whether its customer is there, clocks ended, history with timeline and the clock
+    # that begins, the case, the notice, the end of the audit log, its line
+    assert len(sent) <= 8, sent
     ended = {row.kind: row.state for row in await desk.rows(clocks) if row.ended_at is not None}
     assert ended == {"first_response": "met", "update": "stopped"}
     assert (await desk.rows(timeline))[-1].kind == "complaint_in_progress"
@@ -349,6 +369,24 @@ async def test_what_the_class_gives_nobody_alone_is_decided_by_a_second_person_w
     row = await desk.money.offer(MANAGER, NUMBER, "voucher", 1)
     assert row.state == "proposed"
     assert (await desk.money.decide(LEAD, row.id, approve=True)).state == "approved"
+
+
+async def test_who_leads_the_team_is_called_to_decide_and_who_proposed_hears_of_it(desk: Desk) -> None:
+    await staff(desk.store, LI, WANG)
+
+    async def called() -> list[tuple[str, str, str]]:
+        joined = select(staff_users.c.name, staff_notices.c.kind, staff_notices.c.reference).join_from(
+            staff_notices, staff_users, staff_users.c.id == staff_notices.c.user_id
+        )
+        lines = await desk.store.database.run(lambda conn: conn.execute(joined.order_by(staff_notices.c.id)).all())
+        return [(row.name, row.kind, row.reference) for row in lines]
+
+    assert (await desk.money.offer(LI, NUMBER, "voucher", 1)).state == "approved"
+    assert await called() == []
+    row = await desk.money.offer(LI, NUMBER, "voucher", 20_000)
+    assert await called() == [("wang", "compensation_proposed", NUMBER)]
+    await desk.money.decide(MANAGER, row.id, approve=False)
+    assert (await called())[1:] == [("li", "compensation_decided", NUMBER)]
 
 
 async def test_nobody_approves_what_they_proposed(desk: Desk) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -14,6 +14,8 @@ from bot.errors import InputError, NotFound
 from bot.service.policy import desk_policy, read_policy
 from bot.types import OpenCase
 from crm_sync.accounts import accounts_of
+from crm_sync.clocks import begin
+from crm_sync.merging import merge
 from crm_sync.numbers import written
 from crm_sync.service_tables import clocks, sites, timers
 from crm_sync.store import SqlStore
@@ -23,6 +25,7 @@ from desk.case_opening import CaseOpening, NewCase
 from desk.cases import CaseDesk
 from desk.compensation import CompensationDesk
 from desk.policies import PolicyDesk, what_if
+from desk.site_offers import SiteOffers
 from desk.surveys import CLOSE_CASE
 from frontdesk.scheduler import Scheduler
 from frontdesk.signals import LocalSignals
@@ -233,3 +236,66 @@ async def test_rules_of_each_assistant_are_tried_and_put_by_its_name(desk: SqlSt
     assert [len(await boards.history(chief, assistant=name)) for name in ("", "hotel")] == [0, 1]
     with pytest.raises(NotFound):
         await boards.put(chief, document, note="", assistant="nobody")
+
+
+async def test_a_case_given_to_a_site_goes_on_in_its_hours_with_what_was_left(desk: SqlStore, clock: SetClock) -> None:
+    """Over a holiday of the site and the day on which its clocks change; what has run out by then stays so."""
+    holiday = {"like": "default", "week": {"mon-sun": ["09:00-17:00"]}, "holidays": ["2027-03-29"]}
+    policy = read_policy(
+        {"calendars": {"default": ALWAYS_OPEN, "station": holiday}, "promises": {"first_response": 4, "solution": 48}}
+    )
+    begun = START.replace(year=2027, month=3, day=26, hour=0)
+    starts = policy.clocks_for(2, begun)
+
+    def fill(conn: Connection) -> None:
+        for key, zone in (("ber", "Europe/Berlin"), ("sha", "Asia/Shanghai")):
+            row = {"key": key, "names": {"en": key}, "calendar": "station", "timezone": zone, "updated_at": START}
+            conn.execute(insert(sites).values(row))
+        begin(conn, starts, begun, case_id=conn.execute(select(cases.c.id).where(cases.c.number == IN_SHOP)).scalar())
+
+    async def promise(kind: str) -> Any:
+        mine = select(clocks).where(clocks.c.case_id == 1, clocks.c.kind == kind, clocks.c.state != "stopped")
+        return (await rows(desk, mine))[0]
+
+    await desk.database.run(fill)
+    clock.at = begun + timedelta(hours=32)  # Saturday, 9 in Berlin: 16 of the 48 hours are left, the answer is late
+    late = await promise("first_response")
+    offers = SiteOffers(desk.database, lambda: policy, clock, lambda offered: "")
+    await offers.offer(LI, IN_SHOP, "ber")
+    moved = await promise("solution")
+    assert moved.calendar == "station@Europe/Berlin"
+    assert moved.due_at == datetime.fromisoformat("2027-03-28T17:00+02:00")  # 8 hours on each day, the next one shorter
+    assert await promise("first_response") == late
+
+    clock.at = datetime.fromisoformat("2027-03-28T13:00+02:00")
+    await offers.offer(LI, IN_SHOP, "sha")  # where it is 19:00, and Monday is a holiday
+    assert (await promise("solution")).due_at == datetime.fromisoformat("2027-03-30T13:00+08:00")
+    staff = CaseDesk(desk.database, lambda: policy, clock)
+    await staff.ask(LI, IN_SHOP, "which door?")
+    await offers.offer(LI, IN_SHOP, "ber")
+    clock.at = datetime.fromisoformat("2027-04-01T09:00+02:00")
+    await staff.progress(LI, IN_SHOP, "the left one")
+    assert (await promise("solution")).due_at == datetime.fromisoformat("2027-04-01T13:00+02:00")
+    scheduler = Scheduler(desk, LocalSignals(), clock, shop, policy=lambda: policy)
+    clock.at = datetime.fromisoformat("2027-04-01T12:59+02:00")
+    await scheduler.settle()
+    assert (await promise("solution")).breached_at is None
+    clock.advance(minutes=1)
+    await scheduler.settle()
+    assert (await promise("solution")).breached_at is not None
+
+
+async def test_a_turn_is_told_where_each_case_came_from_also_after_a_merge(desk: SqlStore) -> None:
+    def merged(conn: Connection) -> None:
+        ann, bob = conn.execute(select(cases.c.customer_id).order_by(cases.c.id)).scalars()
+        merge(conn, ann, bob, evidence="staff", author="li", now=START)
+
+    await desk.database.run(merged)
+    await desk.accept([said("how is it", user="ann", channel="telegram", account="main")])
+    (claimed,) = await desk.claim("worker", 1)
+    came = {case.number: case.account for case in claimed.conversation.customer.cases}
+    assert came == {IN_SHOP: ("telegram", "main"), IN_HOTEL: ("telegram", "hotel")}
+    talking = replace(shop(), service=SHOP, desk=DESK)
+    found = {case.number: talking.rules_of(case) for case in claimed.conversation.customer.cases}
+    assert found[IN_HOTEL] is HOTEL
+    assert found[IN_SHOP].promises == SHOP.promises

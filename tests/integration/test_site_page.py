@@ -257,6 +257,21 @@ async def test_reports_and_the_end_are_told_and_the_case_is_solved(client: httpx
     assert (page.status_code, "<form" in page.text) == (200, False)
 
 
+async def test_what_caused_it_and_what_helped_is_named_by_the_site_and_an_unknown_code_is_left_out(
+    client: httpx.AsyncClient, timed: SqlStore
+) -> None:
+    link = await a_link(timed)
+    await send(client, link, "accept", "张师傅")
+    page = (await client.get(f"{link}?lang=en")).text
+    cause = next(iter(shop().service.cases.causes))
+    assert f'<option value="{cause}">' in page
+    assert page.count('<option value="">Not sure</option>') == 2
+    form = {"action": "close", "words": "换了刹车片", "version": "1", "cause": cause, "remedy": "<magic>"}
+    assert (await client.post(link, data=form)).status_code == 303
+    (case,) = await rows_of(timed, cases)
+    assert (case.status, case.cause, case.remedy) == ("solved", cause, "")
+
+
 async def test_a_site_that_declines_hands_it_to_the_next_nearest_and_then_to_staff(
     client: httpx.AsyncClient, timed: SqlStore
 ) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from bot.service.policy import desk_policy, read_policy
 from bot.service.record import CreditRule
 from bot.service_types import Asset, CaseNews, Notice, OpenSurvey, RecordScore, Site, Visit
 from bot.types import CreateTask, Language, Location, Media, Need, OpenCase, Owner, RequestHandoff, UpdateCase
@@ -461,3 +462,53 @@ def test_a_correction_said_as_one_is_taken_and_the_reason_asked_again(language: 
     chat.hear(words, "inform", entities={"date": day})
     assert chat.templates == ["utter_corrected", "utter_ask_disagree_reason"]
     assert not [effect for effect in chat.effects if isinstance(effect, UpdateCase)]
+
+
+# --- cases of another assistant of the desk -----------------------------------------------------------------------
+
+STRICT = read_policy(
+    {
+        "promises": {"first_response": 0.25, "solution": 2, "calendar": "always"},
+        "cases": {
+            "categories": {"noise": {"words": {"zh": "吵"}}},
+            "satisfaction": {"reopen_to": 3, "follow_up_to": 4},
+        },
+    }
+)
+
+
+def a_chat_of_two(**case: Any) -> Chat:
+    """Somebody whose records were merged, in the chat of another assistant than their case came from."""
+    chat = a_chat(cases=[a_case(account=("web", "hotel"), **case)])
+    chat.assistant = replace(chat.assistant, desk=desk_policy(chat.assistant.service, {("web", "hotel"): STRICT}))
+    return chat
+
+
+def budgets(effect: UpdateCase) -> dict[str, int]:
+    return {clock.kind: clock.budget_s for clock in effect.clocks}
+
+
+def test_a_case_of_another_assistant_is_reopened_by_the_rules_of_that_one() -> None:
+    chat = a_chat_of_two(status="solved")
+    chat.hear("根本没解决", "complaint_disagree")
+    chat.hear("换了以后还是漏", "")
+    reopened = chat.effect(UpdateCase)
+    assert (reopened.status, budgets(reopened)["solution"]) == ("reopened", 2 * 3600)
+    assert {clock.calendar for clock in reopened.clocks} == {"always"}
+
+
+def test_a_score_has_the_consequences_of_the_assistant_the_case_came_from() -> None:
+    chat = a_chat_of_two(status="solved")
+    chat.send(ASKED)
+    chat.press("3")
+    chat.press("不用了")
+    assert chat.effect(UpdateCase).status == "reopened"
+
+
+def test_a_story_is_added_to_the_open_case_of_another_assistant_by_the_categories_of_that_one() -> None:
+    chat = a_chat_of_two(category="noise", subject="other")
+    chat.hear("隔壁太吵了，一直很吵，根本睡不着", "complaint")
+    chat.take_choice("slot:subject=other")
+    added = chat.effect(UpdateCase)
+    assert added.number == "C-1024-7"
+    assert budgets(added)["solution"] == 2 * 3600

@@ -12,6 +12,7 @@ from bot.service.calendars import Calendar
 from bot.service.escalation import move_on
 from bot.service.policy import ServicePolicy, read_policy
 from bot.service.promises import Clock, Rung, due, start, used
+from bot.service_types import Site
 from frontdesk.yaml_lines import parse_yaml
 
 HOUR = 3600
@@ -59,6 +60,35 @@ def test_a_case_at_a_site_counts_in_the_calendar_of_the_site() -> None:
     rules = policy('calendars: {early: {week: {mon-sun: ["06:00-08:00"]}}}\npromises: {first_response: 1}')
     clocks = rules.clocks_for(1, at("2026-03-06T10:00"), site_calendar="early", kinds=["first_response"])
     assert clocks[0].due_at == at("2026-03-07T07:00")
+
+
+def test_a_site_in_another_zone_counts_by_its_own_clock_over_a_holiday_and_the_change_of_clocks() -> None:
+    rules = policy(
+        'calendars: {office: {timezone: Asia/Shanghai, week: {mon-sun: ["09:00-17:00"]}, holidays: [2026-03-30]}}\n'
+        "promises: {solution: 16, calendar: office, around_the_clock: [4]}"
+    )
+    site = Site(1, "ber", {}, timezone="Europe/Berlin")
+    saturday = datetime.fromisoformat("2026-03-28T13:00+01:00")  # clocks go forward in the night; Monday is a holiday
+    (clock,) = rules.clocks_for(2, saturday, site_calendar=site.hours, kinds=["solution"])
+    assert clock.due_at == datetime.fromisoformat("2026-03-31T13:00+02:00")
+    counted = rules.calendars.get(clock.calendar)
+    assert (counted.timezone, counted.between(saturday, clock.due_at)) == ("Europe/Berlin", timedelta(hours=16))
+    (at_home,) = rules.clocks_for(2, saturday, kinds=["solution"])
+    assert at_home.due_at == at("2026-03-31T09:00") + timedelta(hours=8)
+    (danger,) = rules.clocks_for(4, saturday, site_calendar=site.hours, kinds=["solution"])
+    assert danger.due_at == saturday + timedelta(hours=16)
+
+
+def test_a_site_in_the_zone_of_its_calendar_counts_in_that_calendar_and_one_of_no_known_calendar_in_the_usual() -> None:
+    rules = policy('calendars: {early: {timezone: Asia/Shanghai, week: {mon-sun: ["06:00-08:00"]}}}')
+    for calendar, timezone, name in (
+        ("early", "Asia/Shanghai", "early"),
+        ("early", "", "early"),
+        ("gone", "", "default"),
+        ("gone", "Europe/Berlin", "default@Europe/Berlin"),
+    ):
+        site = Site(1, "s", {}, calendar=calendar, timezone=timezone)
+        assert rules.calendar_for(2, site.hours).name == name
 
 
 def test_a_paused_clock_is_never_due_and_goes_on_with_what_was_left() -> None:
