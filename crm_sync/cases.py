@@ -201,16 +201,27 @@ def _insert(
         "currency": effect.currency,
         "policy_version": effect.policy_version,
     }
-    return next(iter(_opened(tuple(row), is_postgres(conn), whole).rows(conn, row)), None)
+    names, on_postgres = tuple(row), is_postgres(conn)
+    if whole:  # the answer of the API is read from it, which takes no bare tuple
+        return conn.execute(_opened_whole(names, on_postgres), row).first()
+    return next(iter(_opened(names, on_postgres).rows(conn, row)), None)
 
 
 @cache
-def _opened(names: tuple[str, ...], on_postgres: bool, whole: bool) -> Statement:
+def _opened(names: tuple[str, ...], on_postgres: bool) -> Statement:
+    return Statement(_opening(names, on_postgres).returning(cases.c.id))
+
+
+@cache
+def _opened_whole(names: tuple[str, ...], on_postgres: bool) -> Any:
+    return _opening(names, on_postgres).returning(*cases.c)
+
+
+def _opening(names: tuple[str, ...], on_postgres: bool) -> Any:
     build = postgresql.insert if on_postgres else sqlite.insert
     index = cases.c.customer_id, cases.c.kind, cases.c.category, cases.c.subject
     statement = build(cases).values({name: bindparam(name, type_=cases.c[name].type) for name in names})
-    statement = statement.on_conflict_do_nothing(index_elements=index, index_where=cases.c.is_open)
-    return Statement(statement.returning(*cases.c) if whole else statement.returning(cases.c.id))
+    return statement.on_conflict_do_nothing(index_elements=index, index_where=cases.c.is_open)
 
 
 def _asset_id(conn: Connection, asset_id: int | None, customer_id: int) -> int | None:
