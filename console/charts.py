@@ -69,10 +69,12 @@ def line_chart(
     title: str,
     before_name: str = "",
     say: Say = lambda value: f"{value:g}",
+    is_whole: bool = False,
     width: int = 720,
     height: int = 240,
 ) -> str:
-    """Values over time; `places` are what the horizontal axis says, `say` writes a value.
+    """Values over time; `places` are what the horizontal axis says, `say` writes a value. `is_whole`: there are no
+    halves of what is counted.
 
     Raises: ValueError for more series than can be told apart, or for values that are not one for each place.
     """
@@ -81,7 +83,7 @@ def line_chart(
     if any(len(each.values) != len(places) for each in series):
         raise ValueError("a series needs a value or None for each place")
     shown = [value for each in series for value in (*each.values, *each.before) if value is not None]
-    ticks = _ticks(max((value for value in shown if math.isfinite(value)), default=0.0))
+    ticks = _ticks(max((value for value in shown if math.isfinite(value)), default=0.0), is_whole=is_whole)
     inner_w, inner_h = width - _LEFT - _RIGHT, height - _TOP - _BOTTOM
 
     def x(place: int) -> float:
@@ -224,12 +226,13 @@ def _polyline(
     return found
 
 
-def _ticks(most: float) -> list[float]:
+def _ticks(most: float, *, is_whole: bool = False) -> list[float]:
     """Zero and up to four round steps, the last at or above `most`."""
     if most <= 0:
         return [0.0, 1.0]
     size = 10 ** math.floor(math.log10(most))
-    step = next(size * part for part in (0.25, 0.5, 1, 2, 2.5, 5, 10) if size * part * 4 >= most)
+    steps = (size * part for part in (0.25, 0.5, 1, 2, 2.5, 5, 10))
+    step = next(each for each in steps if each * 4 >= most and not (is_whole and each % 1))
     count = math.ceil(most / step - 1e-9)
     return [step * place for place in range(count + 1)]
 

@@ -107,7 +107,8 @@ def _case(row: Mapping[str, Any], look: Look) -> Iterable[Cell]:
 
 def _conversation(row: Mapping[str, Any], look: Look) -> Iterable[Cell]:
     yield Cell(f"{named('channel', row['channel'], look)} #{row['id']}", f"/console/inbox/{row['id']}?list=all")
-    yield Cell(row["owner"])
+    owner = row["owner"] if row["owner"] in ("bot", "queue") else "other"
+    yield Cell(say(look.language, f"talk.holder.{owner}", name=row["operator"] or "–"))
     yield Cell(when(row["last_message_at"], look))
 
 

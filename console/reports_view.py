@@ -246,6 +246,7 @@ def _lines(report: Report, series: Sequence[Series], look: Look) -> str:
         title=report.headline[look.language],
         before_name=say(look.language, "report.before"),
         say=lambda value: _axis(value, unit, first.unit, look.language),
+        is_whole=first.unit == "count",
     )
 
 

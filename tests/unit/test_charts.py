@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -34,6 +35,17 @@ def test_a_line_has_a_point_for_each_value_and_a_grey_one_for_the_time_before() 
     assert {"Chats", "Week before", *days} <= set(words(root).splitlines())
     heights = [float(point.split(",")[1]) for point in now.attrib["points"].split()]
     assert heights[1] < heights[2] < heights[0]  # higher is further up
+
+
+def test_what_is_counted_has_no_halves_on_its_axis() -> None:
+    for most in (1, 2, 3, 5, 7, 11, 1000):
+        drawn = line_chart(
+            ["Mon", "Tue"], [LineSeries("n", [0, most])], title="t", say=lambda value: f"<{value:g}>", is_whole=True
+        )
+        said = {float(each) for each in re.findall(r"&lt;([\d.e+]+)&gt;", drawn)}
+        assert max(said) >= most
+        assert all(each.is_integer() for each in said), most
+        assert len(said) <= 6
 
 
 def test_a_gap_is_no_line_and_a_single_value_is_a_dot() -> None:
