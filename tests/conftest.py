@@ -17,6 +17,7 @@ from hypothesis import settings
 from crm_sync.schema import upgrade
 from crm_sync.store import SqlStore
 from tests import services
+from tests.kept_database import KeptDatabase, kept_database
 from tests.statements import share_compiled_statements
 from tests.store_steps import AUDIT_KEYS
 
@@ -90,12 +91,18 @@ def pg_template(pg_server_url: str) -> Iterator[str]:
     services.drop_database(pg_server_url, name)
 
 
+@pytest.fixture(scope="session")
+def pg_kept(pg_server_url: str, pg_template: str) -> Iterator[KeptDatabase]:
+    """A migrated database for one test after the other."""
+    with kept_database(pg_server_url, pg_template) as kept:
+        yield kept
+
+
 @pytest.fixture
-def pg_url(pg_server_url: str, pg_template: str) -> Iterator[str]:
-    """A fresh migrated PostgreSQL database."""
-    name = f"test_{secrets.token_hex(6)}"
-    yield services.create_database(pg_server_url, name, template=pg_template)
-    services.drop_database(pg_server_url, name)
+def pg_url(pg_kept: KeptDatabase) -> Iterator[str]:
+    """A migrated PostgreSQL database in which nobody has written."""
+    yield pg_kept.url()
+    pg_kept.give_back()
 
 
 @pytest.fixture
