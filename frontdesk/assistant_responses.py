@@ -30,6 +30,7 @@ _VARIATION_KEYS = (
 )  # fmt: skip
 _CUSTOM_KEYS = ("text_format", "cards", "media", "ask", "status_key")
 _CARD_KEYS = ("title", "text", "image", "url", "buttons")
+_MEDIA_KINDS = get_args(get_type_hints(OutMedia)["kind"])
 _MEDIA_KEYS = ("kind", "url", "media_id", "file_name", "mime", "caption")
 _SET_SLOTS = re.compile(r"^/SetSlots\(\s*([A-Za-z_]\w*)\s*=\s*([^()]{1,200})\)$")
 _INTENT_PAYLOAD = re.compile(r"^/([A-Za-z_][\w-]*)\s*(\{.*\})?$", re.DOTALL)
@@ -114,16 +115,15 @@ def _cards(custom: dict[str, Any]) -> tuple[TemplateCard, ...]:
 
 def _media(custom: dict[str, Any]) -> tuple[OutMedia, ...]:
     items = rows(custom.get("media", []), "media", custom, "media")
-    kinds = get_args(get_type_hints(OutMedia)["kind"])
     found = []
     for index, value in enumerate(items):
         file = table(value, "a file", items, index)
         only_keys(file, _MEDIA_KEYS, "a file")
         if ("url" in file) == ("media_id" in file):
             raise invalid("a file needs either url or media_id", items, index)
-        kind = _one_of(file, "kind", kinds)
+        kind = _one_of(file, "kind", _MEDIA_KINDS)
         if not kind:
-            raise invalid(f"a file needs a kind: {', '.join(kinds)}", items, index)
+            raise invalid(f"a file needs a kind: {', '.join(_MEDIA_KINDS)}", items, index)
         texts = {key: _text(file, key) for key in ("media_id", "file_name", "mime", "caption")}
         found.append(OutMedia(kind=kind, url=_address(file, "url"), **texts))
     return tuple(found)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -56,12 +57,30 @@ def read_shared(entities: Collection[str], intents: Collection[str]) -> SharedSe
     A slot is filled only from entities the assistant has; a trigger by an intent it lacks is left out, since a flow can
     also be begun by a button or a notice. Raises: AssistantInvalid.
     """
+    paths = sorted(SHARED.glob("*.yml"))
+    whole = _read_files(tuple((path, path.stat().st_mtime_ns, path.stat().st_size) for path in paths))
+    return replace(
+        whole,
+        flows={
+            name: replace(flow, triggers=tuple(trigger for trigger in flow.triggers if trigger.intent in intents))
+            for name, flow in whole.flows.items()
+        },
+        slots={
+            name: replace(slot, entities=tuple(entity for entity in slot.entities if entity in entities))
+            for name, slot in whole.slots.items()
+        },
+    )
+
+
+@lru_cache(maxsize=2)
+def _read_files(files: tuple[tuple[Path, int, int], ...]) -> SharedService:
+    """What these files hold together; read once for all assistants, and again when one of them has changed."""
     flows: dict[str, Flow] = {}
     slots: dict[str, Slot] = {}
     responses: dict[str, tuple[Variation, ...]] = {}
     words: dict[str, dict[str, Wording]] = {}
     companions: dict[str, tuple[str, ...]] = {}
-    for path in sorted(SHARED.glob("*.yml")):
+    for path, *_ in files:
         name = f"{SHARED.name}/{path.name}"
         root = table(read_yaml(path, name=name), name, None)
         only_keys(root, ("flows", "companions", "slots", "responses", "words"), name)
@@ -74,19 +93,7 @@ def read_shared(entities: Collection[str], intents: Collection[str]) -> SharedSe
         responses.update(read_responses(table(root.get("responses", {}), "responses", root, "responses"), "zh"))
         for group, entries in read_words(table(root.get("words", {}), "words", root, "words")).items():
             words.setdefault(group, {}).update(entries)
-    return SharedService(
-        flows={
-            name: replace(flow, triggers=tuple(trigger for trigger in flow.triggers if trigger.intent in intents))
-            for name, flow in flows.items()
-        },
-        slots={
-            name: replace(slot, entities=tuple(entity for entity in slot.entities if entity in entities))
-            for name, slot in slots.items()
-        },
-        responses=responses,
-        words=words,
-        companions=companions,
-    )
+    return SharedService(flows, slots, responses, words, companions)
 
 
 def chosen_flows(shared: SharedService, names: Collection[str]) -> dict[str, Flow]:
