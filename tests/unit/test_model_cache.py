@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,24 +12,37 @@ from frontdesk.runtimes import kept_model
 from nlu.embedded.model import pack, train_model
 from nlu.training_data import Example, TrainingData
 
-WHOLE = pack(train_model(TrainingData((Example("where is my parcel", "late"), Example("it is broken", "broken")))))
+
+@pytest.fixture(scope="module")
+def whole() -> bytes:
+    """A model as it is kept. Trained for these tests alone, and not wherever the suite is collected."""
+    return pack(train_model(TrainingData((Example("where is my parcel", "late"), Example("it is broken", "broken")))))
 
 
-def test_a_kept_model_is_taken_as_it_is(tmp_path: Path) -> None:
+def test_a_kept_model_is_taken_as_it_is(tmp_path: Path, whole: bytes) -> None:
     kept = tmp_path / "shop.zip"
     assert kept_model(kept, None) is None
-    kept.write_bytes(WHOLE)
+    kept.write_bytes(whole)
     found = kept_model(kept, None)
     assert found is not None
-    assert found[1] == WHOLE
+    assert found[1] == whole
 
 
 @pytest.mark.parametrize(
-    "damaged", [b"", WHOLE[: len(WHOLE) // 2], b"no archive at all", WHOLE[:200] + b"\0" * 50 + WHOLE[250:]]
+    "damage",
+    [
+        lambda whole: b"",
+        lambda whole: whole[: len(whole) // 2],
+        lambda whole: b"no archive at all",
+        lambda whole: whole[:200] + b"\0" * 50 + whole[250:],
+    ],
+    ids=["empty", "half", "something else", "overwritten"],
 )
-def test_a_damaged_one_is_trained_again_and_the_log_says_which_and_why(tmp_path: Path, damaged: bytes) -> None:
+def test_a_damaged_one_is_trained_again_and_the_log_says_which_and_why(
+    tmp_path: Path, whole: bytes, damage: Callable[[bytes], bytes]
+) -> None:
     kept = tmp_path / "shop.zip"
-    kept.write_bytes(damaged)
+    kept.write_bytes(damage(whole))
     with capture_logs() as lines:
         assert kept_model(kept, None) is None
     assert [line["event"] for line in lines] == ["model_cache_unreadable"]
