@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Insert, Text, and_, bindparam, case, literal_
 from bot.service_types import ClockStart
 from crm_sync.columns import is_state, key_in
 from crm_sync.service_tables import clocks
-from crm_sync.statements import Statement, insert_each_of, insert_rows
+from crm_sync.statements import Statement, insert_of, insert_rows
 
 ACTIVE: Final = ("running", "paused")
 _COLUMNS: Final = (
@@ -71,9 +71,9 @@ def row_of(start: ClockStart, now: datetime, *, case_id: int | None, task_id: in
     }
 
 
-def insert_of_rows(prefixes: Sequence[str]) -> Insert:
-    """Inserts a row of `row_of` for each prefix of its parameters' names."""
-    return insert_each_of(clocks, _COLUMNS, prefixes)
+def insert_of_row(prefix: str) -> Insert:
+    """Inserts a row of `row_of` from parameters whose names begin so."""
+    return insert_of(clocks, _COLUMNS, prefix)
 
 
 def tighten(conn: Connection, starts: Sequence[ClockStart], now: datetime, *, case_id: int) -> None:

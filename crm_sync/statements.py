@@ -164,16 +164,8 @@ def insert_rows(conn: Connection, table: Table, rows: Sequence[Mapping[str, Any]
 
 def insert_of(table: Table, names: Sequence[str], prefix: str) -> Insert:
     """Inserts a row with these columns, from parameters that are called like them after the prefix."""
-    return insert(table).values(_named(table, names, prefix)).inline()
-
-
-def insert_each_of(table: Table, names: Sequence[str], prefixes: Sequence[str]) -> Insert:
-    """As `insert_of`, a row for each prefix."""
-    return insert(table).values([_named(table, names, prefix) for prefix in prefixes]).inline()
-
-
-def _named(table: Table, names: Sequence[str], prefix: str) -> dict[str, Any]:
-    return {name: bindparam(f"{prefix}{name}", type_=table.c[name].type) for name in names}
+    row = {name: bindparam(f"{prefix}{name}", type_=table.c[name].type) for name in names}
+    return insert(table).values(row).inline()
 
 
 @cache
