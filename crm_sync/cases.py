@@ -480,8 +480,8 @@ def _written_down(starts: int, has_line: bool, has_link: bool) -> Together:
         changes.append(insert_of(timeline, _LINE, "line_"))
     if has_link:
         changes.append(insert_of(case_links, _LINK, "link_"))
-    # One insert each: SQLAlchemy compiles one of several rows anew each time.
-    changes += [clock_rows.insert_of_row(f"clock{place}_") for place in range(starts)]
+    if starts:
+        changes.append(clock_rows.insert_of_rows([f"clock{place}_" for place in range(starts)]))
     return Together(*changes)
 
 

@@ -11,12 +11,25 @@ from functools import cache
 from types import SimpleNamespace
 from typing import Any, Final
 
-from sqlalchemy import Connection, Insert, Text, and_, bindparam, case, literal_column, or_, select, update
+from sqlalchemy import (
+    Connection,
+    Insert,
+    Text,
+    and_,
+    bindparam,
+    case,
+    insert,
+    literal_column,
+    or_,
+    select,
+    union_all,
+    update,
+)
 
 from bot.service_types import ClockStart
 from crm_sync.columns import is_state, key_in
 from crm_sync.service_tables import clocks
-from crm_sync.statements import Statement, insert_of, insert_rows
+from crm_sync.statements import Statement, insert_rows
 
 ACTIVE: Final = ("running", "paused")
 _COLUMNS: Final = (
@@ -71,9 +84,15 @@ def row_of(start: ClockStart, now: datetime, *, case_id: int | None, task_id: in
     }
 
 
-def insert_of_row(prefix: str) -> Insert:
-    """Inserts a row of `row_of` from parameters whose names begin so."""
-    return insert_of(clocks, _COLUMNS, prefix)
+def insert_of_rows(prefixes: Sequence[str]) -> Insert:
+    """Inserts a row of `row_of` for each prefix of its parameters' names, in this order: of several promises the first
+    is told first.
+    """
+    # Of several inserts in a statement PostgreSQL does any one first, and one of several VALUES is compiled each time.
+    rows = [
+        select(*(bindparam(f"{prefix}{name}", type_=clocks.c[name].type) for name in _COLUMNS)) for prefix in prefixes
+    ]
+    return insert(clocks).from_select(_COLUMNS, union_all(*rows)).inline()
 
 
 def tighten(conn: Connection, starts: Sequence[ClockStart], now: datetime, *, case_id: int) -> None:
