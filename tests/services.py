@@ -80,8 +80,11 @@ def _version(folder: Path) -> tuple[int, ...]:
 
 
 @contextlib.contextmanager
-def postgres_server() -> Iterator[str]:
-    """Address of a server where databases may be created; a fresh one unless TEST_PG_URL names one."""
+def postgres_server(*settings: str) -> Iterator[str]:
+    """Address of a server where databases may be created; a fresh one unless TEST_PG_URL names one.
+
+    `settings`: what differs from PostgreSQL's own, each as `name=value`.
+    """
     given = os.environ.get("TEST_PG_URL")
     if given:
         yield given
@@ -107,7 +110,9 @@ def postgres_server() -> Iterator[str]:
             "--no-locale",
         ]
         _run_as(account, initdb, folder)
-        with _started(lambda port: _postgres(binaries, data, port), _postgres_answers, folder, account) as port:
+        with _started(
+            lambda port: _postgres(binaries, data, port, settings), _postgres_answers, folder, account
+        ) as port:
             yield f"postgresql://{POSTGRES_USER}@127.0.0.1:{port}/postgres"
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -132,15 +137,9 @@ def _own_folder(place: str) -> Path:
     return Path(tempfile.mkdtemp(prefix=f"frontdesk-pg-{os.getpid()}-", dir=place))
 
 
-def _postgres(binaries: Path, data: Path, port: int) -> Sequence[str]:
+def _postgres(binaries: Path, data: Path, port: int, more: Sequence[str]) -> Sequence[str]:
     # fsync stays on: commits take the same path as in a deployment.
-    settings = (
-        "shared_buffers=64MB",
-        "max_connections=120",
-        "unix_socket_directories=",
-        "log_min_messages=fatal",
-        "autovacuum=off",  # it would work on databases that are gone in a second, and count rows for the planner
-    )
+    settings = ("max_connections=120", "unix_socket_directories=", "log_min_messages=fatal", *more)
     return [
         str(binaries / "postgres"),
         *("-D", str(data), "-h", "127.0.0.1", "-p", str(port)),
