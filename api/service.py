@@ -27,10 +27,9 @@ from desk.tasks import OpenTask, TaskDesk
 SiteKey = Annotated[str, Path(min_length=1, max_length=60, description="The business's own code of the site")]
 
 
-class Site(Shown):
-    """Where service happens."""
+class SiteShown(Shown):
+    """What everybody may know of a site."""
 
-    id: int
     key: str
     names: dict[str, str]
     kind: str
@@ -43,6 +42,12 @@ class Site(Shown):
     skills: list[str]
     languages: list[str]
     capacity: int = Field(description="Open tasks at a time; 0: no limit")
+
+
+class Site(SiteShown):
+    """Where service happens."""
+
+    id: int
     open_tasks: int
 
 
@@ -69,23 +74,11 @@ class SiteGiven(Given):
         return SiteFields(**{**given, "skills": tuple(self.skills), "languages": tuple(self.languages)})
 
 
-class SiteKept(Shown):
+class SiteKept(SiteShown):
     """A site as it is kept."""
 
-    key: str
-    names: dict[str, str]
-    kind: str
-    latitude: float | None
-    longitude: float | None
-    address: str
-    phone: str
     email: str
     contact: str
-    timezone: str
-    calendar: str
-    skills: list[str]
-    languages: list[str]
-    capacity: int
     is_active: bool
 
 

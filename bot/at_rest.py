@@ -185,7 +185,7 @@ def is_ambiguous(talk: Talk, request: Request) -> bool:
     if len(request.intents) < 2 or request.intent.confidence >= talk.assistant.tuning.sure:
         return False
     first, second = request.intents[:2]
-    is_close = first.confidence - second.confidence < talk.assistant.tuning.ambiguity_margin
+    is_close = request.lead < talk.assistant.tuning.ambiguity_margin
     return is_close and bool(talk.title(first.name)) and bool(talk.title(second.name))
 
 

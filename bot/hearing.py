@@ -63,6 +63,11 @@ class Request:
     def intent(self) -> ScoredIntent:
         return self.intents[0] if self.intents else ScoredIntent("", 0.0)
 
+    @property
+    def lead(self) -> float:
+        """How far the likeliest meaning is ahead of the next one; of all there is when there is no other."""
+        return self.intent.confidence - (self.intents[1].confidence if len(self.intents) > 1 else 0.0)
+
 
 def language_of(turn: Turn, assistant: Assistant) -> Language:
     """The language to answer in: the words' own when sure, else the conversation's, the device's, the customer's.

@@ -189,9 +189,9 @@ def after_refusal(talk: Talk, frame: Frame) -> None:
 
 def is_order(talk: Talk, request: Request) -> bool:
     """Whether a few words tell us to do something that no question may stand in the way of, for a person above all."""
-    first, second = request.intent, next(iter(request.intents[1:]), None)
-    is_clear = second is None or first.confidence - second.confidence >= talk.assistant.tuning.ambiguity_margin
-    is_meant = first.name in _COMMANDS and first.confidence >= talk.assistant.tuning.accept
+    tuning, intent = talk.assistant.tuning, request.intent
+    is_meant = intent.name in _COMMANDS and intent.confidence >= tuning.accept
+    is_clear = len(request.intents) < 2 or request.lead >= tuning.ambiguity_margin
     return is_meant and is_clear and len(plain(request.words)) <= SHORT
 
 

@@ -31,7 +31,7 @@ class NotText(ValueError):
     """The bytes are no text that can be read without guessing. `line` counts from 1; None: the whole file."""
 
     def __init__(self, reason: str, line: int | None = None) -> None:
-        super().__init__(reason)
+        super().__init__(f"line {line}: {reason}" if line else reason)
         self.reason, self.line = reason, line
 
 

@@ -17,6 +17,7 @@ from console.hours import TRIED_DAYS, hours_routes
 from desk.accounts import AccountChange, AccountDesk
 from desk.audit import AuditDesk, AuditFilter
 from desk.canned import VARIABLES, CannedDesk
+from desk.channels import ChannelDesk
 from desk.hooks import KINDS, HookDesk
 from desk.permissions import PERMISSIONS
 from desk.plain_yaml import plain_yaml
@@ -52,28 +53,9 @@ class Finding(Protocol):
     def repair(self) -> str: ...
 
 
-class Unreadable(Protocol):
-    """A payload that its vendor signed and nobody could read. `size` is 0 once its bytes are no longer kept."""
-
-    @property
-    def inbox_id(self) -> int: ...
-    @property
-    def channel(self) -> str: ...
-    @property
-    def account(self) -> str: ...
-    @property
-    def reason(self) -> str: ...
-    @property
-    def received_at(self) -> datetime: ...
-    @property
-    def size(self) -> int: ...
-
-
 @dataclass(frozen=True, slots=True)
 class SettingsServices:
-    """What the settings work with. `rules_file`: service.yml as the folder has it; `examine`: the doctor's look;
-    `unreadable`: the newest payloads that could not be read, newest first.
-    """
+    """What the settings work with. `rules_file`: service.yml as the folder has it; `examine`: the doctor's look."""
 
     accounts: AccountDesk
     roles: RoleDesk
@@ -82,9 +64,9 @@ class SettingsServices:
     tokens: TokenDesk
     hooks: HookDesk
     audit: AuditDesk
+    channel_desk: ChannelDesk
     rules_file: Callable[[], str]
     examine: Callable[[], Awaitable[Sequence[Finding]]]
-    unreadable: Callable[[], Awaitable[Sequence[Unreadable]]]
     teams: Callable[[str], Sequence[tuple[str, str]]]
     channels: Callable[[], Sequence[str]]
 
@@ -281,7 +263,7 @@ class SettingsScreen:
     # --- channels ----------------------------------------------------------------------------------------------------
 
     async def channels(self, visit: Visit) -> Response:
-        unreadable = await self._do.unreadable()
+        unreadable = await self._do.channel_desk.unreadable(visit.actor)
         return self.page(visit, "channels", findings=await self._do.examine(), unreadable=unreadable)
 
     # --- tokens and subscribers --------------------------------------------------------------------------------------

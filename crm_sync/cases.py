@@ -25,7 +25,7 @@ from crm_sync.columns import is_postgres, is_state
 from crm_sync.numbers import read
 from crm_sync.rows import insert_if_absent
 from crm_sync.service_tables import assets, case_links, clocks, sites
-from crm_sync.sites import HOURS
+from crm_sync.sites import HOURS_OF_CASE
 from crm_sync.staff_notices import notify
 from crm_sync.statements import Statement, Together, insert_of, insert_rows, prefixed
 from crm_sync.subjects import Subject, line_of, note
@@ -83,9 +83,10 @@ class CaseChange:
     back_to_site: bool = True  # when it is reopened, the site that had it is asked again
 
 
-_HOURS: Final = func.coalesce(select(HOURS).where(sites.c.id == cases.c.site_id).scalar_subquery(), "")
 _LOCKED: Final = (
-    select(cases, _HOURS.label("site_hours")).where(cases.c.number == bindparam("number")).with_for_update(of=cases)
+    select(cases, HOURS_OF_CASE.label("site_hours"))
+    .where(cases.c.number == bindparam("number"))
+    .with_for_update(of=cases)
 )
 _ERASED_AT: Final = select(customers.c.erased_at).where(customers.c.id == bindparam("id"))
 _TWIN: Final = (

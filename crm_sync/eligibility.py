@@ -220,9 +220,11 @@ def _each(person: ColumnElement[int]) -> Has:
 # --- what somebody agreed to ------------------------------------------------------------------------------------------
 
 
-def _agrees(person: ColumnElement[int], channel: ColumnElement[str], rules: SendRules) -> ColumnElement[bool]:
+def _agrees(
+    person: ColumnElement[int], channel: ColumnElement[str], rules: SendRules, within: Within = everybody
+) -> ColumnElement[bool]:
     """True where they agreed to this purpose on the channel and have not taken it back since."""
-    return agreement(person, rules.purpose, lambda grant: grant.c.channel == channel)
+    return agreement(person, rules.purpose, lambda grant: grant.c.channel == channel, within=within)
 
 
 def _has_agreed(rules: SendRules, has: Has, within: Within) -> ColumnElement[bool]:
@@ -266,9 +268,8 @@ def _in_force(
         or_(later.c.at > grant.c.at, and_(later.c.at == grant.c.at, later.c.id > grant.c.id)),
     )
     stands = ~taken_back
-    if bounds := within(
-        later.c.customer_id
-    ):  # of many: most never refused anything, which one look at all of them says
+    bounds = within(later.c.customer_id)
+    if bounds:  # of many: most never refused anything, which one look at all of them says
         refused = select(later.c.customer_id).where(*bounds, *refusal).correlate_except(later)
         stands = or_(grant.c.customer_id.not_in(refused), stands)
     return (
@@ -333,7 +334,7 @@ def _will_do(
 ) -> list[ColumnElement[bool]]:
     conditions = [
         _on_one(talk.c.channel, rules),
-        agreement(talk.c.customer_id, rules.purpose, lambda grant: grant.c.channel == talk.c.channel, within=within),
+        _agrees(talk.c.customer_id, talk.c.channel, rules, within),
     ]
     if reachable:
         them = identities.alias()

@@ -150,8 +150,7 @@ def _lines(path: Path, body: bytes) -> tuple[_Cells, str]:
     try:
         found = decoded(body)
     except NotText as wrong:
-        line = f"line {wrong.line}: " if wrong.line else ""
-        raise InputError(f"{path.name}: {line}{wrong.reason}") from wrong
+        raise InputError(f"{path.name}: {wrong}") from wrong
     text = found.text
     header_line = text.split("\n", 1)[0]
     delimiter = max(",;\t", key=header_line.count)

@@ -138,13 +138,11 @@ def write_range(conn: Connection, occasion: Occasion, after: int, through: int, 
         "start": number_of(occasion.seed, after + 1) % WHOLE,
         "not_before": _known(occasion.not_before("", None), now),
     }
-    if is_postgres(conn):
-        counted = conn.execute(occasion.on_postgres, parameters).all()
-        written = _Written(highest, _highest(conn))
-    else:
-        conn.execute(occasion.on_sqlite, parameters)
-        written = _Written(highest, _highest(conn))
-        counted = _COUNTED.rows(conn, {"above": written.above, "through": written.through})
+    on_postgres = is_postgres(conn)
+    result = conn.execute(occasion.on_postgres if on_postgres else occasion.on_sqlite, parameters)
+    written = _Written(highest, _highest(conn))
+    range_ = {"above": written.above, "through": written.through}
+    counted = result.all() if on_postgres else _COUNTED.rows(conn, range_)
     changes = Counter({(occasion.broadcast_id, each.arm, each.state, each.reason): each.rows for each in counted})
     _in_other_zones(conn, occasion, written, (after, through), changes)
     _at_their_own_hours(conn, occasion, written, (after, through), changes)

@@ -20,6 +20,7 @@ from crm_sync.imports import How, Kind, Written
 from crm_sync.phones import normalise_phone
 from crm_sync.rows import insert_if_absent
 from crm_sync.service_tables import site_tasks, sites
+from crm_sync.tables import cases
 
 COLUMNS: Final = (
     "key",
@@ -66,10 +67,10 @@ def find_site(conn: Connection, key: str) -> Any:
     return conn.execute(select(sites).where(sites.c.key == key, sites.c.is_active)).first()
 
 
-def locked(conn: Connection, key: str, *, lock: bool = True) -> Any:
-    """The site with this key as a row, also one that is not active; None when there is none."""
+def kept_site(conn: Connection, key: str, *, for_change: bool = False) -> Any:
+    """The site with this key as a row, also one that is not active; None when there is none. `for_change`: locked."""
     found = select(sites).where(sites.c.key == key)
-    return conn.execute(found.with_for_update() if lock else found).first()
+    return conn.execute(found.with_for_update() if for_change else found).first()
 
 
 def read(key: str, cells: Mapping[str, str]) -> Mapping[str, Any]:
@@ -80,7 +81,7 @@ def read(key: str, cells: Mapping[str, str]) -> Mapping[str, Any]:
 
 def put(conn: Connection, key: str, values: Mapping[str, Any], now: datetime) -> list[str]:
     """The site says this, also a new one; names of what is different. Raises: StaleState."""
-    before = locked(conn, key)
+    before = kept_site(conn, key, for_change=True)
     if before is None:
         if not insert_if_absent(conn, sites, {**values, "key": key, "updated_at": now}, key=("key",)):
             raise StaleState(f"site {key} was added by somebody else at this moment")
@@ -94,6 +95,9 @@ def put(conn: Connection, key: str, values: Mapping[str, Any], now: datetime) ->
 HOURS: Final[ColumnElement[str]] = sites.c.calendar + case(  # as `Site.hours` names them
     (is_filled(sites.c.timezone), literal_column(f"'{IN_ZONE}'", Text) + sites.c.timezone),
     else_=literal_column("''", Text),
+)
+HOURS_OF_CASE: Final = func.coalesce(  # of the site that has it, for a row of `cases`; "" without one
+    select(HOURS).where(sites.c.id == cases.c.site_id).scalar_subquery(), ""
 )
 _CALENDAR: Final = select(HOURS).where(sites.c.id == bindparam("site_id"))
 

@@ -27,7 +27,7 @@ from crm_sync.service_tables import (
     surveys,
     visits,
 )
-from crm_sync.sites import HOURS
+from crm_sync.sites import HOURS_OF_CASE
 from crm_sync.statements import Statement
 from crm_sync.tables import cases, consents, customers, orders, tasks
 
@@ -68,7 +68,7 @@ CASE_COLUMNS = (
     .label("next_update_at"),
     cases.c.reopened,
     cases.c.score,
-    func.coalesce(select(HOURS).where(sites.c.id == cases.c.site_id).scalar_subquery(), "").label("site_calendar"),
+    HOURS_OF_CASE.label("site_calendar"),
     CAME_FROM.label("came_from"),
 )
 _ORDER_NAMES = tuple(column.name for column in ORDER_COLUMNS)

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, insert
 
+from bot.actions.appointments import reminder
 from bot.actions.sites import in_both, say_slot
 from bot.errors import NotFound, RuleError
 from bot.ports import Clock
@@ -20,7 +21,7 @@ from bot.service.appointments import BookableService, free_slots
 from bot.service.places import map_link, position
 from bot.service.policy import ServicePolicy
 from bot.service.sites import calendar_of, name_of
-from bot.service_types import BookAppointment, FreeSlot, Notice, Site, as_is
+from bot.service_types import BookAppointment, FreeSlot, Notice, Site
 from bot.types import Language
 from crm_sync import appointments, sites
 from crm_sync.database import Database
@@ -116,7 +117,7 @@ class BookingDesk:
 
     def _slots(self, conn: Connection, site: Site, service: BookableService, now: datetime) -> Any:
         """Free times; none where the site does not offer the service."""
-        if (service.kinds and site.kind not in service.kinds) or not service.skills <= site.skills:
+        if not service.is_for(site.kind) or not service.skills <= site.skills:
             return iter(())
         calendar = calendar_of(site, self._policy().calendars)
         first = (now - timedelta(days=1)).date().isoformat()
@@ -135,14 +136,7 @@ def _effect(
     policy: ServicePolicy, service: BookableService, site: Site, wanted: Booking, now: datetime
 ) -> BookAppointment:
     zone, place = calendar_of(site, policy.calendars).timezone, position(site.latitude, site.longitude)
-    template = policy.routing.map_link
-    args = {
-        "service": in_both({"zh": service.title("zh"), "en": service.title("en")}),
-        "site": in_both({"zh": name_of(site.names, "zh", site.key), "en": name_of(site.names, "en", site.key)}),
-        "time": in_both({"zh": say_slot(wanted.starts_at, zone, "zh"), "en": say_slot(wanted.starts_at, zone, "en")}),
-        "address": as_is(site.address),
-        "map": map_link(place, name_of(site.names, "zh", site.key), template=template) if place else "",
-    }
+    link = map_link(place, name_of(site.names, "zh", site.key), template=policy.routing.map_link) if place else ""
     return BookAppointment(
         site=site.key,
         service=service.name,
@@ -152,14 +146,14 @@ def _effect(
         moves=wanted.moves,
         case_number=wanted.case_number,
         remind_at=service.remind_at(wanted.starts_at, now),
-        reminder=Notice("utter_appointment_reminder", args),
+        reminder=reminder(service, site, wanted.starts_at, zone, link),
     )
 
 
 def _in_words(conn: Connection, policy: ServicePolicy, row: Any) -> str:
     """When, what and where, as the bot says it of an appointment."""
     service = policy.appointments.services.get(row.service) or BookableService(row.service)
-    found = sites.locked(conn, row.site, lock=False)
+    found = sites.kept_site(conn, row.site)
     zone = calendar_of(sites.site_of(found), policy.calendars).timezone
 
     def said(language: Language) -> str:

@@ -121,10 +121,6 @@ def cared(build: Building) -> Told:
     return Told(figures[0], figures, columns=("asked_for", "done", "helped", "helped_share"), rows=rows)
 
 
-def _helped_share(of: care.CareResult) -> float | None:
-    return _share(of.helped, of.done)
-
-
 def _share(part: float, whole: float) -> float | None:
     return part / whole if whole else None
 

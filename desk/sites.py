@@ -71,7 +71,7 @@ class SiteDesk:
         values, now = sites.read(key, _cells(wanted)), self._clock.now()
 
         def unit(conn: Connection) -> SiteRecord:
-            before = sites.locked(conn, key)
+            before = sites.kept_site(conn, key, for_change=True)
             if version is not None and (before is None or _record(before).version != version):
                 raise StaleState(f"site {key} was changed by somebody else; look at it again")
             changed = sites.put(conn, key, values, now)
@@ -84,7 +84,7 @@ class SiteDesk:
 
 
 def _found(conn: Connection, key: str) -> SiteRecord:
-    row = sites.locked(conn, key, lock=False)
+    row = sites.kept_site(conn, key)
     if row is None:
         raise NotFound(f"there is no site {key!r}")
     return _record(row)

@@ -13,6 +13,7 @@ from console.customers import customers_routes
 from console.settings import SettingsServices, settings_routes
 from desk.accounts import AccountDesk
 from desk.audit import AuditDesk
+from desk.channels import ChannelDesk
 from desk.hooks import HookDesk
 from desk.policies import PolicyDesk
 from desk.roles import RoleDesk
@@ -52,9 +53,9 @@ def screen_routes(app: App, inbox: ConsoleInbox) -> Sequence[BaseRoute]:
         tokens=TokenDesk(database, clock),
         hooks=HookDesk(database, clock, app.secret_keys, allows_private=app.settings.hooks.allow_private),
         audit=AuditDesk(database),
+        channel_desk=ChannelDesk(database),
         rules_file=lambda: rules_file(app),
         examine=lambda: examine(app.settings),
-        unreadable=app.store.newest_unreadable,
         teams=services.teams,
         channels=lambda: sorted({channel for channel, _ in app.adapters}),
     )

@@ -72,7 +72,7 @@ def lint_examples(examples: Sequence[Example]) -> Iterator[Finding]:
 
 
 def spread(examples: Sequence[Example]) -> Sequence[Example]:
-    """All, or of too many to compare each with each every so-manieth."""
+    """All; of too many to compare each with each every second, third, fourth … one."""
     return examples[:: -(-len(examples) // MOST_COMPARED) or 1]
 
 

@@ -7,9 +7,7 @@ more of them, it is not asked. An article's phrasings are encoded when it is fir
 
 from __future__ import annotations
 
-import itertools
 import math
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -21,6 +19,7 @@ from nlu.article_fields import Article, Indexable
 from nlu.article_index import Shelf
 from nlu.embedded.encoder import SentenceEncoder
 from nlu.embedded.features import features_of
+from nlu.embedded.remembered import Remembered
 
 Floats = npt.NDArray[np.float32]
 Ranked = list[tuple[Indexable, float]]  # articles and their scores, best first
@@ -47,8 +46,7 @@ class Reranker:
 
     def __init__(self, encoder: SentenceEncoder) -> None:
         self._encoder = encoder
-        self._known: dict[str, Floats] = {}  # those met last are last
-        self._lock = threading.Lock()
+        self._known = Remembered(self._read, _REMEMBERED)
 
     def usual(self, articles: Sequence[Indexable]) -> Usual | None:
         """None where the encoder finds fewer of these articles by another phrasing than words do, or too few tell."""
@@ -88,16 +86,11 @@ class Reranker:
 
     def _vectors(self, texts: Sequence[str]) -> Floats:
         """Those met before are remembered, the others are encoded together."""
-        with self._lock:
-            found = {text: self._known.pop(text) for text in dict.fromkeys(texts) if text in self._known}
-        unknown = [text for text in dict.fromkeys(texts) if text not in found]
-        if unknown:
-            found.update(zip(unknown, self._encoder.vectors(unknown), strict=True))
-        with self._lock:
-            self._known.update(found)
-            for text in list(itertools.islice(self._known, max(len(self._known) - _REMEMBERED, 0))):
-                del self._known[text]
+        found = self._known.vectors(texts)
         return np.stack([found[text] for text in texts])
+
+    def _read(self, texts: Sequence[str]) -> dict[str, Floats]:
+        return dict(zip(texts, self._encoder.vectors(texts), strict=True))
 
 
 def _ways(article: Indexable) -> list[str]:

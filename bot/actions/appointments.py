@@ -155,7 +155,7 @@ def _sites_with_times(
         # Booking has places of its own: how many tasks a site has open does not close its calendar.
         replace(site, capacity=0)
         for site in sites
-        if not service.kinds or site.kind in service.kinds
+        if service.is_for(site.kind)
     ]
     nearest = ranked(context, fitting, wish)
     chosen = _site_named(nearest, context.text("appointment_site"))  # also one that was not offered
@@ -278,7 +278,7 @@ def book(context: ActionContext) -> ActionResult:
         moves=appointment_id(context.text("appointment_moves")),
         case_number=context.text("appointment_case"),
         remind_at=service.remind_at(slot.starts_at, context.turn.now),
-        reminder=reminder(context, service, site, slot),
+        reminder=reminder(service, site, slot.starts_at, timezone_of(context, site), link_to(context, site)),
     )
     args = {
         "service": service.title(context.language),
@@ -291,19 +291,16 @@ def book(context: ActionContext) -> ActionResult:
     return ActionResult(replies=(Reply(template, args),), effects=(effect,))
 
 
-def reminder(context: ActionContext, service: BookableService, site: Site, slot: FreeSlot) -> Notice:
-    """What the customer is told before it."""
-    timezone = timezone_of(context, site)
+def reminder(service: BookableService, site: Site, starts_at: datetime, timezone: str, link: str) -> Notice:
+    """What the customer is told before it. `timezone`: of the site; `link`: to a map, "" without one."""
     return Notice(
         "utter_appointment_reminder",
         {
             "service": in_both({"zh": service.title("zh"), "en": service.title("en")}),
             "site": in_both({"zh": name_of(site.names, "zh", site.key), "en": name_of(site.names, "en", site.key)}),
-            "time": in_both(
-                {"zh": say_slot(slot.starts_at, timezone, "zh"), "en": say_slot(slot.starts_at, timezone, "en")}
-            ),
+            "time": in_both({"zh": say_slot(starts_at, timezone, "zh"), "en": say_slot(starts_at, timezone, "en")}),
             "address": as_is(site.address),
-            "map": link_to(context, site),
+            "map": link,
         },
     )
 

@@ -35,6 +35,10 @@ class BookableService:
     def title(self, language: str) -> str:
         return self.titles.get(language) or next(iter(self.titles.values()), self.name)
 
+    def is_for(self, kind: str) -> bool:
+        """Whether sites of this kind do it, those with the skills."""
+        return not self.kinds or kind in self.kinds
+
     def remind_at(self, starts_at: datetime, now: datetime) -> datetime | None:
         """When the customer is reminded; None when there is no time left in which a reminder would be of use."""
         at = starts_at - timedelta(hours=self.remind_hours)

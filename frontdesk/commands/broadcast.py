@@ -268,8 +268,7 @@ def coupons_add(
     except OSError as exc:
         raise InputError(f"{file} cannot be read: {exc.strerror}") from exc
     except NotText as wrong:
-        line = f"line {wrong.line}: " if wrong.line else ""
-        raise InputError(f"{file}: {line}{wrong.reason}") from wrong
+        raise InputError(f"{file}: {wrong}") from wrong
     added = at_desk(as_, lambda desk: desk.services.coupons.add(desk.actor, name, found.text))
     print_json({"new": added.new, "known": added.known, "encoding": found.encoding, **_pool(added.pool)})
 

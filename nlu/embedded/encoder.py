@@ -8,8 +8,6 @@ of the extra `encoder`. Pickled weights are never opened, and nothing is ever fe
 from __future__ import annotations
 
 import hashlib
-import itertools
-import threading
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,6 +18,7 @@ import orjson
 
 from bot.errors import AssistantInvalid
 from nlu.embedded.bert import Bert, Floats, Ids
+from nlu.embedded.remembered import Remembered
 from nlu.embedded.safetensors import read_tensors
 
 TOKENIZER: Final = "tokenizer.json"
@@ -41,18 +40,11 @@ class SentenceEncoder:
         self.size = size
         self._states, self._tokenizer = states, tokenizer
         # The classifier and the articles ask about the same message.
-        self._lately: dict[str, Floats] = {}
-        self._lock = threading.Lock()
+        self._lately = Remembered(self._read, _LATELY)
 
     def vectors(self, texts: Sequence[str]) -> Floats:
         """(texts, size), each of length one; zeros for a text without tokens."""
-        with self._lock:
-            known = {text: self._lately[text] for text in texts if text in self._lately}
-        known |= self._read([text for text in dict.fromkeys(texts) if text not in known])
-        with self._lock:
-            self._lately |= {text: known[text] for text in texts[-_LATELY:]}
-            for text in list(itertools.islice(self._lately, max(len(self._lately) - _LATELY, 0))):
-                del self._lately[text]
+        known = self._lately.vectors(texts)
         return np.stack([known[text] for text in texts]) if texts else np.zeros((0, self.size), dtype=np.float32)
 
     def _read(self, texts: Sequence[str]) -> dict[str, Floats]:

@@ -17,6 +17,7 @@ from pydantic import SecretStr
 from bot.types import Button, Received, Text
 from config.settings import WebSettings
 from tests.browser.chromium import ARGUMENTS, find_chromium, what_is_missing
+from tests.browser.running_console import RunningConsole, a_console
 from tests.web_server import WebServer, web_server
 
 if TYPE_CHECKING:
@@ -104,6 +105,13 @@ async def new_page(browser: Browser) -> AsyncIterator[NewPage]:
 
         yield opened
     assert errors == []
+
+
+@pytest_asyncio.fixture(loop_scope="package")
+async def desk(sqlite_url: str) -> AsyncIterator[RunningConsole]:
+    """The console on a new store."""
+    async with a_console(sqlite_url) as running:
+        yield running
 
 
 async def keep_picture(page: Page, name: str) -> None:

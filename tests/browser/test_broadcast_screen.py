@@ -12,7 +12,7 @@ from playwright.async_api import expect
 
 from tests.broadcast_steps import agreed
 from tests.browser.conftest import keep_picture
-from tests.browser.running_console import RunningConsole, a_console, a_watched_page
+from tests.browser.running_console import RunningConsole, a_watched_page
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser, Page
@@ -22,12 +22,6 @@ PATHS = (
     "", "/calendar", "/compare", "/new", "/b/spring/edit", "/b/spring/preflight", "/b/spring", "/b/spring/results",
     "/segments", "/segments/new", "/lists", "/coupons", "/consents",
 )  # fmt: skip
-
-
-@pytest_asyncio.fixture(loop_scope="package")
-async def desk(sqlite_url: str) -> AsyncIterator[RunningConsole]:
-    async with a_console(sqlite_url) as running:
-        yield running
 
 
 @pytest_asyncio.fixture(loop_scope="package")

@@ -12,7 +12,7 @@ from playwright.async_api import expect
 
 from crm_sync.tables import UNCLEAR_TEMPLATES
 from tests.browser.conftest import keep_picture
-from tests.browser.running_console import RunningConsole, a_console, a_watched_page
+from tests.browser.running_console import RunningConsole, a_watched_page
 from tests.integration.test_understanding_desk import asked
 
 if TYPE_CHECKING:
@@ -26,12 +26,6 @@ PATHS = (
     "reports/volume", "reports/channels", "knowledge", "knowledge/article/refunds", "knowledge/unanswered",
     "understanding", "understanding/training", "flows", "flows/texts", "flows/texts/utter_phone_noted", "flows/tests",
 )  # fmt: skip
-
-
-@pytest_asyncio.fixture(loop_scope="package")
-async def desk(sqlite_url: str) -> AsyncIterator[RunningConsole]:
-    async with a_console(sqlite_url) as running:
-        yield running
 
 
 @pytest_asyncio.fixture(loop_scope="package")

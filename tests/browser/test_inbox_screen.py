@@ -17,7 +17,7 @@ from playwright.async_api import expect
 from bot.types import ReplyWindow
 from frontdesk.clock import SystemClock
 from tests.browser.conftest import keep_picture
-from tests.browser.running_console import RunningConsole, a_console
+from tests.browser.running_console import RunningConsole
 from tests.staff import PASSWORD
 from tests.staff_steps import change, many, row_of, wrote
 from tests.store_steps import converse
@@ -27,12 +27,6 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="package")]
 WITHIN_MS = 15_000
-
-
-@pytest_asyncio.fixture(loop_scope="package")
-async def desk(sqlite_url: str) -> AsyncIterator[RunningConsole]:
-    async with a_console(sqlite_url) as running:
-        yield running
 
 
 @pytest_asyncio.fixture(loop_scope="package")
@@ -221,9 +215,8 @@ async def test_of_the_tabs_nobody_looks_at_one_keeps_its_stream_and_the_others_c
     await expect(other.locator("#rows .empty")).to_be_hidden()
 
 
-async def test_a_tab_that_looked_away_keeps_the_stream_when_the_one_that_had_it_is_gone(
-    desk: RunningConsole, page: Page
-) -> None:
+async def _a_tab_without_stream(desk: RunningConsole, page: Page) -> Page:
+    """A second tab on the queue that nobody looks at; the stream is that of the first one, which is signed in."""
     await desk.enter(page)
     other = await page.context.new_page()
     await other.clock.install()
@@ -233,6 +226,13 @@ async def test_a_tab_that_looked_away_keeps_the_stream_when_the_one_that_had_it_
     await _looks(other, away=True)
     await other.clock.run_for(6_000)
     await _until(lambda: len(streams) == 1)
+    return other
+
+
+async def test_a_tab_that_looked_away_keeps_the_stream_when_the_one_that_had_it_is_gone(
+    desk: RunningConsole, page: Page
+) -> None:
+    other, streams = await _a_tab_without_stream(desk, page), desk.console.hub.listeners
     await page.goto("about:blank")
     await _until(lambda: len(streams) == 1)
     talk = await _waits(desk, "I need a person")
@@ -242,15 +242,7 @@ async def test_a_tab_that_looked_away_keeps_the_stream_when_the_one_that_had_it_
 async def test_a_row_told_while_the_list_is_asked_for_anew_outlives_the_older_answer(
     desk: RunningConsole, page: Page
 ) -> None:
-    await desk.enter(page)
-    other = await page.context.new_page()
-    await other.clock.install()
-    await other.goto(f"{desk.url}/console/inbox?list=queue")
-    streams = desk.console.hub.listeners
-    await _until(lambda: len(streams) == 2)
-    await _looks(other, away=True)
-    await other.clock.run_for(6_000)
-    await _until(lambda: len(streams) == 1)
+    other = await _a_tab_without_stream(desk, page)
     talks: list[int] = []
 
     async def late(route: Route) -> None:

@@ -16,7 +16,7 @@ from sqlalchemy import insert
 from crm_sync.tables import handoffs
 from frontdesk.clock import SystemClock
 from tests.broadcast_steps import agreed
-from tests.browser.running_console import RunningConsole, a_console, a_watched_page
+from tests.browser.running_console import RunningConsole, a_watched_page
 from tests.staff import an_account
 from tests.staff_steps import LI, row_of, wrote
 
@@ -28,12 +28,6 @@ MOST = 3
 COUNTS = """addEventListener("pointerdown", (event) => {
   if (event.isTrusted) localStorage.presses = 1 + Number(localStorage.presses || 0);
 }, true)"""
-
-
-@pytest_asyncio.fixture(loop_scope="package")
-async def desk(sqlite_url: str) -> AsyncIterator[RunningConsole]:
-    async with a_console(sqlite_url) as running:
-        yield running
 
 
 @pytest_asyncio.fixture(loop_scope="package")

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 import pytest
-import pytest_asyncio
 from playwright.async_api import expect
 from sqlalchemy import Connection
 
 from crm_sync import trainings
 from tests.browser.conftest import keep_picture
-from tests.browser.running_console import RunningConsole, a_console
+from tests.browser.running_console import RunningConsole
 from tests.integration.test_understanding_desk import asked
 
 if TYPE_CHECKING:
@@ -20,12 +18,6 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="package")]
 TRAINING = "/console/understanding/training"
-
-
-@pytest_asyncio.fixture(loop_scope="package")
-async def desk(sqlite_url: str) -> AsyncIterator[RunningConsole]:
-    async with a_console(sqlite_url) as running:
-        yield running
 
 
 async def test_a_candidate_is_followed_compared_and_promoted(desk: RunningConsole, browser: Browser) -> None:

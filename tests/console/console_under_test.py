@@ -32,6 +32,7 @@ from desk.audit import AuditDesk
 from desk.canned import CannedDesk
 from desk.case_board import CaseBoard
 from desk.cases import CaseDesk
+from desk.channels import ChannelDesk
 from desk.conversations import ConversationDesk
 from desk.customer_records import CustomerRecords
 from desk.handoff import HandoffDesk
@@ -131,7 +132,7 @@ class ConsoleUnderTest:
             audit=AuditDesk(database),
             rules_file=lambda: "handoff: {}\n",
             examine=self._examine,
-            unreadable=self.store.newest_unreadable,
+            channel_desk=ChannelDesk(self.store.database),
             teams=self.services.teams,
             channels=lambda: ["telegram", "web"],
         )

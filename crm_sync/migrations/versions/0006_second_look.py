@@ -1,6 +1,6 @@
 """Promises that have run out are found by index; one-time codes for a look at what is somebody else's; counting the
-queue and who is unanswered reads no row; who of many is talking with a person is found by index; who wrote a broadcast last; recipients are written down without looking up
-what they name.
+queue and who is unanswered reads no row; who of many is talking with a person is found by index; who wrote a broadcast
+last; recipients are written down without looking up what they name.
 
 Revision ID: 0006
 Revises: 0005
